@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/* PTP messages on the wire. A table of lengths comes first, decoding second; see the header. */
+#include "nqptp-message.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+
+#define HEADER_LENGTH 34
+#define NS_PER_S 1000000000u
+
+/* Bytes of each message without its TLVs, clauses 13.5 to 13.12 and 15.4; 0 is a reserved type. */
+static const uint8_t minimum_length[16] = {
+    [NQPTP_SYNC] = 44,
+    [NQPTP_DELAY_REQ] = 44,
+    [NQPTP_PDELAY_REQ] = 54,
+    [NQPTP_PDELAY_RESP] = 54,
+    [NQPTP_FOLLOW_UP] = 44,
+    [NQPTP_DELAY_RESP] = 54,
+    [NQPTP_PDELAY_RESP_FOLLOW_UP] = 54,
+    [NQPTP_ANNOUNCE] = 64,
+    [NQPTP_SIGNALING] = 44,
+    [NQPTP_MANAGEMENT] = 48,
+};
+
+static uint16_t read_u16(const uint8_t *p) {
+    return (uint16_t)(p[0] << 8 | p[1]);
+}
+
+static uint32_t read_u32(const uint8_t *p) {
+    return (uint32_t)read_u16(p) << 16 | read_u16(p + 2);
+}
+
+static uint64_t read_u64(const uint8_t *p) {
+    return (uint64_t)read_u32(p) << 32 | read_u32(p + 4);
+}
+
+static void write_u16(uint8_t *p, uint16_t value) {
+    p[0] = (uint8_t)(value >> 8);
+    p[1] = (uint8_t)value;
+}
+
+static void write_u64(uint8_t *p, uint64_t value) {
+    for (int i = 0; i < 8; i++)
+        p[i] = (uint8_t)(value >> (56 - 8 * i));
+}
+
+/* Clause 5.3.3. Modulo 2^64 the product may wrap: clients count the same way. */
+static uint64_t read_timestamp_ns(const uint8_t *p) {
+    uint64_t seconds = (uint64_t)read_u16(p) << 32 | read_u32(p + 2);
+    return seconds * NS_PER_S + read_u32(p + 6);
+}
+
+static struct nqptp_port_identity read_port_identity(const uint8_t *p) {
+    return (struct nqptp_port_identity){read_u64(p), read_u16(p + 8)};
+}
+
+/* Clause 5.3.2: nanoseconds times 2^16. Division rounds to zero; the rest moves it down. */
+static int64_t read_correction_ns(const uint8_t *p) {
+    int64_t scaled = (int64_t)read_u64(p);
+    return scaled / 65536 - (scaled % 65536 < 0);
+}
+
+static enum nqptp_drop check(const uint8_t *data, size_t length) {
+    if (length < HEADER_LENGTH)
+        return NQPTP_DROP_SHORT;
+    if ((data[1] & 0x0F) != 2)
+        return NQPTP_DROP_VERSION;
+    if (data[4] != 0)
+        return NQPTP_DROP_DOMAIN;
+    size_t minimum = minimum_length[data[0] & 0x0F];
+    if (minimum == 0)
+        return NQPTP_DROP_TYPE;
+    if (length < minimum)
+        return NQPTP_DROP_SHORT;
+    size_t message_length = read_u16(data + 2);
+    return message_length < minimum || message_length > length ? NQPTP_DROP_LENGTH
+                                                               : NQPTP_DROP_NONE;
+}
+
+static struct nqptp_announce read_announce(const uint8_t *data) {
+    return (struct nqptp_announce){
+        .priority1 = data[47],
+        .clock_class = data[48],
+        .clock_accuracy = data[49],
+        .offset_scaled_log_variance = read_u16(data + 50),
+        .priority2 = data[52],
+        .grandmaster_identity = read_u64(data + 53),
+        .steps_removed = read_u16(data + 61),
+    };
+}
+
+enum nqptp_drop nqptp_message_parse(const uint8_t *data, size_t length,
+                                    struct nqptp_message *message) {
+    enum nqptp_drop refusal = check(data, length);
+    if (refusal != NQPTP_DROP_NONE)
+        return refusal;
+    *message = (struct nqptp_message){
+        .type = (enum nqptp_message_type)(data[0] & 0x0F),
+        .flags = read_u16(data + 6),
+        .correction_ns = read_correction_ns(data + 8),
+        .source = read_port_identity(data + 20),
+        .sequence_id = read_u16(data + 30),
+        .log_message_interval = (int8_t)data[33],
+    };
+    switch (message->type) {
+    case NQPTP_SYNC:
+    case NQPTP_FOLLOW_UP:
+        message->origin_timestamp_ns = read_timestamp_ns(data + 34);
+        break;
+    case NQPTP_DELAY_RESP:
+        message->requesting = read_port_identity(data + 44);
+        break;
+    case NQPTP_ANNOUNCE:
+        message->announce = read_announce(data);
+        break;
+    case NQPTP_DELAY_REQ:
+    case NQPTP_PDELAY_REQ:
+    case NQPTP_PDELAY_RESP:
+    case NQPTP_PDELAY_RESP_FOLLOW_UP:
+    case NQPTP_SIGNALING:
+    case NQPTP_MANAGEMENT:
+        break; /* accepted as PTP, and nothing in it is of use to us */
+    }
+    return NQPTP_DROP_NONE;
+}
+
+void nqptp_message_write_delay_req(uint8_t out[NQPTP_DELAY_REQ_LENGTH],
+                                   const struct nqptp_port_identity *self, uint16_t sequence_id) {
+    memset(out, 0, NQPTP_DELAY_REQ_LENGTH);
+    out[0] = 0x10 | NQPTP_DELAY_REQ; /* majorSdoId 1: some AirPlay devices drop 0 */
+    out[1] = 2;
+    write_u16(out + 2, NQPTP_DELAY_REQ_LENGTH);
+    write_u16(out + 6, NQPTP_FLAG_UNICAST);
+    write_u64(out + 20, self->clock_identity);
+    write_u16(out + 28, self->port_number);
+    write_u16(out + 30, sequence_id);
+    out[32] = 1;    /* controlField, table 23 */
+    out[33] = 0x7F; /* logMessageInterval, table 24 */
+}
+
+struct nqptp_address nqptp_address_from_ipv4(struct in_addr a) {
+    struct nqptp_address address = {.ip = {.s6_addr = {[10] = 0xFF, [11] = 0xFF}}};
+    memcpy(&address.ip.s6_addr[12], &a, sizeof a);
+    return address;
+}
+
+bool nqptp_address_is_ipv4(const struct nqptp_address *address) {
+    return IN6_IS_ADDR_V4MAPPED(&address->ip);
+}
+
+bool nqptp_address_equal(const struct nqptp_address *a, const struct nqptp_address *b) {
+    return memcmp(&a->ip, &b->ip, sizeof a->ip) == 0;
+}
+
+int nqptp_address_parse(const char *text, size_t length, struct nqptp_address *address) {
+    char copy[INET6_ADDRSTRLEN];
+    const char *percent = memchr(text, '%', length);
+    size_t numeric = percent ? (size_t)(percent - text) : length;
+    struct in_addr ipv4;
+
+    if (numeric >= sizeof copy || (percent && numeric + 1 == length) || memchr(text, '\0', length))
+        return -EINVAL;
+    memcpy(copy, text, numeric);
+    copy[numeric] = '\0';
+    if (!percent && inet_pton(AF_INET, copy, &ipv4) == 1) {
+        *address = nqptp_address_from_ipv4(ipv4);
+        return 0;
+    }
+    address->scope_id = 0;
+    return inet_pton(AF_INET6, copy, &address->ip) == 1 ? 0 : -EINVAL;
+}
+
+const char *nqptp_address_format(const struct nqptp_address *address, char out[INET6_ADDRSTRLEN]) {
+    if (nqptp_address_is_ipv4(address))
+        inet_ntop(AF_INET, &address->ip.s6_addr[12], out, INET6_ADDRSTRLEN);
+    else
+        inet_ntop(AF_INET6, &address->ip, out, INET6_ADDRSTRLEN);
+    return out;
+}

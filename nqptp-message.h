@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * PTP messages: bytes as they came in a datagram <-> a host-order struct nqptp_message.
+ *
+ * This is the only file that knows where a field is on the wire. It keeps no state, does no I/O
+ * and decides nothing beyond "is this a PTP message of version 2, domain 0". Clauses are those of
+ * IEEE 1588-2008.
+ */
+#ifndef NQPTP_MESSAGE_H
+#define NQPTP_MESSAGE_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define NQPTP_EVENT_PORT 319   /* annex D.2: Sync, Delay_Req */
+#define NQPTP_GENERAL_PORT 320 /* annex D.2: everything else */
+
+/* messageType, table 19. */
+enum nqptp_message_type {
+    NQPTP_SYNC = 0x0,
+    NQPTP_DELAY_REQ = 0x1,
+    NQPTP_PDELAY_REQ = 0x2,
+    NQPTP_PDELAY_RESP = 0x3,
+    NQPTP_FOLLOW_UP = 0x8,
+    NQPTP_DELAY_RESP = 0x9,
+    NQPTP_PDELAY_RESP_FOLLOW_UP = 0xA,
+    NQPTP_ANNOUNCE = 0xB,
+    NQPTP_SIGNALING = 0xC,
+    NQPTP_MANAGEMENT = 0xD,
+};
+
+/* flagField, table 20, first octet in the high byte. */
+#define NQPTP_FLAG_TWO_STEP 0x0200
+#define NQPTP_FLAG_UNICAST 0x0400
+
+/* An IPv6 address, or an IPv4 one in its v4-mapped form, so that both compare alike. */
+struct nqptp_address {
+    struct in6_addr ip;
+    uint32_t scope_id; /* interface index of a link-local address, else 0; never compared */
+};
+
+/* A datagram as it was received. */
+struct nqptp_packet {
+    const uint8_t *data;
+    size_t length;
+    bool truncated;              /* the datagram was longer than the buffer it was read into */
+    struct nqptp_address source; /* who sent it */
+    struct nqptp_address local;  /* our address that a reply should come from; :: if unknown */
+    uint32_t interface;          /* index of the interface it came in by; 0 if unknown */
+    uint64_t receive_time_ns;    /* CLOCK_MONOTONIC_RAW */
+};
+
+#define NQPTP_DELAY_REQ_LENGTH 44
+
+/* A message of ours that is to be sent. */
+struct nqptp_reply {
+    uint8_t data[NQPTP_DELAY_REQ_LENGTH];
+    struct nqptp_address destination;
+    struct nqptp_address local; /* the address to send it from; :: leaves it to the kernel */
+    uint32_t interface;         /* the interface to send it by; 0 leaves it to the kernel */
+};
+
+/* Why a datagram was not used. The parser finds the first group, the engine the second. */
+enum nqptp_drop {
+    NQPTP_DROP_NONE = 0,
+    NQPTP_DROP_SHORT,     /* shorter than a PTP header, or than its type's minimum */
+    NQPTP_DROP_VERSION,   /* versionPTP is not 2 */
+    NQPTP_DROP_DOMAIN,    /* domainNumber is not 0 */
+    NQPTP_DROP_TYPE,      /* a reserved messageType */
+    NQPTP_DROP_LENGTH,    /* messageLength is below the type's minimum or above the datagram */
+    NQPTP_DROP_TRUNCATED, /* longer than any PTP message: the kernel cut it off */
+    NQPTP_DROP_OWN,       /* we sent it ourselves */
+    NQPTP_DROP_UNKNOWN,   /* a Follow_Up of a clock that has no record */
+    NQPTP_DROP_DUPLICATE, /* this sequenceId was seen, or served, already */
+    NQPTP_DROP_LATE,      /* its sequenceId lies well before the newest */
+    NQPTP_DROP_FULL,      /* no slot for a new clock */
+    NQPTP_DROP_FOREIGN,   /* a Delay_Resp to somebody else's request */
+    NQPTP_DROP_COUNT
+};
+
+struct nqptp_port_identity {
+    uint64_t clock_identity; /* as a number: the first octet is the most significant */
+    uint16_t port_number;
+};
+
+/* What the data set comparison needs of an Announce, clause 13.5. Lower is better in each. */
+struct nqptp_announce {
+    uint64_t grandmaster_identity;
+    uint16_t steps_removed;
+    uint16_t offset_scaled_log_variance;
+    uint8_t priority1;
+    uint8_t clock_class;
+    uint8_t clock_accuracy;
+    uint8_t priority2;
+};
+
+struct nqptp_message {
+    enum nqptp_message_type type;
+    uint16_t flags;
+    int64_t correction_ns; /* correctionField, rounded down to whole nanoseconds */
+    struct nqptp_port_identity source;
+    uint16_t sequence_id;
+    int8_t log_message_interval;
+
+    /* originTimestamp of a Sync, preciseOriginTimestamp of a Follow_Up: ns modulo 2^64 */
+    uint64_t origin_timestamp_ns;
+    struct nqptp_port_identity requesting; /* of a Delay_Resp: whose request it answers */
+    struct nqptp_announce announce;        /* of an Announce */
+};
+
+/*
+ * Decodes the PTP message at data[0 .. length). Bytes after messageLength are ignored, as are
+ * TLVs. Members of *message that do not belong to its type are zero.
+ * Returns NQPTP_DROP_NONE, or why it is not a message for us; *message is then undefined.
+ */
+enum nqptp_drop nqptp_message_parse(const uint8_t *data, size_t length,
+                                    struct nqptp_message *message);
+
+/* Encodes a Delay_Req (clause 13.6) of ours in the form that AirPlay senders answer. */
+void nqptp_message_write_delay_req(uint8_t out[NQPTP_DELAY_REQ_LENGTH],
+                                   const struct nqptp_port_identity *self, uint16_t sequence_id);
+
+/* The address with bytes a (network byte order) of an IPv4 host. */
+struct nqptp_address nqptp_address_from_ipv4(struct in_addr a);
+
+bool nqptp_address_is_ipv4(const struct nqptp_address *address);
+
+/* Same host address; the scope does not count. */
+bool nqptp_address_equal(const struct nqptp_address *a, const struct nqptp_address *b);
+
+/*
+ * Reads length characters of numeric text: IPv4, or IPv6 with an optional %scope, which is not
+ * looked up. Returns 0 or -EINVAL.
+ */
+int nqptp_address_parse(const char *text, size_t length, struct nqptp_address *address);
+
+/* Writes the numeric form, without scope and always terminated, and returns out. */
+const char *nqptp_address_format(const struct nqptp_address *address, char out[INET6_ADDRSTRLEN]);
+
+#endif
