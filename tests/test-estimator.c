@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Proves what nqptp-estimator promises: it follows a clock whose truth is known here, believes a
+ * step but not an outlier, tells when a new series begins, counts modulo 2^64, and has an answer
+ * to any input.
+ */
+#include "nqptp-estimator.h"
+
+#include "prng.h"
+#include "tap.h"
+
+#define US INT64_C(1000)
+#define MS (1000 * US)
+#define S (1000 * MS)
+#define SYNC_INTERVAL (125 * MS)
+
+/* A master clock whose time is `offset` more than ours, and what became of it. */
+struct run {
+    struct nqptp_estimator estimator;
+    uint64_t local_ns;
+    uint64_t offset_ns;
+    double skew; /* ns that the offset gains per ns of ours */
+    unsigned restarts, silences;
+};
+
+/* As Apple's: the master counts from its boot, we from ours. */
+static struct run run_begin(void) {
+    return (struct run){
+        .local_ns = UINT64_C(5400000000000),
+        .offset_ns = UINT64_C(783596000000000),
+    };
+}
+
+/* A sample that was on the way for delay_ns more than the quickest one would be. */
+static enum nqptp_estimate run_sample(struct run *run, int64_t delay_ns) {
+    uint64_t sent_ns = run->local_ns + run->offset_ns;
+    enum nqptp_estimate estimate =
+        nqptp_estimator_sample(&run->estimator, sent_ns, run->local_ns + (uint64_t)delay_ns);
+    run->restarts += estimate == NQPTP_ESTIMATE_RESTARTED;
+    run->silences += estimate == NQPTP_ESTIMATE_NONE;
+    return estimate;
+}
+
+static void run_wait(struct run *run, int64_t ns) {
+    run->local_ns += (uint64_t)ns;
+    run->offset_ns += (uint64_t)(int64_t)(run->skew * (double)ns);
+}
+
+/* Undelayed samples at the usual interval; returns the worst error. */
+static int64_t run_on(struct run *run, int64_t ns) {
+    int64_t worst_ns = 0;
+
+    for (int64_t end_ns = ns; end_ns > 0; end_ns -= SYNC_INTERVAL) {
+        run_wait(run, SYNC_INTERVAL);
+        (void)run_sample(run, 0);
+        int64_t error_ns = (int64_t)(nqptp_estimator_offset_ns(&run->estimator) - run->offset_ns);
+        if (error_ns < 0)
+            error_ns = -error_ns;
+        if (error_ns > worst_ns)
+            worst_ns = error_ns;
+    }
+    return worst_ns;
+}
+
+static int64_t run_error(const struct run *run) {
+    return (int64_t)(nqptp_estimator_offset_ns(&run->estimator) - run->offset_ns);
+}
+
+/* 10 s of a good clock, so that there is something to lose. */
+static struct run run_settled(void) {
+    struct run run = run_begin();
+
+    (void)run_sample(&run, 0);
+    (void)run_on(&run, 10 * S);
+    run.restarts = 0;
+    run.silences = 0;
+    return run;
+}
+
+static void test_first_sample(void) {
+    struct run run = run_begin();
+
+    CHECK_EQ_U64(run_sample(&run, 0), NQPTP_ESTIMATE_RESTARTED, "the first sample begins a series");
+    CHECK_EQ_I64(run_error(&run), 0, "and is the offset, at once");
+    CHECK_EQ_U64(run_sample(&run, 0), NQPTP_ESTIMATE_NONE, "the same one again says nothing");
+    run_wait(&run, SYNC_INTERVAL);
+    CHECK_EQ_U64(run_sample(&run, 0), NQPTP_ESTIMATE_CONTINUED, "the second one continues it");
+}
+
+static void test_reset(void) {
+    struct run run = run_settled();
+
+    nqptp_estimator_reset(&run.estimator);
+    run.offset_ns -= 777 * S;
+    CHECK_EQ_U64(run_sample(&run, 0), NQPTP_ESTIMATE_RESTARTED, "a series begins after a reset");
+    CHECK_EQ_I64(run_error(&run), 0, "which has forgotten the old offset");
+}
+
+static void test_constant_offset(void) {
+    struct run run = run_begin();
+
+    (void)run_sample(&run, 0);
+    CHECK_EQ_I64(run_on(&run, 600 * S), 0, "10 min of a constant offset: exact all the time");
+    CHECK_EQ_U64(run.restarts, 1, "in one series");
+    CHECK_EQ_U64(run.silences, 0, "to which every sample adds");
+}
+
+static void check_skew(double skew) {
+    struct run run = run_begin();
+
+    run.skew = skew;
+    (void)run_sample(&run, 0);
+    (void)run_on(&run, 10 * S);
+    int64_t worst_ns = run_on(&run, 120 * S);
+    CHECK(worst_ns <= 5 * US, "%+.0f ppm are followed after 10 s: worst error %" PRId64 " ns",
+          skew * 1e6, worst_ns);
+    CHECK_EQ_U64(run.restarts, 1, "%+.0f ppm: in one series", skew * 1e6);
+}
+
+static void test_skew(void) {
+    check_skew(100e-6);
+    check_skew(20e-6);
+    check_skew(-20e-6);
+    check_skew(-100e-6);
+}
+
+/* Many small delays and few large ones, never less than none. */
+static int64_t random_delay(struct prng *prng) {
+    uint64_t a = prng_below(prng, 1000), b = prng_below(prng, 1000);
+    return (int64_t)(a * b / 1000 * b / 1000) * 20 * US;
+}
+
+static void check_delays(double skew) {
+    struct run run = run_begin();
+    struct prng prng = {319320};
+    int64_t worst_ns = 0, sum_of_delays_ns = 0;
+
+    run.skew = skew;
+    for (int i = 0; i < 960; i++) {
+        int64_t delay_ns = random_delay(&prng);
+        (void)run_sample(&run, delay_ns);
+        sum_of_delays_ns += delay_ns;
+        int64_t error_ns = run_error(&run) < 0 ? -run_error(&run) : run_error(&run);
+        if (i >= 160 && error_ns > worst_ns)
+            worst_ns = error_ns;
+        run_wait(&run, SYNC_INTERVAL);
+    }
+    int64_t mean_ns = sum_of_delays_ns / 960;
+    CHECK(mean_ns > 2 * MS, "%+.0f ppm: the delays are real, %" PRId64 " ns on average", skew * 1e6,
+          mean_ns);
+    CHECK(worst_ns < 500 * US, "%+.0f ppm: it keeps to the quickest: worst error %" PRId64 " ns",
+          skew * 1e6, worst_ns);
+    CHECK_EQ_U64(run.restarts, 1, "%+.0f ppm: delays are no steps", skew * 1e6);
+}
+
+static void test_delays(void) {
+    check_delays(0);
+    check_delays(50e-6);
+    check_delays(-50e-6);
+}
+
+static void test_one_outlier(void) {
+    struct run run = run_settled();
+
+    run_wait(&run, SYNC_INTERVAL);
+    run.offset_ns += 50 * MS;
+    CHECK_EQ_U64(run_sample(&run, 0), NQPTP_ESTIMATE_NONE, "one sample that is too high: withheld");
+    run.offset_ns -= 50 * MS;
+    CHECK_EQ_I64(run_error(&run), 0, "the offset is what it was");
+    CHECK_EQ_I64(run_on(&run, 20 * S), 0, "and stays so when the next ones are good again");
+    CHECK_EQ_U64(run.restarts, 0, "no new series");
+}
+
+static void test_outliers_apart(void) {
+    struct run run = run_settled();
+
+    for (int i = 0; i < 20; i++) {
+        run_wait(&run, SYNC_INTERVAL);
+        run.offset_ns += 50 * MS;
+        (void)run_sample(&run, 0);
+        run.offset_ns -= 50 * MS;
+        (void)run_on(&run, 5 * S);
+    }
+    CHECK_EQ_U64(run.restarts, 0, "twenty outliers, each between good samples: no new series");
+    CHECK_EQ_I64(run_error(&run), 0, "and no error");
+}
+
+static void test_one_late_sample(void) {
+    struct run run = run_settled();
+
+    run_wait(&run, SYNC_INTERVAL);
+    (void)run_sample(&run, 80 * MS);
+    CHECK_EQ_I64(run_error(&run), 0, "one sample that was on the way for long changes nothing");
+    CHECK_EQ_U64(run.restarts, 0, "and begins no series");
+}
+
+static void check_step_up(int64_t step_ns) {
+    struct run run = run_settled();
+
+    run.offset_ns += (uint64_t)step_ns;
+    run_wait(&run, SYNC_INTERVAL);
+    CHECK_EQ_U64(run_sample(&run, 0), NQPTP_ESTIMATE_NONE,
+                 "step of %" PRId64 " ms: the first witness is not believed", step_ns / MS);
+    run_wait(&run, SYNC_INTERVAL);
+    CHECK_EQ_U64(run_sample(&run, 0), NQPTP_ESTIMATE_RESTARTED,
+                 "step of %" PRId64 " ms: the second one is", step_ns / MS);
+    CHECK_EQ_I64(run_error(&run), 0, "step of %" PRId64 " ms: the new offset is exact",
+                 step_ns / MS);
+    CHECK_EQ_I64(run_on(&run, 20 * S), 0, "step of %" PRId64 " ms: and stays", step_ns / MS);
+}
+
+static void test_step_up(void) {
+    check_step_up(50 * MS);
+    check_step_up(500 * MS);
+    check_step_up(30 * S);
+}
+
+static void check_step_down(int64_t step_ns) {
+    struct run run = run_settled();
+
+    run.offset_ns -= (uint64_t)step_ns;
+    run_wait(&run, SYNC_INTERVAL);
+    (void)run_sample(&run, 0);
+    CHECK_EQ_U64(run.restarts, 0, "-%" PRId64 " ms: one sample might be a late one", step_ns / MS);
+    (void)run_on(&run, 2 * S);
+    CHECK_EQ_U64(run.restarts, 1, "-%" PRId64 " ms: 2 s of them are a step", step_ns / MS);
+    CHECK_EQ_I64(run_error(&run), 0, "-%" PRId64 " ms: the new offset is exact", step_ns / MS);
+}
+
+static void test_step_down(void) {
+    check_step_down(50 * MS);
+    check_step_down(500 * MS);
+    check_step_down(30 * S);
+}
+
+static void test_small_step_down(void) {
+    struct run run = run_settled();
+
+    run.offset_ns -= 2 * MS;
+    (void)run_on(&run, 60 * S);
+    CHECK(run_error(&run) >= -50 * US && run_error(&run) <= 50 * US,
+          "a longer path, or a small step down, is followed: error %" PRId64 " ns",
+          run_error(&run));
+}
+
+/* The master repeats one time for so long, and then goes on from there. */
+static struct run run_stopped(int64_t ns) {
+    struct run run = run_settled();
+    uint64_t stopped_at_ns = run.local_ns + run.offset_ns;
+
+    for (int64_t left_ns = ns; left_ns > 0; left_ns -= SYNC_INTERVAL) {
+        run.local_ns += (uint64_t)SYNC_INTERVAL;
+        run.offset_ns = stopped_at_ns - run.local_ns;
+        (void)run_sample(&run, 0);
+    }
+    return run;
+}
+
+static void test_stopped_clock(void) {
+    struct run run = run_stopped(10 * S);
+    uint64_t before_ns = nqptp_estimator_offset_ns(&run.estimator);
+
+    CHECK_EQ_U64(run.silences, 80, "the same time again and again says nothing");
+    CHECK_EQ_U64(before_ns, UINT64_C(783596000000000), "the offset is what it was");
+    run_wait(&run, SYNC_INTERVAL);
+    CHECK_EQ_U64(run_sample(&run, 0), NQPTP_ESTIMATE_RESTARTED, "when it goes on a series begins");
+    CHECK_EQ_I64(run_error(&run), 0, "with the new offset, at once");
+    CHECK_EQ_I64(run_on(&run, 10 * S), 0, "which stays");
+}
+
+static void test_one_repeated_time(void) {
+    struct run run = run_stopped(SYNC_INTERVAL);
+
+    run.offset_ns = UINT64_C(783596000000000);
+    CHECK_EQ_U64(run.silences, 1, "one repeated time says nothing");
+    CHECK_EQ_I64(run_on(&run, 10 * S), 0, "and is no stop");
+    CHECK_EQ_U64(run.restarts, 0, "so the series goes on");
+}
+
+static void test_repeated_times_apart(void) {
+    struct run run = run_settled();
+
+    for (int i = 0; i < 20; i++) {
+        (void)run_sample(&run, 0);
+        run_wait(&run, SYNC_INTERVAL);
+        (void)run_sample(&run, 0);
+    }
+    CHECK_EQ_U64(run.silences, 20, "every other sample repeated: those say nothing");
+    CHECK_EQ_U64(run.restarts, 0, "and are no stop");
+}
+
+static void test_short_gap(void) {
+    struct run run = run_settled();
+
+    run_wait(&run, 5 * S);
+    CHECK_EQ_U64(run_sample(&run, 0), NQPTP_ESTIMATE_CONTINUED, "5 s without a sample are bridged");
+    CHECK_EQ_I64(run_error(&run), 0, "exactly");
+}
+
+static void check_gap_of_a_skewed_clock(double skew) {
+    struct run run = run_begin();
+
+    run.skew = skew;
+    (void)run_sample(&run, 0);
+    (void)run_on(&run, 30 * S);
+    run_wait(&run, 50 * S);
+    CHECK_EQ_U64(run_sample(&run, 0), NQPTP_ESTIMATE_CONTINUED,
+                 "%+.0f ppm: 50 s without a sample are bridged, along the skew", skew * 1e6);
+    CHECK(run_error(&run) >= -50 * US && run_error(&run) <= 50 * US,
+          "%+.0f ppm: with an error of %" PRId64 " ns", skew * 1e6, run_error(&run));
+}
+
+static void test_gap_of_a_skewed_clock(void) {
+    check_gap_of_a_skewed_clock(100e-6);
+    check_gap_of_a_skewed_clock(-100e-6);
+}
+
+static void test_long_gap(void) {
+    struct run run = run_settled();
+
+    run_wait(&run, 3600 * S);
+    run.offset_ns -= 3 * MS;
+    CHECK_EQ_U64(run_sample(&run, 0), NQPTP_ESTIMATE_RESTARTED, "after an hour a series begins");
+    CHECK_EQ_I64(run_error(&run), 0, "with its own offset");
+}
+
+static void check_wrap(const char *name, uint64_t local_ns, uint64_t master_ns) {
+    struct run run = run_begin();
+
+    run.local_ns = local_ns;
+    run.offset_ns = master_ns - local_ns;
+    (void)run_sample(&run, 0);
+    CHECK_EQ_I64(run_on(&run, 20 * S), 0, "%s wraps at 2^64: exact", name);
+    CHECK_EQ_U64(run.restarts, 1, "%s wraps at 2^64: in one series", name);
+    CHECK(run.local_ns < local_ns || run.local_ns + run.offset_ns < master_ns, "%s did wrap", name);
+}
+
+static void test_wrap(void) {
+    check_wrap("the master's time", 1000 * S, UINT64_MAX - 10 * S);
+    check_wrap("local time", UINT64_MAX - 10 * S, 1000 * S);
+    check_wrap("either", UINT64_MAX - 10 * S, UINT64_MAX - 5 * S);
+    check_wrap("the master's time, far behind ours,", UINT64_C(1) << 63, UINT64_MAX - 10 * S);
+}
+
+static void test_local_time_goes_back(void) {
+    struct run run = run_settled();
+
+    run.local_ns -= 60 * S;
+    run.offset_ns += 2 * S;
+    CHECK_EQ_U64(run_sample(&run, 0), NQPTP_ESTIMATE_RESTARTED, "a minute back: another timeline");
+    CHECK_EQ_I64(run_error(&run), 0, "with its own offset");
+}
+
+static void test_reordered_samples(void) {
+    struct run run = run_settled();
+
+    for (int i = 0; i < 40; i++) {
+        run_wait(&run, 2 * SYNC_INTERVAL);
+        (void)run_sample(&run, 0);
+        run_wait(&run, -SYNC_INTERVAL);
+        (void)run_sample(&run, 0);
+        run_wait(&run, SYNC_INTERVAL);
+    }
+    CHECK_EQ_U64(run.restarts, 0, "samples that overtake each other are one series");
+    CHECK_EQ_I64(run_error(&run), 0, "and as good");
+}
+
+/* The undefined behaviour sanitizer has the last word on these two. */
+static void test_random_times(void) {
+    struct nqptp_estimator estimator = {0};
+    struct prng prng = {4};
+    unsigned answers[3] = {0};
+
+    for (int i = 0; i < 300000; i++) {
+        uint64_t master_ns = prng_next(&prng);
+        answers[nqptp_estimator_sample(&estimator, master_ns, prng_next(&prng))]++;
+    }
+    CHECK(answers[NQPTP_ESTIMATE_RESTARTED] > 0, "300000 random samples: new series, %u times",
+          answers[NQPTP_ESTIMATE_RESTARTED]);
+    nqptp_estimator_reset(&estimator);
+    (void)nqptp_estimator_sample(&estimator, 7, 3);
+    CHECK_EQ_U64(nqptp_estimator_offset_ns(&estimator), 4, "and a reset cures them");
+}
+
+/* Differences of any magnitude, so that every limit is met from both sides. */
+static void test_random_differences(void) {
+    struct nqptp_estimator estimator = {0};
+    struct prng prng = {2021};
+    uint64_t master_ns = 0, local_ns = 0;
+    unsigned continued = 0;
+
+    for (int i = 0; i < 300000; i++) {
+        uint64_t step_ns = prng_magnitude(&prng);
+        local_ns += prng_below(&prng, 16) ? step_ns : -step_ns;
+        master_ns += step_ns + prng_magnitude(&prng);
+        continued +=
+            nqptp_estimator_sample(&estimator, master_ns, local_ns) == NQPTP_ESTIMATE_CONTINUED;
+    }
+    CHECK(continued > 0, "300000 random differences: %u samples continued a series", continued);
+}
+
+int main(void) {
+    test_first_sample();
+    test_reset();
+    test_constant_offset();
+    test_skew();
+    test_delays();
+    test_one_outlier();
+    test_outliers_apart();
+    test_one_late_sample();
+    test_step_up();
+    test_step_down();
+    test_small_step_down();
+    test_stopped_clock();
+    test_one_repeated_time();
+    test_repeated_times_apart();
+    test_short_gap();
+    test_gap_of_a_skewed_clock();
+    test_long_gap();
+    test_wrap();
+    test_local_time_goes_back();
+    test_reordered_samples();
+    test_random_times();
+    test_random_differences();
+    return tap_done();
+}
