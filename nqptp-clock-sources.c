@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: MIT */
+/* The clock table: see the header. Clauses are those of IEEE 1588-2008. */
+#include "nqptp-clock-sources.h"
+
+#include <string.h>
+
+#define NS_PER_S UINT64_C(1000000000)
+#define NEWCOMER_IDLE_NS (5 * NS_PER_S) /* how long a record must have been silent to go */
+#define ALIVE_LEAST_NS (3 * NS_PER_S)
+#define ALIVE_MOST_NS (10 * NS_PER_S)
+#define ALIVE_SYNC_INTERVALS 8
+#define STATED_LEAST (-7)
+#define STATED_MOST 4
+#define STEPS_REMOVED_LIMIT 255 /* 9.3.2.5 d */
+#define FOREIGN_MASTER_WINDOW 4 /* announce intervals, 9.3.2.4.4 */
+#define FOREIGN_MASTER_LEAST_NS (4 * NS_PER_S)
+
+/* --- message intervals --------------------------------------------------------------------- */
+
+void nqptp_interval_note(struct nqptp_interval *interval, int8_t log_message_interval,
+                         uint64_t now_ns) {
+    bool stated = log_message_interval >= STATED_LEAST && log_message_interval <= STATED_MOST;
+
+    interval->stated_ns = !stated                    ? 0
+                          : log_message_interval < 0 ? NS_PER_S >> -log_message_interval
+                                                     : NS_PER_S << log_message_interval;
+    if (interval->messages > 0) {
+        memmove(&interval->spacings_ns[1], &interval->spacings_ns[0],
+                sizeof interval->spacings_ns - sizeof interval->spacings_ns[0]);
+        interval->spacings_ns[0] = now_ns - interval->last_ns;
+    }
+    interval->last_ns = now_ns;
+    if (interval->messages <= NQPTP_SPACINGS)
+        interval->messages++;
+}
+
+/* The value with as many below it as above it; the lower of two in the middle. */
+static uint64_t median(const uint64_t *values, unsigned count) {
+    uint64_t sorted[NQPTP_SPACINGS] = {0};
+
+    for (unsigned i = 0; i < count; i++) {
+        unsigned at = i;
+        for (; at > 0 && sorted[at - 1] > values[i]; at--)
+            sorted[at] = sorted[at - 1];
+        sorted[at] = values[i];
+    }
+    return sorted[(count - 1) / 2];
+}
+
+uint64_t nqptp_interval_ns(const struct nqptp_interval *interval, uint64_t unknown_ns) {
+    if (interval->stated_ns > 0)
+        return interval->stated_ns;
+    if (interval->messages < 2)
+        return unknown_ns;
+    return median(interval->spacings_ns, interval->messages - 1);
+}
+
+/* --- records ------------------------------------------------------------------------------- */
+
+static uint32_t bit(int i) {
+    return UINT32_C(1) << i;
+}
+
+int nqptp_clock_find(const struct nqptp_clock_table *table, uint64_t clock_identity,
+                     const struct nqptp_address *address) {
+    for (int i = 0; i < NQPTP_CLOCKS_MAX; i++) {
+        const struct nqptp_clock *clock = &table->clocks[i];
+        if (clock->in_use && clock->clock_identity == clock_identity &&
+            nqptp_address_equal(&clock->address, address))
+            return i;
+    }
+    return NQPTP_NO_CLOCK;
+}
+
+/* Which of two taken records is to go first: an unlisted one, then the one idle longer. */
+static bool goes_before(const struct nqptp_clock_table *table, const struct nqptp_client *client,
+                        int a, int b) {
+    bool a_listed = nqptp_client_lists_clock(client, a);
+    if (a_listed != nqptp_client_lists_clock(client, b))
+        return !a_listed;
+    return table->clocks[a].heard_ns < table->clocks[b].heard_ns;
+}
+
+int nqptp_clock_room(const struct nqptp_clock_table *table, const struct nqptp_client *client,
+                     bool newcomer_is_listed, uint64_t now_ns) {
+    int victim = NQPTP_NO_CLOCK;
+
+    for (int i = 0; i < NQPTP_CLOCKS_MAX; i++) {
+        if (!table->clocks[i].in_use)
+            return i;
+        if (i != client->master &&
+            (victim == NQPTP_NO_CLOCK || goes_before(table, client, i, victim)))
+            victim = i;
+    }
+    bool victim_is_listed = nqptp_client_lists_clock(client, victim);
+    bool idle = now_ns - table->clocks[victim].heard_ns >= NEWCOMER_IDLE_NS;
+    bool may_go = newcomer_is_listed ? idle || !victim_is_listed : idle && !victim_is_listed;
+    return may_go ? victim : NQPTP_NO_CLOCK;
+}
+
+static struct nqptp_peer *client_peer(struct nqptp_client *client,
+                                      const struct nqptp_address *address) {
+    for (unsigned i = 0; i < client->peer_count; i++)
+        if (nqptp_address_equal(&client->peers[i].address, address))
+            return &client->peers[i];
+    return NULL;
+}
+
+void nqptp_clock_create(struct nqptp_clock_table *table, struct nqptp_client *client, int i,
+                        uint64_t clock_identity, const struct nqptp_address *address,
+                        uint64_t now_ns) {
+    struct nqptp_peer *peer = client_peer(client, address);
+
+    table->clocks[i] = (struct nqptp_clock){
+        .in_use = true,
+        .clock_identity = clock_identity,
+        .address = *address,
+        .created_ns = now_ns,
+        .heard_ns = now_ns,
+        .waiting = NQPTP_NO_CLOCK,
+    };
+    if (!peer)
+        return;
+    client->listed |= bit(i);
+    peer->clock_identity = clock_identity;
+    peer->identified = true;
+}
+
+void nqptp_clock_delete(struct nqptp_clock_table *table, struct nqptp_client *client, int i) {
+    table->clocks[i].in_use = false;
+    client->listed &= ~bit(i);
+    client->qualified &= ~bit(i);
+    if (client->master == i)
+        client->master = NQPTP_NO_CLOCK;
+}
+
+/* --- what a clock says --------------------------------------------------------------------- */
+
+void nqptp_clock_announce(struct nqptp_clock *clock, const struct nqptp_announce *announce,
+                          uint16_t port_number, int8_t log_message_interval, uint64_t now_ns) {
+    uint64_t previous_ns = clock->announce_interval.last_ns;
+    bool first = clock->announce_interval.messages == 0;
+
+    nqptp_interval_note(&clock->announce_interval, log_message_interval, now_ns);
+    uint64_t window_ns =
+        FOREIGN_MASTER_WINDOW *
+        nqptp_interval_ns(&clock->announce_interval, NQPTP_ANNOUNCE_INTERVAL_UNKNOWN_NS);
+    if (window_ns < FOREIGN_MASTER_LEAST_NS)
+        window_ns = FOREIGN_MASTER_LEAST_NS;
+    if (!first && now_ns - previous_ns <= window_ns)
+        clock->confirmed = true;
+    if (clock->announced && announce->grandmaster_identity != clock->announce.grandmaster_identity)
+        nqptp_estimator_reset(&clock->estimator); /* another timescale: a new series */
+    if (!clock->announced)
+        clock->reading.grandmaster_identity = announce->grandmaster_identity;
+    clock->announced = true;
+    clock->announce = *announce;
+    clock->port_number = port_number;
+}
+
+bool nqptp_clock_alive(const struct nqptp_clock *clock, uint64_t now_ns) {
+    uint64_t limit_ns = ALIVE_SYNC_INTERVALS *
+                        nqptp_interval_ns(&clock->sync_interval, NQPTP_SYNC_INTERVAL_UNKNOWN_NS);
+    limit_ns = limit_ns < ALIVE_LEAST_NS  ? ALIVE_LEAST_NS
+               : limit_ns > ALIVE_MOST_NS ? ALIVE_MOST_NS
+                                          : limit_ns;
+    return clock->sampled_ns > 0 && now_ns - clock->sampled_ns <= limit_ns;
+}
+
+bool nqptp_clock_sample(struct nqptp_clock *clock, uint64_t master_ns, uint64_t local_ns,
+                        uint64_t now_ns) {
+    enum nqptp_estimate estimate = nqptp_estimator_sample(&clock->estimator, master_ns, local_ns);
+
+    if (estimate == NQPTP_ESTIMATE_NONE)
+        return false;
+    if (clock->sampled_ns > 0 && !nqptp_clock_alive(clock, now_ns))
+        clock->confirmed = false; /* back from the dead: it has to qualify again */
+    if (estimate == NQPTP_ESTIMATE_RESTARTED)
+        clock->reading.start_time_ns = local_ns;
+    clock->reading.grandmaster_identity = clock->announce.grandmaster_identity;
+    clock->reading.local_time_ns = local_ns;
+    clock->reading.offset_ns = nqptp_estimator_offset_ns(&clock->estimator);
+    clock->sampled_ns = now_ns;
+    return true;
+}
+
+/* --- the data set comparison ---------------------------------------------------------------- */
+
+static int compare(uint64_t a, uint64_t b) {
+    return a < b ? -1 : a > b;
+}
+
+/*
+ * Figure 27: different grandmasters. It is climbed for equal ones too, where it finds no
+ * difference unless a grandmaster contradicts itself on two paths; so the order stays total.
+ */
+static int compare_grandmasters(const struct nqptp_announce *a, const struct nqptp_announce *b) {
+    int order;
+
+    if ((order = compare(a->priority1, b->priority1)))
+        return order;
+    if ((order = compare(a->clock_class, b->clock_class)))
+        return order;
+    if ((order = compare(a->clock_accuracy, b->clock_accuracy)))
+        return order;
+    if ((order = compare(a->offset_scaled_log_variance, b->offset_scaled_log_variance)))
+        return order;
+    if ((order = compare(a->priority2, b->priority2)))
+        return order;
+    return compare(a->grandmaster_identity, b->grandmaster_identity);
+}
+
+/*
+ * Figure 28: one grandmaster on two paths. Its "better" and "better by topology" are one here,
+ * and its comparisons of receivers say nothing, because we have a single port that never sends.
+ */
+static int compare_paths(const struct nqptp_clock *a, const struct nqptp_clock *b) {
+    int order;
+
+    if ((order = compare(a->announce.steps_removed, b->announce.steps_removed)))
+        return order;
+    if ((order = compare(a->clock_identity, b->clock_identity)))
+        return order;
+    return compare(a->port_number, b->port_number);
+}
+
+int nqptp_clock_compare(const struct nqptp_clock *a, const struct nqptp_clock *b) {
+    int order;
+
+    if ((order = compare_grandmasters(&a->announce, &b->announce)))
+        return order;
+    if ((order = compare_paths(a, b)))
+        return order;
+    /* Beyond the standard: one sender heard at two addresses. */
+    return memcmp(&a->address.ip, &b->address.ip, sizeof a->address.ip);
+}
+
+/* --- clients and their masters --------------------------------------------------------------- */
+
+bool nqptp_client_lists(const struct nqptp_client *client, const struct nqptp_address *address) {
+    for (unsigned i = 0; i < client->peer_count; i++)
+        if (nqptp_address_equal(&client->peers[i].address, address))
+            return true;
+    return false;
+}
+
+bool nqptp_client_lists_clock(const struct nqptp_client *client, int i) {
+    return client->listed & bit(i);
+}
+
+void nqptp_client_set_peers(struct nqptp_client *client, const struct nqptp_clock_table *table,
+                            const struct nqptp_address *addresses, unsigned count) {
+    struct nqptp_client next = {
+        .has_list = true, .qualified = client->qualified, .master = client->master};
+
+    for (unsigned i = 0; i < count && next.peer_count < NQPTP_PEERS_MAX; i++) {
+        if (nqptp_client_lists(&next, &addresses[i]))
+            continue;
+        const struct nqptp_peer *known = client_peer(client, &addresses[i]);
+        next.peers[next.peer_count++] =
+            known ? *known : (struct nqptp_peer){.address = addresses[i]};
+    }
+    for (int i = 0; i < NQPTP_CLOCKS_MAX; i++) {
+        const struct nqptp_clock *clock = &table->clocks[i];
+        struct nqptp_peer *peer = clock->in_use ? client_peer(&next, &clock->address) : NULL;
+        if (!peer)
+            continue;
+        next.listed |= bit(i);
+        if (!peer->identified)
+            peer->clock_identity = clock->clock_identity;
+        peer->identified = true;
+    }
+    *client = next;
+}
+
+/* Announced, and not behind more boundary clocks than the standard allows. */
+static bool eligible(const struct nqptp_clock *clock) {
+    return clock->announced && clock->announce.steps_removed < STEPS_REMOVED_LIMIT;
+}
+
+static bool address_silent(const struct nqptp_clock_table *table,
+                           const struct nqptp_address *address, uint64_t now_ns) {
+    for (int i = 0; i < NQPTP_CLOCKS_MAX; i++) {
+        const struct nqptp_clock *clock = &table->clocks[i];
+        if (clock->in_use && nqptp_address_equal(&clock->address, address) && eligible(clock) &&
+            nqptp_clock_alive(clock, now_ns))
+            return false;
+    }
+    return true;
+}
+
+/* Is this the clock of a listed address that has fallen silent, heard at another address? */
+static bool stands_in(const struct nqptp_client *client, const struct nqptp_clock_table *table,
+                      const struct nqptp_clock *clock, uint64_t now_ns) {
+    for (unsigned i = 0; i < client->peer_count; i++) {
+        const struct nqptp_peer *peer = &client->peers[i];
+        if (peer->identified && peer->clock_identity == clock->clock_identity &&
+            address_silent(table, &peer->address, now_ns))
+            return true;
+    }
+    return false;
+}
+
+static bool may_follow(const struct nqptp_client *client, const struct nqptp_clock_table *table,
+                       int i, uint64_t now_ns) {
+    return !client->has_list || nqptp_client_lists_clock(client, i) ||
+           stands_in(client, table, &table->clocks[i], now_ns);
+}
+
+/* Is there a master that may be followed and that is alive? */
+static bool master_stands(const struct nqptp_client *client, const struct nqptp_clock_table *table,
+                          uint64_t now_ns) {
+    int i = client->master;
+    return i != NQPTP_NO_CLOCK && may_follow(client, table, i, now_ns) &&
+           nqptp_clock_alive(&table->clocks[i], now_ns);
+}
+
+/* 9.3.2.5, relaxed where waiting for a second Announce would only keep a player silent. */
+bool nqptp_client_qualifies(const struct nqptp_client *client,
+                            const struct nqptp_clock_table *table, int i, uint64_t now_ns) {
+    const struct nqptp_clock *clock = &table->clocks[i];
+    return eligible(clock) &&
+           (clock->confirmed || (client->qualified & bit(i)) ||
+            nqptp_client_lists_clock(client, i) || !master_stands(client, table, now_ns));
+}
+
+/* Once qualified a clock stays so while it is alive, however seldom it announces itself. */
+static uint32_t qualified_clocks(const struct nqptp_client *client,
+                                 const struct nqptp_clock_table *table, uint64_t now_ns) {
+    uint32_t qualified = 0;
+
+    for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)
+        if (table->clocks[i].in_use && nqptp_clock_alive(&table->clocks[i], now_ns) &&
+            nqptp_client_qualifies(client, table, i, now_ns))
+            qualified |= bit(i);
+    return qualified;
+}
+
+/* Does the reading belong to the grandmaster that its clock announces? The master's may lag. */
+static bool reading_is_current(const struct nqptp_client *client,
+                               const struct nqptp_clock_table *table, int i) {
+    const struct nqptp_clock *clock = &table->clocks[i];
+    return i == client->master ||
+           clock->reading.grandmaster_identity == clock->announce.grandmaster_identity;
+}
+
+static bool candidate(const struct nqptp_client *client, const struct nqptp_clock_table *table,
+                      int i, uint64_t now_ns) {
+    return (client->qualified & bit(i)) && reading_is_current(client, table, i) &&
+           may_follow(client, table, i, now_ns);
+}
+
+bool nqptp_client_select(struct nqptp_client *client, const struct nqptp_clock_table *table,
+                         uint64_t now_ns) {
+    int best = NQPTP_NO_CLOCK;
+    int old = client->master;
+
+    client->qualified = qualified_clocks(client, table, now_ns);
+    for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)
+        if (candidate(client, table, i, now_ns) &&
+            (best == NQPTP_NO_CLOCK ||
+             nqptp_clock_compare(&table->clocks[i], &table->clocks[best]) < 0))
+            best = i;
+    if (best == NQPTP_NO_CLOCK && old != NQPTP_NO_CLOCK && may_follow(client, table, old, now_ns))
+        best = old;
+    client->master = best;
+    return best != old;
+}

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The clock table: a fixed number of records of the PTP clocks that were heard, the comparison of
+ * their data sets, and the choice of a master among them.
+ *
+ * A record is one clock identity at one address. The table does not know messages or commands;
+ * `now_ns` is always CLOCK_MONOTONIC_RAW as its caller read it.
+ */
+#ifndef NQPTP_CLOCK_SOURCES_H
+#define NQPTP_CLOCK_SOURCES_H
+
+#include "nqptp-estimator.h"
+#include "nqptp-message.h"
+
+#define NQPTP_CLOCKS_MAX 32
+#define NQPTP_PEERS_MAX 256
+#define NQPTP_EXCHANGES 8
+#define NQPTP_SPACINGS 5
+
+#define NQPTP_NO_CLOCK (-1)
+
+/* A record is deleted when nothing was accepted from its clock for so long. */
+#define NQPTP_CLOCK_LIFETIME_NS UINT64_C(120000000000)
+
+/* How often a clock sends one type of message: as it states, else as is measured. */
+struct nqptp_interval {
+    uint64_t stated_ns; /* 0: not stated */
+    uint64_t last_ns;   /* arrival of the last message */
+    uint64_t spacings_ns[NQPTP_SPACINGS];
+    unsigned messages; /* how many came so far; stays at NQPTP_SPACINGS + 1 */
+};
+
+/* One Sync and its Follow_Up: the same source port identity and sequenceId, clause 9.5.4. */
+struct nqptp_exchange {
+    uint64_t begun_ns; /* arrival of the first of the two; 0: this entry is free */
+    uint16_t port_number;
+    uint16_t sequence_id;
+    bool have_sync;
+    bool have_follow_up;
+    bool served;           /* it gave its one sample */
+    bool one_step;         /* and that was the Sync's own time */
+    uint64_t sync_time_ns; /* receive time of the Sync */
+    int64_t sync_correction_ns;
+    uint64_t follow_up_time_ns; /* receive time of the Follow_Up */
+    uint64_t origin_ns;         /* preciseOriginTimestamp and the Follow_Up's correctionField */
+};
+
+/* What a clock's samples came to: the values that are published when it is the master. */
+struct nqptp_reading {
+    uint64_t grandmaster_identity; /* 0 until it announced itself */
+    uint64_t local_time_ns;        /* receive time of the last sample; 0: there was none yet */
+    uint64_t offset_ns;            /* the clock's time minus CLOCK_MONOTONIC_RAW, modulo 2^64 */
+    uint64_t start_time_ns;        /* receive time of the first sample of the unbroken series */
+};
+
+struct nqptp_clock {
+    bool in_use;
+    uint64_t clock_identity;
+    struct nqptp_address address;
+    uint64_t created_ns;
+    uint64_t heard_ns; /* the last accepted Sync, Follow_Up or Announce */
+
+    bool announced; /* `announce` and `port_number` are valid */
+    bool confirmed; /* announced itself twice in short order: may displace a standing master */
+    struct nqptp_announce announce;
+    uint16_t port_number; /* of the port that sent the Announce */
+    struct nqptp_interval announce_interval;
+
+    struct nqptp_interval sync_interval;
+    struct nqptp_exchange exchanges[NQPTP_EXCHANGES]; /* a ring, */
+    int next_exchange;                                /* its oldest */
+    int waiting; /* the exchange whose Follow_Up waits for its Sync, or NQPTP_NO_CLOCK */
+    uint64_t waiting_until_ns;
+    uint64_t follow_up_ns; /* arrival of the last Follow_Up; 0: none yet */
+
+    uint64_t sampled_ns; /* when the last sample was used; 0: none yet */
+    struct nqptp_reading reading;
+    struct nqptp_estimator estimator;
+};
+
+/* An address that a client listed, and the identity of the clock last heard from there. */
+struct nqptp_peer {
+    struct nqptp_address address;
+    uint64_t clock_identity;
+    bool identified;
+};
+
+/* What one client asked for, and the master it has. */
+struct nqptp_client {
+    bool has_list; /* false: it never sent one, any clock will do */
+    unsigned peer_count;
+    struct nqptp_peer peers[NQPTP_PEERS_MAX];
+    uint32_t listed;    /* bit i: the address of record i is in the list */
+    uint32_t qualified; /* bit i: the clock in record i qualified, and has been alive since */
+    int master;         /* record number, or NQPTP_NO_CLOCK */
+};
+
+struct nqptp_clock_table {
+    struct nqptp_clock clocks[NQPTP_CLOCKS_MAX];
+};
+
+/* The record of that identity at that address, or NQPTP_NO_CLOCK. */
+int nqptp_clock_find(const struct nqptp_clock_table *table, uint64_t clock_identity,
+                     const struct nqptp_address *address);
+
+/*
+ * The record that a newcomer may have: a free one, else that of the clock idle longest among those
+ * that may go. The client's master never goes. Unlisted clocks go first, a listed one only for
+ * another listed one; and only a listed newcomer takes a record whose clock spoke in the last 5 s,
+ * and then an unlisted one's. Returns its number, or NQPTP_NO_CLOCK if none may go.
+ */
+int nqptp_clock_room(const struct nqptp_clock_table *table, const struct nqptp_client *client,
+                     bool newcomer_is_listed, uint64_t now_ns);
+
+/* Puts a new clock into record i. */
+void nqptp_clock_create(struct nqptp_clock_table *table, struct nqptp_client *client, int i,
+                        uint64_t clock_identity, const struct nqptp_address *address,
+                        uint64_t now_ns);
+
+/* Empties record i; if it was the client's master, the client has none then. */
+void nqptp_clock_delete(struct nqptp_clock_table *table, struct nqptp_client *client, int i);
+
+/* Takes in an Announce of the clock (9.5.3), sent by its port `port_number`. */
+void nqptp_clock_announce(struct nqptp_clock *clock, const struct nqptp_announce *announce,
+                          uint16_t port_number, int8_t log_message_interval, uint64_t now_ns);
+
+/* Adds a sample: the clock's time when it was local_ns here. Returns whether the reading changed.
+ */
+bool nqptp_clock_sample(struct nqptp_clock *clock, uint64_t master_ns, uint64_t local_ns,
+                        uint64_t now_ns);
+
+/* It gave a sample within max(3 s, 8 sync intervals), at most 10 s. */
+bool nqptp_clock_alive(const struct nqptp_clock *clock, uint64_t now_ns);
+
+/*
+ * The data set comparison of 9.3.4 between two clocks that have announced themselves: negative if
+ * a is better, positive if b is, 0 only for one and the same record.
+ */
+int nqptp_clock_compare(const struct nqptp_clock *a, const struct nqptp_clock *b);
+
+/* Is this address in the client's list? */
+bool nqptp_client_lists(const struct nqptp_client *client, const struct nqptp_address *address);
+
+bool nqptp_client_lists_clock(const struct nqptp_client *client, int i);
+
+/* Replaces the client's list. Records that stay listed, and the master among them, go on as is. */
+void nqptp_client_set_peers(struct nqptp_client *client, const struct nqptp_clock_table *table,
+                            const struct nqptp_address *addresses, unsigned count);
+
+/* May record i become the client's master as far as its Announces are concerned (9.3.2.5)? */
+bool nqptp_client_qualifies(const struct nqptp_client *client,
+                            const struct nqptp_clock_table *table, int i, uint64_t now_ns);
+
+/*
+ * Chooses the client's master: the best of the clocks that it may follow, that qualify (9.3.2.5)
+ * and that are alive. While none is alive the old one stays. Returns whether it changed.
+ */
+bool nqptp_client_select(struct nqptp_client *client, const struct nqptp_clock_table *table,
+                         uint64_t now_ns);
+
+/*
+ * Notes that a message came now. log_message_interval, base 2 of seconds, counts as a statement
+ * from -7 to +4; 0x7F and the rest do not (table 24).
+ */
+void nqptp_interval_note(struct nqptp_interval *interval, int8_t log_message_interval,
+                         uint64_t now_ns);
+
+/* The interval as stated, else the median of the last spacings, else unknown_ns. */
+uint64_t nqptp_interval_ns(const struct nqptp_interval *interval, uint64_t unknown_ns);
+
+#define NQPTP_SYNC_INTERVAL_UNKNOWN_NS UINT64_C(125000000)
+#define NQPTP_ANNOUNCE_INTERVAL_UNKNOWN_NS UINT64_C(1000000000)
+
+#endif

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/* A table and a client on a bench, and clocks that are set to work there without any messages. */
+#ifndef NQPTP_BENCH_H
+#define NQPTP_BENCH_H
+
+#include "nqptp-clock-sources.h"
+
+#define MS UINT64_C(1000000)
+#define S (1000 * MS)
+#define LOG_1_S 0
+#define LOG_NOT_STATED 0x7F
+
+struct bench {
+    struct nqptp_clock_table table;
+    struct nqptp_client client;
+    uint64_t now_ns;
+};
+
+static inline struct bench bench_begin(void) {
+    return (struct bench){.client = {.master = NQPTP_NO_CLOCK}, .now_ns = 1000 * S};
+}
+
+/* 10.0.0.host */
+static inline struct nqptp_address host(uint8_t number) {
+    return (struct nqptp_address){
+        .ip = {.s6_addr = {[10] = 0xFF, [11] = 0xFF, [12] = 10, [15] = number}},
+    };
+}
+
+static inline int add(struct bench *b, uint64_t clock_identity, uint8_t number) {
+    struct nqptp_address address = host(number);
+    int i = nqptp_clock_room(&b->table, &b->client, nqptp_client_lists(&b->client, &address),
+                             b->now_ns);
+    if (i != NQPTP_NO_CLOCK)
+        nqptp_clock_create(&b->table, &b->client, i, clock_identity, &address, b->now_ns);
+    return i;
+}
+
+static inline void announce_path(struct bench *b, int i, uint8_t priority1, uint16_t steps_removed,
+                                 int8_t log_interval) {
+    const struct nqptp_announce announce = {
+        .grandmaster_identity = b->table.clocks[i].clock_identity,
+        .priority1 = priority1,
+        .clock_class = 248,
+        .steps_removed = steps_removed,
+    };
+    nqptp_clock_announce(&b->table.clocks[i], &announce, 1, log_interval, b->now_ns);
+}
+
+static inline void announce(struct bench *b, int i, uint8_t priority1) {
+    announce_path(b, i, priority1, 0, LOG_1_S);
+}
+
+/* Every clock here is 5000 s ahead of us. */
+static inline bool sample(struct bench *b, int i) {
+    return nqptp_clock_sample(&b->table.clocks[i], b->now_ns + 5000 * S, b->now_ns, b->now_ns);
+}
+
+/* A clock that has said all it has to, once. */
+static inline int add_ready(struct bench *b, uint64_t clock_identity, uint8_t number,
+                            uint8_t priority1) {
+    int i = add(b, clock_identity, number);
+    announce(b, i, priority1);
+    (void)sample(b, i);
+    return i;
+}
+
+static inline int master(struct bench *b) {
+    (void)nqptp_client_select(&b->client, &b->table, b->now_ns);
+    return b->client.master;
+}
+
+/* So long, and these clocks (bit i: clock i) give a sample each at the end. */
+static inline void wait_with(struct bench *b, uint64_t ns, unsigned clocks) {
+    b->now_ns += ns;
+    for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)
+        if (clocks >> i & 1)
+            (void)sample(b, i);
+}
+
+static inline void list_hosts(struct bench *b, unsigned count, const uint8_t *numbers) {
+    struct nqptp_address addresses[4];
+
+    for (unsigned i = 0; i < count; i++)
+        addresses[i] = host(numbers[i]);
+    nqptp_client_set_peers(&b->client, &b->table, addresses, count);
+}
+
+static inline void list_host(struct bench *b, uint8_t number) {
+    list_hosts(b, 1, &number);
+}
+
+#endif

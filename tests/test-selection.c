@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Proves which clock a client follows: when a clock qualifies, the best of all without a list and
+ * the best of it with one, who stands in for a silent clock, and that nobody is followed rather
+ * than somebody who may not be.
+ */
+#include "nqptp-clock-sources.h"
+
+#include "bench.h"
+#include "tap.h"
+
+/* --- qualification --------------------------------------------------------------------------- */
+
+static void test_first_clock_needs_one_announce(void) {
+    struct bench b = bench_begin();
+    int i = add(&b, 1, 1);
+
+    (void)sample(&b, i);
+    CHECK_EQ_I64(master(&b), NQPTP_NO_CLOCK, "without an Announce no clock is master");
+    announce(&b, i, 10);
+    CHECK_EQ_I64(master(&b), i, "one will do while there is no master");
+    CHECK(!nqptp_client_select(&b.client, &b.table, b.now_ns), "choosing again changes nothing");
+}
+
+/* Who is master after a better clock announced itself twice, so long after each other? */
+static bool second_announce_displaces(int8_t log_interval, uint64_t spacing_ns) {
+    struct bench b = bench_begin();
+    int old = add_ready(&b, 1, 1, 200);
+    CHECK_EQ_I64(master(&b), old, "a master stands");
+    int better = add(&b, 2, 2);
+    (void)sample(&b, better);
+    announce_path(&b, better, 10, 0, log_interval);
+    CHECK_EQ_I64(master(&b), old, "one Announce of a better clock does not displace it");
+    for (uint64_t ns = 0; ns < spacing_ns; ns += 100 * MS)
+        wait_with(&b, 100 * MS, 3);
+    CHECK_EQ_I64(master(&b), old, "nor does time");
+    announce_path(&b, better, 10, 0, log_interval);
+    return master(&b) == better;
+}
+
+static void test_displacing_a_master(void) {
+    CHECK(second_announce_displaces(LOG_1_S, 1 * S), "a second one after 1 s does");
+    CHECK(second_announce_displaces(LOG_1_S, 3900 * MS), "or within four intervals");
+    CHECK(!second_announce_displaces(LOG_1_S, 4100 * MS), "but not later");
+    CHECK(second_announce_displaces(-2, 3900 * MS), "four short intervals last 4 s");
+    CHECK(!second_announce_displaces(-2, 4100 * MS), "and no longer");
+    CHECK(second_announce_displaces(1, 7900 * MS), "four long ones last longer");
+    CHECK(!second_announce_displaces(1, 8100 * MS), "but not for ever");
+    CHECK(second_announce_displaces(LOG_NOT_STATED, 1 * S), "it need not state its interval");
+}
+
+static void test_worse_clock_does_not_displace(void) {
+    struct bench b = bench_begin();
+    int old = add_ready(&b, 1, 1, 100), worse = add_ready(&b, 2, 2, 101);
+
+    CHECK_EQ_I64(master(&b), old, "of two clocks the better is master");
+    for (int n = 0; n < 5; n++) {
+        wait_with(&b, S, 3);
+        announce(&b, worse, 101);
+    }
+    CHECK_EQ_I64(master(&b), old, "however often the worse one announces itself");
+}
+
+static void test_one_announce_when_master_is_dead(void) {
+    struct bench b = bench_begin();
+    int old = add_ready(&b, 1, 1, 100);
+
+    CHECK_EQ_I64(master(&b), old, "a master that then falls silent");
+    b.now_ns += 20 * S;
+    CHECK_EQ_I64(master(&b), old, "stays while there is no other");
+    int worse = add_ready(&b, 2, 2, 200);
+    CHECK_EQ_I64(master(&b), worse, "one Announce and a sample of any other displace it");
+}
+
+static void test_listed_clock_needs_one_announce(void) {
+    struct bench b = bench_begin();
+
+    list_hosts(&b, 2, (const uint8_t[]){1, 2});
+    int old = add_ready(&b, 1, 1, 100);
+    CHECK_EQ_I64(master(&b), old, "a listed clock is master");
+    int better = add_ready(&b, 2, 2, 10);
+    CHECK_EQ_I64(master(&b), better, "one Announce of a better listed clock displaces it");
+}
+
+static void test_steps_removed(void) {
+    struct bench b = bench_begin();
+    int far = add(&b, 1, 1), near = add(&b, 2, 2);
+
+    list_host(&b, 1);
+    announce_path(&b, far, 1, 255, LOG_1_S);
+    announce_path(&b, near, 1, 254, LOG_1_S);
+    wait_with(&b, 0, 3);
+    CHECK(!nqptp_client_qualifies(&b.client, &b.table, far, b.now_ns), "255 steps: unqualified");
+    CHECK_EQ_I64(master(&b), NQPTP_NO_CLOCK, "though it is listed, and alone");
+    list_host(&b, 2);
+    CHECK_EQ_I64(master(&b), near, "254 steps: qualified");
+    announce_path(&b, far, 1, UINT16_MAX, LOG_1_S);
+    CHECK(!nqptp_client_qualifies(&b.client, &b.table, far, b.now_ns), "65535: unqualified");
+}
+
+static void test_missing_announces_do_not_unqualify(void) {
+    struct bench b = bench_begin();
+    int worse = add_ready(&b, 1, 1, 100), better = add(&b, 2, 2);
+
+    CHECK_EQ_I64(master(&b), worse, "a master stands");
+    for (int n = 0; n < 2; n++) {
+        wait_with(&b, S, 3);
+        announce(&b, better, 10);
+    }
+    CHECK_EQ_I64(master(&b), better, "a better one displaces it");
+    for (int n = 0; n < 200; n++) {
+        wait_with(&b, S, 3);
+        announce(&b, worse, 100);
+    }
+    CHECK_EQ_I64(master(&b), better, "and stays though it announces itself no more");
+}
+
+static void test_qualified_stays_qualified(void) {
+    struct bench b = bench_begin();
+    int first = add_ready(&b, 1, 1, 100), second = add_ready(&b, 2, 2, 101);
+
+    CHECK(nqptp_client_qualifies(&b.client, &b.table, second, b.now_ns),
+          "while no master stands both of two clocks qualify by one Announce");
+    CHECK_EQ_I64(master(&b), first, "one of them becomes master");
+    wait_with(&b, S, 3);
+    CHECK(nqptp_client_qualifies(&b.client, &b.table, second, b.now_ns),
+          "the other one stays qualified");
+    announce(&b, first, 200);
+    CHECK_EQ_I64(master(&b), second, "and follows when the master becomes the worse of them");
+}
+
+static void test_announces_before_the_first_sample(void) {
+    struct bench b = bench_begin();
+    int old = add_ready(&b, 1, 1, 100), better = add(&b, 2, 2);
+
+    announce(&b, better, 10);
+    wait_with(&b, S, 1u << old);
+    announce(&b, better, 10);
+    CHECK_EQ_I64(master(&b), old, "two Announces of a better clock, without a sample");
+    (void)sample(&b, better);
+    CHECK_EQ_I64(master(&b), better, "it displaces the master by its first sample");
+}
+
+static void test_slot_is_not_qualified(void) {
+    struct bench b = bench_begin();
+    int first = add_ready(&b, 1, 1, 100), second = add_ready(&b, 2, 2, 101);
+
+    CHECK_EQ_I64(master(&b), first, "a master stands, another clock is qualified");
+    nqptp_clock_delete(&b.table, &b.client, second);
+    CHECK_EQ_I64(add_ready(&b, 3, 3, 10), second, "its slot goes to a better one");
+    CHECK_EQ_I64(master(&b), first, "which does not inherit that");
+}
+
+static void test_dead_clock_qualifies_anew(void) {
+    struct bench b = bench_begin();
+    int worse = add_ready(&b, 1, 1, 100), better = add_ready(&b, 2, 2, 10);
+
+    wait_with(&b, S, 3);
+    announce(&b, better, 10);
+    CHECK_EQ_I64(master(&b), better, "the better of two is master");
+    for (int n = 0; n < 30; n++)
+        wait_with(&b, S, 1);
+    CHECK_EQ_I64(master(&b), worse, "until it falls silent");
+    wait_with(&b, S, 3);
+    CHECK_EQ_I64(master(&b), worse, "a sample alone does not bring it back");
+    announce(&b, better, 10);
+    wait_with(&b, S, 3);
+    announce(&b, better, 10);
+    CHECK_EQ_I64(master(&b), better, "two Announces do");
+}
+
+/* --- selection ------------------------------------------------------------------------------- */
+
+static void test_without_list_the_best_of_all(void) {
+    struct bench b = bench_begin();
+
+    for (uint8_t n = 1; n <= NQPTP_CLOCKS_MAX; n++)
+        (void)add_ready(&b, n, n, n == 20 ? 1 : 100);
+    CHECK_EQ_I64(master(&b), 19, "without a list the best of 32 is master");
+    for (int n = 0; n < 12; n++)
+        wait_with(&b, S, ~(1u << 19));
+    CHECK_EQ_I64(master(&b), 0, "when it falls silent, the best of the others");
+}
+
+static void test_with_list_the_best_of_it(void) {
+    struct bench b = bench_begin();
+    int best = add_ready(&b, 1, 1, 1), good = add_ready(&b, 2, 2, 50),
+        bad = add_ready(&b, 3, 3, 99);
+
+    CHECK_EQ_I64(master(&b), best, "without a list the best clock is master");
+    list_hosts(&b, 2, (const uint8_t[]){3, 2});
+    CHECK_EQ_I64(master(&b), good, "with one, the best of it, at once");
+    list_host(&b, 3);
+    CHECK_EQ_I64(master(&b), bad, "another list, another master");
+    list_host(&b, 9);
+    CHECK_EQ_I64(master(&b), NQPTP_NO_CLOCK, "nobody there is known: no master");
+    CHECK_EQ_I64(add_ready(&b, 9, 9, 200), 3, "a clock appears there");
+    CHECK_EQ_I64(master(&b), 3, "and is master");
+}
+
+static void test_empty_list(void) {
+    struct bench b = bench_begin();
+    int i = add_ready(&b, 1, 1, 1);
+
+    CHECK_EQ_I64(master(&b), i, "there is a master");
+    list_hosts(&b, 0, NULL);
+    CHECK(nqptp_client_select(&b.client, &b.table, b.now_ns), "an empty list changes that");
+    CHECK_EQ_I64(b.client.master, NQPTP_NO_CLOCK, "to none");
+    wait_with(&b, S, 1);
+    announce(&b, i, 1);
+    CHECK_EQ_I64(master(&b), NQPTP_NO_CLOCK, "for good");
+}
+
+static void test_silent_master_stays(void) {
+    struct bench b = bench_begin();
+    int listed = add_ready(&b, 1, 1, 100), other = add_ready(&b, 2, 2, 1);
+
+    list_host(&b, 1);
+    CHECK_EQ_I64(master(&b), listed, "a listed clock is master");
+    for (int n = 0; n < 100; n++)
+        wait_with(&b, S, 1u << other);
+    CHECK_EQ_I64(master(&b), listed, "silent, it stays, whatever unlisted clock there is");
+    nqptp_clock_delete(&b.table, &b.client, listed);
+    CHECK_EQ_I64(master(&b), NQPTP_NO_CLOCK, "until its record is deleted");
+}
+
+static void test_set_peers(void) {
+    struct bench b = bench_begin();
+    int one = add(&b, 1, 1), two = add(&b, 2, 2);
+    struct nqptp_address address = host(2), stranger = host(3);
+
+    CHECK(!nqptp_client_lists(&b.client, &address), "without a list no address is listed");
+    list_hosts(&b, 3, (const uint8_t[]){2, 7, 2});
+    CHECK_EQ_U64(b.client.peer_count, 2, "an address that is named twice counts once");
+    CHECK(b.client.has_list, "there is a list");
+    address.scope_id = 5;
+    CHECK(nqptp_client_lists(&b.client, &address), "a listed address is found, of any scope");
+    CHECK(!nqptp_client_lists(&b.client, &stranger), "another one is not");
+    CHECK(nqptp_client_lists_clock(&b.client, two), "the record there is listed");
+    CHECK(!nqptp_client_lists_clock(&b.client, one), "and no other");
+    CHECK(nqptp_client_lists_clock(&b.client, add(&b, 7, 7)), "one that comes later is, too");
+    nqptp_clock_delete(&b.table, &b.client, two);
+    CHECK_EQ_I64(add(&b, 8, 8), two, "its slot goes to another clock");
+    CHECK(!nqptp_client_lists_clock(&b.client, two), "which is not listed");
+}
+
+static void test_peers_max(void) {
+    struct bench b = bench_begin();
+    struct nqptp_address addresses[NQPTP_PEERS_MAX + 1];
+
+    for (unsigned i = 0; i <= NQPTP_PEERS_MAX; i++) {
+        addresses[i] = host((uint8_t)i);
+        addresses[i].ip.s6_addr[14] = (uint8_t)(i >> 8);
+    }
+    nqptp_client_set_peers(&b.client, &b.table, addresses, NQPTP_PEERS_MAX);
+    CHECK_EQ_U64(b.client.peer_count, 256, "256 addresses are a list");
+    CHECK(nqptp_client_lists(&b.client, &addresses[255]), "to the last of them");
+    CHECK(!nqptp_client_lists(&b.client, &addresses[256]), "and no further");
+}
+
+/* --- stand-ins ------------------------------------------------------------------------------- */
+
+/* Clock 1 at the listed host 1 and at host 2, clock 3 at host 3, all of them alive. */
+static struct bench bench_stand_in(void) {
+    struct bench b = bench_begin();
+
+    list_host(&b, 1);
+    (void)add_ready(&b, 1, 1, 100);
+    (void)add_ready(&b, 1, 2, 100);
+    (void)add_ready(&b, 3, 3, 1);
+    CHECK_EQ_I64(master(&b), 0, "the clock of the listed address is master");
+    return b;
+}
+
+static void test_stand_in(void) {
+    struct bench b = bench_stand_in();
+
+    for (int n = 0; n < 5; n++)
+        wait_with(&b, S, 1u << 1 | 1u << 2);
+    CHECK_EQ_I64(master(&b), 1, "silent, its own record at another address stands in for it");
+    for (int n = 0; n < 5; n++)
+        wait_with(&b, S, 7);
+    CHECK_EQ_I64(master(&b), 0, "and steps back when it returns");
+}
+
+static void test_list_of_clocks_that_are_known(void) {
+    struct bench b = bench_begin();
+
+    (void)add_ready(&b, 1, 1, 100);
+    (void)add_ready(&b, 1, 2, 100);
+    list_host(&b, 1);
+    CHECK_EQ_I64(master(&b), 0, "the list comes when the clocks are known");
+    for (int n = 0; n < 5; n++)
+        wait_with(&b, S, 1u << 1);
+    CHECK_EQ_I64(master(&b), 1, "a stand-in is found all the same");
+}
+
+/* However good the path to it is: the address is what the client asked for. */
+static void test_no_stand_in_for_a_clock_that_speaks(void) {
+    struct bench b = bench_stand_in();
+
+    for (int n = 0; n < 5; n++) {
+        wait_with(&b, S, 7);
+        announce(&b, 1, 1);
+    }
+    CHECK_EQ_I64(master(&b), 0, "while the listed address speaks no other stands in for it");
+}
+
+static void test_stand_in_outlives_record(void) {
+    struct bench b = bench_stand_in();
+
+    nqptp_clock_delete(&b.table, &b.client, 0);
+    CHECK_EQ_I64(master(&b), 1, "it stands in when the record of the listed address is deleted");
+    list_host(&b, 1);
+    CHECK_EQ_I64(master(&b), 1, "and when the same list is given again");
+    list_hosts(&b, 2, (const uint8_t[]){9, 1});
+    CHECK_EQ_I64(master(&b), 1, "or another one with that address");
+    list_host(&b, 9);
+    CHECK_EQ_I64(master(&b), NQPTP_NO_CLOCK, "but not without it");
+}
+
+static void test_stand_in_is_alive(void) {
+    struct bench b = bench_stand_in();
+
+    for (int n = 0; n < 5; n++)
+        wait_with(&b, S, 1u << 2);
+    CHECK_EQ_I64(master(&b), 0, "a silent stand-in is none: the old master stays");
+}
+
+static void test_stand_in_against_listed(void) {
+    struct bench b = bench_stand_in();
+
+    list_hosts(&b, 2, (const uint8_t[]){1, 4});
+    CHECK_EQ_I64(add_ready(&b, 4, 4, 200), 3, "a worse clock at another listed address");
+    announce(&b, 1, 100);
+    for (int n = 0; n < 5; n++) {
+        wait_with(&b, S, 1u << 1 | 1u << 2 | 1u << 3);
+        announce(&b, 1, 100);
+    }
+    CHECK_EQ_I64(master(&b), 1, "between stand-in and listed clock the comparison decides");
+}
+
+/* Two identities behind one listed address: which of them it was last is not forgotten. */
+static void test_same_list_changes_nothing(void) {
+    struct bench b = bench_begin();
+
+    list_host(&b, 1);
+    (void)add(&b, 9, 9);
+    (void)add(&b, 1, 1);
+    nqptp_clock_delete(&b.table, &b.client, 0);
+    CHECK_EQ_I64(add(&b, 2, 1), 0, "the younger record has the lower number");
+    CHECK_EQ_U64(b.client.peers[0].clock_identity, 2, "the younger is the peer's");
+    list_host(&b, 1);
+    CHECK_EQ_U64(b.client.peers[0].clock_identity, 2, "the same list again changes nothing");
+    CHECK_EQ_U64(b.client.listed, 3, "nor which records are listed");
+}
+
+int main(void) {
+    test_first_clock_needs_one_announce();
+    test_displacing_a_master();
+    test_worse_clock_does_not_displace();
+    test_one_announce_when_master_is_dead();
+    test_listed_clock_needs_one_announce();
+    test_steps_removed();
+    test_missing_announces_do_not_unqualify();
+    test_qualified_stays_qualified();
+    test_announces_before_the_first_sample();
+    test_slot_is_not_qualified();
+    test_dead_clock_qualifies_anew();
+    test_without_list_the_best_of_all();
+    test_with_list_the_best_of_it();
+    test_empty_list();
+    test_silent_master_stays();
+    test_set_peers();
+    test_peers_max();
+    test_stand_in();
+    test_list_of_clocks_that_are_known();
+    test_no_stand_in_for_a_clock_that_speaks();
+    test_stand_in_outlives_record();
+    test_stand_in_is_alive();
+    test_stand_in_against_listed();
+    test_same_list_changes_nothing();
+    return tap_done();
+}
