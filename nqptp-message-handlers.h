@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The engine: the rules by which a message, a command or a deadline changes the state, and what is
+ * to be done about it. One function per message and per command, named for it.
+ *
+ * It is pure. Bytes and times go in; what the outside has to do comes out as effects. It reads no
+ * clock, sends nothing and logs nothing, and hostile input is never an error, only a counted drop.
+ * `now_ns` is CLOCK_MONOTONIC_RAW throughout, never less than in the call before.
+ */
+#ifndef NQPTP_MESSAGE_HANDLERS_H
+#define NQPTP_MESSAGE_HANDLERS_H
+
+#include "nqptp-clock-sources.h"
+#include "nqptp-message.h"
+
+/* The port number that we, and the reference implementation before us, send from. */
+#define NQPTP_PORT_NUMBER 32776
+
+#define NQPTP_COMMAND_MAX 4096 /* bytes of a control datagram */
+#define NQPTP_OWN_ADDRESSES_MAX 128
+#define NQPTP_EVENTS_MAX 4
+#define NQPTP_NO_DEADLINE UINT64_MAX
+
+struct nqptp_engine {
+    struct nqptp_port_identity self;
+    struct nqptp_address own_addresses[NQPTP_OWN_ADDRESSES_MAX];
+    unsigned own_address_count;
+    struct nqptp_clock_table table;
+    struct nqptp_client client;
+    uint64_t packets;
+    uint64_t drops[NQPTP_DROP_COUNT];
+};
+
+/* What is told to people who asked for it with -v. */
+enum nqptp_event_kind {
+    NQPTP_EVENT_CREATED,   /* a record */
+    NQPTP_EVENT_DELETED,   /* a record: its clock fell silent, or another one needed the slot */
+    NQPTP_EVENT_REFUSED,   /* a clock, for want of a slot */
+    NQPTP_EVENT_MASTER,    /* a clock became master */
+    NQPTP_EVENT_NO_MASTER, /* there was a master; now there is none */
+};
+
+struct nqptp_event {
+    enum nqptp_event_kind kind;
+    uint64_t clock_identity;
+    struct nqptp_address address;
+};
+
+/* What one call asks the outside to do. */
+struct nqptp_effects {
+    bool publish;                 /* the record below, or "no master" */
+    bool has_master;              /* meant with publish: */
+    uint64_t clock_identity;      /*   whose values these are, */
+    struct nqptp_address address; /*   heard at this address */
+    struct nqptp_reading reading;
+
+    bool send_delay_req; /* to the event port */
+    struct nqptp_reply delay_req;
+
+    bool send_status;    /* answer the command with the status */
+    const char *refusal; /* why the command was refused; NULL if it was not */
+
+    unsigned event_count;
+    struct nqptp_event events[NQPTP_EVENTS_MAX];
+};
+
+/* clock_identity is the one we send under; no clock is known and no client has spoken yet. */
+void nqptp_engine_init(struct nqptp_engine *engine, uint64_t clock_identity);
+
+/* Our own addresses, by which the engine tells what we sent ourselves. More than fit are ignored.
+ */
+void nqptp_engine_set_own_addresses(struct nqptp_engine *engine,
+                                    const struct nqptp_address *addresses, unsigned count);
+
+/* A datagram came in by port 319 or 320. */
+void nqptp_engine_packet(struct nqptp_engine *engine, const struct nqptp_packet *packet,
+                         uint64_t now_ns, struct nqptp_effects *effects);
+
+/*
+ * A datagram came in by the control port. `T` followed by addresses, each after a space, lists
+ * the clocks that may become master; `T` alone says none may; `?` asks for the status. One NUL at
+ * the end is allowed. Anything else sets effects->refusal and changes nothing.
+ */
+void nqptp_engine_command(struct nqptp_engine *engine, const char *text, size_t length,
+                          uint64_t now_ns, struct nqptp_effects *effects);
+
+/* When the engine wants to be called next though nothing comes in; NQPTP_NO_DEADLINE for never. */
+uint64_t nqptp_engine_deadline(const struct nqptp_engine *engine);
+
+/* Does one thing that is due at now_ns. Call it until the deadline lies in the future. */
+void nqptp_engine_expire(struct nqptp_engine *engine, uint64_t now_ns,
+                         struct nqptp_effects *effects);
+
+#endif

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An engine, a time that passes as the test says, and PTP clocks that send it messages. The
+ * messages are made in vectors.h, without nqptp-message.c.
+ */
+#ifndef NQPTP_WORLD_H
+#define NQPTP_WORLD_H
+
+#include "nqptp-message-handlers.h"
+
+#include "vectors.h"
+
+#include <arpa/inet.h>
+
+#define US UINT64_C(1000)
+#define MS (1000 * US)
+#define S (1000 * MS)
+#define OUR_IDENTITY REQUESTING_IDENTITY
+#define INTERFACE 7
+#define LATENCY_NS (30 * US) /* from the kernel's time stamp until the engine is told */
+
+struct world {
+    struct nqptp_engine engine;
+    struct nqptp_effects effects; /* of what happened last */
+    uint64_t now_ns;
+};
+
+/* A clock whose time is offset_ns more than ours. */
+struct sender {
+    uint64_t clock_identity;
+    uint16_t port_number;
+    struct nqptp_address address;
+    uint64_t grandmaster_identity;
+    uint8_t priority1;
+    uint16_t sequence_id; /* the next one's */
+    uint64_t offset_ns;
+};
+
+static inline struct world world_begin(void) {
+    struct world world = {.now_ns = 5000 * S};
+
+    nqptp_engine_init(&world.engine, OUR_IDENTITY);
+    return world;
+}
+
+/* Of numeric text; :: if it is none. */
+static inline struct nqptp_address at(const char *text) {
+    struct nqptp_address address = {.ip = IN6ADDR_ANY_INIT};
+    struct in_addr ipv4;
+
+    if (inet_pton(AF_INET, text, &ipv4) == 1) {
+        memset(&address.ip.s6_addr[10], 0xFF, 2);
+        memcpy(&address.ip.s6_addr[12], &ipv4, 4);
+    } else if (inet_pton(AF_INET6, text, &address.ip) != 1) {
+        address.ip = in6addr_any;
+    }
+    return address;
+}
+
+static inline struct sender sender(uint64_t clock_identity, const char *address,
+                                   uint8_t priority1) {
+    return (struct sender){
+        .clock_identity = clock_identity,
+        .port_number = APPLE_PORT,
+        .address = at(address),
+        .grandmaster_identity = clock_identity,
+        .priority1 = priority1,
+        .sequence_id = 1,
+        .offset_ns = 788000 * S + clock_identity,
+    };
+}
+
+/* Ours, when the kernel got what the engine is told of now. */
+static inline uint64_t receive_time(const struct world *w) {
+    return w->now_ns - LATENCY_NS;
+}
+
+/* Its time, when what the engine is told of now was sent. */
+static inline uint64_t time_of(const struct world *w, const struct sender *from) {
+    return receive_time(w) + from->offset_ns;
+}
+
+/* Which counter went up: the fate of the last datagram; NQPTP_DROP_COUNT if not exactly one did. */
+static inline enum nqptp_drop counted(const uint64_t *before, const uint64_t *after) {
+    enum nqptp_drop fate = NQPTP_DROP_COUNT;
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < NQPTP_DROP_COUNT; i++) {
+        sum += after[i] - before[i];
+        if (after[i] != before[i])
+            fate = (enum nqptp_drop)i;
+    }
+    return sum == 1 ? fate : NQPTP_DROP_COUNT;
+}
+
+static inline enum nqptp_drop receive(struct world *w, const struct nqptp_packet *packet) {
+    uint64_t before[NQPTP_DROP_COUNT];
+
+    memcpy(before, w->engine.drops, sizeof before);
+    nqptp_engine_packet(&w->engine, packet, w->now_ns, &w->effects);
+    return counted(before, w->engine.drops);
+}
+
+static inline enum nqptp_drop deliver(struct world *w, const struct sender *from,
+                                      const uint8_t *data, size_t length) {
+    const struct nqptp_packet packet = {
+        .data = data,
+        .length = length,
+        .source = from->address,
+        .local = at("192.0.2.200"),
+        .interface = INTERFACE,
+        .receive_time_ns = receive_time(w),
+    };
+    return receive(w, &packet);
+}
+
+static inline enum nqptp_drop send_sync(struct world *w, const struct sender *from,
+                                        uint16_t sequence_id) {
+    uint8_t message[sizeof apple_sync];
+
+    memcpy(message, apple_sync, sizeof message);
+    put_source(message, from->clock_identity, from->port_number);
+    put_sequence_id(message, sequence_id);
+    return deliver(w, from, message, sizeof message);
+}
+
+/* A Sync that carries its own time. */
+static inline enum nqptp_drop send_one_step(struct world *w, const struct sender *from,
+                                            uint16_t sequence_id, uint16_t flags,
+                                            uint64_t origin_ns) {
+    uint8_t message[sizeof apple_sync];
+
+    memcpy(message, apple_sync, sizeof message);
+    put_flags(message, flags);
+    put_source(message, from->clock_identity, from->port_number);
+    put_sequence_id(message, sequence_id);
+    put_timestamp(message, origin_ns);
+    return deliver(w, from, message, sizeof message);
+}
+
+static inline enum nqptp_drop send_follow_up(struct world *w, const struct sender *from,
+                                             uint16_t sequence_id, uint64_t origin_ns) {
+    uint8_t message[sizeof apple_follow_up];
+
+    memcpy(message, apple_follow_up, sizeof message);
+    put_correction(message, 0);
+    put_source(message, from->clock_identity, from->port_number);
+    put_sequence_id(message, sequence_id);
+    put_timestamp(message, origin_ns);
+    return deliver(w, from, message, sizeof message);
+}
+
+static inline enum nqptp_drop send_announce(struct world *w, const struct sender *from) {
+    uint8_t message[sizeof apple_announce];
+
+    memcpy(message, apple_announce, sizeof message);
+    put_source(message, from->clock_identity, from->port_number);
+    put_log_interval(message, 0);
+    put_priority1(message, from->priority1);
+    put_grandmaster(message, from->grandmaster_identity);
+    return deliver(w, from, message, sizeof message);
+}
+
+/* A Sync, and after 1 ms its Follow_Up; returns the fate of the latter. */
+static inline enum nqptp_drop send_pair(struct world *w, struct sender *from) {
+    uint64_t origin_ns = time_of(w, from);
+
+    (void)send_sync(w, from, from->sequence_id);
+    w->now_ns += MS;
+    return send_follow_up(w, from, from->sequence_id++, origin_ns);
+}
+
+/* Lets time pass, in which deadlines are kept to the nanosecond. */
+static inline void pass(struct world *w, uint64_t ns) {
+    uint64_t end_ns = w->now_ns + ns;
+
+    while (nqptp_engine_deadline(&w->engine) <= end_ns) {
+        uint64_t deadline_ns = nqptp_engine_deadline(&w->engine);
+        w->now_ns = deadline_ns > w->now_ns ? deadline_ns : w->now_ns;
+        nqptp_engine_expire(&w->engine, w->now_ns, &w->effects);
+    }
+    w->now_ns = end_ns;
+}
+
+/* For so long a pair each 125 ms, an Announce each second. */
+static inline void play(struct world *w, struct sender *from, uint64_t ns) {
+    for (uint64_t at_ns = 0; at_ns < ns; at_ns += 125 * MS) {
+        if (at_ns % S == 0)
+            (void)send_announce(w, from);
+        (void)send_pair(w, from);
+        pass(w, 124 * MS);
+    }
+}
+
+/* A world in which this clock is master. */
+static inline struct world world_of(struct sender *master) {
+    struct world w = world_begin();
+
+    (void)send_announce(&w, master);
+    (void)send_pair(&w, master);
+    pass(&w, 124 * MS);
+    return w;
+}
+
+static inline void command(struct world *w, const char *text) {
+    nqptp_engine_command(&w->engine, text, strlen(text), w->now_ns, &w->effects);
+}
+
+/* The identity of the master, or 0. */
+static inline uint64_t master_of(const struct world *w) {
+    int i = w->engine.client.master;
+    return i == NQPTP_NO_CLOCK ? 0 : w->engine.table.clocks[i].clock_identity;
+}
+
+static inline bool knows(const struct world *w, const struct sender *s) {
+    return nqptp_clock_find(&w->engine.table, s->clock_identity, &s->address) != NQPTP_NO_CLOCK;
+}
+
+static inline unsigned record_count(const struct world *w) {
+    unsigned count = 0;
+    for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)
+        count += w->engine.table.clocks[i].in_use;
+    return count;
+}
+
+static inline bool same_address(const struct nqptp_address *a, const struct nqptp_address *b) {
+    return memcmp(&a->ip, &b->ip, sizeof a->ip) == 0;
+}
+
+/* Was this published last: the clock as it is at its own address, by a sample taken then? */
+static inline bool published(const struct world *w, const struct sender *s, uint64_t local_ns) {
+    const struct nqptp_effects *e = &w->effects;
+    return e->publish && e->has_master && e->clock_identity == s->clock_identity &&
+           same_address(&e->address, &s->address) && e->reading.local_time_ns == local_ns &&
+           e->reading.offset_ns == s->offset_ns;
+}
+
+/* Exactly zeros, for they go into shared memory as they are. */
+static inline bool published_no_master(const struct world *w) {
+    const struct nqptp_effects *e = &w->effects;
+    return e->publish && !e->has_master && e->clock_identity == 0 &&
+           e->reading.grandmaster_identity == 0 && e->reading.local_time_ns == 0 &&
+           e->reading.offset_ns == 0 && e->reading.start_time_ns == 0;
+}
+
+static inline bool idle(const struct world *w) {
+    const struct nqptp_effects *e = &w->effects;
+    return !e->publish && !e->send_delay_req && !e->send_status && !e->refusal &&
+           e->event_count == 0;
+}
+
+static inline bool told(const struct world *w, enum nqptp_event_kind kind,
+                        uint64_t clock_identity) {
+    for (unsigned i = 0; i < w->effects.event_count; i++)
+        if (w->effects.events[i].kind == kind &&
+            w->effects.events[i].clock_identity == clock_identity)
+            return true;
+    return false;
+}
+
+/* What must hold whatever came in. */
+static inline bool sane(const struct world *w) {
+    const struct nqptp_engine *engine = &w->engine;
+    int master = engine->client.master;
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < NQPTP_DROP_COUNT; i++)
+        sum += engine->drops[i];
+    bool master_exists = master == NQPTP_NO_CLOCK || (master >= 0 && master < NQPTP_CLOCKS_MAX &&
+                                                      engine->table.clocks[master].in_use);
+    bool has_deadline = nqptp_engine_deadline(engine) != NQPTP_NO_DEADLINE;
+    return sum == engine->packets && master_exists && has_deadline == (record_count(w) > 0) &&
+           w->effects.event_count <= NQPTP_EVENTS_MAX &&
+           engine->client.peer_count <= NQPTP_PEERS_MAX;
+}
+
+#endif
