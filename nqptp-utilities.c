@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: MIT */
+/* The kernel's edge: see the header. */
+#include "nqptp-utilities.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <grp.h>
+#include <ifaddrs.h>
+#include <inttypes.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <netpacket/packet.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define NS_PER_S UINT64_C(1000000000)
+#define LOCALLY_ADMINISTERED (UINT64_C(2) << 56) /* in the first octet of an EUI-64 */
+
+/* --- logging ------------------------------------------------------------------------------- */
+
+void nqptp_log_open(unsigned verbosity) {
+    setlogmask(LOG_UPTO(LOG_NOTICE + (int)(verbosity < 3 ? verbosity : 3)));
+}
+
+bool nqptp_log_enabled(int priority) {
+    return setlogmask(0) & LOG_MASK(priority);
+}
+
+/* Is stderr a stream to the journal? systemd names it by device and inode. */
+static bool log_to_journal(void) {
+    const char *stream = getenv("JOURNAL_STREAM");
+    char own[48];
+    struct stat status;
+
+    if (!stream || fstat(STDERR_FILENO, &status) < 0)
+        return false;
+    snprintf(own, sizeof own, "%ju:%ju", (uintmax_t)status.st_dev, (uintmax_t)status.st_ino);
+    return strcmp(stream, own) == 0;
+}
+
+void nqptp_log(int priority, const char *format, ...) {
+    int saved = errno;
+    char text[1024];
+    va_list arguments;
+
+    if (!nqptp_log_enabled(priority))
+        return;
+    errno = saved; /* for %m */
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    if (log_to_journal())
+        fprintf(stderr, "<%d>%s\n", priority, text);
+    else
+        fprintf(stderr, "nqptp: %s%s\n",
+                priority <= LOG_ERR       ? "error: "
+                : priority == LOG_WARNING ? "warning: "
+                                          : "",
+                text);
+    errno = saved;
+}
+
+/* --- clocks -------------------------------------------------------------------------------- */
+
+static uint64_t timespec_ns(const struct timespec *time) {
+    return (uint64_t)time->tv_sec * NS_PER_S + (uint64_t)time->tv_nsec;
+}
+
+static uint64_t clock_ns(clockid_t id) {
+    struct timespec time;
+    clock_gettime(id, &time);
+    return timespec_ns(&time);
+}
+
+uint64_t nqptp_clock_now_ns(void) {
+    return clock_ns(CLOCK_MONOTONIC_RAW);
+}
+
+struct nqptp_clock_pair nqptp_clock_pair_read(void) {
+    struct nqptp_clock_pair best = {0, 0};
+    uint64_t shortest_ns = UINT64_MAX;
+
+    for (int attempt = 0; attempt < 3; attempt++) {
+        uint64_t before_ns = nqptp_clock_now_ns();
+        uint64_t realtime_ns = clock_ns(CLOCK_REALTIME);
+        uint64_t took_ns = nqptp_clock_now_ns() - before_ns;
+        if (took_ns < shortest_ns) {
+            shortest_ns = took_ns;
+            best = (struct nqptp_clock_pair){before_ns + took_ns / 2, realtime_ns};
+        }
+    }
+    return best;
+}
+
+/* Did CLOCK_REALTIME do more between two pairs than the reading error and NTP's slew allow? */
+static bool realtime_was_set(struct nqptp_clock_pair now, const struct nqptp_clock_pair *last) {
+    int64_t change_ns =
+        (int64_t)((now.realtime_ns - now.raw_ns) - (last->realtime_ns - last->raw_ns));
+    uint64_t allowed_ns = 200000 + (now.raw_ns - last->raw_ns) / 1000000 * 600;
+    uint64_t size_ns = change_ns < 0 ? -(uint64_t)change_ns : (uint64_t)change_ns;
+
+    return last->raw_ns > 0 && size_ns > allowed_ns;
+}
+
+uint64_t nqptp_clock_receive_time_ns(const struct timespec *stamp, uint64_t arrival_ns,
+                                     struct nqptp_clock_pair now,
+                                     const struct nqptp_clock_pair *last) {
+    if (!stamp || realtime_was_set(now, last))
+        return arrival_ns;
+    int64_t age_ns = (int64_t)(now.realtime_ns - timespec_ns(stamp));
+    if (age_ns < -5000 || age_ns > INT64_C(2000000000))
+        return arrival_ns;
+    return now.raw_ns - (uint64_t)age_ns;
+}
+
+/* --- datagrams ----------------------------------------------------------------------------- */
+
+static struct nqptp_address address_of(const struct sockaddr_storage *storage) {
+    if (storage->ss_family == AF_INET)
+        return nqptp_address_from_ipv4(((const struct sockaddr_in *)storage)->sin_addr);
+    const struct sockaddr_in6 *ipv6 = (const struct sockaddr_in6 *)storage;
+    return (struct nqptp_address){ipv6->sin6_addr, ipv6->sin6_scope_id};
+}
+
+socklen_t nqptp_socket_address(const struct nqptp_address *address, uint16_t port,
+                               struct sockaddr_storage *storage) {
+    memset(storage, 0, sizeof *storage);
+    if (nqptp_address_is_ipv4(address)) {
+        struct sockaddr_in *ipv4 = (struct sockaddr_in *)storage;
+        ipv4->sin_family = AF_INET;
+        ipv4->sin_port = htons(port);
+        memcpy(&ipv4->sin_addr, &address->ip.s6_addr[12], sizeof ipv4->sin_addr);
+        return sizeof *ipv4;
+    }
+    *(struct sockaddr_in6 *)storage = (struct sockaddr_in6){
+        .sin6_family = AF_INET6,
+        .sin6_port = htons(port),
+        .sin6_addr = address->ip,
+        .sin6_scope_id = address->scope_id,
+    };
+    return sizeof(struct sockaddr_in6);
+}
+
+static int set_option(int fd, int level, int option, int value) {
+    return setsockopt(fd, level, option, &value, sizeof value) < 0 ? -errno : 0;
+}
+
+/* Receive times are asked for in software only, and none for what we send: nobody would read them.
+ */
+static int prepare(int fd, int family, bool loopback) {
+    int result = family == AF_INET6 ? set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) : 0;
+    if (result < 0 || loopback)
+        return result;
+    set_option(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1); /* without it the time of arrival has to do */
+    return family == AF_INET ? set_option(fd, IPPROTO_IP, IP_PKTINFO, 1)
+                             : set_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+}
+
+int nqptp_socket_open(int family, uint16_t port, bool loopback) {
+    static const char *const own[2][2] = {{"0.0.0.0", "127.0.0.1"}, {"::", "::1"}};
+    const char *text = own[family == AF_INET6][loopback];
+    struct nqptp_address address;
+    struct sockaddr_storage name;
+
+    nqptp_address_parse(text, strlen(text), &address);
+    socklen_t length = nqptp_socket_address(&address, port, &name);
+    int fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    int result = prepare(fd, family, loopback);
+    if (result == 0 && bind(fd, (struct sockaddr *)&name, length) < 0)
+        result = -errno;
+    if (result < 0)
+        close(fd);
+    return result < 0 ? result : fd;
+}
+
+/* Our side of the datagram: where a reply should come from. A group is no address to send from. */
+static void read_local(struct cmsghdr *cmsg, struct nqptp_packet *packet) {
+    if (cmsg->cmsg_level == IPPROTO_IP && cmsg->cmsg_type == IP_PKTINFO) {
+        struct in_pktinfo info;
+        memcpy(&info, CMSG_DATA(cmsg), sizeof info);
+        packet->local = nqptp_address_from_ipv4(info.ipi_spec_dst);
+        packet->interface = (uint32_t)info.ipi_ifindex;
+    } else if (cmsg->cmsg_level == IPPROTO_IPV6 && cmsg->cmsg_type == IPV6_PKTINFO) {
+        struct in6_pktinfo info;
+        memcpy(&info, CMSG_DATA(cmsg), sizeof info);
+        packet->interface = info.ipi6_ifindex;
+        if (!IN6_IS_ADDR_MULTICAST(&info.ipi6_addr))
+            packet->local.ip = info.ipi6_addr;
+    }
+}
+
+/* Fills in a packet from what recvmmsg(2) said about it. Returns its receive time, if it has one.
+ */
+static const struct timespec *read_packet(struct mmsghdr *message, struct nqptp_packet *packet,
+                                          struct timespec *stamp) {
+    struct msghdr *header = &message->msg_hdr;
+    const struct timespec *found = NULL;
+
+    *packet = (struct nqptp_packet){
+        .data = header->msg_iov->iov_base,
+        .length = message->msg_len,
+        .truncated = header->msg_flags & MSG_TRUNC,
+        .source = address_of(header->msg_name),
+    };
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c; c = CMSG_NXTHDR(header, c)) {
+        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_TIMESTAMPNS) {
+            memcpy(stamp, CMSG_DATA(c), sizeof *stamp);
+            found = stamp;
+        } else {
+            read_local(c, packet);
+        }
+    }
+    return (header->msg_flags & MSG_CTRUNC) ? NULL : found;
+}
+
+int nqptp_socket_receive(int fd, struct nqptp_batch *batch) {
+    struct mmsghdr messages[NQPTP_BATCH];
+    struct iovec vectors[NQPTP_BATCH];
+    _Alignas(struct cmsghdr) char control[NQPTP_BATCH][CMSG_SPACE(sizeof(struct timespec)) +
+                                                       CMSG_SPACE(sizeof(struct in6_pktinfo))];
+
+    for (int i = 0; i < NQPTP_BATCH; i++) {
+        vectors[i] = (struct iovec){batch->data[i], NQPTP_DATAGRAM_MAX};
+        messages[i].msg_hdr = (struct msghdr){
+            .msg_name = &batch->senders[i],
+            .msg_namelen = sizeof batch->senders[i],
+            .msg_iov = &vectors[i],
+            .msg_iovlen = 1,
+            .msg_control = control[i],
+            .msg_controllen = sizeof control[i],
+        };
+    }
+    int count = recvmmsg(fd, messages, NQPTP_BATCH, MSG_DONTWAIT, NULL);
+    if (count < 0) /* nothing there, or news of a datagram that we sent and nobody wanted */
+        return 0;
+    uint64_t arrival_ns = nqptp_clock_now_ns();
+    struct nqptp_clock_pair now = nqptp_clock_pair_read();
+    for (int i = 0; i < count; i++) {
+        struct timespec room;
+        const struct timespec *stamp = read_packet(&messages[i], &batch->packets[i], &room);
+        batch->packets[i].receive_time_ns =
+            nqptp_clock_receive_time_ns(stamp, arrival_ns, now, &batch->last);
+    }
+    batch->last = now;
+    return count;
+}
+
+int nqptp_socket_send(int fd, const struct nqptp_reply *reply, uint16_t port) {
+    struct sockaddr_storage to;
+    uint8_t data[sizeof reply->data];
+    struct iovec vector = {data, sizeof data};
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct in6_pktinfo))] = {0};
+    struct cmsghdr *header = (struct cmsghdr *)(void *)control;
+    struct msghdr message = {
+        .msg_name = &to,
+        .msg_namelen = nqptp_socket_address(&reply->destination, port, &to),
+        .msg_iov = &vector,
+        .msg_iovlen = 1,
+        .msg_control = control,
+    };
+
+    memcpy(data, reply->data, sizeof data);
+    if (to.ss_family == AF_INET) {
+        struct in_pktinfo info = {.ipi_ifindex = (int)reply->interface};
+        memcpy(&info.ipi_spec_dst, &reply->local.ip.s6_addr[12], sizeof info.ipi_spec_dst);
+        *header = (struct cmsghdr){
+            .cmsg_len = CMSG_LEN(sizeof info), .cmsg_level = IPPROTO_IP, .cmsg_type = IP_PKTINFO};
+        memcpy(CMSG_DATA(header), &info, sizeof info);
+        message.msg_controllen = CMSG_SPACE(sizeof info);
+    } else {
+        struct in6_pktinfo info = {reply->local.ip, reply->interface};
+        *header = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof info),
+                                   .cmsg_level = IPPROTO_IPV6,
+                                   .cmsg_type = IPV6_PKTINFO};
+        memcpy(CMSG_DATA(header), &info, sizeof info);
+        message.msg_controllen = CMSG_SPACE(sizeof info);
+    }
+    return sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+/* --- who holds a port ------------------------------------------------------------------------ */
+
+/* Looks for the port in a table such as /proc/net/udp; the formats are those of proc(5). */
+static bool find_port(const char *table, uint16_t port, unsigned *user, unsigned long *inode) {
+    FILE *file = fopen(table, "re");
+    char line[512];
+    unsigned number;
+    bool found = false;
+
+    if (!file)
+        return false;
+    while (!found && fgets(line, sizeof line, file))
+        found = sscanf(line, " %*d: %*[0-9A-Fa-f]:%x %*s %*x %*s %*s %*x %u %*u %lu", &number, user,
+                       inode) == 3 &&
+                number == port;
+    fclose(file);
+    return found;
+}
+
+/* Does the process have a descriptor open on `link`, such as "socket:[4711]"? */
+static bool process_holds(const char *pid, const char *link) {
+    char path[300], target[64];
+    struct dirent *entry;
+    bool found = false;
+
+    snprintf(path, sizeof path, "/proc/%s/fd", pid);
+    DIR *directory = opendir(path);
+    while (directory && !found && (entry = readdir(directory))) {
+        ssize_t length = readlinkat(dirfd(directory), entry->d_name, target, sizeof target - 1);
+        if (length > 0) {
+            target[length] = '\0';
+            found = strcmp(target, link) == 0;
+        }
+    }
+    if (directory)
+        closedir(directory);
+    return found;
+}
+
+static void process_name(const char *pid, char *name, size_t size) {
+    char path[300];
+
+    snprintf(path, sizeof path, "/proc/%s/comm", pid);
+    FILE *file = fopen(path, "re");
+    if (!file || !fgets(name, (int)size, file))
+        snprintf(name, size, "?");
+    name[strcspn(name, "\n")] = '\0';
+    for (char *c = name; *c; c++)
+        if (!isprint((unsigned char)*c))
+            *c = '?';
+    if (file)
+        fclose(file);
+}
+
+void nqptp_port_holder(uint16_t port, char *text, size_t size) {
+    unsigned user;
+    unsigned long inode;
+    char link[64], name[64];
+    struct dirent *entry;
+
+    if (!find_port("/proc/net/udp", port, &user, &inode) &&
+        !find_port("/proc/net/udp6", port, &user, &inode)) {
+        snprintf(text, size, "its holder is not to be seen from here");
+        return;
+    }
+    snprintf(text, size,
+             "held by a process of uid %u; run \"ss -ulpn 'sport = :%u'\" as root to see which",
+             user, port);
+    snprintf(link, sizeof link, "socket:[%lu]", inode);
+    DIR *processes = opendir("/proc");
+    while (processes && (entry = readdir(processes))) {
+        if (!isdigit((unsigned char)entry->d_name[0]) || !process_holds(entry->d_name, link))
+            continue;
+        process_name(entry->d_name, name, sizeof name);
+        snprintf(text, size, "held by %s (pid %s)", name, entry->d_name);
+        break;
+    }
+    if (processes)
+        closedir(processes);
+}
+
+/* --- interfaces ---------------------------------------------------------------------------- */
+
+static void add_interface(struct nqptp_interfaces *interfaces, uint32_t index) {
+    for (unsigned i = 0; i < interfaces->count; i++)
+        if (interfaces->indices[i] == index)
+            return;
+    if (interfaces->count < NQPTP_INTERFACES_MAX)
+        interfaces->indices[interfaces->count++] = index;
+}
+
+int nqptp_interfaces_read(struct nqptp_interfaces *interfaces) {
+    struct ifaddrs *list;
+
+    interfaces->count = interfaces->address_count = 0;
+    if (getifaddrs(&list) < 0)
+        return -errno;
+    for (struct ifaddrs *i = list; i; i = i->ifa_next) {
+        unsigned index = (i->ifa_flags & IFF_MULTICAST) ? if_nametoindex(i->ifa_name) : 0;
+        if (index > 0)
+            add_interface(interfaces, index);
+        if (i->ifa_addr && interfaces->address_count < NQPTP_ADDRESSES_MAX &&
+            (i->ifa_addr->sa_family == AF_INET || i->ifa_addr->sa_family == AF_INET6))
+            interfaces->addresses[interfaces->address_count++] =
+                address_of((const struct sockaddr_storage *)(const void *)i->ifa_addr);
+    }
+    freeifaddrs(list);
+    return 0;
+}
+
+int nqptp_interfaces_watch(void) {
+    struct sockaddr_nl groups = {
+        .nl_family = AF_NETLINK,
+        .nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR,
+    };
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_ROUTE);
+    if (fd < 0)
+        return -errno;
+    if (bind(fd, (struct sockaddr *)&groups, sizeof groups) < 0) {
+        int error = errno;
+        close(fd);
+        return -error;
+    }
+    return fd;
+}
+
+void nqptp_interfaces_drain(int fd) {
+    char discarded[4096];
+
+    /* An overrun (ENOBUFS) is news too: something happened, and all is looked at afresh anyway. */
+    while (recv(fd, discarded, sizeof discarded, 0) > 0 || errno == ENOBUFS)
+        ;
+}
+
+int nqptp_multicast(int fd, int family, uint32_t interface, bool join) {
+    static const char *const groups[] = {"224.0.1.129", "ff02::181", "ff0e::181"};
+    int result = 0;
+
+    for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
+        struct nqptp_address address;
+        struct group_req request = {.gr_interface = interface};
+        nqptp_address_parse(groups[i], strlen(groups[i]), &address);
+        nqptp_socket_address(&address, 0, &request.gr_group);
+        if (request.gr_group.ss_family == family &&
+            setsockopt(fd, family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6,
+                       join ? MCAST_JOIN_GROUP : MCAST_LEAVE_GROUP, &request, sizeof request) < 0 &&
+            errno != EADDRINUSE) /* it is a member already */
+            result = -errno;
+    }
+    return result;
+}
+
+static uint64_t eui64(const uint8_t mac[6]) {
+    const uint8_t octets[8] = {mac[0], mac[1], mac[2], 0xFF, 0xFE, mac[3], mac[4], mac[5]};
+    uint64_t identity = 0;
+    for (int i = 0; i < 8; i++)
+        identity = identity << 8 | octets[i];
+    return identity;
+}
+
+/* An Ethernet-like interface; others have longer addresses, or none. */
+static bool has_mac(const struct ifaddrs *interface) {
+    static const uint8_t none[6];
+    const struct sockaddr_ll *link = (const struct sockaddr_ll *)(const void *)interface->ifa_addr;
+
+    return link && link->sll_family == AF_PACKET && !(interface->ifa_flags & IFF_LOOPBACK) &&
+           link->sll_halen == sizeof none && memcmp(link->sll_addr, none, sizeof none) != 0;
+}
+
+uint64_t nqptp_clock_identity(void) {
+    struct ifaddrs *list;
+    uint64_t identity = 0;
+
+    if (getifaddrs(&list) == 0) {
+        for (struct ifaddrs *i = list; i && identity == 0; i = i->ifa_next)
+            if (has_mac(i))
+                identity = eui64(((const struct sockaddr_ll *)(const void *)i->ifa_addr)->sll_addr);
+        freeifaddrs(list);
+    }
+    if (identity != 0)
+        return identity;
+    if (getrandom(&identity, sizeof identity, GRND_NONBLOCK) < 0)
+        identity = nqptp_clock_now_ns() ^ (uint64_t)getpid() << 32;
+    return identity | LOCALLY_ADMINISTERED;
+}
+
+/* --- privileges ---------------------------------------------------------------------------- */
+
+int nqptp_privileges_drop(uid_t user, gid_t group) {
+    if (setgroups(1, &group) < 0 || setresgid(group, group, group) < 0 ||
+        setresuid(user, user, user) < 0)
+        return -errno;
+    return 0;
+}

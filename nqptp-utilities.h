@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The kernel's edge: logging, the clocks, UDP sockets with receive times, interfaces and
+ * privileges. It knows addresses and datagrams, but no PTP and no shared memory.
+ *
+ * Functions that can fail return 0, a count or a descriptor, or else -errno.
+ */
+#ifndef NQPTP_UTILITIES_H
+#define NQPTP_UTILITIES_H
+
+#include "nqptp-message.h"
+
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <syslog.h>
+#include <time.h>
+
+/* --- logging, on stderr -------------------------------------------------------------------- */
+
+/*
+ * Sets how much is logged: 0 LOG_NOTICE and what is more important, 1 also LOG_INFO, 2 also
+ * LOG_DEBUG, 3 everything. The level is kept in the process's log mask, see setlogmask(3).
+ */
+void nqptp_log_open(unsigned verbosity);
+
+/* Would a message of this priority (syslog(3)) be seen? */
+bool nqptp_log_enabled(int priority);
+
+/* Logs one line. errno stays as it is. Under the journal the line carries its priority. */
+void nqptp_log(int priority, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* --- clocks -------------------------------------------------------------------------------- */
+
+/* CLOCK_MONOTONIC_RAW in nanoseconds. */
+uint64_t nqptp_clock_now_ns(void);
+
+/* Two clocks read at the same moment, to within half of the shortest of three attempts. */
+struct nqptp_clock_pair {
+    uint64_t raw_ns;      /* CLOCK_MONOTONIC_RAW */
+    uint64_t realtime_ns; /* CLOCK_REALTIME */
+};
+
+struct nqptp_clock_pair nqptp_clock_pair_read(void);
+
+/*
+ * Converts the kernel's receive time, CLOCK_REALTIME, to CLOCK_MONOTONIC_RAW by the pair `now` that
+ * was read when the datagram was taken from its socket. `arrival_ns` (CLOCK_MONOTONIC_RAW, read
+ * just before) stands in for a receive time that is missing (NULL), in the future, over 2 s old,
+ * or not to be trusted because CLOCK_REALTIME was set since `*last`, the pair used before; zeroed,
+ * that says there was none. A time that is too late only delays a sample, which the estimator
+ * forgives; one that is too early it would believe.
+ */
+uint64_t nqptp_clock_receive_time_ns(const struct timespec *stamp, uint64_t arrival_ns,
+                                     struct nqptp_clock_pair now,
+                                     const struct nqptp_clock_pair *last);
+
+/* --- datagrams ----------------------------------------------------------------------------- */
+
+/* Writes address and port as the kernel wants them. Returns how long that is. */
+socklen_t nqptp_socket_address(const struct nqptp_address *address, uint16_t port,
+                               struct sockaddr_storage *storage);
+
+/*
+ * Opens a UDP socket bound to the port: of the loopback address only, or of every address with
+ * receive times and multicast in mind. IPv6 ones are V6ONLY. -EADDRINUSE means what it says;
+ * -EAFNOSUPPORT and -EADDRNOTAVAIL mean that this family is not to be had here.
+ */
+int nqptp_socket_open(int family, uint16_t port, bool loopback);
+
+#define NQPTP_BATCH 16
+#define NQPTP_DATAGRAM_MAX 4352 /* above any PTP message and any command */
+
+/* Datagrams taken from a socket in one go, and the room they are taken into. */
+struct nqptp_batch {
+    struct nqptp_packet packets[NQPTP_BATCH];
+    struct sockaddr_storage senders[NQPTP_BATCH];
+    struct nqptp_clock_pair last; /* for nqptp_clock_receive_time_ns() */
+    uint8_t data[NQPTP_BATCH][NQPTP_DATAGRAM_MAX];
+};
+
+/* Takes what is there, at most NQPTP_BATCH datagrams. Returns their number, 0 if there is none. */
+int nqptp_socket_receive(int fd, struct nqptp_batch *batch);
+
+/* Sends a reply to the port of its destination. What the network refuses is lost, as UDP is. */
+int nqptp_socket_send(int fd, const struct nqptp_reply *reply, uint16_t port);
+
+/* Says who holds a UDP port, as far as this process may know, in words after "port N is in use". */
+void nqptp_port_holder(uint16_t port, char *text, size_t size);
+
+/* --- interfaces ---------------------------------------------------------------------------- */
+
+#define NQPTP_INTERFACES_MAX 64
+#define NQPTP_ADDRESSES_MAX 128
+
+/* The interfaces that can do multicast, and all addresses of this host; more are left out. */
+struct nqptp_interfaces {
+    unsigned count, address_count;
+    uint32_t indices[NQPTP_INTERFACES_MAX];
+    struct nqptp_address addresses[NQPTP_ADDRESSES_MAX];
+};
+
+int nqptp_interfaces_read(struct nqptp_interfaces *interfaces);
+
+/* A socket that becomes readable when an interface or address comes or goes; drain it and look. */
+int nqptp_interfaces_watch(void);
+void nqptp_interfaces_drain(int fd);
+
+/* Joins or leaves the groups of PTP (annexes D.3 and E.3) on one interface. */
+int nqptp_multicast(int fd, int family, uint32_t interface, bool join);
+
+/*
+ * A clockIdentity for us: the EUI-64 made of the first interface's MAC address (7.5.2.2.2), or
+ * a random one with the "local" bit if there is no interface yet.
+ */
+uint64_t nqptp_clock_identity(void);
+
+/* --- privileges ---------------------------------------------------------------------------- */
+
+/* Becomes that user for good, with that group only. */
+int nqptp_privileges_drop(uid_t user, gid_t group);
+
+#endif

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Proves the kernel's edge, as far as one process can without the ports of PTP: the conversion of
+ * receive times, batches of datagrams on the loopback interface, busy ports, and the log.
+ */
+#include "nqptp-utilities.h"
+
+#include "tap.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define S INT64_C(1000000000)
+#define REALTIME (UINT64_C(1700000000) * (uint64_t)S)
+#define RAW (UINT64_C(5000) * (uint64_t)S)
+
+/* --- receive times --------------------------------------------------------------------------- */
+
+/* What becomes of a datagram that the kernel received age_ns before `now`. */
+static uint64_t convert(int64_t age_ns, struct nqptp_clock_pair now, struct nqptp_clock_pair last) {
+    uint64_t stamp_ns = now.realtime_ns - (uint64_t)age_ns;
+    struct timespec stamp = {(time_t)(stamp_ns / (uint64_t)S), (long)(stamp_ns % (uint64_t)S)};
+    return nqptp_clock_receive_time_ns(&stamp, 1, now, &last);
+}
+
+static void test_receive_time(void) {
+    const struct nqptp_clock_pair none = {0, 0}, now = {RAW, REALTIME};
+    struct nqptp_clock_pair last = {RAW - (uint64_t)S, REALTIME - (uint64_t)S};
+    const uint64_t arrival_ns = 1; /* as convert() has it */
+
+    CHECK_EQ_U64(convert(250000, now, none), RAW - 250000, "a receive time is moved by its age");
+    CHECK_EQ_U64(convert(0, now, last), RAW, "this very moment");
+    CHECK_EQ_U64(convert(-3000, now, last), RAW + 3000, "within the error of reading two clocks");
+    CHECK_EQ_U64(convert(-6000, now, last), arrival_ns, "a time in the future is not believed");
+    CHECK_EQ_U64(convert(2 * S, now, last), RAW - 2 * (uint64_t)S, "two seconds old");
+    CHECK_EQ_U64(convert(2 * S + 1, now, last), arrival_ns, "nor one over two seconds old");
+    CHECK_EQ_U64(nqptp_clock_receive_time_ns(NULL, 77, now, &last), 77, "no time at all");
+
+    last.realtime_ns -= (uint64_t)S / 2;
+    CHECK_EQ_U64(convert(1000, now, last), arrival_ns, "CLOCK_REALTIME was set forward since");
+    last.realtime_ns += (uint64_t)S;
+    CHECK_EQ_U64(convert(1000, now, last), arrival_ns, "or back");
+    last = (struct nqptp_clock_pair){RAW - (uint64_t)S, REALTIME - (uint64_t)S + 500000};
+    CHECK_EQ_U64(convert(1000, now, last), RAW - 1000, "NTP slews by 500 ppm: that is no step");
+    last.realtime_ns += 400000;
+    CHECK_EQ_U64(convert(1000, now, last), arrival_ns, "900 us in a second are one");
+}
+
+static void test_clock_pair(void) {
+    uint64_t before_ns = nqptp_clock_now_ns();
+    struct nqptp_clock_pair pair = nqptp_clock_pair_read();
+    uint64_t after_ns = nqptp_clock_now_ns();
+    struct timespec realtime;
+
+    clock_gettime(CLOCK_REALTIME, &realtime);
+    CHECK(before_ns <= pair.raw_ns && pair.raw_ns <= after_ns, "the pair was read in between");
+    uint64_t realtime_ns = (uint64_t)realtime.tv_sec * (uint64_t)S + (uint64_t)realtime.tv_nsec;
+    CHECK(realtime_ns - pair.realtime_ns < 60 * (uint64_t)S, "and is of today");
+}
+
+/* --- datagrams ------------------------------------------------------------------------------- */
+
+/* The port is at the same place in the names of both families. */
+static uint16_t port_of(int fd) {
+    struct sockaddr_in6 name = {0};
+    socklen_t size = sizeof name;
+
+    getsockname(fd, (struct sockaddr *)&name, &size);
+    return ntohs(name.sin6_port);
+}
+
+static int receive(int fd, struct nqptp_batch *batch) {
+    struct pollfd readable = {.fd = fd, .events = POLLIN};
+    poll(&readable, 1, 5000);
+    return nqptp_socket_receive(fd, batch);
+}
+
+static void send_bytes(int fd, const char *to, uint16_t port, const void *bytes, size_t length) {
+    struct nqptp_address address = {0};
+    struct sockaddr_storage name;
+
+    nqptp_address_parse(to, strlen(to), &address);
+    socklen_t size = nqptp_socket_address(&address, port, &name);
+    CHECK(sendto(fd, bytes, length, 0, (struct sockaddr *)&name, size) == (ssize_t)length,
+          "%zu bytes go to %s", length, to);
+}
+
+static void test_datagrams(int family, const char *loopback) {
+    struct nqptp_batch *batch = calloc(1, sizeof *batch);
+    char text[INET6_ADDRSTRLEN], big[NQPTP_DATAGRAM_MAX + 1] = {0};
+    int receiver = nqptp_socket_open(family, 0, false), sender = nqptp_socket_open(family, 0, true);
+
+    if (receiver == -EAFNOSUPPORT || sender == -EADDRNOTAVAIL) {
+        CHECK(true, "%s # SKIP this family is not to be had here", loopback);
+        free(batch);
+        return;
+    }
+    CHECK_EQ_I64(nqptp_socket_receive(receiver, batch), 0, "%s: nothing there", loopback);
+    uint64_t before_ns = nqptp_clock_now_ns();
+    for (char i = 0; i < NQPTP_BATCH + 3; i++)
+        send_bytes(sender, loopback, port_of(receiver), &i, 1);
+    CHECK_EQ_I64(receive(receiver, batch), NQPTP_BATCH, "a batch is bounded");
+    uint64_t after_ns = nqptp_clock_now_ns();
+    const struct nqptp_packet *first = &batch->packets[0];
+    CHECK(first->length == 1 && first->data[0] == 0 && !first->truncated, "the first byte came");
+    CHECK_EQ_STR(nqptp_address_format(&first->source, text), loopback, "from whom it came");
+    CHECK_EQ_STR(nqptp_address_format(&first->local, text), loopback, "where it came to");
+    CHECK(first->interface > 0, "by what interface");
+    CHECK(first->receive_time_ns + 10000 > before_ns && first->receive_time_ns < after_ns + 10000,
+          "received between the sending and the taking");
+    CHECK_EQ_I64(receive(receiver, batch), 3, "the next batch has the rest");
+    send_bytes(sender, loopback, port_of(receiver), big, sizeof big);
+    CHECK_EQ_I64(receive(receiver, batch), 1, "one that is too long");
+    CHECK(batch->packets[0].truncated, "is marked as cut off");
+
+    struct nqptp_reply reply = {.destination = first->source, .local = first->source};
+    memcpy(reply.data, "hello", 6);
+    CHECK_EQ_I64(nqptp_socket_send(receiver, &reply, port_of(sender)), 0, "a reply goes out");
+    CHECK_EQ_I64(receive(sender, batch), 1, "and comes in");
+    CHECK(batch->packets[0].length == NQPTP_DELAY_REQ_LENGTH &&
+              memcmp(batch->packets[0].data, reply.data, NQPTP_DELAY_REQ_LENGTH) == 0,
+          "whole");
+
+    CHECK_EQ_I64(nqptp_socket_open(family, port_of(receiver), false), -EADDRINUSE, "a busy port");
+    nqptp_port_holder(port_of(receiver), big, sizeof big);
+    CHECK(strstr(big, "test-utilities") != NULL, "its holder is told: %s", big);
+    close(receiver);
+    close(sender);
+    free(batch);
+}
+
+static void test_interfaces(void) {
+    struct nqptp_interfaces *interfaces = calloc(1, sizeof *interfaces);
+    bool loopback = false;
+    char text[INET6_ADDRSTRLEN];
+
+    CHECK_EQ_I64(nqptp_interfaces_read(interfaces), 0, "the interfaces can be read");
+    for (unsigned i = 0; i < interfaces->address_count; i++)
+        loopback |= strcmp(nqptp_address_format(&interfaces->addresses[i], text), "127.0.0.1") == 0;
+    CHECK(loopback, "127.0.0.1 is among our addresses");
+    CHECK(nqptp_clock_identity() != 0, "we have an identity");
+    free(interfaces);
+}
+
+/* --- the log --------------------------------------------------------------------------------- */
+
+/* Runs what logs with stderr in a pipe, and returns what came out of it. */
+static const char *logged(unsigned verbosity, int priority, char *text, size_t size) {
+    int channel[2], saved = dup(STDERR_FILENO);
+
+    if (pipe(channel) < 0)
+        return "";
+    dup2(channel[1], STDERR_FILENO);
+    nqptp_log_open(verbosity);
+    errno = ENOENT;
+    nqptp_log(priority, "text %d", 5);
+    bool kept = errno == ENOENT;
+    dup2(saved, STDERR_FILENO);
+    close(channel[1]);
+    ssize_t length = read(channel[0], text, size - 1);
+    text[length > 0 ? length : 0] = '\0';
+    close(channel[0]);
+    close(saved);
+    return kept ? text : "errno was lost";
+}
+
+static void test_log(void) {
+    char text[256];
+
+    unsetenv("JOURNAL_STREAM");
+    CHECK_EQ_STR(logged(0, LOG_NOTICE, text, sizeof text), "nqptp: text 5\n", "a notice is shown");
+    CHECK_EQ_STR(logged(0, LOG_WARNING, text, sizeof text), "nqptp: warning: text 5\n",
+                 "a warning");
+    CHECK_EQ_STR(logged(0, LOG_ERR, text, sizeof text), "nqptp: error: text 5\n", "an error");
+    CHECK_EQ_STR(logged(0, LOG_INFO, text, sizeof text), "", "quiet by default");
+    CHECK_EQ_STR(logged(1, LOG_INFO, text, sizeof text), "nqptp: text 5\n", "-v");
+    CHECK_EQ_STR(logged(1, LOG_DEBUG, text, sizeof text), "", "-v is not -vv");
+    CHECK_EQ_STR(logged(2, LOG_DEBUG, text, sizeof text), "nqptp: text 5\n", "-vv");
+    CHECK_EQ_STR(logged(99, LOG_DEBUG, text, sizeof text), "nqptp: text 5\n", "more than is");
+    setenv("JOURNAL_STREAM", "1:1", 1);
+    CHECK_EQ_STR(logged(0, LOG_ERR, text, sizeof text), "nqptp: error: text 5\n",
+                 "a journal stream that is not our stderr does not count");
+}
+
+int main(void) {
+    test_receive_time();
+    test_clock_pair();
+    test_datagrams(AF_INET, "127.0.0.1");
+    test_datagrams(AF_INET6, "::1");
+    test_interfaces();
+    test_log();
+    return tap_done();
+}
