@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Proves that the shared memory object is what clients expect, that readers who do as they should
+ * never see half a record, and that no client can keep the writer from writing: not one that was
+ * killed with the mutex in its hands, nor one that was stopped, scribbles or truncates.
+ */
+#include "nqptp-shm.h"
+
+#include "prng.h"
+#include "tap.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define MS UINT64_C(1000000)
+#define START_NS UINT64_C(1000000000000)
+#define NO_GROUP ((gid_t)-1)
+
+/* A record whose members all follow from one number, so that a mixture of two shows. */
+static struct nqptp_shm_record record_of(uint64_t n) {
+    struct nqptp_shm_record record = {
+        .clock_identity = n, .local_time_ns = n * 3, .offset_ns = n * 5};
+    snprintf(record.ip, sizeof record.ip, "%" PRIu64 ".%" PRIu64, n, n);
+    return record;
+}
+
+static bool is_record(const struct shm_structure *seen, uint64_t n) {
+    char ip[64];
+
+    snprintf(ip, sizeof ip, "%" PRIu64 ".%" PRIu64, n, n);
+    return seen->version == 4 && seen->flags == 0 && seen->master_clock_id == n &&
+           seen->local_time == n * 3 && seen->local_to_master_time_offset == n * 5 &&
+           strcmp(seen->master_clock_ip, ip) == 0;
+}
+
+static bool is_no_master(const struct shm_structure *seen) {
+    return seen->version == 4 && seen->flags == 0 && seen->master_clock_id == 0 &&
+           seen->local_time == 0 && seen->local_to_master_time_offset == 0 &&
+           seen->master_clock_ip[0] == '\0';
+}
+
+static struct shm_structure *client_map(const char *name) {
+    int fd = shm_open(name, O_RDWR, 0);
+    if (fd < 0)
+        return NULL;
+    void *map = mmap(NULL, sizeof(struct shm_structure), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    close(fd);
+    return map == MAP_FAILED ? NULL : map;
+}
+
+/* Reads as a client of 2021 does: open, map, lock, copy, unlock, unmap. */
+static bool client_read(const char *name, struct shm_structure *copy) {
+    struct shm_structure *map = client_map(name);
+    if (!map)
+        return false;
+    pthread_mutex_lock(&map->shm_mutex);
+    memcpy(copy, map, sizeof *copy);
+    pthread_mutex_unlock(&map->shm_mutex);
+    munmap(map, sizeof *map);
+    return true;
+}
+
+static struct nqptp_shm open_object(const char *name) {
+    struct nqptp_shm shm = NQPTP_SHM_INIT;
+    shm.name = name;
+    CHECK_EQ_I64(nqptp_shm_open(&shm, NO_GROUP), 0, "the object opens");
+    return shm;
+}
+
+static void publish(struct nqptp_shm *shm, uint64_t n, uint64_t now_ns) {
+    struct nqptp_shm_record record = record_of(n);
+    nqptp_shm_publish(shm, &record, 0, now_ns);
+}
+
+/* Waits until the child says a byte, or dies; a test must end even if its subject does not. */
+static bool hear(int fd) {
+    struct pollfd readable = {.fd = fd, .events = POLLIN};
+    char byte;
+    return poll(&readable, 1, 10000) == 1 && read(fd, &byte, 1) == 1;
+}
+
+/* The exit status of the child, or -1 if it does not end within ten seconds. */
+static int ended(pid_t child) {
+    int status;
+
+    for (int i = 0; i < 1000; i++) {
+        if (waitpid(child, &status, WNOHANG) == child)
+            return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+        poll(NULL, 0, 10);
+    }
+    kill(child, SIGKILL);
+    waitpid(child, &status, 0);
+    return -1;
+}
+
+/* --- the object ------------------------------------------------------------------------------ */
+
+static void test_layout(void) {
+    size_t mutex = sizeof(pthread_mutex_t);
+
+    CHECK_EQ_U64(offsetof(struct shm_structure, version), mutex, "version follows the mutex");
+    CHECK_EQ_U64(offsetof(struct shm_structure, flags), mutex + 4, "flags");
+    CHECK_EQ_U64(offsetof(struct shm_structure, master_clock_id), mutex + 8, "master_clock_id");
+    CHECK_EQ_U64(offsetof(struct shm_structure, master_clock_ip), mutex + 16, "master_clock_ip");
+    CHECK_EQ_U64(offsetof(struct shm_structure, local_time), mutex + 80, "local_time");
+    CHECK_EQ_U64(offsetof(struct shm_structure, local_to_master_time_offset), mutex + 88, "offset");
+    CHECK_EQ_U64(sizeof(struct shm_structure), mutex + 96, "size");
+}
+
+static void test_new_object(const char *name) {
+    struct nqptp_shm shm = open_object(name);
+    struct shm_structure seen = {0};
+    struct stat status;
+    char path[128];
+
+    snprintf(path, sizeof path, "/dev/shm%s", name);
+    CHECK(stat(path, &status) == 0, "the object has its name");
+    CHECK_EQ_U64(status.st_size, NQPTP_SHM_SIZE, "and its size");
+    CHECK_EQ_U64(status.st_mode & 07777, 0664, "and mode 0664");
+    CHECK(shm.by_lock_word, "the C library's mutex is as we know it");
+    CHECK(client_read(name, &seen) && is_no_master(&seen), "at first there is no master");
+
+    struct nqptp_shm_record record = record_of(7);
+    nqptp_shm_publish(&shm, &record, 1000, START_NS);
+    client_read(name, &seen);
+    CHECK_EQ_U64(seen.local_time, 21 + 1000, "local_time is taken to CLOCK_REALTIME");
+    CHECK_EQ_U64(seen.local_to_master_time_offset, (uint64_t)35 - 1000, "and so is the offset");
+    CHECK_EQ_U64(seen.local_time + seen.local_to_master_time_offset, 21 + 35,
+                 "so their sum is the master's time as before");
+    CHECK_EQ_U64(nqptp_shm_deadline(&shm), NQPTP_SHM_NO_DEADLINE, "and nothing waits");
+
+    struct shm_structure *map = client_map(name);
+    nqptp_shm_remove(&shm);
+    CHECK(map && is_no_master(map), "removed, it says so to those who have it mapped");
+    CHECK(stat(path, &status) < 0 && errno == ENOENT, "and its name is gone");
+    munmap(map, sizeof *map);
+}
+
+static ino_t inode_of(const char *name) {
+    struct stat status = {0};
+    int fd = shm_open(name, O_RDONLY, 0);
+    if (fd >= 0) {
+        fstat(fd, &status);
+        close(fd);
+    }
+    return status.st_ino;
+}
+
+static void test_adoption(const char *name) {
+    struct nqptp_shm shm = open_object(name);
+    struct shm_structure seen;
+
+    publish(&shm, 42, START_NS);
+    ino_t inode = inode_of(name);
+    nqptp_shm_close(&shm);
+    shm = open_object(name);
+    CHECK_EQ_U64(inode_of(name), inode, "what we left is adopted in place");
+    CHECK(client_read(name, &seen) && is_record(&seen, 42), "with the record in it");
+    publish(&shm, 43, START_NS);
+    CHECK(client_read(name, &seen) && is_record(&seen, 43), "until there is a newer one");
+
+    shm.map->version = 10;
+    nqptp_shm_close(&shm);
+    shm = open_object(name);
+    CHECK(client_read(name, &seen) && is_no_master(&seen), "another layout is written afresh");
+    CHECK_EQ_U64(inode_of(name), inode, "in place, too");
+
+    if (ftruncate(shm.fd, 72) < 0)
+        CHECK(false, "ftruncate");
+    nqptp_shm_close(&shm);
+    shm = open_object(name);
+    CHECK(client_read(name, &seen) && is_no_master(&seen), "a shorter object grows");
+    nqptp_shm_remove(&shm);
+}
+
+static void test_not_ours(const char *name) {
+    struct nqptp_shm shm = NQPTP_SHM_INIT;
+    char path[128], text[64] = "";
+    shm.name = name;
+
+    snprintf(path, sizeof path, "/dev/shm%s", name);
+    CHECK(symlink("/dev/null", path) == 0, "a symbolic link has our name");
+    CHECK_EQ_I64(nqptp_shm_open(&shm, NO_GROUP), -EEXIST, "it is refused");
+    unlink(path);
+    CHECK_EQ_I64(nqptp_shm_remove_foreign(name, getuid()), 0, "nothing there, nothing removed");
+
+    shm = open_object(name);
+    CHECK_EQ_I64(nqptp_shm_remove_foreign(name, getuid()), 0, "our own object stays");
+    uid_t other = getuid() + 1; /* as if we were another user, who may nonetheless remove it */
+    CHECK_EQ_I64(nqptp_shm_remove_foreign(name, other), -EBUSY, "as does one that is in use");
+    nqptp_shm_close(&shm);
+    nqptp_shm_describe(name, text, sizeof text);
+    CHECK(strstr(text, "mode 0664") != NULL, "owner and mode are told: %s", text);
+    CHECK_EQ_I64(nqptp_shm_remove_foreign(name, other), 1, "one that nobody uses is removed");
+    CHECK_EQ_U64(inode_of(name), 0, "indeed");
+
+    if (getuid() != 0)
+        return;
+    int fd = shm_open(name, O_RDWR | O_CREAT, 0666);
+    CHECK(fd >= 0 && fchown(fd, 65534, 65534) == 0, "another user's object has our name");
+    CHECK_EQ_I64(nqptp_shm_open(&shm, NO_GROUP), -EEXIST, "it is refused");
+    struct stat status = {0};
+    fstat(fd, &status);
+    CHECK_EQ_I64(status.st_size, 0, "and left as it was");
+    close(fd);
+    shm_unlink(name);
+}
+
+/* --- readers --------------------------------------------------------------------------------- */
+
+/* Reads until it has seen record `last`. Exits 0 if all it saw was whole and never older. */
+static void reader(const char *name, uint64_t last) {
+    struct shm_structure seen;
+    uint64_t newest = 0;
+
+    alarm(60);
+    while (newest < last) {
+        if (!client_read(name, &seen))
+            _exit(1);
+        if (!is_record(&seen, seen.master_clock_id) && !is_no_master(&seen))
+            _exit(2);
+        if (seen.master_clock_id < newest)
+            _exit(3);
+        newest = seen.master_clock_id;
+    }
+    _exit(0);
+}
+
+static void test_readers_see_whole_records(const char *name) {
+    enum { READERS = 3, LAST = 50000 };
+    struct nqptp_shm shm = open_object(name);
+    pid_t readers[READERS];
+    uint64_t now_ns = START_NS;
+
+    for (int i = 0; i < READERS; i++)
+        if ((readers[i] = fork()) == 0)
+            reader(name, LAST);
+    /* Time goes slowly here: a reader that has to wait for a processor is not to be taken over. */
+    for (uint64_t n = 1; n <= LAST; n++, now_ns += MS / 100)
+        publish(&shm, n, now_ns);
+    for (int i = 0; shm.pending && i < 200; i++, now_ns += 2 * MS) {
+        poll(NULL, 0, 20);
+        nqptp_shm_retry(&shm, now_ns);
+    }
+    for (int i = 0; i < READERS; i++)
+        CHECK_EQ_I64(ended(readers[i]), 0, "reader %d saw whole records, in order, to the last", i);
+    nqptp_shm_remove(&shm);
+}
+
+/* --- clients in trouble ----------------------------------------------------------------------- */
+
+/* Locks the mutex, says so, and waits for what comes; continued, it goes on as any client would. */
+static void holder(const char *name, int say) {
+    struct shm_structure *map = client_map(name);
+    struct shm_structure seen;
+
+    alarm(60);
+    pthread_mutex_lock(&map->shm_mutex);
+    if (write(say, "L", 1) != 1)
+        _exit(1);
+    kill(getpid(), SIGSTOP);
+    pthread_mutex_unlock(&map->shm_mutex);
+    munmap(map, sizeof *map);
+    for (int i = 0; i < 100; i++)
+        if (!client_read(name, &seen))
+            _exit(2);
+    _exit(0);
+}
+
+static void waiter(const char *name, int say) {
+    struct shm_structure seen;
+
+    alarm(60);
+    if (write(say, "W", 1) != 1)
+        _exit(1);
+    _exit(client_read(name, &seen) && is_record(&seen, 2) ? 0 : 2);
+}
+
+static pid_t start(void (*client)(const char *, int), const char *name) {
+    int channel[2];
+
+    if (pipe(channel) < 0)
+        return -1;
+    pid_t child = fork();
+    if (child == 0)
+        client(name, channel[1]);
+    close(channel[1]);
+    CHECK(hear(channel[0]), "the client is there");
+    close(channel[0]);
+    return child;
+}
+
+/* The client that has the mutex is killed, or is stopped and goes on after it was taken over. */
+static void test_taken_over(const char *name, bool killed) {
+    const char *fate = killed ? "killed" : "stopped";
+    struct nqptp_shm shm = open_object(name);
+    struct shm_structure seen;
+    int status;
+
+    publish(&shm, 1, START_NS);
+    pid_t culprit = start(holder, name);
+    waitpid(culprit, &status, WUNTRACED);
+    if (killed) {
+        kill(culprit, SIGKILL);
+        waitpid(culprit, &status, 0);
+    }
+    pid_t second = start(waiter, name);
+    poll(NULL, 0, 50); /* let it fall asleep on the mutex; if it does not, less is proved */
+
+    publish(&shm, 2, START_NS);
+    CHECK(shm.map->master_clock_id == 1, "%s: the mutex is respected at first", fate);
+    CHECK(nqptp_shm_deadline(&shm) != NQPTP_SHM_NO_DEADLINE, "and the record waits");
+    nqptp_shm_retry(&shm, START_NS + 999 * MS);
+    CHECK(shm.map->master_clock_id == 1, "%s: for a second", fate);
+    nqptp_shm_retry(&shm, START_NS + 1001 * MS);
+    CHECK(shm.map->master_clock_id == 2, "%s: then it is taken over", fate);
+    CHECK_EQ_U64(nqptp_shm_deadline(&shm), NQPTP_SHM_NO_DEADLINE, "and nothing waits");
+    CHECK_EQ_I64(ended(second), 0, "%s: who waited behind it gets the record", fate);
+    if (!killed) {
+        kill(culprit, SIGCONT);
+        CHECK_EQ_I64(ended(culprit), 0, "continued, it unlocks, unmaps and reads on unharmed");
+    }
+    publish(&shm, 3, START_NS + 2000 * MS);
+    CHECK(client_read(name, &seen) && is_record(&seen, 3), "%s: all is well again", fate);
+    nqptp_shm_remove(&shm);
+}
+
+static void test_another_holder_has_its_own_second(const char *name) {
+    struct nqptp_shm shm = open_object(name);
+    struct shm_structure *map = client_map(name);
+    int *words = (int *)(void *)&map->shm_mutex; /* the lock word, and third the holder */
+
+    words[0] = 1;
+    words[2] = 111;
+    publish(&shm, 5, START_NS);
+    words[2] = 222;
+    nqptp_shm_retry(&shm, START_NS + 900 * MS);
+    nqptp_shm_retry(&shm, START_NS + 1500 * MS);
+    CHECK_EQ_U64(map->master_clock_id, 0, "a second holder is not blamed for the first");
+    nqptp_shm_retry(&shm, START_NS + 1910 * MS);
+    CHECK_EQ_U64(map->master_clock_id, 5, "but for itself");
+    munmap(map, sizeof *map);
+    nqptp_shm_remove(&shm);
+}
+
+static void test_truncated(const char *name) {
+    struct nqptp_shm shm = open_object(name);
+    struct shm_structure seen;
+    struct stat status = {0};
+
+    for (uint64_t n = 1; n <= 50; n++) {
+        if (ftruncate(shm.fd, 0) < 0)
+            CHECK(false, "ftruncate");
+        publish(&shm, n, START_NS);
+    }
+    fstat(shm.fd, &status);
+    CHECK_EQ_I64(status.st_size, NQPTP_SHM_SIZE, "an object cut short is grown back");
+    CHECK(client_read(name, &seen) && is_record(&seen, 50), "and written afresh");
+    nqptp_shm_remove(&shm);
+}
+
+static void test_scribbled(const char *name) {
+    struct nqptp_shm shm = open_object(name);
+    struct shm_structure *map = client_map(name), seen;
+    struct prng random = {4711};
+    unsigned wrong = 0;
+    uint64_t now_ns = START_NS;
+
+    for (uint64_t n = 1; n <= 200; n++, now_ns += 10 * MS) {
+        prng_fill(&random, (uint8_t *)map, sizeof *map);
+        publish(&shm, n, now_ns);
+        if (shm.pending) {
+            now_ns += 1001 * MS;
+            nqptp_shm_retry(&shm, now_ns);
+        }
+        wrong += shm.pending || !client_read(name, &seen) || !is_record(&seen, n);
+    }
+    CHECK_EQ_U64(wrong, 0, "random bytes all over it are put right within a second, each time");
+    munmap(map, sizeof *map);
+    nqptp_shm_remove(&shm);
+}
+
+/* Takes the name's object away while it is mapped: the writer must not mind. */
+static void test_unlinked(const char *name) {
+    struct nqptp_shm shm = open_object(name);
+    struct shm_structure *map = client_map(name);
+
+    shm_unlink(name);
+    publish(&shm, 9, START_NS);
+    CHECK(is_record(map, 9), "an object without a name is written as ever");
+    munmap(map, sizeof *map);
+    nqptp_shm_remove(&shm);
+}
+
+int main(void) {
+    char name[64];
+
+    snprintf(name, sizeof name, "/nqptp-test-%ld", (long)getpid());
+    test_layout();
+    test_new_object(name);
+    test_adoption(name);
+    test_not_ours(name);
+    test_readers_see_whole_records(name);
+    test_taken_over(name, true);
+    test_taken_over(name, false);
+    test_another_holder_has_its_own_second(name);
+    test_truncated(name);
+    test_scribbled(name);
+    test_unlinked(name);
+    return tap_done();
+}
