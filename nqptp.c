@@ -1,0 +1,709 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The daemon: options, the context, the event loop, and carrying out what the engine asks for.
+ * It knows no PTP. One thread, one epoll, and nothing at all to do while nothing happens.
+ */
+#include "nqptp-message-handlers.h"
+#include "nqptp-shm.h"
+#include "nqptp-status.h"
+#include "nqptp-utilities.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <grp.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#ifdef HAVE_LIBSYSTEMD
+#include <systemd/sd-daemon.h>
+#else
+#define sd_notify(unset, state) ((void)(state))
+#define sd_watchdog_enabled(unset, usec) ((void)(usec), 0)
+#endif
+
+#define NS_PER_S UINT64_C(1000000000)
+#define WARNING_SPACING_NS (5 * NS_PER_S)
+#define DEFAULT_NAME "nqptp" /* of user and group */
+
+enum exit_status {
+    DONE = 0,
+    FAILED = 1,
+    USAGE = 2,
+    PORT_BUSY = 3,
+    NO_PERMISSION = 4,
+};
+
+enum action { RUN, SHOW_VERSION, SHOW_HELP, SHOW_STATUS, REMOVE_LEFT_OVER, REFUSE };
+
+enum port { EVENT, GENERAL, CONTROL, PORTS };
+
+struct options {
+    enum action action;
+    unsigned verbosity;
+    const char *user, *group; /* NULL: the default */
+    uint16_t ports[PORTS];
+};
+
+/* What epoll tells apart: `ready` below says what to do about each. The sockets come first. */
+enum source {
+    EVENT_IPV4,
+    EVENT_IPV6,
+    GENERAL_IPV4,
+    GENERAL_IPV6,
+    CONTROL_IPV4,
+    CONTROL_IPV6,
+    SOCKETS,
+    SIGNALS = SOCKETS,
+    TIMER,
+    CLOCK_SET, /* CLOCK_REALTIME was set */
+    INTERFACES,
+    SOURCES
+};
+
+static const struct {
+    int family;
+    enum port port;
+} sockets[SOCKETS] = {
+    [EVENT_IPV4] = {AF_INET, EVENT},     [EVENT_IPV6] = {AF_INET6, EVENT},
+    [GENERAL_IPV4] = {AF_INET, GENERAL}, [GENERAL_IPV6] = {AF_INET6, GENERAL},
+    [CONTROL_IPV4] = {AF_INET, CONTROL}, [CONTROL_IPV6] = {AF_INET6, CONTROL},
+};
+
+/* A warning that may come as often as strangers like is given once in a while, with a count. */
+struct spaced_warning {
+    uint64_t next_ns;
+    unsigned withheld;
+};
+
+struct nqptp {
+    const struct options *options;
+    int epoll;
+    int fds[SOURCES];
+    bool stopping, restarting;
+    uint64_t timer_ns;    /* what the timer is set to, or NQPTP_NO_DEADLINE */
+    uint64_t watchdog_ns; /* how often the service manager wants to hear from us; 0: never */
+    uint64_t watchdog_due_ns;
+    struct spaced_warning refused_command, refused_clock;
+    struct nqptp_shm shm;
+    struct nqptp_shm_record record; /* as published last */
+    struct nqptp_interfaces interfaces;
+    struct nqptp_engine engine;
+    struct nqptp_batch batch;
+};
+
+/* --- carrying out effects -------------------------------------------------------------------- */
+
+/* Layout 4 counts by CLOCK_REALTIME, so it is written afresh whenever that clock has been set. */
+static void publish(struct nqptp *nqptp, uint64_t now_ns) {
+    struct nqptp_clock_pair pair = nqptp_clock_pair_read();
+
+    nqptp_shm_publish(&nqptp->shm, &nqptp->record, pair.realtime_ns - pair.raw_ns, now_ns);
+}
+
+static void set_record(struct nqptp *nqptp, const struct nqptp_effects *effects) {
+    struct nqptp_shm_record *record = &nqptp->record;
+
+    *record = (struct nqptp_shm_record){0};
+    if (!effects->has_master)
+        return;
+    record->clock_identity = effects->clock_identity;
+    record->local_time_ns = effects->reading.local_time_ns;
+    record->offset_ns = effects->reading.offset_ns;
+    nqptp_address_format(&effects->address, record->ip);
+}
+
+static void log_event(const struct nqptp_event *event) {
+    static const char *const what[] = {
+        [NQPTP_EVENT_CREATED] = "new clock",
+        [NQPTP_EVENT_DELETED] = "clock deleted",
+        [NQPTP_EVENT_REFUSED] = "no room for clock",
+        [NQPTP_EVENT_MASTER] = "master is now",
+    };
+
+    if (event->kind == NQPTP_EVENT_NO_MASTER) {
+        nqptp_log(LOG_INFO, "there is no master now");
+        return;
+    }
+    char address[INET6_ADDRSTRLEN];
+    nqptp_log(LOG_INFO, "%s %016" PRIx64 " at %s", what[event->kind], event->clock_identity,
+              nqptp_address_format(&event->address, address));
+}
+
+/* Is it time for this warning again? If so, *withheld says how many were left out. */
+static bool is_due(struct spaced_warning *warning, uint64_t now_ns, unsigned *withheld) {
+    if (now_ns < warning->next_ns) {
+        warning->withheld++;
+        return false;
+    }
+    *withheld = warning->withheld;
+    *warning = (struct spaced_warning){.next_ns = now_ns + WARNING_SPACING_NS};
+    return true;
+}
+
+static void log_events(struct nqptp *nqptp, const struct nqptp_effects *effects, uint64_t now_ns) {
+    if (!nqptp_log_enabled(LOG_INFO))
+        return;
+    for (unsigned i = 0; i < effects->event_count; i++) {
+        const struct nqptp_event *event = &effects->events[i];
+        unsigned withheld = 0;
+        if (event->kind == NQPTP_EVENT_REFUSED && !is_due(&nqptp->refused_clock, now_ns, &withheld))
+            continue;
+        log_event(event);
+        if (withheld > 0)
+            nqptp_log(LOG_INFO, "%u others had no room since the last such line", withheld);
+    }
+}
+
+static void carry_out(struct nqptp *nqptp, const struct nqptp_effects *effects, uint64_t now_ns) {
+    if (effects->publish) {
+        set_record(nqptp, effects);
+        publish(nqptp, now_ns);
+    }
+    if (effects->send_delay_req) {
+        bool ipv4 = nqptp_address_is_ipv4(&effects->delay_req.destination);
+        nqptp_socket_send(nqptp->fds[ipv4 ? EVENT_IPV4 : EVENT_IPV6], &effects->delay_req,
+                          nqptp->options->ports[EVENT]);
+    }
+    log_events(nqptp, effects, now_ns);
+}
+
+/* --- what epoll wakes us for ------------------------------------------------------------------ */
+
+static void on_packets(struct nqptp *nqptp, enum source socket) {
+    struct nqptp_effects effects;
+    int count = nqptp_socket_receive(nqptp->fds[socket], &nqptp->batch);
+
+    for (int i = 0; i < count; i++) {
+        uint64_t now_ns = nqptp_clock_now_ns();
+        nqptp_engine_packet(&nqptp->engine, &nqptp->batch.packets[i], now_ns, &effects);
+        carry_out(nqptp, &effects, now_ns);
+    }
+}
+
+static void send_status(struct nqptp *nqptp, enum source socket, int i, uint64_t now_ns) {
+    char text[NQPTP_STATUS_MAX];
+    size_t length = nqptp_status_format(&nqptp->engine, now_ns, text, sizeof text);
+    const struct sockaddr_storage *sender = &nqptp->batch.senders[i];
+
+    sendto(nqptp->fds[socket], text, length, MSG_DONTWAIT, (const struct sockaddr *)sender,
+           sender->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
+}
+
+static void on_commands(struct nqptp *nqptp, enum source socket) {
+    struct nqptp_effects effects;
+    unsigned withheld;
+    int count = nqptp_socket_receive(nqptp->fds[socket], &nqptp->batch);
+
+    for (int i = 0; i < count; i++) {
+        const struct nqptp_packet *packet = &nqptp->batch.packets[i];
+        uint64_t now_ns = nqptp_clock_now_ns();
+        nqptp_engine_command(&nqptp->engine, (const char *)packet->data, packet->length, now_ns,
+                             &effects);
+        carry_out(nqptp, &effects, now_ns);
+        if (effects.send_status)
+            send_status(nqptp, socket, i, now_ns);
+        if (effects.refusal && is_due(&nqptp->refused_command, now_ns, &withheld))
+            nqptp_log(LOG_WARNING,
+                      "command refused: %s (%u others refused since the last such warning)",
+                      effects.refusal, withheld);
+    }
+}
+
+static void on_signal(struct nqptp *nqptp, enum source source) {
+    struct signalfd_siginfo signal;
+
+    if (read(nqptp->fds[source], &signal, sizeof signal) != sizeof signal)
+        return;
+    nqptp->stopping = true;
+    nqptp->restarting = signal.ssi_signo == SIGUSR1;
+}
+
+static void on_timer(struct nqptp *nqptp, enum source source) {
+    struct nqptp_effects effects;
+    uint64_t expirations, now_ns = nqptp_clock_now_ns();
+
+    if (read(nqptp->fds[source], &expirations, sizeof expirations) < 0)
+        return;
+    nqptp->timer_ns = NQPTP_NO_DEADLINE;
+    while (nqptp_engine_deadline(&nqptp->engine) <= now_ns) {
+        nqptp_engine_expire(&nqptp->engine, now_ns, &effects);
+        carry_out(nqptp, &effects, now_ns);
+    }
+    nqptp_shm_retry(&nqptp->shm, now_ns);
+    if (nqptp->watchdog_ns > 0 && now_ns >= nqptp->watchdog_due_ns) {
+        sd_notify(0, "WATCHDOG=1");
+        nqptp->watchdog_due_ns = now_ns + nqptp->watchdog_ns;
+    }
+}
+
+/* A timer that is never to expire, but is cancelled when CLOCK_REALTIME is set. */
+static void watch_clock(struct nqptp *nqptp) {
+    struct itimerspec never = {.it_value.tv_sec = (time_t)1 << 33};
+
+    timerfd_settime(nqptp->fds[CLOCK_SET], TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &never,
+                    NULL);
+}
+
+static void on_clock_set(struct nqptp *nqptp, enum source source) {
+    uint64_t expirations;
+
+    if (read(nqptp->fds[source], &expirations, sizeof expirations) > 0 || errno != ECANCELED)
+        return;
+    watch_clock(nqptp);
+    if (nqptp->record.ip[0])
+        publish(nqptp, nqptp_clock_now_ns());
+}
+
+static bool has_interface(const struct nqptp_interfaces *interfaces, uint32_t index) {
+    for (unsigned i = 0; i < interfaces->count; i++)
+        if (interfaces->indices[i] == index)
+            return true;
+    return false;
+}
+
+static void set_membership(const struct nqptp *nqptp, uint32_t interface, bool join) {
+    for (enum source socket = EVENT_IPV4; socket <= GENERAL_IPV6; socket++) {
+        int result =
+            nqptp->fds[socket] < 0
+                ? 0
+                : nqptp_multicast(nqptp->fds[socket], sockets[socket].family, interface, join);
+        if (join && result < 0 && result != -ENODEV)
+            nqptp_log(LOG_INFO, "no PTP multicast on interface %" PRIu32 ": %s", interface,
+                      strerror(-result));
+    }
+}
+
+/* Joins the groups wherever they are not joined yet, and frees the places of interfaces gone. */
+static void follow_interfaces(struct nqptp *nqptp) {
+    struct nqptp_interfaces before = nqptp->interfaces;
+    int result = nqptp_interfaces_read(&nqptp->interfaces);
+
+    if (result < 0) {
+        nqptp_log(LOG_WARNING, "cannot read the list of interfaces: %s", strerror(-result));
+        return;
+    }
+    for (unsigned i = 0; i < before.count; i++)
+        if (!has_interface(&nqptp->interfaces, before.indices[i]))
+            set_membership(nqptp, before.indices[i], false);
+    for (unsigned i = 0; i < nqptp->interfaces.count; i++)
+        set_membership(nqptp, nqptp->interfaces.indices[i], true);
+    nqptp_engine_set_own_addresses(&nqptp->engine, nqptp->interfaces.addresses,
+                                   nqptp->interfaces.address_count);
+}
+
+static void on_interfaces(struct nqptp *nqptp, enum source source) {
+    nqptp_interfaces_drain(nqptp->fds[source]);
+    follow_interfaces(nqptp);
+}
+
+static void (*const ready[SOURCES])(struct nqptp *nqptp, enum source source) = {
+    [EVENT_IPV4] = on_packets,    [EVENT_IPV6] = on_packets,    [GENERAL_IPV4] = on_packets,
+    [GENERAL_IPV6] = on_packets,  [CONTROL_IPV4] = on_commands, [CONTROL_IPV6] = on_commands,
+    [SIGNALS] = on_signal,        [TIMER] = on_timer,           [CLOCK_SET] = on_clock_set,
+    [INTERFACES] = on_interfaces,
+};
+
+/* Sets the timer if it would come too late. One that comes too early only finds nothing to do. */
+static void arm_timer(struct nqptp *nqptp) {
+    uint64_t due_ns = nqptp_engine_deadline(&nqptp->engine);
+    uint64_t retry_ns = nqptp_shm_deadline(&nqptp->shm);
+
+    if (retry_ns < due_ns)
+        due_ns = retry_ns;
+    if (nqptp->watchdog_ns > 0 && nqptp->watchdog_due_ns < due_ns)
+        due_ns = nqptp->watchdog_due_ns;
+    if (due_ns >= nqptp->timer_ns)
+        return;
+    uint64_t now_ns = nqptp_clock_now_ns();
+    uint64_t left_ns = due_ns > now_ns ? due_ns - now_ns : 1;
+    struct itimerspec timer = {
+        .it_value = {(time_t)(left_ns / NS_PER_S), (long)(left_ns % NS_PER_S)},
+    };
+    timerfd_settime(nqptp->fds[TIMER], 0, &timer, NULL);
+    nqptp->timer_ns = due_ns;
+}
+
+static void loop(struct nqptp *nqptp) {
+    struct epoll_event events[SOURCES];
+
+    while (!nqptp->stopping) {
+        arm_timer(nqptp);
+        int count = epoll_wait(nqptp->epoll, events, SOURCES, -1);
+        for (int i = 0; i < count; i++)
+            ready[events[i].data.u32](nqptp, (enum source)events[i].data.u32);
+    }
+}
+
+/* --- starting -------------------------------------------------------------------------------- */
+
+static enum exit_status port_failure(const struct options *options, enum source socket, int error) {
+    uint16_t port = options->ports[sockets[socket].port];
+    char holder[160];
+
+    switch (error) {
+    case EADDRINUSE:
+        nqptp_port_holder(port, holder, sizeof holder);
+        nqptp_log(LOG_ERR, "UDP port %u is in use: %s", port, holder);
+        return PORT_BUSY;
+    case EACCES:
+    case EPERM:
+        nqptp_log(LOG_ERR,
+                  "no permission for UDP port %u: it takes CAP_NET_BIND_SERVICE (as the service "
+                  "has, and root), or sysctl net.ipv4.ip_unprivileged_port_start=%u",
+                  port, port);
+        return NO_PERMISSION;
+    default:
+        nqptp_log(LOG_ERR, "cannot open UDP port %u: %s", port, strerror(error));
+        return FAILED;
+    }
+}
+
+/* Opens each port for IPv4 and IPv6; one family is enough. */
+static enum exit_status open_sockets(struct nqptp *nqptp) {
+    for (enum source socket = EVENT_IPV4; socket < SOCKETS; socket++) {
+        enum port port = sockets[socket].port;
+        int fd =
+            nqptp_socket_open(sockets[socket].family, nqptp->options->ports[port], port == CONTROL);
+        bool other_family = sockets[socket].family == AF_INET || nqptp->fds[socket ^ 1] >= 0;
+        bool absent = fd == -EAFNOSUPPORT || fd == -EADDRNOTAVAIL;
+        if (fd < 0 && !(absent && other_family))
+            return port_failure(nqptp->options, socket, -fd);
+        nqptp->fds[socket] = fd;
+    }
+    return DONE;
+}
+
+static gid_t group_id(const struct options *options) {
+    const struct group *group = getgrnam(options->group ? options->group : DEFAULT_NAME);
+    return group ? group->gr_gid : (gid_t)-1;
+}
+
+/* Who to become: the user asked for, else nqptp, else nobody, who owns next to nothing. */
+static const struct passwd *user_to_be(const struct options *options) {
+    const struct passwd *user = getpwnam(options->user ? options->user : DEFAULT_NAME);
+
+    if (user || options->user)
+        return user;
+    nqptp_log(LOG_WARNING, "there is no user %s; going on as nobody", DEFAULT_NAME);
+    return getpwnam("nobody");
+}
+
+/* Started as root: clears what another user left in our place, then becomes less than root. */
+static enum exit_status leave_root(const struct options *options) {
+    if (geteuid() != 0)
+        return DONE;
+    const struct passwd *user = user_to_be(options);
+    if (!user) {
+        nqptp_log(LOG_ERR, "there is no user to become; name one with --user=");
+        return FAILED;
+    }
+    if (nqptp_shm_remove_foreign(NQPTP_INTERFACE_NAME, user->pw_uid) > 0)
+        nqptp_log(LOG_NOTICE, "removed %s, which another user had left", NQPTP_INTERFACE_NAME);
+    if (user->pw_uid == 0)
+        return DONE;
+    gid_t group = group_id(options);
+    int result = nqptp_privileges_drop(user->pw_uid, group != (gid_t)-1 ? group : user->pw_gid);
+    if (result < 0) {
+        nqptp_log(LOG_ERR, "cannot become user %s: %s; --user=root stays root", user->pw_name,
+                  strerror(-result));
+        return NO_PERMISSION;
+    }
+    return DONE;
+}
+
+static enum exit_status open_object(struct nqptp *nqptp) {
+    const char *group = nqptp->options->group ? nqptp->options->group : DEFAULT_NAME;
+    gid_t id = group_id(nqptp->options);
+    char owner[64];
+
+    if (id == (gid_t)-1)
+        nqptp_log(LOG_WARNING, "there is no group %s: only this user and root can use %s", group,
+                  NQPTP_INTERFACE_NAME);
+    int result = nqptp_shm_open(&nqptp->shm, id);
+    switch (-result) {
+    case 0:
+        return DONE;
+    case EPERM:
+        nqptp_log(LOG_WARNING, "not a member of group %s: its other members cannot use %s", group,
+                  NQPTP_INTERFACE_NAME);
+        return DONE;
+    case EEXIST:
+        nqptp_shm_describe(NQPTP_INTERFACE_NAME, owner, sizeof owner);
+        nqptp_log(LOG_ERR, "%s is not ours: %s; as root, run: rm /dev/shm%s", NQPTP_INTERFACE_NAME,
+                  owner, NQPTP_INTERFACE_NAME);
+        return FAILED;
+    default:
+        nqptp_log(LOG_ERR, "cannot make %s: %s", NQPTP_INTERFACE_NAME, strerror(-result));
+        return FAILED;
+    }
+}
+
+/* Signals come by the loop, from the start on: none may end us half way through. */
+static int open_signals(void) {
+    static const int stops[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+    sigset_t set;
+
+    sigemptyset(&set);
+    for (size_t i = 0; i < sizeof stops / sizeof *stops; i++)
+        sigaddset(&set, stops[i]);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN); /* whoever read our stderr may go before us */
+    return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+static enum exit_status open_sources(struct nqptp *nqptp) {
+    nqptp->epoll = epoll_create1(EPOLL_CLOEXEC);
+    nqptp->fds[TIMER] = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    nqptp->fds[CLOCK_SET] = timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK | TFD_CLOEXEC);
+    nqptp->fds[INTERFACES] = nqptp_interfaces_watch();
+    watch_clock(nqptp);
+    for (enum source source = 0; source < SOURCES; source++) {
+        struct epoll_event event = {.events = EPOLLIN, .data.u32 = source};
+        if (source < SOCKETS && nqptp->fds[source] < 0)
+            continue; /* a family that is not to be had here */
+        if (epoll_ctl(nqptp->epoll, EPOLL_CTL_ADD, nqptp->fds[source], &event) < 0) {
+            nqptp_log(LOG_ERR, "cannot set up the event loop: %s", strerror(errno));
+            return FAILED;
+        }
+    }
+    return DONE;
+}
+
+static void start_watchdog(struct nqptp *nqptp) {
+    uint64_t period_us = 0;
+
+    if (sd_watchdog_enabled(0, &period_us) <= 0)
+        return;
+    nqptp->watchdog_ns = period_us * 1000 / 2;
+    nqptp->watchdog_due_ns = nqptp_clock_now_ns() + nqptp->watchdog_ns;
+}
+
+/* The ports come first: who cannot have them touches nothing that another process may be using. */
+static enum exit_status start(struct nqptp *nqptp) {
+    enum exit_status status;
+
+    nqptp->fds[SIGNALS] = open_signals();
+    if ((status = open_sockets(nqptp)) != DONE || (status = leave_root(nqptp->options)) != DONE ||
+        (status = open_sources(nqptp)) != DONE || (status = open_object(nqptp)) != DONE)
+        return status;
+    nqptp_engine_init(&nqptp->engine, nqptp_clock_identity());
+    follow_interfaces(nqptp);
+    start_watchdog(nqptp);
+    nqptp_log(LOG_INFO, "version %s, clock identity %016" PRIx64 ", ports %u, %u and %u",
+              PACKAGE_VERSION, nqptp->engine.self.clock_identity, nqptp->options->ports[EVENT],
+              nqptp->options->ports[GENERAL], nqptp->options->ports[CONTROL]);
+    sd_notify(0, "READY=1");
+    return DONE;
+}
+
+static void stop(struct nqptp *nqptp) {
+    sd_notify(0, "STOPPING=1");
+    nqptp_log(LOG_INFO, nqptp->restarting ? "leaving %s to the next process" : "removing %s",
+              NQPTP_INTERFACE_NAME);
+    if (nqptp->restarting)
+        nqptp_shm_close(&nqptp->shm);
+    else
+        nqptp_shm_remove(&nqptp->shm);
+}
+
+static enum exit_status run(const struct options *options) {
+    struct nqptp *nqptp = calloc(1, sizeof *nqptp);
+    if (!nqptp) {
+        nqptp_log(LOG_ERR, "out of memory");
+        return FAILED;
+    }
+    nqptp->options = options;
+    nqptp->timer_ns = NQPTP_NO_DEADLINE;
+    nqptp->shm = (struct nqptp_shm)NQPTP_SHM_INIT;
+    for (enum source source = 0; source < SOURCES; source++)
+        nqptp->fds[source] = -1;
+    enum exit_status status = start(nqptp);
+    if (status == DONE) {
+        loop(nqptp);
+        stop(nqptp);
+    }
+    free(nqptp); /* the descriptors go with the process */
+    return status;
+}
+
+/* --- asking a running daemon ------------------------------------------------------------------ */
+
+/* Asks at one loopback address. Returns whether an answer came. */
+static bool ask(const char *loopback, uint16_t port) {
+    struct nqptp_address address;
+    struct sockaddr_storage name;
+    char text[NQPTP_STATUS_MAX];
+    ssize_t length = -1;
+
+    nqptp_address_parse(loopback, strlen(loopback), &address);
+    socklen_t size = nqptp_socket_address(&address, port, &name);
+    int fd = socket(name.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct pollfd answer = {.fd = fd, .events = POLLIN};
+    if (fd < 0)
+        return false;
+    if (connect(fd, (struct sockaddr *)&name, size) == 0 && send(fd, "?", 1, 0) == 1 &&
+        poll(&answer, 1, 1000) == 1)
+        length = recv(fd, text, sizeof text, 0);
+    close(fd);
+    if (length > 0)
+        fwrite(text, 1, (size_t)length, stdout);
+    return length > 0;
+}
+
+static enum exit_status show_status(const struct options *options) {
+    if (ask("127.0.0.1", options->ports[CONTROL]) || ask("::1", options->ports[CONTROL]))
+        return DONE;
+    nqptp_log(LOG_ERR, "no answer from UDP port %u of this host: nqptp does not seem to run",
+              options->ports[CONTROL]);
+    return FAILED;
+}
+
+static enum exit_status remove_left_over(const struct options *options) {
+    const struct passwd *user = getpwnam(options->user ? options->user : DEFAULT_NAME);
+    int result = nqptp_shm_remove_foreign(NQPTP_INTERFACE_NAME, user ? user->pw_uid : geteuid());
+
+    if (result > 0)
+        nqptp_log(LOG_NOTICE, "removed %s, which another user had left", NQPTP_INTERFACE_NAME);
+    if (result < 0)
+        nqptp_log(LOG_ERR, "cannot remove %s, which is another user's: %s", NQPTP_INTERFACE_NAME,
+                  result == -EBUSY ? "it is in use" : strerror(-result));
+    return result < 0 ? FAILED : DONE;
+}
+
+/* --- options --------------------------------------------------------------------------------- */
+
+static void show_version(void) {
+    printf("Version: %s. Shared Memory Interface Version: %d.\n", PACKAGE_VERSION,
+           NQPTP_SHM_STRUCTURES_VERSION);
+}
+
+static void show_help(FILE *file) {
+    fputs("usage: nqptp [option ...]\n"
+          "    -V, --version          print version,\n"
+          "    -v, --verbose          verbose log,\n"
+          "    -vv                    more verbose log,\n"
+          "    -vvv                   very verbose log,\n"
+          "    -h, --help             this help text,\n"
+          "    --status               print what the running nqptp is doing,\n"
+          "    --smi=4                the shared memory interface version to serve,\n"
+          "    --user=NAME            the user to become when started as root [nqptp],\n"
+          "    --group=NAME           the group that may use the shared memory [nqptp],\n"
+          "    --event-port=PORT      instead of UDP port 319,\n"
+          "    --general-port=PORT    instead of UDP port 320,\n"
+          "    --control-port=PORT    instead of UDP port 9000,\n"
+          "    --remove-left-over     remove shared memory that another user left, and exit.\n",
+          file);
+}
+
+static bool read_port(const char *text, uint16_t *port) {
+    char *end;
+    unsigned long value = strtoul(text, &end, 10);
+
+    if (*text < '0' || *text > '9' || *end != '\0' || value < 1 || value > 65535)
+        return false;
+    *port = (uint16_t)value;
+    return true;
+}
+
+enum long_option { SMI = 256, USER, GROUP, STATUS, LEFT_OVER, PORT };
+
+/* Takes in one option. Returns NULL, or what is wrong with it. */
+static const char *take_option(struct options *options, int option, const char *value) {
+    switch (option) {
+    case 'v':
+        options->verbosity++;
+        return NULL;
+    case 'V':
+        options->action = SHOW_VERSION;
+        return NULL;
+    case 'h':
+        options->action = SHOW_HELP;
+        return NULL;
+    case STATUS:
+        options->action = SHOW_STATUS;
+        return NULL;
+    case LEFT_OVER:
+        options->action = REMOVE_LEFT_OVER;
+        return NULL;
+    case SMI:
+        return strcmp(value, "4") == 0 ? NULL : "--smi= takes 4";
+    case USER:
+        options->user = value;
+        return getpwnam(value) ? NULL : "--user= names no user of this system";
+    case GROUP:
+        options->group = value;
+        return getgrnam(value) ? NULL : "--group= names no group of this system";
+    case PORT + EVENT:
+    case PORT + GENERAL:
+    case PORT + CONTROL:
+        return read_port(value, &options->ports[option - PORT]) ? NULL : "a port is 1 to 65535";
+    default:
+        return ""; /* getopt_long() has said it already */
+    }
+}
+
+static struct options read_options(int argc, char **argv) {
+    static const struct option names[] = {
+        {"version", no_argument, NULL, 'V'},
+        {"help", no_argument, NULL, 'h'},
+        {"verbose", no_argument, NULL, 'v'},
+        {"status", no_argument, NULL, STATUS},
+        {"smi", required_argument, NULL, SMI},
+        {"user", required_argument, NULL, USER},
+        {"group", required_argument, NULL, GROUP},
+        {"event-port", required_argument, NULL, PORT + EVENT},
+        {"general-port", required_argument, NULL, PORT + GENERAL},
+        {"control-port", required_argument, NULL, PORT + CONTROL},
+        {"remove-left-over", no_argument, NULL, LEFT_OVER},
+        {NULL, 0, NULL, 0},
+    };
+    struct options options = {
+        .ports = {NQPTP_EVENT_PORT, NQPTP_GENERAL_PORT, NQPTP_CONTROL_PORT},
+    };
+    const char *complaint = NULL;
+    int option;
+
+    while (!complaint && (option = getopt_long(argc, argv, "Vhv", names, NULL)) != -1)
+        complaint = take_option(&options, option, optarg);
+    if (!complaint && optind < argc)
+        complaint = "it takes options only, no other arguments";
+    if (complaint) {
+        if (*complaint)
+            fprintf(stderr, "nqptp: %s\n", complaint);
+        options.action = REFUSE;
+    }
+    return options;
+}
+
+int main(int argc, char **argv) {
+    struct options options = read_options(argc, argv);
+
+    nqptp_log_open(options.verbosity);
+    switch (options.action) {
+    case RUN:
+        return run(&options);
+    case SHOW_VERSION:
+        show_version();
+        return DONE;
+    case SHOW_HELP:
+        show_help(stdout);
+        return DONE;
+    case SHOW_STATUS:
+        return show_status(&options);
+    case REMOVE_LEFT_OVER:
+        return remove_left_over(&options);
+    case REFUSE:
+        break;
+    }
+    show_help(stderr);
+    return USAGE;
+}
