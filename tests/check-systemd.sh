@@ -1,0 +1,214 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# Proves the installed service under a real systemd: the tarball of this build is configured, built
+# and installed in a container that boots an overlay of this machine's own root file system, once
+# with libsystemd and once without it and pkg-config. Nothing outside the container is changed.
+#
+# Not part of "make check": it needs root, and the packages systemd-container, systemd-sysv, dbus.
+# usage: check-systemd.sh TARBALL
+#
+# Command lines in single quotes are for the shell in the container.
+# shellcheck disable=SC2016
+
+set -u
+tarball=$1
+count=0
+failures=0
+
+skip_all() {
+    echo "1..0 # SKIP $1"
+    exit 77
+}
+
+ok() { # STATUS NAME
+    count=$((count + 1))
+    if [ "$1" -eq 0 ]; then
+        echo "ok $count - $2"
+    else
+        failures=$((failures + 1))
+        echo "not ok $count - $2"
+    fi
+}
+
+# Runs a command that must succeed; what it says is shown only if it does not.
+check() { # NAME COMMAND...
+    name=$1
+    shift
+    if "$@" >"$work/out" 2>&1; then
+        ok 0 "$name"
+    else
+        ok 1 "$name"
+        sed 's/^/# /' "$work/out"
+    fi
+}
+
+refuse() { # NAME COMMAND...
+    name=$1
+    shift
+    if "$@" >"$work/out" 2>&1; then ok 1 "$name"; else ok 0 "$name"; fi
+}
+
+# --- the container --------------------------------------------------------------------------------
+
+inside() {
+    timeout 300 nsenter -t "$init" -a "$@"
+}
+
+# A shell command line inside, in the unpacked source.
+shell() {
+    inside sh -c "cd /opt/nqptp 2>/dev/null; $1"
+}
+
+boot() {
+    mkdir "$work/u" "$work/w" "$root" || return 1
+    mount -t overlay overlay -o "lowerdir=/,upperdir=$work/u,workdir=$work/w" "$root" || return 1
+    : >"$root/etc/machine-id"
+    rm -rf "$root"/etc/systemd/system/*.wants/* "$root/etc/resolv.conf"
+    rm -rf "$root/opt/nqptp"
+    mkdir -p "$root/opt/nqptp"
+    tar -xf "$tarball" -C "$root/opt/nqptp" --strip-components=1 || return 1
+    mkdir "$cgroup" || return 1
+    # The shell that becomes systemd-nspawn enters the cgroup first.
+    SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 sh -c 'echo $$ >"$1/cgroup.procs"; shift; exec "$@"' sh \
+        "$cgroup" systemd-nspawn -q --register=no --keep-unit --console=pipe --private-network \
+        --capability=all --system-call-filter=bpf --link-journal=no --resolv-conf=off -b -D "$root" \
+        </dev/null >"$work/console" 2>&1 &
+    nspawn=$!
+    for _ in $(seq 100); do
+        init=$(pgrep -P "$nspawn" | head -n 1)
+        [ -n "$init" ] && inside systemctl is-system-running --wait >"$work/running" 2>/dev/null
+        case $(cat "$work/running" 2>/dev/null) in
+        running | degraded) return 0 ;;
+        esac
+        sleep 0.1
+    done
+    sed 's/^/# /' "$work/console"
+    return 1
+}
+
+# shellcheck disable=SC2317 # called by the trap
+shut_down() {
+    [ -z "$init" ] || inside systemctl --no-wall --no-block poweroff >/dev/null 2>&1
+    for _ in $(seq 100); do
+        kill -0 "${nspawn:-none}" 2>/dev/null || break
+        sleep 0.1
+    done
+    [ -z "$nspawn" ] || kill -KILL "$nspawn" 2>/dev/null
+    umount "$root" 2>/dev/null
+    rmdir "$cgroup" 2>/dev/null
+    umount "$work" && rmdir "$work"
+}
+
+[ "$(id -u)" = 0 ] || skip_all "it needs root"
+command -v systemd-nspawn >/dev/null || skip_all "it needs the package systemd-container"
+[ -x /sbin/init ] || skip_all "it needs the package systemd-sysv"
+command -v dbus-daemon >/dev/null || skip_all "it needs the package dbus"
+
+work=$(mktemp -d) || exit 1
+root=$work/m
+init=
+nspawn=
+if [ -d /sys/fs/cgroup/unified ]; then hierarchy=/sys/fs/cgroup/unified; else hierarchy=/sys/fs/cgroup; fi
+cgroup=$hierarchy/nqptp-check-systemd-$$
+mount -t tmpfs tmpfs "$work" || skip_all "it needs to mount a tmpfs"
+trap shut_down EXIT
+trap 'exit 1' INT TERM HUP
+boot || skip_all "no container boots here"
+
+# --- what is expected of the service --------------------------------------------------------------
+
+service_is_up() {
+    check "systemctl enable --now nqptp" inside systemctl enable --now nqptp
+    check "it is active" inside systemctl is-active nqptp
+    check "it runs as user nqptp" shell 'test "$(ps -o user= -p "$(pidof nqptp)")" = nqptp'
+    check "/nqptp belongs to nqptp and its group, mode 0664" \
+        shell 'test "$(stat -c "%U %G %a" /dev/shm/nqptp)" = "nqptp nqptp 664"'
+    check "the daemon answers" shell 'nqptp --status'
+}
+
+members_read_and_others_do_not() {
+    check "a master is followed, and a fresh member of group nqptp reads it under the mutex" shell '
+        (timeout 10 tests/ptp-sender --to 127.0.0.1 --identity 1122334455667788 --seconds 8 &)
+        runuser -u member -- /opt/nqptp/tests/shm-reader --wait-master 8 --count 1 --expect-id 1122334455667788'
+    refuse "who is no member is refused write access" \
+        shell 'runuser -u stranger -- /opt/nqptp/tests/shm-reader --count 1'
+    check "but may look" shell 'runuser -u stranger -- cat /dev/shm/nqptp >/dev/null'
+}
+
+restarts_keep_the_object() {
+    shell 'stat -c %i /dev/shm/nqptp >/run/inode; pidof nqptp >/run/pid'
+    check "systemctl restart" inside systemctl restart nqptp
+    check "is another process" shell 'test "$(pidof nqptp)" != "$(cat /run/pid)"'
+    check "and leaves the object in place" shell 'test "$(stat -c %i /dev/shm/nqptp)" = "$(cat /run/inode)"'
+    check "kill -9, and it is back by itself" shell '
+        pid=$(pidof nqptp); kill -KILL $pid
+        for i in $(seq 100); do
+            new=$(pidof nqptp) && test "$new" != "$pid" && systemctl is-active -q nqptp && exit 0
+            sleep 0.1
+        done; exit 1'
+    check "with the object in place" shell 'test "$(stat -c %i /dev/shm/nqptp)" = "$(cat /run/inode)"'
+}
+
+stops_clean() {
+    check "systemctl stop" inside systemctl stop nqptp
+    check "removes the object" shell 'test ! -e /dev/shm/nqptp'
+    check "and is no failure" shell '! systemctl is-failed nqptp'
+}
+
+left_over_of_root() {
+    check "root left an object" shell 'touch /dev/shm/nqptp && chmod 600 /dev/shm/nqptp'
+    check "the service starts all the same" inside systemctl start nqptp
+    check "with an object of its own" shell 'test "$(stat -c %U /dev/shm/nqptp)" = nqptp'
+}
+
+build_and_install() { # CONFIGURE-ARGUMENTS
+    check "configure $1" shell "./configure --enable-werror $1 >/run/configure.log 2>&1"
+    check "make" shell 'make -j2 all tests/ptp-sender tests/shm-reader'
+    check "make install" shell 'make install'
+    check "systemd finds nothing wrong with the unit" \
+        shell 'systemd-analyze verify nqptp.service 2>&1 | tee /run/verify; ! grep -i nqptp /run/verify'
+}
+
+# --- with libsystemd ------------------------------------------------------------------------------
+
+shell 'userdel nqptp; groupdel nqptp' >/dev/null 2>&1
+build_and_install ""
+check "make install made user and group nqptp" shell 'getent passwd nqptp && getent group nqptp'
+check "the unit is Type=notify" shell 'grep -x Type=notify /usr/local/lib/systemd/system/nqptp.service'
+shell 'useradd -G nqptp member; useradd stranger' >/dev/null 2>&1
+service_is_up
+members_read_and_others_do_not
+restarts_keep_the_object
+stops_clean
+left_over_of_root
+
+shell 'echo "# edited" >>/usr/local/lib/systemd/system/nqptp.service'
+check "an upgrade" shell 'make install'
+check "replaces our own unit" shell '! grep -q edited /usr/local/lib/systemd/system/nqptp.service'
+shell 'cp /usr/local/lib/systemd/system/nqptp.service /etc/systemd/system/nqptp.service'
+check "a unit that would win over ours is named, with how to remove it" \
+    shell 'make install | grep "rm /etc/systemd/system/nqptp.service"'
+shell 'rm /etc/systemd/system/nqptp.service; systemctl daemon-reload'
+
+check "make uninstall" shell 'systemctl disable --now nqptp; make uninstall'
+check "leaves nothing" shell 'test -z "$(find /usr/local /etc/systemd /dev/shm -name "*nqptp*")"'
+
+# --- without libsystemd and pkg-config -------------------------------------------------------------
+
+shell 'rm -rf /usr/include/systemd /usr/bin/pkg-config /usr/bin/*-pkg-config /usr/bin/pkgconf; make distclean' \
+    >/dev/null 2>&1
+refuse "libsystemd is not there now" shell 'echo "#include <systemd/sd-daemon.h>" | cc -E -'
+refuse "nor is pkg-config" shell 'command -v pkg-config'
+refuse "configure --with-systemd fails then" shell './configure --with-systemd >/run/configure.log 2>&1'
+check "naming the package" shell 'grep "install the package libsystemd-dev" /run/configure.log'
+build_and_install "--prefix=/usr"
+check "the unit is Type=exec" shell 'grep -x Type=exec /usr/lib/systemd/system/nqptp.service'
+refuse "and has no watchdog" shell 'grep ^WatchdogSec= /usr/lib/systemd/system/nqptp.service'
+refuse "the daemon does not use libsystemd" shell 'ldd /usr/bin/nqptp | grep systemd'
+service_is_up
+members_read_and_others_do_not
+stops_clean
+
+echo "1..$count"
+[ "$failures" -eq 0 ]
