@@ -140,13 +140,13 @@ void nqptp_clock_announce(struct nqptp_clock *clock, const struct nqptp_announce
                           uint16_t port_number, int8_t log_message_interval, uint64_t now_ns) {
     uint64_t previous_ns = clock->announce_interval.last_ns;
     bool first = clock->announce_interval.messages == 0;
-
-    nqptp_interval_note(&clock->announce_interval, log_message_interval, now_ns);
     uint64_t window_ns =
         FOREIGN_MASTER_WINDOW *
         nqptp_interval_ns(&clock->announce_interval, NQPTP_ANNOUNCE_INTERVAL_UNKNOWN_NS);
+
     if (window_ns < FOREIGN_MASTER_LEAST_NS)
         window_ns = FOREIGN_MASTER_LEAST_NS;
+    nqptp_interval_note(&clock->announce_interval, log_message_interval, now_ns);
     if (!first && now_ns - previous_ns <= window_ns)
         clock->confirmed = true;
     if (clock->announced && announce->grandmaster_identity != clock->announce.grandmaster_identity)

@@ -5,10 +5,11 @@
 #include <string.h>
 
 #define MS UINT64_C(1000000)
-#define FOLLOW_UP_WAIT_NS (100 * MS) /* how long a lone Follow_Up waits for its Sync */
-#define EXCHANGE_NS (2000 * MS)      /* after this a sequenceId seen before may be a new one */
-#define FOLLOW_UPS_MISSED 16         /* Syncs in a row without one: the clock is one-step now */
-#define LATE_MOST 64                 /* a sequenceId further back than this was started afresh */
+#define FOLLOW_UP_WAIT_NS (100 * MS)     /* how long a lone Follow_Up waits for its Sync */
+#define EXCHANGE_NS (2000 * MS)          /* after this a sequenceId seen before may be a new one */
+#define FOLLOW_UPS_MISSED 16             /* Syncs in a row without one: the clock is one-step now */
+#define LATE_LEAST (NQPTP_EXCHANGES / 2) /* two ports of one clock may share the ring */
+#define LATE_MOST 64 /* a sequenceId further back than this was started afresh */
 
 void nqptp_engine_init(struct nqptp_engine *engine, uint64_t clock_identity) {
     *engine = (struct nqptp_engine){
@@ -119,7 +120,7 @@ static bool late(const struct nqptp_clock *clock, const struct nqptp_message *me
         const struct nqptp_exchange *exchange = &clock->exchanges[i];
         uint16_t behind = (uint16_t)(exchange->sequence_id - message->sequence_id);
         if (exchange->begun_ns > 0 && now_ns - exchange->begun_ns <= EXCHANGE_NS &&
-            exchange->port_number == message->source.port_number && behind >= NQPTP_EXCHANGES &&
+            exchange->port_number == message->source.port_number && behind >= LATE_LEAST &&
             behind <= LATE_MOST)
             return true;
     }

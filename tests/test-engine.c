@@ -101,6 +101,27 @@ static void test_silent_master(void) {
     CHECK(knows(&w, &old), "the old one's record is kept");
 }
 
+/* 2 s between its Syncs, as they say: it may be silent for longer. */
+static void test_slow_master(void) {
+    struct sender slow = sender(1, "192.0.2.1", 100), worse = sender(2, "192.0.2.2", 200);
+    struct world w = world_begin();
+    uint8_t sync[sizeof apple_sync];
+
+    memcpy(sync, apple_sync, sizeof sync);
+    put_log_interval(sync, 1);
+    put_source(sync, slow.clock_identity, slow.port_number);
+    put_sequence_id(sync, 1);
+    (void)send_announce(&w, &slow);
+    (void)deliver(&w, &slow, sync, sizeof sync);
+    (void)send_follow_up(&w, &slow, 1, time_of(&w, &slow));
+    CHECK_EQ_U64(master_of(&w), 1, "a clock of few Syncs is master");
+    for (int n = 0; n < 9; n++)
+        play(&w, &worse, S);
+    CHECK_EQ_U64(master_of(&w), 1, "after 9 s of silence it still is");
+    play(&w, &worse, 2 * S);
+    CHECK_EQ_U64(master_of(&w), 2, "after 11 s another one follows");
+}
+
 static void test_series_begins_when_clock_went_on(void) {
     struct sender s = sender(1, "192.0.2.1", 100);
     struct world w = world_of(&s);
@@ -463,8 +484,10 @@ static void test_silent_record_is_deleted(void) {
     CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), w.now_ns + 120 * S, "an Announce puts it off");
     w.now_ns += 50 * S;
     (void)send_sync(&w, &s, 2);
+    CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), w.now_ns + 120 * S, "as does a Sync");
+    w.now_ns += MS;
     (void)send_follow_up(&w, &s, 2, time_of(&w, &s));
-    CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), w.now_ns + 120 * S, "as does a pair");
+    CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), w.now_ns + 120 * S, "and a Follow_Up");
     uint64_t heard_ns = w.now_ns;
     w.now_ns += 10 * S;
     (void)send_sync(&w, &s, 2);
@@ -658,6 +681,7 @@ int main(void) {
     test_only_the_master_is_published();
     test_better_clock_takes_over_at_once();
     test_silent_master();
+    test_slow_master();
     test_series_begins_when_clock_went_on();
     test_master_time_wraps();
     test_announce_after_samples();

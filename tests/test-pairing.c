@@ -311,6 +311,22 @@ static void test_reordered_messages(void) {
     CHECK_EQ_U64(publications_of(10, "2ab1"), 1, "and the other way round");
 }
 
+static void test_many_under_way(void) {
+    struct sender s = usual_sender();
+    struct world w = world_of(&s);
+    uint64_t begin_ns = receive_time(&w);
+    unsigned samples = 0;
+
+    for (uint16_t n = 0; n < 8; n++, w.now_ns += MS)
+        (void)send_sync(&w, &s, (uint16_t)(100 + n));
+    for (uint16_t n = 0; n < 8; n++, w.now_ns += MS) {
+        uint64_t local_ns = begin_ns + n * MS;
+        (void)send_follow_up(&w, &s, (uint16_t)(100 + n), local_ns + s.offset_ns);
+        samples += published(&w, &s, local_ns);
+    }
+    CHECK_EQ_U64(samples, 8, "eight Syncs, then their Follow_Ups: eight samples");
+}
+
 static void test_pairs_by_port(void) {
     struct sender s = usual_sender();
     struct world w = world_of(&s);
@@ -327,6 +343,27 @@ static void test_pairs_by_port(void) {
                  "the first one's Follow_Up");
     CHECK(published(&w, &s, local_ns), "pairs with the first one's Sync");
     CHECK_EQ_U64(record_count(&w), 1, "though both are one clock");
+}
+
+/* Both ports share what is remembered of their clock; it must do for both. */
+static void test_repetition_of_one_of_two_ports(void) {
+    struct sender s = usual_sender();
+    struct world w = world_of(&s);
+    struct sender twin = s;
+    uint64_t origin_ns = 0;
+
+    twin.port_number++;
+    s.sequence_id = twin.sequence_id = 100;
+    for (int n = 0; n < 8; n++) {
+        if (s.sequence_id == 103)
+            origin_ns = time_of(&w, &s);
+        (void)send_pair(&w, &s);
+        (void)send_pair(&w, &twin);
+        w.now_ns += 10 * MS;
+    }
+    CHECK(send_sync(&w, &s, 103) != NQPTP_DROP_NONE, "a Sync of one of two ports comes again");
+    CHECK(send_follow_up(&w, &s, 103, origin_ns) != NQPTP_DROP_NONE, "and so does its Follow_Up");
+    CHECK(!w.effects.publish, "they give no second sample");
 }
 
 static void test_pairs_by_address(void) {
@@ -431,6 +468,20 @@ static void test_follow_up_wins(void) {
     CHECK_EQ_U64(wrong, 0, "from then on its Syncs are two-step");
 }
 
+static void test_clock_becomes_one_step(void) {
+    struct sender s = usual_sender();
+    struct world w = world_of(&s);
+    unsigned samples = 0;
+
+    for (uint16_t n = 100; n < 140; n++) {
+        uint64_t local_ns = receive_time(&w);
+        (void)send_one_step(&w, &s, n, 0, time_of(&w, &s));
+        samples += n >= 120 && published(&w, &s, local_ns);
+        w.now_ns += 125 * MS;
+    }
+    CHECK_EQ_U64(samples, 20, "after 20 Syncs without a Follow_Up their own time is used");
+}
+
 static void test_follow_up_before_one_step(void) {
     struct sender s = usual_sender();
     struct world w = world_begin();
@@ -521,13 +572,16 @@ int main(void) {
     test_sender_starts_afresh();
     test_sequence_after_a_pause();
     test_reordered_messages();
+    test_many_under_way();
     test_pairs_by_port();
+    test_repetition_of_one_of_two_ports();
     test_pairs_by_address();
     test_pairs_by_sequence_id();
     test_one_step();
     test_one_step_correction();
     test_sync_that_is_not_one_step();
     test_follow_up_wins();
+    test_clock_becomes_one_step();
     test_follow_up_before_one_step();
     test_bad_network();
     return tap_done();

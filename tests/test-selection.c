@@ -47,6 +47,8 @@ static void test_displacing_a_master(void) {
     CHECK(second_announce_displaces(1, 7900 * MS), "four long ones last longer");
     CHECK(!second_announce_displaces(1, 8100 * MS), "but not for ever");
     CHECK(second_announce_displaces(LOG_NOT_STATED, 1 * S), "it need not state its interval");
+    CHECK(!second_announce_displaces(LOG_NOT_STATED, 60 * S),
+          "but what is between two Announces does not itself say that they are close");
 }
 
 static void test_worse_clock_does_not_displace(void) {

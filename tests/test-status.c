@@ -63,6 +63,7 @@ static void test_master(void) {
     (void)status_of(&w, text);
     CHECK(has_row(text, "Master", "98698aaf9c950008", "192.0.2.1"), "identity and address");
     CHECK(has_row(text, "Sample", " 2.6 s", " 12.6 s"), "how old its last and first samples are");
+    CHECK(has_row(text, "Clock identity", "Address", "Marks"), "what the columns are");
     CHECK(has_row(text, "98698aaf9c950008  192.0.2.1", " 2.6 s", " master"), "a row, as master");
     CHECK(has_row(text, "98698aaf9c950008  192.0.2.1", " qualified", " alive"), "with its marks");
     CHECK(!strstr(text, "listed"), "not as listed");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * PTP messages as bytes, written by hand from IEEE 1588-2008 clause 13 and from what AirPlay
- * senders and ptp4l put on the wire, and helpers that change a field at its offset.
+ * senders and ptp4l put on the wire, and functions that change a field at its offset.
  *
  * It shares nothing with nqptp-message.c: two readings of the standard are held against each
  * other.
