@@ -38,13 +38,13 @@ static inline int add(struct bench *b, uint64_t clock_identity, uint8_t number) 
 
 static inline void announce_path(struct bench *b, int i, uint8_t priority1, uint16_t steps_removed,
                                  int8_t log_interval) {
-    const struct nqptp_announce announce = {
+    const struct nqptp_announce data = {
         .grandmaster_identity = b->table.clocks[i].clock_identity,
         .priority1 = priority1,
         .clock_class = 248,
         .steps_removed = steps_removed,
     };
-    nqptp_clock_announce(&b->table.clocks[i], &announce, 1, log_interval, b->now_ns);
+    nqptp_clock_announce(&b->table.clocks[i], &data, 1, log_interval, b->now_ns);
 }
 
 static inline void announce(struct bench *b, int i, uint8_t priority1) {
@@ -68,6 +68,11 @@ static inline int add_ready(struct bench *b, uint64_t clock_identity, uint8_t nu
 static inline int master(struct bench *b) {
     (void)nqptp_client_select(&b->client, &b->table, b->now_ns);
     return b->client.master;
+}
+
+/* The set of this clock alone, for wait_with; of none (NQPTP_NO_CLOCK), the empty set. */
+static inline unsigned only(int i) {
+    return i < 0 ? 0 : 1u << i;
 }
 
 /* So long, and these clocks (bit i: clock i) give a sample each at the end. */

@@ -285,15 +285,15 @@ static void test_equal_clocks(void) {
 /* Of so small ranges that ties are common on every rung. */
 static struct nqptp_clock random_clock(struct prng *prng, unsigned range) {
     struct nqptp_clock clock = {.in_use = true, .announced = true};
-    struct nqptp_announce *announce = &clock.announce;
+    struct nqptp_announce *data = &clock.announce;
 
-    announce->priority1 = (uint8_t)prng_below(prng, range);
-    announce->clock_class = (uint8_t)prng_below(prng, range);
-    announce->clock_accuracy = (uint8_t)prng_below(prng, range);
-    announce->offset_scaled_log_variance = (uint16_t)prng_below(prng, range);
-    announce->priority2 = (uint8_t)prng_below(prng, range);
-    announce->grandmaster_identity = prng_below(prng, range);
-    announce->steps_removed = (uint16_t)prng_below(prng, range);
+    data->priority1 = (uint8_t)prng_below(prng, range);
+    data->clock_class = (uint8_t)prng_below(prng, range);
+    data->clock_accuracy = (uint8_t)prng_below(prng, range);
+    data->offset_scaled_log_variance = (uint16_t)prng_below(prng, range);
+    data->priority2 = (uint8_t)prng_below(prng, range);
+    data->grandmaster_identity = prng_below(prng, range);
+    data->steps_removed = (uint16_t)prng_below(prng, range);
     clock.clock_identity = prng_below(prng, range);
     clock.port_number = (uint16_t)prng_below(prng, range);
     clock.address = host((uint8_t)prng_below(prng, range));

@@ -15,6 +15,12 @@ static bool lists(const struct world *w, const char *text) {
     return nqptp_client_lists(&w->engine.client, &address);
 }
 
+/* Padding, too: one is the other's copy by memcpy, so any write at all between them shows. */
+static bool same_octets(const struct nqptp_engine *before, const struct nqptp_engine *after) {
+    // NOLINTNEXTLINE(bugprone-suspicious-memory-comparison,cert-exp42-c,cert-flp37-c): wanted
+    return memcmp(before, after, sizeof *before) == 0;
+}
+
 /* --- T --------------------------------------------------------------------------------------- */
 
 /* This text lists 192.0.2.1 and 2001:db8::1, and no more. */
@@ -30,7 +36,7 @@ static void check_list_of_two(const char *name, const char *text, size_t length)
 }
 
 static void test_forms_of_a_list(void) {
-#define CHECK_LIST_OF_TWO(name, text) check_list_of_two(name, text, sizeof text - 1)
+#define CHECK_LIST_OF_TWO(name, text) check_list_of_two(name, text, sizeof(text) - 1)
     CHECK_LIST_OF_TWO("T and two addresses", "T 192.0.2.1 2001:db8::1");
     CHECK_LIST_OF_TWO("the other order", "T 2001:db8::1 192.0.2.1");
     CHECK_LIST_OF_TWO("a NUL at the end", "T 192.0.2.1 2001:db8::1\0");
@@ -153,10 +159,11 @@ static void test_longest_command(void) {
     char text[NQPTP_COMMAND_MAX + 1];
 
     memset(text, ' ', sizeof text);
+    // NOLINTNEXTLINE(bugprone-not-null-terminated-result): spaces are to follow, not a NUL
     memcpy(text, "T 192.0.2.1", 11);
     nqptp_engine_command(&w.engine, text, 4096, w.now_ns, &w.effects);
     CHECK(!w.effects.refusal && lists(&w, "192.0.2.1"), "4096 octets are a command");
-    memcpy(text, "T 192.0.2.2", 11);
+    text[10] = '2';
     nqptp_engine_command(&w.engine, text, 4097, w.now_ns, &w.effects);
     CHECK(w.effects.refusal && lists(&w, "192.0.2.1"), "4097 are not");
 }
@@ -170,7 +177,7 @@ static void check_status(const char *name, struct world *w, size_t length) {
     nqptp_engine_command(&w->engine, "?\0", length, w->now_ns, &w->effects);
     CHECK(w->effects.send_status && !w->effects.refusal, "%s: ? asks for the status", name);
     CHECK(!w->effects.publish && w->effects.event_count == 0, "%s: and for nothing else", name);
-    CHECK(memcmp(&before, &w->engine, sizeof before) == 0, "%s: it changes nothing", name);
+    CHECK(same_octets(&before, &w->engine), "%s: it changes nothing", name);
 }
 
 static void test_status(void) {
@@ -201,11 +208,11 @@ static const char *check_refused(const char *name, const char *text, size_t leng
     CHECK(!w.effects.publish && !w.effects.send_delay_req && !w.effects.send_status &&
               w.effects.event_count == 0,
           "%s: without any effect", name);
-    CHECK(memcmp(&before, &w.engine, sizeof before) == 0, "%s: all state is as it was", name);
+    CHECK(same_octets(&before, &w.engine), "%s: all state is as it was", name);
     return w.effects.refusal ? w.effects.refusal : "";
 }
 
-#define CHECK_REFUSED(name, text) check_refused(name, text, sizeof text - 1)
+#define CHECK_REFUSED(name, text) check_refused(name, text, sizeof(text) - 1)
 
 static void test_unknown_commands(void) {
     (void)CHECK_REFUSED("an unknown letter", "X");
@@ -271,10 +278,12 @@ static size_t random_command(struct prng *prng, char *text, size_t size) {
     size_t length = prng_below(prng, size + 1);
 
     for (size_t i = 0; i < length; i++)
-        text[i] = prng_below(prng, 64) ? alphabet[prng_below(prng, sizeof alphabet)]
-                                       : (char)prng_next(prng);
-    if (length > 1 && prng_below(prng, 2))
-        memcpy(text, "T ", 2);
+        text[i] = (char)(prng_below(prng, 64) ? alphabet[prng_below(prng, sizeof alphabet)]
+                                              : (char)prng_next(prng));
+    if (length > 1 && prng_below(prng, 2)) {
+        text[0] = 'T';
+        text[1] = ' ';
+    }
     return length;
 }
 

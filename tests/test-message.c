@@ -17,15 +17,26 @@
 
 /* --- parsing --------------------------------------------------------------------------------- */
 
+/*
+ * Returns a copy that has nothing after it: it ends with its block, which is to be freed. A copy
+ * of 0 octets is the end of a block of 1.
+ */
+static void *copy_tight(const void *data, size_t length, uint8_t **block) {
+    size_t before = length == 0;
+    *block = malloc(before + length);
+    if (length > 0)
+        memcpy(*block, data, length);
+    return *block + before;
+}
+
 /* Parses a copy that has nothing after it. */
 static enum nqptp_drop parse_tight(const uint8_t *data, size_t length,
                                    struct nqptp_message *message) {
-    uint8_t *copy = malloc(length);
-
-    if (length > 0)
-        memcpy(copy, data, length);
+    uint8_t *block;
+    const uint8_t *copy = copy_tight(data, length, &block);
     enum nqptp_drop refusal = nqptp_message_parse(copy, length, message);
-    free(copy);
+
+    free(block);
     return refusal;
 }
 
@@ -323,13 +334,12 @@ static void test_delay_req(void) {
 /* Parses a copy that has nothing, not even a NUL, after it. */
 static int parse_address(const char *text, struct nqptp_address *address) {
     size_t length = strlen(text);
-    char *copy = malloc(length);
+    uint8_t *block;
+    const char *copy = copy_tight(text, length, &block);
 
     memset(address, 0xAA, sizeof *address);
-    if (length > 0)
-        memcpy(copy, text, length);
     int result = nqptp_address_parse(copy, length, address);
-    free(copy);
+    free(block);
     return result;
 }
 

@@ -401,11 +401,10 @@ static void test_one_step(void) {
     struct sender s = usual_sender();
     struct world w = world_begin();
     unsigned samples = 0;
-    uint64_t local_ns = 0;
 
     (void)send_announce(&w, &s);
     for (uint16_t n = 0; n < 20; n++) {
-        local_ns = receive_time(&w);
+        uint64_t local_ns = receive_time(&w);
         (void)send_one_step(&w, &s, n, NQPTP_FLAG_UNICAST, time_of(&w, &s));
         samples += published(&w, &s, local_ns);
         w.now_ns += 125 * MS;
@@ -498,7 +497,7 @@ static void test_follow_up_before_one_step(void) {
 /* --- all of it at once ----------------------------------------------------------------------- */
 
 #define PAIRS 4000
-#define COPIES_MAX (PAIRS * 4)
+#define COPIES_MAX ((size_t)PAIRS * 4)
 
 struct arrival {
     uint64_t at_ns;
@@ -536,7 +535,7 @@ static void test_bad_network(void) {
 
     for (unsigned i = 0; i < count; i++) {
         const struct arrival *a = &arrivals[i];
-        uint64_t origin_ns = begin_ns - LATENCY_NS + s.offset_ns + a->pair * 2 * MS;
+        uint64_t origin_ns = begin_ns - LATENCY_NS + s.offset_ns + a->pair * (2 * MS);
         pass(&w, a->at_ns - w.now_ns);
         enum nqptp_drop fate = a->is_sync
                                    ? send_sync(&w, &s, (uint16_t)(a->pair + 65000))

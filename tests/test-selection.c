@@ -136,7 +136,7 @@ static void test_announces_before_the_first_sample(void) {
     int old = add_ready(&b, 1, 1, 100), better = add(&b, 2, 2);
 
     announce(&b, better, 10);
-    wait_with(&b, S, 1u << old);
+    wait_with(&b, S, only(old));
     announce(&b, better, 10);
     CHECK_EQ_I64(master(&b), old, "two Announces of a better clock, without a sample");
     (void)sample(&b, better);
@@ -220,7 +220,7 @@ static void test_silent_master_stays(void) {
     list_host(&b, 1);
     CHECK_EQ_I64(master(&b), listed, "a listed clock is master");
     for (int n = 0; n < 100; n++)
-        wait_with(&b, S, 1u << other);
+        wait_with(&b, S, only(other));
     CHECK_EQ_I64(master(&b), listed, "silent, it stays, whatever unlisted clock there is");
     nqptp_clock_delete(&b.table, &b.client, listed);
     CHECK_EQ_I64(master(&b), NQPTP_NO_CLOCK, "until its record is deleted");
