@@ -1,0 +1,43 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# Proves that the daemon sleeps while nothing happens: in some seconds it makes no system call at
+# all besides the one it waits in, neither fresh from the start nor after it has heard masters.
+
+# shellcheck source=tests/netns.sh disable=SC2119,SC2317
+. "${srcdir:-.}/tests/netns.sh"
+need strace strace
+enter
+
+strace -o /dev/null true 2>/dev/null || skip_all 'strace may not trace here'
+
+# Every finished system call is a line, written when it ends.
+calls() {
+    wc -l <"$tmp/calls"
+}
+
+# In user space and in the kernel, in hundredths of a second.
+cpu_time() {
+    awk '{ print $14 + $15 }' "/proc/$daemon/stat"
+}
+
+idles() { # NAME SECONDS
+    sleep 1
+    before=$(calls) cpu=$(cpu_time)
+    sleep "$2"
+    is "$1: no system call in $2 s" $(($(calls) - before)) 0
+    is "$1: nor any computing" "$(cpu_time)" "$cpu"
+}
+
+is_root || set -- --user=root --group=root
+strace -f -o "$tmp/calls" "$nqptp" "$@" 2>"$tmp/log" &
+eventually 10 answers || not_ok 'the daemon starts'
+daemon=$(awk '{ print $1; exit }' "$tmp/calls")
+
+idles 'after the start' 5
+before=$(calls)
+control 'T 10.77.0.2 fd77::2'
+check 'those that a command causes are seen' test "$(calls)" -gt "$before"
+idles 'with a list of silent clocks' 3
+
+done_testing

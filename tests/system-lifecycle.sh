@@ -1,0 +1,219 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# Proves how the daemon starts, refuses to start, stops and is replaced: options and exit statuses,
+# busy ports, missing permission, which signals remove the object and which leave it to the next
+# process, and that nobody's object is touched but its own.
+
+# shellcheck source=tests/netns.sh disable=SC2119,SC2317
+. "${srcdir:-.}/tests/netns.sh"
+enter
+
+object=/dev/shm/nqptp
+
+# Runs the daemon, which is to end by itself. Leaves $status, $tmp/stdout and $tmp/stderr.
+run() { # OPTION...
+    is_root || set -- --user=root --group=root "$@"
+    run_as timeout 10 "$nqptp" "$@"
+}
+
+run_as() { # COMMAND...
+    status=0
+    ("$@" >"$tmp/stdout" 2>"$tmp/stderr") || status=$?
+}
+
+# Does the first line of the output match?
+says_first() { # PATTERN
+    head -n 1 "$tmp/stdout" | grep -q "$1"
+}
+
+complains() {
+    grep -q '^usage: ' "$tmp/stderr" && ! test -s "$tmp/stdout"
+}
+
+says() { # NAME PATTERN
+    check "$1" grep -e "$2" "$tmp/stderr"
+}
+
+# --- options ---
+
+run_as "$nqptp" -V
+is '-V exits with 0' "$status" 0
+check '-V begins with Version' says_first '^Version: .'
+run_as "$nqptp" -h
+is '-h exits with 0' "$status" 0
+check '-h tells the usage on stdout' says_first '^usage: '
+for wrong in --nonsense -x stray --smi=5 --smi --user=no-such-user --group=no-such-group \
+    --event-port=0 --event-port=70000 --general-port=x --control-port= '-v stray'; do
+    # shellcheck disable=SC2086 # the last one is two words
+    run_as timeout 10 "$nqptp" $wrong
+    is "$wrong: exit status 2" "$status" 2
+    check "$wrong: usage on stderr, nothing on stdout" complains
+done
+run_as "$nqptp" --status
+is '--status without a daemon: exit status 1' "$status" 1
+says 'and a word about it' 9000
+check_not 'nothing of all this made an object' test -e $object
+
+# --- the object, and busy ports ---
+
+umask 077
+start_daemon
+umask 022
+is 'the object has mode 0664 whatever the umask' "$(stat -c %a $object)" 664
+run_as "$nqptp" --status
+is '--status: exit status 0' "$status" 0
+check 'and the status on stdout' grep -q '^Master: *none$' "$tmp/stdout"
+inode=$(stat -c %i $object)
+run
+is 'a second instance: exit status 3' "$status" 3
+says 'it names the port' '\<319\>'
+if is_root; then
+    says 'and the process that holds it' "\\<$daemon\\>"
+else
+    skip 'and the process that holds it' 'only root may see that'
+fi
+run --event-port=1319 --general-port=1320
+is 'and if only the control port is taken' "$status" 3
+says 'it names that' '\<9000\>'
+is "the first one's object is left alone" "$(stat -c %i $object)" "$inode"
+check 'the first one is alive' alive
+
+# --- what the signals do ---
+
+for signal in TERM INT HUP; do
+    test "$daemon" != '' || start_daemon
+    stop_daemon $signal
+    is "SIG$signal: exit status 0" "$status" 0
+    check_not "SIG$signal removes the object" test -e $object
+done
+
+# A client that keeps it mapped sees the end; one that maps it sees the next process go on.
+start_mapped() {
+    "$reader" --hold 3 >"$tmp/mapped" 2>&1 &
+    mapped=$!
+    eventually 5 grep -q mapped "$tmp/mapped"
+}
+
+start_daemon
+start_sender --to 10.77.0.1 --offset 1
+check 'there is a master' "$reader" --wait-master 10 --expect-id "$identity"
+start_mapped
+stop_daemon TERM
+wait $mapped
+is 'after a clean stop who has it mapped reads no master' "$(tail -n 1 "$tmp/mapped")" 'no master'
+
+for signal in USR1 KILL; do
+    start_daemon
+    check 'there is a master' "$reader" --wait-master 10 --expect-id "$identity"
+    inode=$(stat -c %i $object)
+    stop_senders
+    stop_daemon $signal
+    test $signal = KILL || is "SIG$signal: exit status 0" "$status" 0
+    is "SIG$signal leaves the object" "$(stat -c %i $object 2>&1)" "$inode"
+    start_daemon
+    is 'the next process adopts it' "$(stat -c %i $object)" "$inode"
+    check 'the last record stays readable' "$reader" --expect-id "$identity" --count 1
+    start_mapped
+    start_sender --to 10.77.0.1 --identity 0123456789abcdef
+    wait $mapped
+    check 'and who has it mapped reads the new master' \
+        grep -q '^master 0123456789abcdef at 10\.77\.0\.2,' "$tmp/mapped"
+    stop_senders
+    start_sender --to 10.77.0.1 --offset 1
+    stop_daemon TERM
+done
+stop_senders
+
+# --- no permission ---
+
+cp "$nqptp" "$tmp/nqptp"
+chmod 755 "$tmp/nqptp"
+
+# Becomes the command, without any privilege.
+powerless() { # COMMAND...
+    if is_root; then
+        exec setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all --bounding-set=-all "$@"
+    else
+        exec setpriv --inh-caps=-all --bounding-set=-all "$@"
+    fi
+}
+
+if has setpriv; then
+    run_as powerless timeout 10 "$tmp/nqptp"
+    is 'without permission: exit status 4' "$status" 4
+    says 'it names the capability' CAP_NET_BIND_SERVICE
+    says 'and the setting' net.ipv4.ip_unprivileged_port_start
+    says 'and the port' '\<319\>'
+    check_not 'and makes no object' test -e $object
+    is_root || set -- --user=root --group=root
+    powerless "$tmp/nqptp" "$@" --event-port=3190 --general-port=3200 2>"$tmp/log" &
+    daemon=$!
+    check 'with ports above 1023 it takes none' eventually 5 answers
+    stop_daemon
+    check_not 'nor to remove the object' test -e $object
+else
+    skip 'without permission: exit status 4' 'no setpriv here; it is in Debian package util-linux'
+fi
+
+# --- an object of somebody else ---
+
+leave_object() { # It is of no use, but somebody's.
+    truncate -s 4096 $object
+    chmod 640 $object
+    chown 12345 $object
+    sum=$(cksum $object)
+}
+
+# Becomes the command, with no privilege but low ports.
+as_service() { # COMMAND...
+    exec setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all,+net_bind_service \
+        --ambient-caps=-all,+net_bind_service --bounding-set=-all,+net_bind_service "$@"
+}
+
+if is_root && has setpriv; then
+    leave_object
+    run_as as_service timeout 10 "$tmp/nqptp"
+    is "the service does not start over somebody's object" "$status" 1
+    says 'it names the owner' '\<12345\>'
+    says 'the mode' '\<0640\>'
+    says 'and the command that removes it' 'rm /dev/shm/nqptp'
+    is 'and leaves it as it is' "$(cksum $object)" "$sum"
+
+    "$reader" --hold 2 >"$tmp/mapped" 2>&1 &
+    mapped=$!
+    eventually 5 grep -q mapped "$tmp/mapped"
+    run --remove-left-over
+    is '--remove-left-over does not remove what is mapped' "$status" 1
+    says 'and says so' 'in use'
+    run
+    is 'nor does root start over it' "$status" 1
+    check 'it is still there' test -e $object
+    wait $mapped
+    run --remove-left-over
+    is 'it removes what nobody uses' "$status" 0
+    says 'and says so' removed
+    check_not 'it is gone' test -e $object
+    run --remove-left-over
+    is 'and is content if there is nothing to remove' "$status" 0
+
+    leave_object
+    start_daemon
+    check 'started as root it removes it itself, and says so' grep -q removed "$tmp/log"
+    check_not 'the object is another one' test "$(stat -c %u $object)" = 12345
+    run --remove-left-over
+    check "a daemon's own object is not removed" test -e $object
+    stop_daemon
+
+    echo precious >"$tmp/precious"
+    chmod 666 "$tmp/precious"
+    ln -s "$tmp/precious" $object
+    run_as as_service timeout 3 "$tmp/nqptp"
+    check 'a symbolic link is not followed' grep -q '^precious$' "$tmp/precious"
+    is 'but refused' "$status" 1
+    rm $object
+else
+    skip "the service does not start over somebody's object" 'it takes root to leave one'
+fi
+
+done_testing
