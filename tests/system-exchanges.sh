@@ -39,6 +39,16 @@ follow 'a master 20 ppm slow' 100000 -20
 follow 'a wired network of 60 to 100 us' 400000 0 --delay wired --rate 32 --seed 3
 follow 'a wireless network of 0.8 to 80 ms' 4000000 0 --delay wifi --rate 32 --duplicate --seed 5
 
+# What counts is when the kernel received a packet, not when the daemon came to read it.
+start_daemon
+kill -s STOP "$daemon"
+in_there "$sender" --to 10.77.0.1 --offset 5 --seconds 0.5
+sleep 0.5
+kill -s CONT "$daemon"
+check 'packets that waited to be read' measure --expect-id "$identity" --raw-truth 5 --within 100000
+sed 's/^/# /' "$tmp/said"
+stop_daemon
+
 # Three seconds from now this master's time will be 0; every single read counts.
 zero=$(($("$reader" --now) + 3000000000))
 start_daemon
