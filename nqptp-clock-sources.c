@@ -72,27 +72,42 @@ int nqptp_clock_find(const struct nqptp_clock_table *table, uint64_t clock_ident
     return NQPTP_NO_CLOCK;
 }
 
+bool nqptp_clock_listed(const struct nqptp_clock_table *table, int i) {
+    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
+        if (nqptp_client_lists_clock(&table->clients[c], i))
+            return true;
+    return false;
+}
+
+bool nqptp_clock_is_master(const struct nqptp_clock_table *table, int i) {
+    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
+        if (table->clients[c].in_use && table->clients[c].master == i)
+            return true;
+    return false;
+}
+
 /* Which of two taken records is to go first: an unlisted one, then the one idle longer. */
-static bool goes_before(const struct nqptp_clock_table *table, const struct nqptp_client *client,
-                        int a, int b) {
-    bool a_listed = nqptp_client_lists_clock(client, a);
-    if (a_listed != nqptp_client_lists_clock(client, b))
+static bool goes_before(const struct nqptp_clock_table *table, int a, int b) {
+    bool a_listed = nqptp_clock_listed(table, a);
+    if (a_listed != nqptp_clock_listed(table, b))
         return !a_listed;
     return table->clocks[a].heard_ns < table->clocks[b].heard_ns;
 }
 
-int nqptp_clock_room(const struct nqptp_clock_table *table, const struct nqptp_client *client,
-                     bool newcomer_is_listed, uint64_t now_ns) {
+int nqptp_clock_room(const struct nqptp_clock_table *table, bool newcomer_is_listed,
+                     uint64_t now_ns) {
     int victim = NQPTP_NO_CLOCK;
 
     for (int i = 0; i < NQPTP_CLOCKS_MAX; i++) {
         if (!table->clocks[i].in_use)
             return i;
-        if (i != client->master &&
-            (victim == NQPTP_NO_CLOCK || goes_before(table, client, i, victim)))
+        if (!nqptp_clock_is_master(table, i) &&
+            (victim == NQPTP_NO_CLOCK || goes_before(table, i, victim)))
             victim = i;
     }
-    bool victim_is_listed = nqptp_client_lists_clock(client, victim);
+    if (victim == NQPTP_NO_CLOCK)
+        return victim;
+    bool victim_is_listed = nqptp_clock_listed(table, victim);
     bool idle = now_ns - table->clocks[victim].heard_ns >= NEWCOMER_IDLE_NS;
     bool may_go = newcomer_is_listed ? idle || !victim_is_listed : idle && !victim_is_listed;
     return may_go ? victim : NQPTP_NO_CLOCK;
@@ -106,11 +121,8 @@ static struct nqptp_peer *client_peer(struct nqptp_client *client,
     return NULL;
 }
 
-void nqptp_clock_create(struct nqptp_clock_table *table, struct nqptp_client *client, int i,
-                        uint64_t clock_identity, const struct nqptp_address *address,
-                        uint64_t now_ns) {
-    struct nqptp_peer *peer = client_peer(client, address);
-
+void nqptp_clock_create(struct nqptp_clock_table *table, int i, uint64_t clock_identity,
+                        const struct nqptp_address *address, uint64_t now_ns) {
     table->clocks[i] = (struct nqptp_clock){
         .in_use = true,
         .clock_identity = clock_identity,
@@ -119,19 +131,25 @@ void nqptp_clock_create(struct nqptp_clock_table *table, struct nqptp_client *cl
         .heard_ns = now_ns,
         .waiting = NQPTP_NO_CLOCK,
     };
-    if (!peer)
-        return;
-    client->listed |= bit(i);
-    peer->clock_identity = clock_identity;
-    peer->identified = true;
+    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
+        struct nqptp_peer *peer = client_peer(&table->clients[c], address);
+        if (!peer)
+            continue;
+        table->clients[c].listed |= bit(i);
+        peer->clock_identity = clock_identity;
+        peer->identified = true;
+    }
 }
 
-void nqptp_clock_delete(struct nqptp_clock_table *table, struct nqptp_client *client, int i) {
+void nqptp_clock_delete(struct nqptp_clock_table *table, int i) {
     table->clocks[i].in_use = false;
-    client->listed &= ~bit(i);
-    client->qualified &= ~bit(i);
-    if (client->master == i)
-        client->master = NQPTP_NO_CLOCK;
+    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
+        struct nqptp_client *client = &table->clients[c];
+        client->listed &= ~bit(i);
+        client->qualified &= ~bit(i);
+        if (client->master == i)
+            client->master = NQPTP_NO_CLOCK;
+    }
 }
 
 /* --- what a clock says --------------------------------------------------------------------- */
@@ -169,8 +187,13 @@ bool nqptp_clock_alive(const struct nqptp_clock *clock, uint64_t now_ns) {
 
 bool nqptp_clock_sample(struct nqptp_clock *clock, uint64_t master_ns, uint64_t local_ns,
                         uint64_t now_ns) {
-    enum nqptp_estimate estimate = nqptp_estimator_sample(&clock->estimator, master_ns, local_ns);
+    bool repeated = clock->sampled_ns > 0 && master_ns == clock->last_master_ns;
 
+    clock->repeated_times = repeated ? clock->repeated_times + 1 : 0;
+    clock->last_master_ns = master_ns;
+    if (repeated && clock->estimator.bins == 0)
+        return false; /* it sleeps on: what was said of it meanwhile does not make this a sample */
+    enum nqptp_estimate estimate = nqptp_estimator_sample(&clock->estimator, master_ns, local_ns);
     if (estimate == NQPTP_ESTIMATE_NONE)
         return false;
     if (clock->sampled_ns > 0 && !nqptp_clock_alive(clock, now_ns))
@@ -237,9 +260,17 @@ int nqptp_clock_compare(const struct nqptp_clock *a, const struct nqptp_clock *b
 
 /* --- clients and their masters --------------------------------------------------------------- */
 
-bool nqptp_client_lists(const struct nqptp_client *client, const struct nqptp_address *address) {
+static bool lists(const struct nqptp_client *client, const struct nqptp_address *address) {
     for (unsigned i = 0; i < client->peer_count; i++)
         if (nqptp_address_equal(&client->peers[i].address, address))
+            return true;
+    return false;
+}
+
+bool nqptp_clock_address_listed(const struct nqptp_clock_table *table,
+                                const struct nqptp_address *address) {
+    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
+        if (lists(&table->clients[c], address))
             return true;
     return false;
 }
@@ -248,29 +279,55 @@ bool nqptp_client_lists_clock(const struct nqptp_client *client, int i) {
     return client->listed & bit(i);
 }
 
-void nqptp_client_set_peers(struct nqptp_client *client, const struct nqptp_clock_table *table,
-                            const struct nqptp_address *addresses, unsigned count) {
-    struct nqptp_client next = {
-        .has_list = true, .qualified = client->qualified, .master = client->master};
+void nqptp_clock_table_init(struct nqptp_clock_table *table, const char *name) {
+    memset(table, 0, sizeof *table);
+    nqptp_client_create(table, name);
+}
 
-    for (unsigned i = 0; i < count && next.peer_count < NQPTP_PEERS_MAX; i++) {
-        if (nqptp_client_lists(&next, &addresses[i]))
+int nqptp_client_find(const struct nqptp_clock_table *table, const char *name) {
+    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
+        if (table->clients[c].in_use && strcmp(table->clients[c].name, name) == 0)
+            return c;
+    return -1;
+}
+
+int nqptp_client_create(struct nqptp_clock_table *table, const char *name) {
+    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
+        struct nqptp_client *client = &table->clients[c];
+        if (client->in_use)
             continue;
-        const struct nqptp_peer *known = client_peer(client, &addresses[i]);
-        next.peers[next.peer_count++] =
+        *client = (struct nqptp_client){
+            .in_use = true, .master = NQPTP_NO_CLOCK, .published = NQPTP_NO_CLOCK};
+        strncpy(client->name, name, sizeof client->name - 1);
+        return c;
+    }
+    return -1;
+}
+
+void nqptp_client_set_peers(struct nqptp_clock_table *table, struct nqptp_client *client,
+                            const struct nqptp_address *addresses, unsigned count) {
+    struct nqptp_client old = *client;
+
+    client->has_list = true;
+    client->peer_count = 0;
+    client->listed = 0;
+    for (unsigned i = 0; i < count && client->peer_count < NQPTP_PEERS_MAX; i++) {
+        if (lists(client, &addresses[i]))
+            continue;
+        const struct nqptp_peer *known = client_peer(&old, &addresses[i]);
+        client->peers[client->peer_count++] =
             known ? *known : (struct nqptp_peer){.address = addresses[i]};
     }
     for (int i = 0; i < NQPTP_CLOCKS_MAX; i++) {
         const struct nqptp_clock *clock = &table->clocks[i];
-        struct nqptp_peer *peer = clock->in_use ? client_peer(&next, &clock->address) : NULL;
+        struct nqptp_peer *peer = clock->in_use ? client_peer(client, &clock->address) : NULL;
         if (!peer)
             continue;
-        next.listed |= bit(i);
+        client->listed |= bit(i);
         if (!peer->identified)
             peer->clock_identity = clock->clock_identity;
         peer->identified = true;
     }
-    *client = next;
 }
 
 /* Announced, and not behind more boundary clocks than the standard allows. */
@@ -290,7 +347,7 @@ static bool address_silent(const struct nqptp_clock_table *table,
 }
 
 /* Is this the clock of a listed address that has fallen silent, heard at another address? */
-static bool stands_in(const struct nqptp_client *client, const struct nqptp_clock_table *table,
+static bool stands_in(const struct nqptp_clock_table *table, const struct nqptp_client *client,
                       const struct nqptp_clock *clock, uint64_t now_ns) {
     for (unsigned i = 0; i < client->peer_count; i++) {
         const struct nqptp_peer *peer = &client->peers[i];
@@ -301,67 +358,80 @@ static bool stands_in(const struct nqptp_client *client, const struct nqptp_cloc
     return false;
 }
 
-static bool may_follow(const struct nqptp_client *client, const struct nqptp_clock_table *table,
+static bool may_follow(const struct nqptp_clock_table *table, const struct nqptp_client *client,
                        int i, uint64_t now_ns) {
     return !client->has_list || nqptp_client_lists_clock(client, i) ||
-           stands_in(client, table, &table->clocks[i], now_ns);
+           stands_in(table, client, &table->clocks[i], now_ns);
 }
 
 /* Is there a master that may be followed and that is alive? */
-static bool master_stands(const struct nqptp_client *client, const struct nqptp_clock_table *table,
+static bool master_stands(const struct nqptp_clock_table *table, const struct nqptp_client *client,
                           uint64_t now_ns) {
     int i = client->master;
-    return i != NQPTP_NO_CLOCK && may_follow(client, table, i, now_ns) &&
+    return i != NQPTP_NO_CLOCK && may_follow(table, client, i, now_ns) &&
            nqptp_clock_alive(&table->clocks[i], now_ns);
 }
 
 /* 9.3.2.5, relaxed where waiting for a second Announce would only keep a player silent. */
-bool nqptp_client_qualifies(const struct nqptp_client *client,
-                            const struct nqptp_clock_table *table, int i, uint64_t now_ns) {
+bool nqptp_client_qualifies(const struct nqptp_clock_table *table,
+                            const struct nqptp_client *client, int i, uint64_t now_ns) {
     const struct nqptp_clock *clock = &table->clocks[i];
     return eligible(clock) &&
            (clock->confirmed || (client->qualified & bit(i)) ||
-            nqptp_client_lists_clock(client, i) || !master_stands(client, table, now_ns));
+            nqptp_client_lists_clock(client, i) || !master_stands(table, client, now_ns));
 }
 
 /* Once qualified a clock stays so while it is alive, however seldom it announces itself. */
-static uint32_t qualified_clocks(const struct nqptp_client *client,
-                                 const struct nqptp_clock_table *table, uint64_t now_ns) {
+static uint32_t qualified_clocks(const struct nqptp_clock_table *table,
+                                 const struct nqptp_client *client, uint64_t now_ns) {
     uint32_t qualified = 0;
 
     for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)
         if (table->clocks[i].in_use && nqptp_clock_alive(&table->clocks[i], now_ns) &&
-            nqptp_client_qualifies(client, table, i, now_ns))
+            nqptp_client_qualifies(table, client, i, now_ns))
             qualified |= bit(i);
     return qualified;
 }
 
 /* Does the reading belong to the grandmaster that its clock announces? The master's may lag. */
-static bool reading_is_current(const struct nqptp_client *client,
-                               const struct nqptp_clock_table *table, int i) {
+static bool reading_is_current(const struct nqptp_clock_table *table,
+                               const struct nqptp_client *client, int i) {
     const struct nqptp_clock *clock = &table->clocks[i];
     return i == client->master ||
            clock->reading.grandmaster_identity == clock->announce.grandmaster_identity;
 }
 
-static bool candidate(const struct nqptp_client *client, const struct nqptp_clock_table *table,
+static bool candidate(const struct nqptp_clock_table *table, const struct nqptp_client *client,
                       int i, uint64_t now_ns) {
-    return (client->qualified & bit(i)) && reading_is_current(client, table, i) &&
-           may_follow(client, table, i, now_ns);
+    return (client->qualified & bit(i)) && reading_is_current(table, client, i) &&
+           may_follow(table, client, i, now_ns);
 }
 
-bool nqptp_client_select(struct nqptp_client *client, const struct nqptp_clock_table *table,
+/* With an ordered list the clock of the first address wins, wherever it is heard. */
+static bool comes_first(const struct nqptp_client *client, const struct nqptp_clock *clock) {
+    const struct nqptp_peer *first = &client->peers[0];
+    return client->first_wins && client->peer_count > 0 &&
+           (nqptp_address_equal(&first->address, &clock->address) ||
+            (first->identified && first->clock_identity == clock->clock_identity));
+}
+
+static bool better(const struct nqptp_client *client, const struct nqptp_clock *a,
+                   const struct nqptp_clock *b) {
+    bool a_first = comes_first(client, a);
+    return a_first != comes_first(client, b) ? a_first : nqptp_clock_compare(a, b) < 0;
+}
+
+bool nqptp_client_select(const struct nqptp_clock_table *table, struct nqptp_client *client,
                          uint64_t now_ns) {
     int best = NQPTP_NO_CLOCK;
     int old = client->master;
 
-    client->qualified = qualified_clocks(client, table, now_ns);
+    client->qualified = qualified_clocks(table, client, now_ns);
     for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)
-        if (candidate(client, table, i, now_ns) &&
-            (best == NQPTP_NO_CLOCK ||
-             nqptp_clock_compare(&table->clocks[i], &table->clocks[best]) < 0))
+        if (candidate(table, client, i, now_ns) &&
+            (best == NQPTP_NO_CLOCK || better(client, &table->clocks[i], &table->clocks[best])))
             best = i;
-    if (best == NQPTP_NO_CLOCK && old != NQPTP_NO_CLOCK && may_follow(client, table, old, now_ns))
+    if (best == NQPTP_NO_CLOCK && old != NQPTP_NO_CLOCK && may_follow(table, client, old, now_ns))
         best = old;
     client->master = best;
     return best != old;

@@ -13,7 +13,9 @@
 #include "nqptp-message.h"
 
 #define NQPTP_CLOCKS_MAX 32
+#define NQPTP_CLIENTS_MAX 16
 #define NQPTP_PEERS_MAX 256
+#define NQPTP_NAME_SIZE 64 /* of a shared memory object's name, with slash and NUL */
 #define NQPTP_EXCHANGES 8
 #define NQPTP_SPACINGS 5
 
@@ -73,6 +75,13 @@ struct nqptp_clock {
     uint64_t waiting_until_ns;
     uint64_t follow_up_ns; /* arrival of the last Follow_Up; 0: none yet */
 
+    struct nqptp_address local; /* our address and interface that it was heard at last */
+    uint32_t interface;
+    unsigned listed_announces; /* Announces since it is listed */
+    unsigned repeated_times;   /* samples in a row that repeat the time before: it has stopped */
+    uint64_t last_master_ns;   /* the time in question */
+    uint64_t wake_up_ns;       /* when the second Announce of a wake-up is due; 0: none is */
+
     uint64_t sampled_ns; /* when the last sample was used; 0: none yet */
     struct nqptp_reading reading;
     struct nqptp_estimator estimator;
@@ -85,19 +94,33 @@ struct nqptp_peer {
     bool identified;
 };
 
-/* What one client asked for, and the master it has. */
+/* What a player said last about its playing. */
+enum nqptp_activity { NQPTP_STOPPED, NQPTP_PLAYING, NQPTP_PAUSED };
+
+/* What one client asked for, and the master it has. Client 0 is there always, others come by name.
+ */
 struct nqptp_client {
+    bool in_use;
+    char name[NQPTP_NAME_SIZE]; /* of its shared memory object, with the slash */
+    bool first_wins;            /* the first address has precedence while it is alive */
+    enum nqptp_activity activity;
     bool has_list; /* false: it never sent one, any clock will do */
     unsigned peer_count;
     struct nqptp_peer peers[NQPTP_PEERS_MAX];
     uint32_t listed;    /* bit i: the address of record i is in the list */
     uint32_t qualified; /* bit i: the clock in record i qualified, and has been alive since */
     int master;         /* record number, or NQPTP_NO_CLOCK */
+    int published;      /* the master that was published last */
+    struct nqptp_reading inherited; /* what an earlier process published; start 0: nothing */
 };
 
 struct nqptp_clock_table {
     struct nqptp_clock clocks[NQPTP_CLOCKS_MAX];
+    struct nqptp_client clients[NQPTP_CLIENTS_MAX];
 };
+
+/* Empties the table, but for client 0, whose object has that name. */
+void nqptp_clock_table_init(struct nqptp_clock_table *table, const char *name);
 
 /* The record of that identity at that address, or NQPTP_NO_CLOCK. */
 int nqptp_clock_find(const struct nqptp_clock_table *table, uint64_t clock_identity,
@@ -105,20 +128,19 @@ int nqptp_clock_find(const struct nqptp_clock_table *table, uint64_t clock_ident
 
 /*
  * The record that a newcomer may have: a free one, else that of the clock idle longest among those
- * that may go. The client's master never goes. Unlisted clocks go first, a listed one only for
+ * that may go. No client's master ever goes. Unlisted clocks go first, a listed one only for
  * another listed one; and only a listed newcomer takes a record whose clock spoke in the last 5 s,
  * and then an unlisted one's. Returns its number, or NQPTP_NO_CLOCK if none may go.
  */
-int nqptp_clock_room(const struct nqptp_clock_table *table, const struct nqptp_client *client,
-                     bool newcomer_is_listed, uint64_t now_ns);
+int nqptp_clock_room(const struct nqptp_clock_table *table, bool newcomer_is_listed,
+                     uint64_t now_ns);
 
 /* Puts a new clock into record i. */
-void nqptp_clock_create(struct nqptp_clock_table *table, struct nqptp_client *client, int i,
-                        uint64_t clock_identity, const struct nqptp_address *address,
-                        uint64_t now_ns);
+void nqptp_clock_create(struct nqptp_clock_table *table, int i, uint64_t clock_identity,
+                        const struct nqptp_address *address, uint64_t now_ns);
 
-/* Empties record i; if it was the client's master, the client has none then. */
-void nqptp_clock_delete(struct nqptp_clock_table *table, struct nqptp_client *client, int i);
+/* Empties record i; a client whose master it was has none then. */
+void nqptp_clock_delete(struct nqptp_clock_table *table, int i);
 
 /* Takes in an Announce of the clock (9.5.3), sent by its port `port_number`. */
 void nqptp_clock_announce(struct nqptp_clock *clock, const struct nqptp_announce *announce,
@@ -138,24 +160,36 @@ bool nqptp_clock_alive(const struct nqptp_clock *clock, uint64_t now_ns);
  */
 int nqptp_clock_compare(const struct nqptp_clock *a, const struct nqptp_clock *b);
 
-/* Is this address in the client's list? */
-bool nqptp_client_lists(const struct nqptp_client *client, const struct nqptp_address *address);
+/* Is this address, or that of record i, in the list of any client? */
+bool nqptp_clock_address_listed(const struct nqptp_clock_table *table,
+                                const struct nqptp_address *address);
+bool nqptp_clock_listed(const struct nqptp_clock_table *table, int i);
+
+/* Is record i the master of any client? */
+bool nqptp_clock_is_master(const struct nqptp_clock_table *table, int i);
 
 bool nqptp_client_lists_clock(const struct nqptp_client *client, int i);
 
+/* The number of the client with that name, or -1. */
+int nqptp_client_find(const struct nqptp_clock_table *table, const char *name);
+
+/* Makes a client of that name, which follows nobody yet. Returns its number, or -1 if all are
+ * taken. */
+int nqptp_client_create(struct nqptp_clock_table *table, const char *name);
+
 /* Replaces the client's list. Records that stay listed, and the master among them, go on as is. */
-void nqptp_client_set_peers(struct nqptp_client *client, const struct nqptp_clock_table *table,
+void nqptp_client_set_peers(struct nqptp_clock_table *table, struct nqptp_client *client,
                             const struct nqptp_address *addresses, unsigned count);
 
 /* May record i become the client's master as far as its Announces are concerned (9.3.2.5)? */
-bool nqptp_client_qualifies(const struct nqptp_client *client,
-                            const struct nqptp_clock_table *table, int i, uint64_t now_ns);
+bool nqptp_client_qualifies(const struct nqptp_clock_table *table,
+                            const struct nqptp_client *client, int i, uint64_t now_ns);
 
 /*
  * Chooses the client's master: the best of the clocks that it may follow, that qualify (9.3.2.5)
  * and that are alive. While none is alive the old one stays. Returns whether it changed.
  */
-bool nqptp_client_select(struct nqptp_client *client, const struct nqptp_clock_table *table,
+bool nqptp_client_select(const struct nqptp_clock_table *table, struct nqptp_client *client,
                          uint64_t now_ns);
 
 /*

@@ -2,20 +2,26 @@
 /* The engine: see the header. Clauses are those of IEEE 1588-2008. */
 #include "nqptp-message-handlers.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #define MS UINT64_C(1000000)
-#define FOLLOW_UP_WAIT_NS (100 * MS)     /* how long a lone Follow_Up waits for its Sync */
-#define EXCHANGE_NS (2000 * MS)          /* after this a sequenceId seen before may be a new one */
-#define FOLLOW_UPS_MISSED 16             /* Syncs in a row without one: the clock is one-step now */
-#define LATE_LEAST (NQPTP_EXCHANGES / 2) /* two ports of one clock may share the ring */
+#define FOLLOW_UP_WAIT_NS (100 * MS) /* how long a lone Follow_Up waits for its Sync */
+#define EXCHANGE_NS (2000 * MS)      /* after this a sequenceId seen before may be a new one */
+#define FOLLOW_UPS_MISSED 16         /* Syncs in a row without one: the clock is one-step now */
+#define CARRY_ON_NS (5 * (int64_t)MS)
+#define STALE_NS (1000 * MS)
+#define WAKE_UP_GAP_NS (150 * MS)          /* between the two Announces that wake a clock up */
+#define SILENT_ANNOUNCES 3                 /* so many and no Follow_Up ever: woken up once more */
+#define STOPPED_SYNCS 480                  /* so many with one time, 60 s of them: woken up, ... */
+#define STOPPED_MASTERSHIP_NS (62000 * MS) /* ... if it had hardly begun */
+#define LATE_LEAST (NQPTP_EXCHANGES / 2)   /* two ports of one clock may share the ring */
 #define LATE_MOST 64 /* a sequenceId further back than this was started afresh */
 
-void nqptp_engine_init(struct nqptp_engine *engine, uint64_t clock_identity) {
-    *engine = (struct nqptp_engine){
-        .self = {clock_identity, NQPTP_PORT_NUMBER},
-        .client = {.master = NQPTP_NO_CLOCK},
-    };
+void nqptp_engine_init(struct nqptp_engine *engine, uint64_t clock_identity, const char *name) {
+    *engine = (struct nqptp_engine){.self = {clock_identity, NQPTP_PORT_NUMBER}};
+    nqptp_clock_table_init(&engine->table, name);
 }
 
 void nqptp_engine_set_own_addresses(struct nqptp_engine *engine,
@@ -26,60 +32,109 @@ void nqptp_engine_set_own_addresses(struct nqptp_engine *engine,
     engine->own_address_count = count;
 }
 
+void nqptp_engine_record(const struct nqptp_engine *engine, int c, struct nqptp_record *record) {
+    int master = engine->table.clients[c].master;
+
+    *record = (struct nqptp_record){.has_master = master != NQPTP_NO_CLOCK};
+    if (!record->has_master)
+        return;
+    const struct nqptp_clock *clock = &engine->table.clocks[master];
+    record->clock_identity = clock->clock_identity;
+    record->address = clock->address;
+    record->reading = clock->reading;
+}
+
+void nqptp_engine_inherit(struct nqptp_engine *engine, int c, const struct nqptp_reading *reading) {
+    engine->table.clients[c].inherited = *reading;
+}
+
+void nqptp_engine_forget(struct nqptp_engine *engine, int c) {
+    engine->table.clients[c] = (struct nqptp_client){.in_use = false};
+}
+
 /* --- effects ------------------------------------------------------------------------------- */
 
+static void begin(struct nqptp_effects *effects) {
+    effects->publish = 0;
+    effects->reply_count = 0;
+    effects->send_status = false;
+    effects->refusal = NULL;
+    effects->form = NQPTP_FORM_NONE;
+    effects->client = -1;
+    effects->created = false;
+    effects->event_count = 0;
+}
+
 static void tell(struct nqptp_effects *effects, enum nqptp_event_kind kind, uint64_t clock_identity,
-                 const struct nqptp_address *address) {
+                 const struct nqptp_address *address, int client) {
     if (effects->event_count < NQPTP_EVENTS_MAX)
         effects->events[effects->event_count++] =
-            (struct nqptp_event){kind, clock_identity, *address};
+            (struct nqptp_event){kind, clock_identity, *address, client};
 }
 
 static void tell_clock(struct nqptp_effects *effects, enum nqptp_event_kind kind,
                        const struct nqptp_clock *clock) {
-    tell(effects, kind, clock->clock_identity, &clock->address);
+    tell(effects, kind, clock->clock_identity, &clock->address, -1);
 }
 
-static void publish(const struct nqptp_engine *engine, struct nqptp_effects *effects) {
-    int master = engine->client.master;
-
-    effects->publish = true;
-    effects->has_master = master != NQPTP_NO_CLOCK;
-    if (!effects->has_master)
-        return;
-    const struct nqptp_clock *clock = &engine->table.clocks[master];
-    effects->clock_identity = clock->clock_identity;
-    effects->address = clock->address;
-    effects->reading = clock->reading;
+static void publish(struct nqptp_effects *effects, int c) {
+    effects->publish |= UINT32_C(1) << c;
 }
 
-/* Lets the client choose again; what it follows now is published if it is another clock. */
-static void select_master(struct nqptp_engine *engine, int before, uint64_t now_ns,
+/* Is the first master after a restart the one that was followed before it? Then nothing began. */
+static void carry_on(struct nqptp_client *client, struct nqptp_clock *clock) {
+    const struct nqptp_reading *before = &client->inherited;
+    struct nqptp_reading *now = &clock->reading;
+    int64_t moved_ns = (int64_t)(now->offset_ns - before->offset_ns);
+
+    if (before->start_time_ns > 0 && before->start_time_ns < now->start_time_ns &&
+        before->grandmaster_identity == now->grandmaster_identity && moved_ns < CARRY_ON_NS &&
+        moved_ns > -CARRY_ON_NS)
+        now->start_time_ns = before->start_time_ns;
+    client->inherited = (struct nqptp_reading){0};
+}
+
+/* Lets client c choose again; what it follows now is published if it is another clock. */
+static void select_master(struct nqptp_engine *engine, int c, uint64_t now_ns,
                           struct nqptp_effects *effects) {
-    nqptp_client_select(&engine->client, &engine->table, now_ns);
-    int master = engine->client.master;
-    if (master == before)
+    struct nqptp_client *client = &engine->table.clients[c];
+
+    nqptp_client_select(&engine->table, client, now_ns);
+    if (client->master == client->published)
         return;
-    publish(engine, effects);
-    if (master != NQPTP_NO_CLOCK)
-        tell_clock(effects, NQPTP_EVENT_MASTER, &engine->table.clocks[master]);
-    else
-        tell(effects, NQPTP_EVENT_NO_MASTER, 0, &(struct nqptp_address){0});
+    client->published = client->master;
+    publish(effects, c);
+    if (client->master == NQPTP_NO_CLOCK) {
+        tell(effects, NQPTP_EVENT_NO_MASTER, 0, &(struct nqptp_address){0}, c);
+        return;
+    }
+    struct nqptp_clock *clock = &engine->table.clocks[client->master];
+    carry_on(client, clock);
+    tell(effects, NQPTP_EVENT_MASTER, clock->clock_identity, &clock->address, c);
 }
 
-/* Gives clock i its sample; if it is the master, that is published. */
-static void sample(struct nqptp_engine *engine, int i, uint64_t master_ns, uint64_t local_ns,
-                   uint64_t now_ns, struct nqptp_effects *effects) {
-    if (nqptp_clock_sample(&engine->table.clocks[i], master_ns, local_ns, now_ns) &&
-        engine->client.master == i)
-        publish(engine, effects);
+static void select_masters(struct nqptp_engine *engine, uint64_t now_ns,
+                           struct nqptp_effects *effects) {
+    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
+        if (engine->table.clients[c].in_use)
+            select_master(engine, c, now_ns, effects);
+}
+
+/* Sends a message of ours to the clock the way it came to us. */
+static struct nqptp_reply *reply_to(const struct nqptp_clock *clock,
+                                    struct nqptp_effects *effects) {
+    struct nqptp_reply *reply = &effects->replies[effects->reply_count++];
+    reply->destination = clock->address;
+    reply->local = clock->local;
+    reply->interface = clock->interface;
+    return reply;
 }
 
 /* --- records ------------------------------------------------------------------------------- */
 
 static void delete_clock(struct nqptp_engine *engine, int i, struct nqptp_effects *effects) {
     tell_clock(effects, NQPTP_EVENT_DELETED, &engine->table.clocks[i]);
-    nqptp_clock_delete(&engine->table, &engine->client, i);
+    nqptp_clock_delete(&engine->table, i);
 }
 
 /* Finds the record of the message's clock, or makes one; NQPTP_NO_CLOCK if there is no room. */
@@ -91,17 +146,86 @@ static int clock_of(struct nqptp_engine *engine, const struct nqptp_packet *pack
     if (i != NQPTP_NO_CLOCK)
         return i;
 
-    bool listed = nqptp_client_lists(&engine->client, &packet->source);
-    i = nqptp_clock_room(&engine->table, &engine->client, listed, now_ns);
+    bool listed = nqptp_clock_address_listed(&engine->table, &packet->source);
+    i = nqptp_clock_room(&engine->table, listed, now_ns);
     if (i == NQPTP_NO_CLOCK) {
-        tell(effects, NQPTP_EVENT_REFUSED, identity, &packet->source);
+        tell(effects, NQPTP_EVENT_REFUSED, identity, &packet->source, -1);
         return i;
     }
     if (engine->table.clocks[i].in_use)
         delete_clock(engine, i, effects);
-    nqptp_clock_create(&engine->table, &engine->client, i, identity, &packet->source, now_ns);
+    nqptp_clock_create(&engine->table, i, identity, &packet->source, now_ns);
     tell_clock(effects, NQPTP_EVENT_CREATED, &engine->table.clocks[i]);
     return i;
+}
+
+/* The clock spoke: when, and by which of our addresses and interfaces it reaches us. */
+static void hear(struct nqptp_clock *clock, const struct nqptp_packet *packet, uint64_t now_ns) {
+    clock->heard_ns = now_ns;
+    clock->address.scope_id = packet->source.scope_id;
+    clock->local = packet->local;
+    clock->interface = packet->interface;
+}
+
+/* --- waking clocks up ------------------------------------------------------------------------ */
+
+/* A rival's Announce: first one that would win, WAKE_UP_GAP_NS later one that would lose. */
+static void send_announce(const struct nqptp_engine *engine, const struct nqptp_clock *clock,
+                          bool winning, struct nqptp_effects *effects) {
+    struct nqptp_reply *reply = reply_to(clock, effects);
+    uint8_t theirs = clock->announce.priority1;
+    uint8_t priority1 = winning ? (uint8_t)(theirs - 1) : (uint8_t)(theirs + 1);
+    uint8_t priority2 = clock->announce.priority2;
+
+    if (winning && theirs <= 2)
+        priority1 = priority2 = 248;
+    if (!winning && theirs >= 254)
+        priority1 = 250;
+    reply->general = true;
+    reply->length = NQPTP_ANNOUNCE_LENGTH;
+    nqptp_message_write_announce(reply->data, &engine->self, priority1, priority2);
+}
+
+static void wake_up(const struct nqptp_engine *engine, struct nqptp_clock *clock, uint64_t now_ns,
+                    struct nqptp_effects *effects) {
+    send_announce(engine, clock, true, effects);
+    clock->wake_up_ns = now_ns + WAKE_UP_GAP_NS;
+}
+
+/* A clock that announces itself and says no more waits for a rival; it is given three chances. */
+static void wake_if_silent(struct nqptp_engine *engine, int i, uint64_t now_ns,
+                           struct nqptp_effects *effects) {
+    struct nqptp_clock *clock = &engine->table.clocks[i];
+
+    clock->listed_announces =
+        nqptp_clock_listed(&engine->table, i) ? clock->listed_announces + 1 : 0;
+    if (clock->listed_announces == 1 ||
+        (clock->listed_announces == SILENT_ANNOUNCES && clock->follow_up_ns == 0))
+        wake_up(engine, clock, now_ns, effects);
+}
+
+/* A clock that repeats its time has fallen asleep; soon after it began, it can be woken up. */
+static void wake_if_stopped(struct nqptp_engine *engine, int i, uint64_t now_ns,
+                            struct nqptp_effects *effects) {
+    struct nqptp_clock *clock = &engine->table.clocks[i];
+    bool own_grandmaster = clock->announce.grandmaster_identity == clock->clock_identity;
+
+    if (clock->repeated_times == STOPPED_SYNCS && own_grandmaster &&
+        now_ns - clock->reading.start_time_ns <= STOPPED_MASTERSHIP_NS &&
+        nqptp_clock_listed(&engine->table, i))
+        wake_up(engine, clock, now_ns, effects);
+}
+
+/* Gives clock i its sample, and those who follow it the news. */
+static void sample(struct nqptp_engine *engine, int i, uint64_t master_ns, uint64_t local_ns,
+                   uint64_t now_ns, struct nqptp_effects *effects) {
+    if (!nqptp_clock_sample(&engine->table.clocks[i], master_ns, local_ns, now_ns)) {
+        wake_if_stopped(engine, i, now_ns, effects);
+        return;
+    }
+    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
+        if (engine->table.clients[c].in_use && engine->table.clients[c].master == i)
+            publish(effects, c);
 }
 
 /* --- Sync and Follow_Up, which pair in either order ------------------------------------------ */
@@ -175,15 +299,13 @@ static bool two_step(const struct nqptp_clock *clock, const struct nqptp_message
 }
 
 /* Senders stop serving who stays mute; they know us by the address that they serve. */
-static void ask_delay(const struct nqptp_engine *engine, const struct nqptp_packet *packet,
-                      const struct nqptp_message *sync, struct nqptp_effects *effects) {
-    effects->send_delay_req = true;
-    effects->delay_req = (struct nqptp_reply){
-        .destination = packet->source,
-        .local = packet->local,
-        .interface = packet->interface,
-    };
-    nqptp_message_write_delay_req(effects->delay_req.data, &engine->self, sync->sequence_id);
+static void ask_delay(const struct nqptp_engine *engine, const struct nqptp_clock *clock,
+                      uint16_t sequence_id, struct nqptp_effects *effects) {
+    struct nqptp_reply *reply = reply_to(clock, effects);
+
+    reply->general = false;
+    reply->length = NQPTP_DELAY_REQ_LENGTH;
+    nqptp_message_write_delay_req(reply->data, &engine->self, sequence_id);
 }
 
 static enum nqptp_drop handle_sync(struct nqptp_engine *engine, const struct nqptp_packet *packet,
@@ -199,7 +321,7 @@ static enum nqptp_drop handle_sync(struct nqptp_engine *engine, const struct nqp
     if (exchange->have_sync || exchange->served)
         return NQPTP_DROP_DUPLICATE;
 
-    clock->heard_ns = now_ns;
+    hear(clock, packet, now_ns);
     nqptp_interval_note(&clock->sync_interval, message->log_message_interval, now_ns);
     exchange->have_sync = true;
     exchange->sync_time_ns = packet->receive_time_ns;
@@ -213,8 +335,8 @@ static enum nqptp_drop handle_sync(struct nqptp_engine *engine, const struct nqp
     }
     if (exchange->have_follow_up || exchange->one_step)
         serve(engine, i, exchange, now_ns, effects);
-    if (nqptp_client_lists_clock(&engine->client, i))
-        ask_delay(engine, packet, message, effects);
+    if (nqptp_clock_listed(&engine->table, i))
+        ask_delay(engine, clock, message->sequence_id, effects);
     return NQPTP_DROP_NONE;
 }
 
@@ -232,7 +354,7 @@ static enum nqptp_drop handle_follow_up(struct nqptp_engine *engine,
     if (exchange->have_follow_up || (exchange->served && !exchange->one_step))
         return NQPTP_DROP_DUPLICATE;
 
-    clock->heard_ns = now_ns;
+    hear(clock, packet, now_ns);
     clock->follow_up_ns = now_ns;
     serve_waiting(engine, i, now_ns, effects);
     exchange->have_follow_up = true;
@@ -259,9 +381,10 @@ static enum nqptp_drop handle_announce(struct nqptp_engine *engine,
     if (i == NQPTP_NO_CLOCK)
         return NQPTP_DROP_FULL;
     struct nqptp_clock *clock = &engine->table.clocks[i];
-    clock->heard_ns = now_ns;
+    hear(clock, packet, now_ns);
     nqptp_clock_announce(clock, &message->announce, message->source.port_number,
                          message->log_message_interval, now_ns);
+    wake_if_silent(engine, i, now_ns, effects);
     return NQPTP_DROP_NONE;
 }
 
@@ -317,41 +440,22 @@ static enum nqptp_drop handle(struct nqptp_engine *engine, const struct nqptp_pa
 
 void nqptp_engine_packet(struct nqptp_engine *engine, const struct nqptp_packet *packet,
                          uint64_t now_ns, struct nqptp_effects *effects) {
-    int before = engine->client.master;
-
-    *effects = (struct nqptp_effects){0};
+    begin(effects);
     engine->packets++;
     enum nqptp_drop refusal = handle(engine, packet, now_ns, effects);
     engine->drops[refusal]++;
     if (refusal == NQPTP_DROP_NONE)
-        select_master(engine, before, now_ns, effects);
+        select_masters(engine, now_ns, effects);
 }
 
 /* --- commands -------------------------------------------------------------------------------- */
 
-/* "T", or "T" and addresses, each after one space or more. The list is replaced, or refused whole.
- */
-static const char *command_timing_peers(struct nqptp_engine *engine, const char *text,
-                                        size_t length) {
+struct command {
+    char name[NQPTP_NAME_SIZE]; /* empty: the command came without one */
+    char letter;
+    unsigned count;
     struct nqptp_address addresses[NQPTP_PEERS_MAX];
-    unsigned count = 0;
-
-    for (size_t at = 1; at < length;) {
-        if (text[at] == ' ') {
-            at++;
-            continue;
-        }
-        const char *space = memchr(text + at, ' ', length - at);
-        size_t word = space ? (size_t)(space - (text + at)) : length - at;
-        if (count == NQPTP_PEERS_MAX)
-            return "more than 256 addresses";
-        if (nqptp_address_parse(text + at, word, &addresses[count++]) < 0)
-            return "not a numeric IPv4 or IPv6 address";
-        at += word;
-    }
-    nqptp_client_set_peers(&engine->client, &engine->table, addresses, count);
-    return NULL;
-}
+};
 
 static bool printable(const char *text, size_t length) {
     for (size_t i = 0; i < length; i++)
@@ -360,8 +464,37 @@ static bool printable(const char *text, size_t length) {
     return true;
 }
 
-static const char *command(struct nqptp_engine *engine, const char *text, size_t length,
-                           struct nqptp_effects *effects) {
+/* The name of an object: a slash, then no other and no directory's. */
+static const char *read_name(const char *text, size_t length, struct command *command) {
+    if (length < 2 || length >= sizeof command->name || memchr(text + 1, '/', length - 1) ||
+        text[1] == '.')
+        return "not a name of shared memory: / and 1 to 62 characters, no other /, no leading .";
+    memcpy(command->name, text, length);
+    command->name[length] = '\0';
+    return NULL;
+}
+
+/* Addresses, each after one space or more. */
+static const char *read_addresses(const char *text, size_t length, struct command *command) {
+    for (size_t at = 0; at < length;) {
+        if (text[at] == ' ') {
+            at++;
+            continue;
+        }
+        const char *space = memchr(text + at, ' ', length - at);
+        size_t word = space ? (size_t)(space - (text + at)) : length - at;
+        if (command->count == NQPTP_PEERS_MAX)
+            return "more than 256 addresses";
+        if (nqptp_address_parse(text + at, word, &command->addresses[command->count++]) < 0)
+            return "not a numeric IPv4 or IPv6 address";
+        at += word;
+    }
+    return NULL;
+}
+
+static const char *read_command(const char *text, size_t length, struct command *command) {
+    command->name[0] = '\0';
+    command->count = 0;
     if (length > NQPTP_COMMAND_MAX)
         return "longer than 4096 bytes";
     if (length > 0 && text[length - 1] == '\0')
@@ -370,41 +503,139 @@ static const char *command(struct nqptp_engine *engine, const char *text, size_t
         return "empty";
     if (!printable(text, length))
         return "not printable ASCII";
-    if (length == 1 && text[0] == '?') {
+    size_t at = 0;
+    if (text[0] == '/') {
+        const char *space = memchr(text, ' ', length);
+        size_t end = space ? (size_t)(space - text) : length;
+        const char *refusal = read_name(text, end, command);
+        if (refusal)
+            return refusal;
+        for (at = end; at < length && text[at] == ' ';)
+            at++;
+    }
+    command->letter = '\0';
+    if (at < length)
+        command->letter = text[at++];
+    if (command->letter == 'T' && (at == length || text[at] == ' '))
+        return read_addresses(text + at, length - at, command);
+    const char *letters = command->name[0] ? "BEP" : "?";
+    if (command->letter == '\0' || !strchr(letters, command->letter) || at < length)
+        return "unknown command";
+    return NULL;
+}
+
+/* T: the client's list is replaced. A name that is new makes a client. */
+static const char *command_timing_peers(struct nqptp_engine *engine, const struct command *command,
+                                        int c, struct nqptp_effects *effects) {
+    bool created = c < 0;
+    if (created)
+        c = nqptp_client_create(&engine->table, command->name);
+    if (c < 0)
+        return "16 names are in use already";
+    effects->created = created;
+    struct nqptp_client *client = &engine->table.clients[c];
+    bool followed_nobody = client->has_list && client->peer_count == 0;
+    nqptp_client_set_peers(&engine->table, client, command->addresses, command->count);
+    client->first_wins = command->name[0] != '\0';
+    if (command->count == 0 && !followed_nobody)
+        publish(effects, c); /* even if the record is one that a previous process left */
+    effects->client = c;
+    effects->form = command->name[0] ? NQPTP_FORM_NAMED : NQPTP_FORM_BARE;
+    return NULL;
+}
+
+/* B: it plays. What has had no sample for a while is to be taken afresh. */
+static void command_begin(struct nqptp_engine *engine, struct nqptp_client *client,
+                          uint64_t now_ns) {
+    client->activity = NQPTP_PLAYING;
+    if (client->master == NQPTP_NO_CLOCK)
+        return;
+    struct nqptp_clock *clock = &engine->table.clocks[client->master];
+    if (now_ns - clock->sampled_ns > STALE_NS)
+        nqptp_estimator_reset(&clock->estimator);
+}
+
+static const char *obey(struct nqptp_engine *engine, const struct command *command, uint64_t now_ns,
+                        struct nqptp_effects *effects) {
+    int c = command->name[0] ? nqptp_client_find(&engine->table, command->name) : 0;
+
+    if (command->letter == '?') {
         effects->send_status = true;
         return NULL;
     }
-    if (text[0] == 'T' && (length == 1 || text[1] == ' '))
-        return command_timing_peers(engine, text, length);
-    return "unknown command";
-}
-
-static bool follows_nobody(const struct nqptp_client *client) {
-    return client->has_list && client->peer_count == 0;
+    if (command->letter == 'T')
+        return command_timing_peers(engine, command, c, effects);
+    if (c < 0)
+        return "nobody by that name has sent T yet";
+    struct nqptp_client *client = &engine->table.clients[c];
+    if (command->letter == 'B')
+        command_begin(engine, client, now_ns);
+    else
+        client->activity = command->letter == 'P' ? NQPTP_PAUSED : NQPTP_STOPPED;
+    effects->client = c;
+    effects->form = NQPTP_FORM_PLAY;
+    return NULL;
 }
 
 void nqptp_engine_command(struct nqptp_engine *engine, const char *text, size_t length,
                           uint64_t now_ns, struct nqptp_effects *effects) {
-    int before = engine->client.master;
-    bool followed_nobody = follows_nobody(&engine->client);
+    struct command command;
 
-    *effects = (struct nqptp_effects){0};
-    effects->refusal = command(engine, text, length, effects);
-    if (effects->refusal)
-        return;
-    select_master(engine, before, now_ns, effects);
-    if (follows_nobody(&engine->client) && !followed_nobody)
-        publish(engine, effects); /* even if the record is one that a previous process left */
+    begin(effects);
+    effects->refusal = read_command(text, length, &command);
+    if (!effects->refusal)
+        effects->refusal = obey(engine, &command, now_ns, effects);
+    if (!effects->refusal)
+        select_masters(engine, now_ns, effects);
+}
+
+/* Adds to the text, whose length becomes size when it is full. */
+__attribute__((format(printf, 4, 5))) static void add(char *text, size_t size, size_t *length,
+                                                      const char *format, ...) {
+    va_list arguments;
+
+    va_start(arguments, format);
+    int more = vsnprintf(text + *length, size - *length, format, arguments);
+    va_end(arguments);
+    *length = more < 0 || (size_t)more >= size - *length ? size : *length + (size_t)more;
+}
+
+static void save_client(const struct nqptp_client *client, int c, char *text, size_t size,
+                        size_t *length) {
+    bool named = c > 0 || client->first_wins;
+
+    if (client->has_list) {
+        char address[INET6_ADDRSTRLEN];
+        add(text, size, length, "%s%sT", named ? client->name : "", named ? " " : "");
+        for (unsigned i = 0; i < client->peer_count; i++)
+            add(text, size, length, " %s",
+                nqptp_address_format(&client->peers[i].address, address));
+        add(text, size, length, "\n");
+    }
+    if (client->activity != NQPTP_STOPPED)
+        add(text, size, length, "%s %c\n", client->name,
+            client->activity == NQPTP_PLAYING ? 'B' : 'P');
+}
+
+size_t nqptp_engine_save(const struct nqptp_engine *engine, char *text, size_t size) {
+    size_t length = 0;
+
+    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
+        if (engine->table.clients[c].in_use && length < size)
+            save_client(&engine->table.clients[c], c, text, size, &length);
+    return length < size ? length : 0;
 }
 
 /* --- deadlines ------------------------------------------------------------------------------- */
 
 static uint64_t clock_deadline(const struct nqptp_clock *clock) {
-    uint64_t deletion_ns = clock->heard_ns + NQPTP_CLOCK_LIFETIME_NS;
+    uint64_t deadline_ns = clock->heard_ns + NQPTP_CLOCK_LIFETIME_NS;
 
-    return clock->waiting != NQPTP_NO_CLOCK && clock->waiting_until_ns < deletion_ns
-               ? clock->waiting_until_ns
-               : deletion_ns;
+    if (clock->waiting != NQPTP_NO_CLOCK && clock->waiting_until_ns < deadline_ns)
+        deadline_ns = clock->waiting_until_ns;
+    if (clock->wake_up_ns > 0 && clock->wake_up_ns < deadline_ns)
+        deadline_ns = clock->wake_up_ns;
+    return deadline_ns;
 }
 
 /* The clock whose deadline comes first, or NQPTP_NO_CLOCK. */
@@ -428,15 +659,20 @@ uint64_t nqptp_engine_deadline(const struct nqptp_engine *engine) {
 
 void nqptp_engine_expire(struct nqptp_engine *engine, uint64_t now_ns,
                          struct nqptp_effects *effects) {
-    int before = engine->client.master;
     int i = first_due(engine);
 
-    *effects = (struct nqptp_effects){0};
+    begin(effects);
     if (i == NQPTP_NO_CLOCK || clock_deadline(&engine->table.clocks[i]) > now_ns)
         return;
-    if (engine->table.clocks[i].waiting != NQPTP_NO_CLOCK)
+    struct nqptp_clock *clock = &engine->table.clocks[i];
+    if (clock->waiting != NQPTP_NO_CLOCK && clock->waiting_until_ns <= now_ns) {
         serve_waiting(engine, i, now_ns, effects);
-    else
+    } else if (clock->wake_up_ns > 0) {
+        clock->wake_up_ns = 0;
+        if (nqptp_clock_listed(&engine->table, i))
+            send_announce(engine, clock, false, effects);
+    } else {
         delete_clock(engine, i, effects);
-    select_master(engine, before, now_ns, effects);
+    }
+    select_masters(engine, now_ns, effects);
 }

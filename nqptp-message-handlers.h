@@ -18,7 +18,7 @@
 
 #define NQPTP_COMMAND_MAX 4096 /* bytes of a control datagram */
 #define NQPTP_OWN_ADDRESSES_MAX 128
-#define NQPTP_EVENTS_MAX 4
+#define NQPTP_EVENTS_MAX (NQPTP_CLIENTS_MAX + 2)
 #define NQPTP_NO_DEADLINE UINT64_MAX
 
 struct nqptp_engine {
@@ -26,7 +26,6 @@ struct nqptp_engine {
     struct nqptp_address own_addresses[NQPTP_OWN_ADDRESSES_MAX];
     unsigned own_address_count;
     struct nqptp_clock_table table;
-    struct nqptp_client client;
     uint64_t packets;
     uint64_t drops[NQPTP_DROP_COUNT];
 };
@@ -44,28 +43,65 @@ struct nqptp_event {
     enum nqptp_event_kind kind;
     uint64_t clock_identity;
     struct nqptp_address address;
+    int client; /* whose master; else -1 */
+};
+
+/* In which form a command came: it tells which layout its sender reads. */
+enum nqptp_form {
+    NQPTP_FORM_NONE,  /* no command, one that was refused, or ? */
+    NQPTP_FORM_BARE,  /* T: clients of 2021 */
+    NQPTP_FORM_NAMED, /* /name T: all since */
+    NQPTP_FORM_PLAY,  /* /name B, E or P: none of the first that sent names did that */
 };
 
 /* What one call asks the outside to do. */
 struct nqptp_effects {
-    bool publish;                 /* the record below, or "no master" */
-    bool has_master;              /* meant with publish: */
-    uint64_t clock_identity;      /*   whose values these are, */
-    struct nqptp_address address; /*   heard at this address */
-    struct nqptp_reading reading;
+    uint32_t publish; /* bit c: client c's record changed, see nqptp_engine_record() */
 
-    bool send_delay_req; /* to the event port */
-    struct nqptp_reply delay_req;
+    unsigned reply_count;
+    struct nqptp_reply replies[2];
 
     bool send_status;    /* answer the command with the status */
     const char *refusal; /* why the command was refused; NULL if it was not */
+    enum nqptp_form form;
+    int client;   /* whose command it was, or -1 */
+    bool created; /* and it is new: it needs a shared memory object */
 
     unsigned event_count;
     struct nqptp_event events[NQPTP_EVENTS_MAX];
 };
 
-/* clock_identity is the one we send under; no clock is known and no client has spoken yet. */
-void nqptp_engine_init(struct nqptp_engine *engine, uint64_t clock_identity);
+/* What a client is told: its master's values, or zeros. */
+struct nqptp_record {
+    bool has_master;
+    uint64_t clock_identity;
+    struct nqptp_address address;
+    struct nqptp_reading reading;
+};
+
+/*
+ * clock_identity is the one we send under, name that of client 0's shared memory object. No clock
+ * is known and no client has spoken yet.
+ */
+void nqptp_engine_init(struct nqptp_engine *engine, uint64_t clock_identity, const char *name);
+
+/* Client c's record as it is now. */
+void nqptp_engine_record(const struct nqptp_engine *engine, int c, struct nqptp_record *record);
+
+/*
+ * Client c's object held this reading before this process began. If its first master turns out to
+ * be the same clock, within 5 ms of where it should be, that is no new mastership.
+ */
+void nqptp_engine_inherit(struct nqptp_engine *engine, int c, const struct nqptp_reading *reading);
+
+/* Client c is no more: its object could not be made. */
+void nqptp_engine_forget(struct nqptp_engine *engine, int c);
+
+/*
+ * Writes the commands, a line each, that bring a fresh engine to where the clients have brought
+ * this one. Always terminated; returns the length, or 0 if size does not suffice.
+ */
+size_t nqptp_engine_save(const struct nqptp_engine *engine, char *text, size_t size);
 
 /* Our own addresses, by which the engine tells what we sent ourselves. More than fit are ignored.
  */
@@ -78,8 +114,10 @@ void nqptp_engine_packet(struct nqptp_engine *engine, const struct nqptp_packet 
 
 /*
  * A datagram came in by the control port. `T` followed by addresses, each after a space, lists
- * the clocks that may become master; `T` alone says none may; `?` asks for the status. One NUL at
- * the end is allowed. Anything else sets effects->refusal and changes nothing.
+ * the clocks that may become master; `T` alone says none may. `/name T` is the same for a client
+ * by that name, whose first address wins; `/name B`, `/name P` and `/name E` say that it plays,
+ * pauses and ends. `?` asks for the status. One NUL at the end is allowed. Anything else sets
+ * effects->refusal and changes nothing.
  */
 void nqptp_engine_command(struct nqptp_engine *engine, const char *text, size_t length,
                           uint64_t now_ns, struct nqptp_effects *effects);

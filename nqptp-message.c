@@ -125,18 +125,42 @@ enum nqptp_drop nqptp_message_parse(const uint8_t *data, size_t length,
     return NQPTP_DROP_NONE;
 }
 
-void nqptp_message_write_delay_req(uint8_t out[NQPTP_DELAY_REQ_LENGTH],
-                                   const struct nqptp_port_identity *self, uint16_t sequence_id) {
-    memset(out, 0, NQPTP_DELAY_REQ_LENGTH);
-    out[0] = 0x10 | NQPTP_DELAY_REQ; /* majorSdoId 1: some AirPlay devices drop 0 */
+/* The header of a unicast message of ours; majorSdoId 1, because some AirPlay devices drop 0. */
+static void write_header(uint8_t *out, enum nqptp_message_type type, size_t length, uint16_t flags,
+                         const struct nqptp_port_identity *self) {
+    memset(out, 0, length);
+    out[0] = (uint8_t)(0x10 | type);
     out[1] = 2;
-    write_u16(out + 2, NQPTP_DELAY_REQ_LENGTH);
-    write_u16(out + 6, NQPTP_FLAG_UNICAST);
+    write_u16(out + 2, (uint16_t)length);
+    write_u16(out + 6, flags);
     write_u64(out + 20, self->clock_identity);
     write_u16(out + 28, self->port_number);
+}
+
+void nqptp_message_write_delay_req(uint8_t out[NQPTP_DELAY_REQ_LENGTH],
+                                   const struct nqptp_port_identity *self, uint16_t sequence_id) {
+    write_header(out, NQPTP_DELAY_REQ, NQPTP_DELAY_REQ_LENGTH, NQPTP_FLAG_UNICAST, self);
     write_u16(out + 30, sequence_id);
     out[32] = 1;    /* controlField, table 23 */
     out[33] = 0x7F; /* logMessageInterval, table 24 */
+}
+
+/* What is not said otherwise is what the reference implementation wakes clocks with. */
+void nqptp_message_write_announce(uint8_t out[NQPTP_ANNOUNCE_LENGTH],
+                                  const struct nqptp_port_identity *self, uint8_t priority1,
+                                  uint8_t priority2) {
+    write_header(out, NQPTP_ANNOUNCE, NQPTP_ANNOUNCE_LENGTH,
+                 NQPTP_FLAG_UNICAST | NQPTP_FLAG_PTP_TIMESCALE, self);
+    out[32] = 5;             /* controlField */
+    out[33] = 0xFE;          /* logMessageInterval: four a second */
+    write_u16(out + 44, 37); /* currentUtcOffset */
+    out[47] = priority1;
+    out[48] = 0xF8;              /* clockClass */
+    out[49] = 0xFE;              /* clockAccuracy: unknown */
+    write_u16(out + 50, 0x436A); /* offsetScaledLogVariance */
+    out[52] = priority2;
+    write_u64(out + 53, self->clock_identity);
+    out[63] = 0xA0; /* timeSource: internal oscillator */
 }
 
 struct nqptp_address nqptp_address_from_ipv4(struct in_addr a) {

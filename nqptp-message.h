@@ -34,6 +34,7 @@ enum nqptp_message_type {
 /* flagField, table 20, first octet in the high byte. */
 #define NQPTP_FLAG_TWO_STEP 0x0200
 #define NQPTP_FLAG_UNICAST 0x0400
+#define NQPTP_FLAG_PTP_TIMESCALE 0x0008
 
 /* An IPv6 address, or an IPv4 one in its v4-mapped form, so that both compare alike. */
 struct nqptp_address {
@@ -53,10 +54,13 @@ struct nqptp_packet {
 };
 
 #define NQPTP_DELAY_REQ_LENGTH 44
+#define NQPTP_ANNOUNCE_LENGTH 64
 
 /* A message of ours that is to be sent. */
 struct nqptp_reply {
-    uint8_t data[NQPTP_DELAY_REQ_LENGTH];
+    uint8_t data[NQPTP_ANNOUNCE_LENGTH]; /* the longest */
+    size_t length;
+    bool general; /* to the general port, not the event port */
     struct nqptp_address destination;
     struct nqptp_address local; /* the address to send it from; :: leaves it to the kernel */
     uint32_t interface;         /* the interface to send it by; 0 leaves it to the kernel */
@@ -121,6 +125,14 @@ enum nqptp_drop nqptp_message_parse(const uint8_t *data, size_t length,
 /* Encodes a Delay_Req (clause 13.6) of ours in the form that AirPlay senders answer. */
 void nqptp_message_write_delay_req(uint8_t out[NQPTP_DELAY_REQ_LENGTH],
                                    const struct nqptp_port_identity *self, uint16_t sequence_id);
+
+/*
+ * Encodes an Announce (clause 13.5) of ours with these priorities, as of a clock that is its own
+ * grandmaster. It is not meant to win anything: some clocks sleep until they hear a rival.
+ */
+void nqptp_message_write_announce(uint8_t out[NQPTP_ANNOUNCE_LENGTH],
+                                  const struct nqptp_port_identity *self, uint8_t priority1,
+                                  uint8_t priority2);
 
 /* The address with bytes a (network byte order) of an IPv4 host. */
 struct nqptp_address nqptp_address_from_ipv4(struct in_addr a);

@@ -1,12 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The shared memory interface of nqptp: the byte layout that clients map, and the constants they
+ * The shared memory interface of nqptp: the byte layouts that clients map, and the constants they
  * need. It is all a client has to include, and it includes nothing of nqptp's own.
  *
- * A client opens the POSIX shared memory object NQPTP_INTERFACE_NAME read-write, maps
- * sizeof(struct shm_structure) bytes of it shared, locks shm_mutex, checks the version, copies
- * what it needs and unlocks. The object belongs to group "nqptp" and has mode 0664, so the client
- * must be a member of that group.
+ * A client opens the POSIX shared memory object NQPTP_INTERFACE_NAME, or one of its own name, and
+ * maps it shared. In layouts 4, 8 and 9 it does so read-write, locks shm_mutex, checks the
+ * version, copies what it needs and unlocks; for that it must be a member of group "nqptp". In
+ * layout 10 it maps the object read-only and needs no lock: see struct shm_structure_10.
+ *
+ * Times are nanoseconds modulo 2^64, so subtract and add them as uint64_t:
+ *
+ *     the master's time = the local clock now + local_to_master_time_offset
+ *
+ * where the local clock is CLOCK_REALTIME in layout 4 and CLOCK_MONOTONIC_RAW in all others. While
+ * there is no master clock, master_clock_id, all times and the first byte of master_clock_ip are
+ * zero.
  */
 #ifndef NQPTP_SHM_STRUCTURES_H
 #define NQPTP_SHM_STRUCTURES_H
@@ -18,7 +26,7 @@
 /* The name to give to shm_open(3). */
 #define NQPTP_INTERFACE_NAME "/nqptp"
 
-/* The value of `version` in the layout below. */
+/* The value of `version` in the first layout below; 8, 9 and 10 are those of the others. */
 #define NQPTP_SHM_STRUCTURES_VERSION 4
 
 /* The UDP port, on the loopback addresses only, that takes the client's commands, such as
@@ -33,14 +41,7 @@
 #define MAX_CLOCKS 32
 #endif
 
-/*
- * Layout 4. Times are nanoseconds modulo 2^64, so subtract and add them as uint64_t:
- *
- *     the master's time = CLOCK_REALTIME now + local_to_master_time_offset
- *
- * While there is no master clock, master_clock_id, both times and the first byte of
- * master_clock_ip are zero.
- */
+/* Layout 4. */
 struct shm_structure {
     pthread_mutex_t shm_mutex;            /* process-shared; hold it only to copy the rest */
     uint16_t version;                     /* NQPTP_SHM_STRUCTURES_VERSION */
@@ -51,25 +52,74 @@ struct shm_structure {
     uint64_t local_to_master_time_offset; /* the master's time minus CLOCK_REALTIME */
 };
 
+/* Layouts 8 and 9, which differ by their number only. */
+struct shm_structure_9 {
+    pthread_mutex_t shm_mutex; /* process-shared; hold it only to copy the rest */
+    uint16_t version;          /* 8 or 9 */
+    uint64_t master_clock_id;  /* grandmasterIdentity of the clock followed, host byte order */
+    char master_clock_ip[64];  /* its address, numeric, NUL-terminated, without scope */
+    uint64_t local_time;       /* CLOCK_MONOTONIC_RAW at which the last sample was received */
+    uint64_t local_to_master_time_offset; /* the master's time minus CLOCK_MONOTONIC_RAW */
+    uint64_t master_clock_start_time; /* CLOCK_MONOTONIC_RAW of the first of its unbroken samples */
+};
+
+/* As in layouts 8 and 9. */
+struct shm_structure_set {
+    uint64_t master_clock_id;
+    uint64_t local_time;
+    uint64_t local_to_master_time_offset;
+    uint64_t master_clock_start_time;
+};
+
 /*
- * Where each member is, which is a promise to programs that do not use this header. It depends on
- * the ABI only by the size of the mutex: 40 bytes on most 64-bit systems, 48 on 64-bit Arm, 24 on
- * 32-bit systems. With it the object is 136, 144 and 120 bytes.
+ * Layout 10. The daemon writes main, a memory barrier, secondary. Copy the whole object, a memory
+ * barrier, copy it again: main of the first copy is valid if secondary of the second is equal.
+ */
+struct shm_structure_10 {
+    uint16_t version; /* 10 */
+    struct shm_structure_set main;
+    struct shm_structure_set secondary;
+};
+
+/*
+ * Where each member is, which is a promise to programs that do not use this header. Layouts 4 to 9
+ * depend on the ABI by the size of the mutex: 40 bytes on most 64-bit systems, 48 on 64-bit Arm, 24
+ * on 32-bit systems. With it layout 4 is 136, 144 and 120 bytes.
  */
 #if defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L
-#define NQPTP_AT(member, bytes_after_the_mutex)                                                    \
-    _Static_assert(offsetof(struct shm_structure, member) ==                                       \
-                       sizeof(pthread_mutex_t) + (bytes_after_the_mutex),                          \
-                   "layout 4: " #member " is not where clients look for it")
-_Static_assert(offsetof(struct shm_structure, shm_mutex) == 0, "layout 4: the mutex comes first");
-NQPTP_AT(version, 0);
-NQPTP_AT(flags, 4);
-NQPTP_AT(master_clock_id, 8);
-NQPTP_AT(master_clock_ip, 16);
-NQPTP_AT(local_time, 80);
-NQPTP_AT(local_to_master_time_offset, 88);
+#define NQPTP_AT(structure, member, bytes)                                                         \
+    _Static_assert(offsetof(struct structure, member) == (bytes),                                  \
+                   #structure ": " #member " is not where clients look for it")
+#define NQPTP_MUTEX sizeof(pthread_mutex_t)
+NQPTP_AT(shm_structure, shm_mutex, 0);
+NQPTP_AT(shm_structure, version, NQPTP_MUTEX);
+NQPTP_AT(shm_structure, flags, NQPTP_MUTEX + 4);
+NQPTP_AT(shm_structure, master_clock_id, NQPTP_MUTEX + 8);
+NQPTP_AT(shm_structure, master_clock_ip, NQPTP_MUTEX + 16);
+NQPTP_AT(shm_structure, local_time, NQPTP_MUTEX + 80);
+NQPTP_AT(shm_structure, local_to_master_time_offset, NQPTP_MUTEX + 88);
+_Static_assert(sizeof(struct shm_structure) == NQPTP_MUTEX + 96, "layout 4: size");
+#if defined(__LP64__) /* there layouts 4, 8 and 9 agree in all that they have in common */
+NQPTP_AT(shm_structure_9, version, NQPTP_MUTEX);
+NQPTP_AT(shm_structure_9, master_clock_id, NQPTP_MUTEX + 8);
+NQPTP_AT(shm_structure_9, master_clock_ip, NQPTP_MUTEX + 16);
+NQPTP_AT(shm_structure_9, local_time, NQPTP_MUTEX + 80);
+NQPTP_AT(shm_structure_9, local_to_master_time_offset, NQPTP_MUTEX + 88);
+NQPTP_AT(shm_structure_9, master_clock_start_time, NQPTP_MUTEX + 96);
+_Static_assert(sizeof(struct shm_structure_9) == NQPTP_MUTEX + 104, "layouts 8 and 9: size");
+#endif
+NQPTP_AT(shm_structure_10, version, 0);
+#if defined(__i386__) /* where a uint64_t in a structure is aligned to 4 bytes */
+NQPTP_AT(shm_structure_10, main, 4);
+NQPTP_AT(shm_structure_10, secondary, 36);
+_Static_assert(sizeof(struct shm_structure_10) == 68, "layout 10: size");
+#else
+NQPTP_AT(shm_structure_10, main, 8);
+NQPTP_AT(shm_structure_10, secondary, 40);
+_Static_assert(sizeof(struct shm_structure_10) == 72, "layout 10: size");
+#endif
 #undef NQPTP_AT
-_Static_assert(sizeof(struct shm_structure) == sizeof(pthread_mutex_t) + 96, "layout 4: size");
+#undef NQPTP_MUTEX
 #if defined(__GLIBC__) && defined(__x86_64__) && defined(__LP64__)
 _Static_assert(sizeof(struct shm_structure) == 136, "layout 4 on x86-64");
 #elif defined(__GLIBC__) && defined(__aarch64__) && defined(__LP64__)

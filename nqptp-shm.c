@@ -20,10 +20,11 @@
 #define MS UINT64_C(1000000)
 #define RETRY_NS (2 * MS)        /* a client holds the mutex for a microsecond or so */
 #define TAKE_OVER_NS (1000 * MS) /* after this its holder is gone or stuck */
+#define LEASE_NS (30000 * MS)    /* how often to see whether an object in use still is */
+#define ASKED_NS (10000 * MS)    /* for so long a command tells of who opens the object */
 #define DIRECTORY "/dev/shm"
-#define MODE 0664
 
-_Static_assert(sizeof(struct shm_structure) <= NQPTP_SHM_SIZE, "the object holds its layout");
+_Static_assert(sizeof(union nqptp_shm_image) <= NQPTP_SHM_SIZE, "an object holds every layout");
 
 /* --- the mutex as the C library keeps it ------------------------------------------------------ */
 
@@ -40,13 +41,13 @@ _Static_assert(sizeof(((pthread_mutex_t *)0)->__data.__lock) == sizeof(int), "an
 _Static_assert(offsetof(pthread_mutex_t, __data.__owner) == 8, "the holder comes third");
 #endif
 
-static _Atomic int *lock_word(struct shm_structure *structure) {
-    return (_Atomic int *)(void *)&structure->shm_mutex;
+static _Atomic int *lock_word(pthread_mutex_t *mutex) {
+    return (_Atomic int *)(void *)mutex;
 }
 
-static int lock_holder(const struct shm_structure *structure) {
+static int lock_holder(const pthread_mutex_t *mutex) {
     int words[3];
-    memcpy(words, &structure->shm_mutex, sizeof words);
+    memcpy(words, mutex, sizeof words);
     return words[2];
 }
 
@@ -54,48 +55,101 @@ static void futex_wake(_Atomic int *word, int count) {
     syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0);
 }
 
-static bool word_take(struct shm_structure *structure) {
+static bool word_take(pthread_mutex_t *mutex) {
     int expected = FREE;
-    return atomic_compare_exchange_strong_explicit(lock_word(structure), &expected, LOCKED,
+    return atomic_compare_exchange_strong_explicit(lock_word(mutex), &expected, LOCKED,
                                                    memory_order_acquire, memory_order_relaxed);
 }
 
-static void word_release(struct shm_structure *structure, int wake) {
-    int before = atomic_exchange_explicit(lock_word(structure), FREE, memory_order_release);
+static void word_release(pthread_mutex_t *mutex, int wake) {
+    int before = atomic_exchange_explicit(lock_word(mutex), FREE, memory_order_release);
     if (before != LOCKED || wake > 1)
-        futex_wake(lock_word(structure), wake);
+        futex_wake(lock_word(mutex), wake);
 }
 
 /* Does the C library's mutex behave as is said above? Tried on one that nobody shares. */
-static bool self_test(const struct shm_structure *image) {
-    struct shm_structure trial = *image;
-    pthread_mutex_t *mutex = &trial.shm_mutex;
+static bool self_test(const pthread_mutex_t *fresh) {
+    pthread_mutex_t mutex;
 
-    if (*lock_word(&trial) != FREE || pthread_mutex_lock(mutex) != 0)
+    memcpy(&mutex, fresh, sizeof mutex);
+    if (*lock_word(&mutex) != FREE || pthread_mutex_lock(&mutex) != 0)
         return false;
-    bool as_known = *lock_word(&trial) == LOCKED && !word_take(&trial) &&
-                    lock_holder(&trial) == (int)syscall(SYS_gettid);
-    pthread_mutex_unlock(mutex);
-    as_known = as_known && word_take(&trial) && pthread_mutex_trylock(mutex) == EBUSY;
-    word_release(&trial, 1);
-    as_known = as_known && pthread_mutex_trylock(mutex) == 0;
+    bool as_known = *lock_word(&mutex) == LOCKED && !word_take(&mutex) &&
+                    lock_holder(&mutex) == (int)syscall(SYS_gettid);
+    pthread_mutex_unlock(&mutex);
+    as_known = as_known && word_take(&mutex) && pthread_mutex_trylock(&mutex) == EBUSY;
+    word_release(&mutex, 1);
+    as_known = as_known && pthread_mutex_trylock(&mutex) == 0;
     if (as_known)
-        pthread_mutex_unlock(mutex);
+        pthread_mutex_unlock(&mutex);
     return as_known;
 }
 
-static int init_image(struct nqptp_shm *shm) {
+static int init_mutex(struct nqptp_shm *shm) {
     pthread_mutexattr_t attributes;
 
-    memset(&shm->image, 0, sizeof shm->image);
-    shm->image.version = NQPTP_SHM_STRUCTURES_VERSION;
     pthread_mutexattr_init(&attributes);
     int error = pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
     if (error == 0)
-        error = pthread_mutex_init(&shm->image.shm_mutex, &attributes);
+        error = pthread_mutex_init(&shm->mutex, &attributes);
     pthread_mutexattr_destroy(&attributes);
-    shm->by_lock_word = error == 0 && self_test(&shm->image);
+    shm->by_lock_word = error == 0 && self_test(&shm->mutex);
     return -error;
+}
+
+/* --- the layouts, a writer each ----------------------------------------------------------------
+ */
+
+static void write_v4(struct nqptp_shm *shm) {
+    struct shm_structure *v4 = &shm->image.v4;
+    const struct nqptp_shm_record *record = &shm->record;
+    bool master = record->ip[0] != '\0';
+
+    v4->shm_mutex = shm->mutex;
+    v4->version = 4;
+    v4->master_clock_id = record->clock_identity;
+    memcpy(v4->master_clock_ip, record->ip, sizeof v4->master_clock_ip);
+    v4->local_time = master ? record->local_time_ns + shm->realtime_minus_raw_ns : 0;
+    v4->local_to_master_time_offset = master ? record->offset_ns - shm->realtime_minus_raw_ns : 0;
+}
+
+static void write_v9(struct nqptp_shm *shm) {
+    struct shm_structure_9 *v9 = &shm->image.v9;
+    const struct nqptp_shm_record *record = &shm->record;
+
+    v9->shm_mutex = shm->mutex;
+    v9->version = (uint16_t)shm->layout; /* 8 or 9 */
+    v9->master_clock_id = record->grandmaster_identity;
+    memcpy(v9->master_clock_ip, record->ip, sizeof v9->master_clock_ip);
+    v9->local_time = record->local_time_ns;
+    v9->local_to_master_time_offset = record->offset_ns;
+    v9->master_clock_start_time = record->start_time_ns;
+}
+
+static void write_v10(struct nqptp_shm *shm) {
+    struct shm_structure_10 *v10 = &shm->image.v10;
+
+    v10->version = 10;
+    v10->main = v10->secondary = (struct shm_structure_set){
+        .master_clock_id = shm->record.grandmaster_identity,
+        .local_time = shm->record.local_time_ns,
+        .local_to_master_time_offset = shm->record.offset_ns,
+        .master_clock_start_time = shm->record.start_time_ns,
+    };
+}
+
+static void write_image(struct nqptp_shm *shm) {
+    memset(&shm->image, 0, sizeof shm->image);
+    switch (shm->layout) {
+    case 4:
+        write_v4(shm);
+        break;
+    case 10:
+        write_v10(shm);
+        break;
+    default:
+        write_v9(shm);
+    }
 }
 
 /* --- touching the mapping --------------------------------------------------------------------- */
@@ -111,40 +165,51 @@ static void on_sigbus(int signal) {
 }
 
 static bool take(struct nqptp_shm *shm) {
-    return shm->by_lock_word ? word_take(shm->map)
-                             : pthread_mutex_trylock(&shm->map->shm_mutex) == 0;
+    return shm->by_lock_word ? word_take(&shm->map->mutex)
+                             : pthread_mutex_trylock(&shm->map->mutex) == 0;
 }
 
 static void release(struct nqptp_shm *shm) {
     if (shm->by_lock_word)
-        word_release(shm->map, 1);
+        word_release(&shm->map->mutex, 1);
     else
-        pthread_mutex_unlock(&shm->map->shm_mutex);
+        pthread_mutex_unlock(&shm->map->mutex);
 }
 
 /* All but the lock word, so that a mutex that was scribbled over is whole again as well. */
-static void copy_image(struct nqptp_shm *shm) {
-    size_t from = shm->by_lock_word ? sizeof(int) : offsetof(struct shm_structure, version);
+static void copy_locked(struct nqptp_shm *shm) {
+    size_t from = shm->by_lock_word ? sizeof(int) : sizeof(pthread_mutex_t);
 
     memcpy((char *)shm->map + from, (const char *)&shm->image + from, sizeof shm->image - from);
 }
 
-/* Writes the image though the mutex is not ours, as if it were, and wakes all who wait for it. */
+/* Writes though the mutex is not ours, as if it were, and wakes all who wait for it. */
 static void take_over(struct nqptp_shm *shm) {
     if (!shm->by_lock_word) {
         memcpy(shm->map, &shm->image, sizeof shm->image);
         return;
     }
-    atomic_store(lock_word(shm->map), LOCKED);
-    copy_image(shm);
-    word_release(shm->map, INT_MAX);
+    atomic_store(lock_word(&shm->map->mutex), LOCKED);
+    copy_locked(shm);
+    word_release(&shm->map->mutex, INT_MAX);
+}
+
+/* Layout 10 has no mutex: a reader sees by the second set whether the first was whole. */
+static void copy_sets(struct nqptp_shm *shm) {
+    const size_t second = offsetof(struct shm_structure_10, secondary);
+
+    memcpy(shm->map, &shm->image, second);
+    atomic_thread_fence(memory_order_seq_cst);
+    memcpy((char *)shm->map + second, (const char *)&shm->image + second,
+           sizeof shm->image - second);
+    atomic_thread_fence(memory_order_seq_cst);
 }
 
 /*
  * The one function that touches the mapping. Returns 0; -EBUSY if the mutex is held, its holder
  * then in *holder; or -EFAULT if the object has been cut short.
  */
-static int write_image(struct nqptp_shm *shm, bool force, int *holder) {
+static int touch(struct nqptp_shm *shm, bool force, int *holder) {
     sigjmp_buf here;
 
     if (sigsetjmp(here, 0)) {
@@ -153,27 +218,110 @@ static int write_image(struct nqptp_shm *shm, bool force, int *holder) {
     }
     page_lost = &here;
     int result = 0;
-    if (force) {
+    if (shm->layout == 10) {
+        copy_sets(shm);
+    } else if (force) {
         take_over(shm);
     } else if (take(shm)) {
-        copy_image(shm);
+        copy_locked(shm);
         release(shm);
     } else {
-        *holder = lock_holder(shm->map);
+        *holder = lock_holder(&shm->map->mutex);
         result = -EBUSY;
     }
     page_lost = NULL;
     return result;
 }
 
-static int write_or_repair(struct nqptp_shm *shm, bool force, int *holder) {
-    int result = write_image(shm, force, holder);
+static int touch_or_repair(struct nqptp_shm *shm, bool force, int *holder) {
+    write_image(shm);
+    int result = touch(shm, force, holder);
     for (int i = 0; i < 3 && result == -EFAULT; i++) {
         if (ftruncate(shm->fd, NQPTP_SHM_SIZE) < 0)
             return -errno;
-        result = write_image(shm, true, holder);
+        result = touch(shm, true, holder);
     }
     return result;
+}
+
+static void attempt(struct nqptp_shm *shm, uint64_t now_ns) {
+    bool force = shm->pending && now_ns - shm->blocked_ns >= TAKE_OVER_NS;
+    int holder = 0;
+    int result = touch_or_repair(shm, force, &holder);
+
+    if (result == -EBUSY && (!shm->pending || holder != shm->holder)) {
+        shm->blocked_ns = now_ns;
+        shm->holder = holder;
+    }
+    shm->pending = result == -EBUSY;
+    shm->retry_ns = now_ns + RETRY_NS;
+}
+
+/* --- the layout, by lease ----------------------------------------------------------------------
+ */
+
+/*
+ * A write lease is granted while nobody else has the object open, and whoever opens it then has to
+ * wait until we have let go of the lease again. Letting go forgets the signal, and without one of
+ * our choice the next break would come as SIGIO.
+ */
+static void take_lease(struct nqptp_shm *shm, uint64_t now_ns) {
+    fcntl(shm->fd, F_SETSIG, NQPTP_SHM_SIGNAL);
+    shm->leased = fcntl(shm->fd, F_SETLEASE, F_WRLCK) == 0;
+    shm->leaseless = !shm->leased && errno != EAGAIN;
+    shm->lease_ns = now_ns + LEASE_NS;
+}
+
+/* Nobody reads the object now, so it can become another at once. */
+static void set_layout(struct nqptp_shm *shm, unsigned layout) {
+    int holder;
+
+    if (layout == shm->layout)
+        return;
+    shm->layout = layout;
+    shm->pending = false;
+    touch_or_repair(shm, true, &holder);
+}
+
+static unsigned layout_asked(const struct nqptp_shm *shm, bool read_only) {
+    return shm->asked == NQPTP_SHM_ASKED_BARE ? 4 : read_only ? 10 : 8;
+}
+
+void nqptp_shm_opened(struct nqptp_shm *shm, uint64_t now_ns) {
+    int type = shm->leased ? fcntl(shm->fd, F_GETLEASE) : F_WRLCK;
+
+    if (type == F_WRLCK)
+        return; /* nobody is waiting */
+    if (shm->asked != NQPTP_SHM_ASKED_NOTHING && now_ns - shm->asked_ns <= ASKED_NS)
+        set_layout(shm, layout_asked(shm, type == F_RDLCK));
+    shm->leased = false;
+    shm->lease_ns = now_ns + LEASE_NS;
+    fcntl(shm->fd, F_SETLEASE, F_UNLCK);
+}
+
+/* Would who reads this layout be served by the one there is? */
+static bool serves(const struct nqptp_shm *shm) {
+    bool bare = shm->asked == NQPTP_SHM_ASKED_BARE;
+    return bare == (shm->layout == 4);
+}
+
+bool nqptp_shm_ask(struct nqptp_shm *shm, enum nqptp_shm_asked asked, uint64_t now_ns) {
+    if (!shm->automatic)
+        return true;
+    if (asked == NQPTP_SHM_ASKED_PLAY) {
+        bool changed = shm->layout == 8;
+        shm->layout = changed ? 9 : shm->layout; /* the same but for its number */
+        if (changed && !shm->adopted)
+            attempt(shm, now_ns);
+        return true;
+    }
+    shm->asked = asked;
+    shm->asked_ns = now_ns;
+    if (!shm->leased)
+        take_lease(shm, now_ns); /* its last user may have gone since we looked */
+    if (shm->leaseless)
+        set_layout(shm, layout_asked(shm, true));
+    return shm->leased || serves(shm);
 }
 
 /* --- making and adopting ---------------------------------------------------------------------- */
@@ -188,28 +336,34 @@ static int map(struct nqptp_shm *shm) {
     return 0;
 }
 
-/* Gives a file of ours its mode, group and size. -EPERM: the group is not ours to give. */
-static int furnish(int fd, gid_t group) {
-    bool refused = group != (gid_t)-1 && fchown(fd, (uid_t)-1, group) < 0;
+/*
+ * Gives a file of ours its mode, group and size. Who writes only layout 10 needs no one else to
+ * write. -EPERM: the group is not ours to give.
+ */
+static int furnish(const struct nqptp_shm *shm, gid_t group) {
+    bool shared = shm->automatic || shm->layout != 10;
+    bool refused = shared && group != (gid_t)-1 && fchown(shm->fd, (uid_t)-1, group) < 0;
 
-    if (fchmod(fd, MODE) < 0)
+    if (fchmod(shm->fd, shared ? 0664 : 0644) < 0)
         return -errno;
-    int error = posix_fallocate(fd, 0, NQPTP_SHM_SIZE);
+    int error = posix_fallocate(shm->fd, 0, NQPTP_SHM_SIZE);
     return error != 0 ? -error : refused ? -EPERM : 0;
 }
 
-static int create(struct nqptp_shm *shm, gid_t group) {
+static int create(struct nqptp_shm *shm, gid_t group, uint64_t now_ns) {
     char unnamed[64], path[NAME_MAX];
     int holder, result;
 
-    shm->fd = open(DIRECTORY, O_TMPFILE | O_RDWR | O_CLOEXEC, MODE);
+    shm->fd = open(DIRECTORY, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (shm->fd < 0)
         return -errno;
-    int furnished = furnish(shm->fd, group);
+    int furnished = furnish(shm, group);
     if (furnished < 0 && furnished != -EPERM)
         return furnished;
-    if ((result = map(shm)) < 0 || (result = write_or_repair(shm, true, &holder)) < 0)
+    if ((result = map(shm)) < 0 || (result = touch_or_repair(shm, true, &holder)) < 0)
         return result;
+    if (shm->automatic)
+        take_lease(shm, now_ns); /* before it can be opened */
     snprintf(unnamed, sizeof unnamed, "/proc/self/fd/%d", shm->fd);
     snprintf(path, sizeof path, DIRECTORY "%s", shm->name);
     if (linkat(AT_FDCWD, unnamed, AT_FDCWD, path, AT_SYMLINK_FOLLOW) < 0)
@@ -217,14 +371,22 @@ static int create(struct nqptp_shm *shm, gid_t group) {
     return furnished;
 }
 
-/* Is what the object holds our layout? Then its record may stay for now. */
-static bool is_layout_4(int fd) {
+static uint16_t read_version(int fd, off_t at) {
     uint16_t version = 0;
-    ssize_t length = pread(fd, &version, sizeof version, offsetof(struct shm_structure, version));
-    return length == sizeof version && version == NQPTP_SHM_STRUCTURES_VERSION;
+    return pread(fd, &version, sizeof version, at) == sizeof version ? version : 0;
 }
 
-static int adopt(struct nqptp_shm *shm, gid_t group) {
+/* Which layout the object has, by the number at each layout's place; 0 if it has none of ours. */
+static unsigned read_layout(int fd) {
+    uint16_t version = read_version(fd, offsetof(struct shm_structure_10, version));
+
+    if (version == 10)
+        return version;
+    version = read_version(fd, offsetof(struct shm_structure, version));
+    return version == 4 || version == 8 || version == 9 ? version : 0;
+}
+
+static int adopt(struct nqptp_shm *shm, unsigned kept, gid_t group, uint64_t now_ns) {
     struct stat status;
     int holder, result;
 
@@ -233,63 +395,81 @@ static int adopt(struct nqptp_shm *shm, gid_t group) {
         return errno == EACCES || errno == ELOOP || errno == EINVAL ? -EEXIST : -errno;
     if (fstat(shm->fd, &status) < 0 || !S_ISREG(status.st_mode) || status.st_uid != geteuid())
         return -EEXIST;
-    bool keep = is_layout_4(shm->fd);
-    int furnished = furnish(shm->fd, group);
+    unsigned found = read_layout(shm->fd);
+    if (shm->automatic && (kept > 0 || found > 0))
+        shm->layout = kept > 0 ? kept : found;
+    int furnished = furnish(shm, group);
     if (furnished < 0 && furnished != -EPERM)
         return furnished;
     if ((result = map(shm)) < 0)
         return result;
-    if (!keep && (result = write_or_repair(shm, true, &holder)) < 0)
+    shm->adopted = found == shm->layout;
+    if (!shm->adopted && (result = touch_or_repair(shm, true, &holder)) < 0)
         return result;
+    if (shm->automatic)
+        take_lease(shm, now_ns);
     return furnished;
 }
 
-int nqptp_shm_open(struct nqptp_shm *shm, gid_t group) {
-    int result = init_image(shm);
+int nqptp_shm_open(struct nqptp_shm *shm, const char *name, unsigned layout, unsigned kept,
+                   gid_t group, uint64_t now_ns) {
+    *shm = (struct nqptp_shm){
+        .fd = -1,
+        .layout = layout == NQPTP_SHM_AUTO ? 4 : layout,
+        .automatic = layout == NQPTP_SHM_AUTO,
+    };
+    snprintf(shm->name, sizeof shm->name, "%s", name);
+    int result = init_mutex(shm);
     if (result < 0)
         return result;
-    result = adopt(shm, group);
+    result = adopt(shm, kept, group, now_ns);
     if (result == -ENOENT)
-        result = create(shm, group);
+        result = create(shm, group, now_ns);
     if (result < 0 && result != -EPERM)
         nqptp_shm_close(shm);
     return result;
 }
 
-/* --- publishing ------------------------------------------------------------------------------- */
+void nqptp_shm_inherited(const struct nqptp_shm *shm, struct nqptp_shm_record *record) {
+    union nqptp_shm_image seen;
 
-static void attempt(struct nqptp_shm *shm, uint64_t now_ns) {
-    bool force = shm->pending && now_ns - shm->blocked_ns >= TAKE_OVER_NS;
-    int holder = 0;
-    int result = write_or_repair(shm, force, &holder);
-
-    if (result == -EBUSY && (!shm->pending || holder != shm->holder)) {
-        shm->blocked_ns = now_ns;
-        shm->holder = holder;
-    }
-    shm->pending = result == -EBUSY;
-    shm->retry_ns = now_ns + RETRY_NS;
+    *record = (struct nqptp_shm_record){0};
+    if (shm->layout == 4 || pread(shm->fd, &seen, sizeof seen, 0) != sizeof seen)
+        return;
+    struct shm_structure_set set = {
+        .master_clock_id = seen.v9.master_clock_id,
+        .local_to_master_time_offset = seen.v9.local_to_master_time_offset,
+        .master_clock_start_time = seen.v9.master_clock_start_time,
+    };
+    if (shm->layout == 10)
+        set = seen.v10.main;
+    record->grandmaster_identity = set.master_clock_id;
+    record->offset_ns = set.local_to_master_time_offset;
+    record->start_time_ns = set.master_clock_start_time;
 }
+
+/* --- publishing ------------------------------------------------------------------------------- */
 
 void nqptp_shm_publish(struct nqptp_shm *shm, const struct nqptp_shm_record *record,
                        uint64_t realtime_minus_raw_ns, uint64_t now_ns) {
-    bool master = record->ip[0] != '\0';
-    struct shm_structure *image = &shm->image;
-
-    image->master_clock_id = record->clock_identity;
-    memcpy(image->master_clock_ip, record->ip, sizeof image->master_clock_ip);
-    image->local_time = master ? record->local_time_ns + realtime_minus_raw_ns : 0;
-    image->local_to_master_time_offset = master ? record->offset_ns - realtime_minus_raw_ns : 0;
+    shm->adopted = false;
+    shm->record = *record;
+    shm->realtime_minus_raw_ns = realtime_minus_raw_ns;
     attempt(shm, now_ns);
 }
 
 uint64_t nqptp_shm_deadline(const struct nqptp_shm *shm) {
-    return shm->pending ? shm->retry_ns : NQPTP_SHM_NO_DEADLINE;
+    bool waits_for_lease = shm->automatic && !shm->leased && !shm->leaseless;
+    uint64_t deadline_ns = waits_for_lease ? shm->lease_ns : NQPTP_SHM_NO_DEADLINE;
+
+    return shm->pending && shm->retry_ns < deadline_ns ? shm->retry_ns : deadline_ns;
 }
 
 void nqptp_shm_retry(struct nqptp_shm *shm, uint64_t now_ns) {
     if (shm->pending && now_ns >= shm->retry_ns)
         attempt(shm, now_ns);
+    if (shm->automatic && !shm->leased && !shm->leaseless && now_ns >= shm->lease_ns)
+        take_lease(shm, now_ns);
 }
 
 /* --- the end ---------------------------------------------------------------------------------- */
@@ -308,31 +488,35 @@ void nqptp_shm_remove(struct nqptp_shm *shm) {
 
     if (!shm->map)
         return;
-    init_image(shm);
-    if (write_or_repair(shm, false, &holder) == -EBUSY) {
+    shm->record = (struct nqptp_shm_record){0};
+    if (touch_or_repair(shm, false, &holder) == -EBUSY) {
         nanosleep(&(struct timespec){.tv_nsec = (long)(10 * MS)}, NULL); /* it may be at it */
-        write_or_repair(shm, true, &holder);
+        touch_or_repair(shm, true, &holder);
     }
     shm_unlink(shm->name);
     nqptp_shm_close(shm);
 }
 
 int nqptp_shm_remove_foreign(const char *name, uid_t owner) {
+    char path[NAME_MAX];
     struct stat status;
     int result = 0;
 
+    snprintf(path, sizeof path, DIRECTORY "%s", name);
+    if (lstat(path, &status) < 0)
+        return errno == ENOENT ? 0 : -errno;
+    if (status.st_uid == owner)
+        return 0;
+    if (!S_ISREG(status.st_mode))
+        return -EEXIST;
     int fd = shm_open(name, O_RDWR | O_NONBLOCK, 0);
     if (fd < 0)
-        return errno == ENOENT ? 0 : -errno;
-    if (fstat(fd, &status) < 0)
-        result = -errno;
-    else if (!S_ISREG(status.st_mode))
-        result = -EEXIST;
-    else if (status.st_uid != owner)
-        /* A write lease is granted only while nobody else has the file open or mapped. */
-        result = fcntl(fd, F_SETLEASE, F_WRLCK) < 0 ? (errno == EAGAIN ? -EBUSY : -errno)
-                 : shm_unlink(name) < 0             ? -errno
-                                                    : 1;
+        return errno == EWOULDBLOCK ? -EBUSY : -errno;
+    /* A write lease is granted only while nobody else has the file open or mapped. */
+    if (fcntl(fd, F_SETLEASE, F_WRLCK) < 0)
+        result = errno == EAGAIN ? -EBUSY : -errno;
+    else
+        result = shm_unlink(name) < 0 ? -errno : 1;
     close(fd);
     return result;
 }

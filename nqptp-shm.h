@@ -1,58 +1,100 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The shared memory object: making or adopting it, and publishing records in it under its mutex.
+ * Shared memory objects: making or adopting one, deciding on its layout, and publishing in it.
  *
- * Whoever maps the object may write anything into it, lock its mutex and die, or cut it short. So
- * nothing is ever read back from it but the lock word and the holder beside it, the daemon never
- * waits, and no pthread function is called on the mapped mutex. This module knows no PTP, and
- * nothing outside it touches the mapping.
+ * Whoever maps an object of the mutex layouts may write anything into it, lock its mutex and die,
+ * or cut it short. So nothing is read back from it while it is in use but the lock word and the
+ * holder beside it, the daemon never waits, and no pthread function is called on the mapped mutex.
+ * This module knows no PTP, and nothing outside it touches the mapping.
  */
 #ifndef NQPTP_SHM_H
 #define NQPTP_SHM_H
 
 #include "nqptp-shm-structures.h"
 
+#include <signal.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
-#define NQPTP_SHM_SIZE 4096 /* of the object for its whole life, whatever the layout */
+#define NQPTP_SHM_SIZE 4096 /* of an object for its whole life, whatever the layout */
 #define NQPTP_SHM_NO_DEADLINE UINT64_MAX
+#define NQPTP_SHM_AUTO 0 /* for a layout: let the client's way of opening decide */
+
+/* The signal that says: somebody is about to open an object; see nqptp_shm_opened(). */
+#define NQPTP_SHM_SIGNAL SIGRTMIN
 
 /* What is published. All zero is "no master". */
 struct nqptp_shm_record {
     uint64_t clock_identity;
+    uint64_t grandmaster_identity;
     char ip[64];            /* numeric, without scope */
     uint64_t local_time_ns; /* CLOCK_MONOTONIC_RAW, of the last sample */
     uint64_t offset_ns;     /* the master's time minus CLOCK_MONOTONIC_RAW, modulo 2^64 */
+    uint64_t start_time_ns; /* CLOCK_MONOTONIC_RAW, of the first of the unbroken samples */
+};
+
+/* An object's bytes, in whatever layout. */
+union nqptp_shm_image {
+    pthread_mutex_t mutex;
+    struct shm_structure v4;
+    struct shm_structure_9 v9;
+    struct shm_structure_10 v10;
+};
+
+/* What a client's last command tells of the layout that it reads. */
+enum nqptp_shm_asked {
+    NQPTP_SHM_ASKED_NOTHING,
+    NQPTP_SHM_ASKED_BARE,  /* T: layout 4 */
+    NQPTP_SHM_ASKED_NAMED, /* /name T: 8 or 9 if it opens read-write, 10 if read-only */
+    NQPTP_SHM_ASKED_PLAY,  /* /name B, E or P: not 8, then */
 };
 
 struct nqptp_shm {
-    const char *name;
+    char name[64]; /* with the slash */
     int fd;
-    struct shm_structure *map;
-    struct shm_structure image; /* the object as it shall be, with a fresh, unlocked mutex */
-    bool by_lock_word;          /* the mutex is as we know it; else pthread_mutex_trylock() */
-    bool pending;               /* the image waits for a client to let go of the mutex: */
-    uint64_t retry_ns;          /*   when to try again, */
-    uint64_t blocked_ns;        /*   since when the mutex is held */
-    int holder;                 /*   by this thread */
+    union nqptp_shm_image *map;
+    union nqptp_shm_image image; /* the object as it shall be */
+    pthread_mutex_t mutex;       /* a fresh one, unlocked */
+    bool by_lock_word;           /* the mutex is as we know it; else pthread_mutex_trylock() */
+
+    unsigned layout;
+    bool automatic;             /* the layout may change while nobody has the object open */
+    bool leased;                /* nobody has */
+    bool leaseless;             /* leases are not to be had here */
+    uint64_t lease_ns;          /* when to try for a lease again */
+    enum nqptp_shm_asked asked; /* by the last command that told, */
+    uint64_t asked_ns;          /*   and when */
+
+    bool adopted;                   /* the object still holds an earlier process's record */
+    struct nqptp_shm_record record; /* as published last */
+    uint64_t realtime_minus_raw_ns;
+    bool pending;        /* the image waits for a client to let go of the mutex: */
+    uint64_t retry_ns;   /*   when to try again, */
+    uint64_t blocked_ns; /*   since when the mutex is held */
+    int holder;          /*   by this thread */
 };
 
-#define NQPTP_SHM_INIT                                                                             \
-    { .name = NQPTP_INTERFACE_NAME, .fd = -1 }
+/*
+ * Makes the object `name`, complete before it gets that name, or adopts in place the one that this
+ * user left: the record in it stays as it is until there is a better one. layout is 4, 8, 9, 10,
+ * or NQPTP_SHM_AUTO; kept is what an earlier process is known to have served, or 0. The object's
+ * group becomes `group` unless that is (gid_t)-1; layout 10 is for everybody to read. now_ns is
+ * CLOCK_MONOTONIC_RAW, here and below.
+ * Returns 0 or -errno; -EEXIST means that the object is another user's. -EPERM: all is well but
+ * for the group, which this process may not give.
+ */
+int nqptp_shm_open(struct nqptp_shm *shm, const char *name, unsigned layout, unsigned kept,
+                   gid_t group, uint64_t now_ns);
 
 /*
- * Makes the object, complete before it gets its name, or adopts in place the one that this user
- * left: the record in it stays as it is until there is a better one. Its group becomes `group`
- * unless that is (gid_t)-1. Returns 0 or -errno; -EEXIST means that the object is another user's.
- * -EPERM: all is well but for the group, which this process may not give.
+ * The record that an adopted object still holds: only grandmaster, offset and start time, and none
+ * (start time 0) in layout 4. A client may have written it, so believe nothing of it.
  */
-int nqptp_shm_open(struct nqptp_shm *shm, gid_t group);
+void nqptp_shm_inherited(const struct nqptp_shm *shm, struct nqptp_shm_record *record);
 
 /*
  * Publishes the record, at once or, if a client holds the mutex, by nqptp_shm_retry().
- * realtime_minus_raw_ns takes the record to the clock that the layout counts by; now_ns is
- * CLOCK_MONOTONIC_RAW, as below.
+ * realtime_minus_raw_ns takes the record to CLOCK_REALTIME for the layout that counts by it.
  */
 void nqptp_shm_publish(struct nqptp_shm *shm, const struct nqptp_shm_record *record,
                        uint64_t realtime_minus_raw_ns, uint64_t now_ns);
@@ -61,10 +103,22 @@ void nqptp_shm_publish(struct nqptp_shm *shm, const struct nqptp_shm_record *rec
 uint64_t nqptp_shm_deadline(const struct nqptp_shm *shm);
 
 /*
- * Tries again to write what waits. After one second in the hands of the same holder the mutex is
- * taken from it: it must have been killed or stopped.
+ * Tries again to write what waits, and to see whether anybody has the object open. After one second
+ * in the hands of the same holder the mutex is taken from it: it must have been killed or stopped.
  */
 void nqptp_shm_retry(struct nqptp_shm *shm, uint64_t now_ns);
+
+/*
+ * A command of its client came. Returns false if the layout it asks for is another than the object
+ * has, and others have the object open, so that it has to stay.
+ */
+bool nqptp_shm_ask(struct nqptp_shm *shm, enum nqptp_shm_asked asked, uint64_t now_ns);
+
+/*
+ * NQPTP_SHM_SIGNAL came: somebody is opening the object, and waits until this puts the right layout
+ * in place. Take in all commands first; the opener may have sent one a moment ago.
+ */
+void nqptp_shm_opened(struct nqptp_shm *shm, uint64_t now_ns);
 
 /* Lets go of the object; it stays as it is for the next process. */
 void nqptp_shm_close(struct nqptp_shm *shm);

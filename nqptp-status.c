@@ -27,14 +27,9 @@ static double seconds_since(uint64_t then_ns, uint64_t now_ns) {
     return (double)(now_ns - then_ns) / 1e9;
 }
 
-static void add_master(struct page *page, const struct nqptp_engine *engine, uint64_t now_ns) {
+static void add_master(struct page *page, const struct nqptp_clock *clock, uint64_t now_ns) {
     char address[INET6_ADDRSTRLEN];
 
-    if (engine->client.master == NQPTP_NO_CLOCK) {
-        add(page, "Master:   none\n");
-        return;
-    }
-    const struct nqptp_clock *clock = &engine->table.clocks[engine->client.master];
     add(page, "Master:   %016" PRIx64 " at %s\n", clock->clock_identity,
         nqptp_address_format(&clock->address, address));
     add(page, "Sample:   %.1f s ago, in an unbroken series for %.1f s\n",
@@ -52,17 +47,38 @@ static void add_list(struct page *page, const struct nqptp_client *client) {
             client->peer_count == 1 ? "" : "es");
 }
 
-static void add_clock(struct page *page, const struct nqptp_engine *engine, int i,
+static void add_client(struct page *page, const struct nqptp_engine *engine, int c,
+                       uint64_t now_ns) {
+    static const char *const activity[] = {
+        [NQPTP_STOPPED] = "", [NQPTP_PLAYING] = ", playing", [NQPTP_PAUSED] = ", paused"};
+    const struct nqptp_client *client = &engine->table.clients[c];
+
+    add(page, "Object:   %s%s\n", client->name, activity[client->activity]);
+    if (client->master == NQPTP_NO_CLOCK)
+        add(page, "Master:   none\n");
+    else
+        add_master(page, &engine->table.clocks[client->master], now_ns);
+    add_list(page, client);
+}
+
+static bool qualifies(const struct nqptp_clock_table *table, int i, uint64_t now_ns) {
+    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
+        if (table->clients[c].in_use &&
+            nqptp_client_qualifies(table, &table->clients[c], i, now_ns))
+            return true;
+    return false;
+}
+
+static void add_clock(struct page *page, const struct nqptp_clock_table *table, int i,
                       uint64_t now_ns) {
-    const struct nqptp_client *client = &engine->client;
-    const struct nqptp_clock *clock = &engine->table.clocks[i];
+    const struct nqptp_clock *clock = &table->clocks[i];
     char address[INET6_ADDRSTRLEN];
 
     add(page, "%016" PRIx64 "  %-39s  %5.1f s ", clock->clock_identity,
         nqptp_address_format(&clock->address, address), seconds_since(clock->heard_ns, now_ns));
-    add(page, "%s%s%s%s\n", i == client->master ? " master" : "",
-        nqptp_client_lists_clock(client, i) ? " listed" : "",
-        nqptp_client_qualifies(client, &engine->table, i, now_ns) ? " qualified" : "",
+    add(page, "%s%s%s%s\n", nqptp_clock_is_master(table, i) ? " master" : "",
+        nqptp_clock_listed(table, i) ? " listed" : "",
+        qualifies(table, i, now_ns) ? " qualified" : "",
         nqptp_clock_alive(clock, now_ns) ? " alive" : "");
 }
 
@@ -78,14 +94,15 @@ size_t nqptp_status_format(const struct nqptp_engine *engine, uint64_t now_ns, c
     struct page page = {text, size, 0};
     uint64_t used = engine->drops[NQPTP_DROP_NONE];
 
-    add_master(&page, engine, now_ns);
-    add_list(&page, &engine->client);
+    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
+        if (engine->table.clients[c].in_use)
+            add_client(&page, engine, c, now_ns);
     add(&page, "Packets:  %" PRIu64 " used, %" PRIu64 " dropped\n", used, engine->packets - used);
     add(&page, "Clocks:   %u of %d\n", clocks_in_use(&engine->table), NQPTP_CLOCKS_MAX);
     if (clocks_in_use(&engine->table) > 0)
         add(&page, "\n%-16s  %-39s  %7s  Marks\n", "Clock identity", "Address", "Heard");
     for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)
         if (engine->table.clocks[i].in_use)
-            add_clock(&page, engine, i, now_ns);
+            add_clock(&page, &engine->table, i, now_ns);
     return page.used;
 }

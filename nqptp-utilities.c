@@ -258,7 +258,7 @@ int nqptp_socket_receive(int fd, struct nqptp_batch *batch) {
 int nqptp_socket_send(int fd, const struct nqptp_reply *reply, uint16_t port) {
     struct sockaddr_storage to;
     uint8_t data[sizeof reply->data];
-    struct iovec vector = {data, sizeof data};
+    struct iovec vector = {data, reply->length};
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct in6_pktinfo))] = {0};
     struct cmsghdr *header = (struct cmsghdr *)(void *)control;
     struct msghdr message = {

@@ -19,20 +19,28 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifdef HAVE_LIBSYSTEMD
 #include <systemd/sd-daemon.h>
-#else
+#else /* nobody to notify, nothing kept for us */
 #define sd_notify(unset, state) ((void)(state))
 #define sd_watchdog_enabled(unset, usec) ((void)(usec), 0)
+#define sd_pid_notify_with_fds(pid, unset, state, fds, count) ((void)(fds))
+#define sd_listen_fds(unset) 0
+#define SD_LISTEN_FDS_START 3
 #endif
 
 #define NS_PER_S UINT64_C(1000000000)
 #define WARNING_SPACING_NS (5 * NS_PER_S)
-#define DEFAULT_NAME "nqptp" /* of user and group */
+#define KEPT_MAX 65536 /* bytes of commands that outlive us: far above what players send */
+#define FIRST_COMMAND_NS 25000000 /* a player that waits for an object repeats its T each 5 ms */
+#define OPENING_ROUNDS 16         /* of commands that are read before an opener is let in */
+#define DEFAULT_NAME "nqptp"      /* of user and group */
 
 enum exit_status {
     DONE = 0,
@@ -50,6 +58,7 @@ struct options {
     enum action action;
     unsigned verbosity;
     const char *user, *group; /* NULL: the default */
+    unsigned layout;          /* of client 0's object, or NQPTP_SHM_AUTO */
     uint16_t ports[PORTS];
 };
 
@@ -93,8 +102,9 @@ struct nqptp {
     uint64_t watchdog_ns; /* how often the service manager wants to hear from us; 0: never */
     uint64_t watchdog_due_ns;
     struct spaced_warning refused_command, refused_clock;
-    struct nqptp_shm shm;
-    struct nqptp_shm_record record; /* as published last */
+    gid_t group; /* of shared memory objects, or -1 */
+    int kept;    /* a memfd with the commands in force; the service manager has it too */
+    struct nqptp_shm shms[NQPTP_CLIENTS_MAX]; /* each client's object; fd -1: there is none */
     struct nqptp_interfaces interfaces;
     struct nqptp_engine engine;
     struct nqptp_batch batch;
@@ -102,26 +112,24 @@ struct nqptp {
 
 /* --- carrying out effects -------------------------------------------------------------------- */
 
-/* Layout 4 counts by CLOCK_REALTIME, so it is written afresh whenever that clock has been set. */
-static void publish(struct nqptp *nqptp, uint64_t now_ns) {
+static void publish(struct nqptp *nqptp, int c, uint64_t now_ns) {
     struct nqptp_clock_pair pair = nqptp_clock_pair_read();
+    struct nqptp_record record;
+    struct nqptp_shm_record out = {0};
 
-    nqptp_shm_publish(&nqptp->shm, &nqptp->record, pair.realtime_ns - pair.raw_ns, now_ns);
+    nqptp_engine_record(&nqptp->engine, c, &record);
+    if (record.has_master) {
+        out.clock_identity = record.clock_identity;
+        out.grandmaster_identity = record.reading.grandmaster_identity;
+        out.local_time_ns = record.reading.local_time_ns;
+        out.offset_ns = record.reading.offset_ns;
+        out.start_time_ns = record.reading.start_time_ns;
+        nqptp_address_format(&record.address, out.ip);
+    }
+    nqptp_shm_publish(&nqptp->shms[c], &out, pair.realtime_ns - pair.raw_ns, now_ns);
 }
 
-static void set_record(struct nqptp *nqptp, const struct nqptp_effects *effects) {
-    struct nqptp_shm_record *record = &nqptp->record;
-
-    *record = (struct nqptp_shm_record){0};
-    if (!effects->has_master)
-        return;
-    record->clock_identity = effects->clock_identity;
-    record->local_time_ns = effects->reading.local_time_ns;
-    record->offset_ns = effects->reading.offset_ns;
-    nqptp_address_format(&effects->address, record->ip);
-}
-
-static void log_event(const struct nqptp_event *event) {
+static void log_event(const struct nqptp *nqptp, const struct nqptp_event *event) {
     static const char *const what[] = {
         [NQPTP_EVENT_CREATED] = "new clock",
         [NQPTP_EVENT_DELETED] = "clock deleted",
@@ -129,13 +137,16 @@ static void log_event(const struct nqptp_event *event) {
         [NQPTP_EVENT_MASTER] = "master is now",
     };
 
+    const char *name = event->client < 0 ? "" : nqptp->shms[event->client].name;
+    const char *colon = *name ? ": " : "";
+
     if (event->kind == NQPTP_EVENT_NO_MASTER) {
-        nqptp_log(LOG_INFO, "there is no master now");
+        nqptp_log(LOG_INFO, "%s: there is no master now", name);
         return;
     }
     char address[INET6_ADDRSTRLEN];
-    nqptp_log(LOG_INFO, "%s %016" PRIx64 " at %s", what[event->kind], event->clock_identity,
-              nqptp_address_format(&event->address, address));
+    nqptp_log(LOG_INFO, "%s%s%s %016" PRIx64 " at %s", name, colon, what[event->kind],
+              event->clock_identity, nqptp_address_format(&event->address, address));
 }
 
 /* Is it time for this warning again? If so, *withheld says how many were left out. */
@@ -157,23 +168,86 @@ static void log_events(struct nqptp *nqptp, const struct nqptp_effects *effects,
         unsigned withheld = 0;
         if (event->kind == NQPTP_EVENT_REFUSED && !is_due(&nqptp->refused_clock, now_ns, &withheld))
             continue;
-        log_event(event);
+        log_event(nqptp, event);
         if (withheld > 0)
             nqptp_log(LOG_INFO, "%u others had no room since the last such line", withheld);
     }
 }
 
+static void send_reply(const struct nqptp *nqptp, const struct nqptp_reply *reply) {
+    bool ipv4 = nqptp_address_is_ipv4(&reply->destination);
+    enum source socket = reply->general ? GENERAL_IPV4 : EVENT_IPV4;
+
+    nqptp_socket_send(nqptp->fds[ipv4 ? socket : socket + 1], reply,
+                      nqptp->options->ports[reply->general ? GENERAL : EVENT]);
+}
+
 static void carry_out(struct nqptp *nqptp, const struct nqptp_effects *effects, uint64_t now_ns) {
-    if (effects->publish) {
-        set_record(nqptp, effects);
-        publish(nqptp, now_ns);
-    }
-    if (effects->send_delay_req) {
-        bool ipv4 = nqptp_address_is_ipv4(&effects->delay_req.destination);
-        nqptp_socket_send(nqptp->fds[ipv4 ? EVENT_IPV4 : EVENT_IPV6], &effects->delay_req,
-                          nqptp->options->ports[EVENT]);
-    }
+    for (int c = 0; effects->publish >> c; c++)
+        if (effects->publish >> c & 1)
+            publish(nqptp, c, now_ns);
+    for (unsigned i = 0; i < effects->reply_count; i++)
+        send_reply(nqptp, &effects->replies[i]);
     log_events(nqptp, effects, now_ns);
+}
+
+/* --- objects --------------------------------------------------------------------------------- */
+
+/* Opens client c's object and says what is wrong with it. Returns whether it can be used. */
+static bool open_object(struct nqptp *nqptp, int c, unsigned layout, unsigned kept) {
+    const char *name = nqptp->engine.table.clients[c].name;
+    struct nqptp_shm_record old;
+    char owner[64];
+    int result =
+        nqptp_shm_open(&nqptp->shms[c], name, layout, kept, nqptp->group, nqptp_clock_now_ns());
+
+    switch (-result) {
+    case EPERM:
+        nqptp_log(LOG_WARNING,
+                  "not a member of the group that %s is meant for: only this user "
+                  "and root can use it",
+                  name);
+        break;
+    case 0:
+        break;
+    case EEXIST:
+        nqptp_shm_describe(name, owner, sizeof owner);
+        nqptp_log(LOG_ERR, "%s is not ours: %s; as root, run: rm /dev/shm%s", name, owner, name);
+        return false;
+    default:
+        nqptp_log(LOG_ERR, "cannot make %s: %s", name, strerror(-result));
+        return false;
+    }
+    nqptp_shm_inherited(&nqptp->shms[c], &old);
+    nqptp_engine_inherit(&nqptp->engine, c,
+                         &(struct nqptp_reading){
+                             .grandmaster_identity = old.grandmaster_identity,
+                             .offset_ns = old.offset_ns,
+                             .start_time_ns = old.start_time_ns,
+                         });
+    return true;
+}
+
+/* What clients asked for outlives us with the service manager: they do not say it twice. */
+static void keep_commands(struct nqptp *nqptp) {
+    char text[KEPT_MAX];
+    int head = snprintf(text, sizeof text, "%u\n", nqptp->shms[0].layout);
+    size_t length = nqptp_engine_save(&nqptp->engine, text + head, sizeof text - (size_t)head);
+
+    length += (size_t)head;
+    if (nqptp->kept >= 0 &&
+        (pwrite(nqptp->kept, text, length, 0) < 0 || ftruncate(nqptp->kept, (off_t)length) < 0))
+        nqptp_log(LOG_WARNING, "cannot keep what clients asked for: %s", strerror(errno));
+}
+
+static void obey(struct nqptp *nqptp, const char *text, size_t length, uint64_t now_ns,
+                 struct nqptp_effects *effects) {
+    nqptp_engine_command(&nqptp->engine, text, length, now_ns, effects);
+    if (effects->created && !open_object(nqptp, effects->client, 10, 0)) {
+        nqptp_engine_forget(&nqptp->engine, effects->client);
+        return;
+    }
+    carry_out(nqptp, effects, now_ns);
 }
 
 /* --- what epoll wakes us for ------------------------------------------------------------------ */
@@ -198,7 +272,21 @@ static void send_status(struct nqptp *nqptp, enum source socket, int i, uint64_t
            sender->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
 }
 
-static void on_commands(struct nqptp *nqptp, enum source socket) {
+/* Lets the object know what form the command had, because that tells what its client reads. */
+static void ask_object(struct nqptp *nqptp, const struct nqptp_effects *effects, uint64_t now_ns) {
+    static const enum nqptp_shm_asked asked[] = {
+        [NQPTP_FORM_BARE] = NQPTP_SHM_ASKED_BARE,
+        [NQPTP_FORM_NAMED] = NQPTP_SHM_ASKED_NAMED,
+        [NQPTP_FORM_PLAY] = NQPTP_SHM_ASKED_PLAY,
+    };
+    struct nqptp_shm *shm = &nqptp->shms[effects->client];
+
+    if (!nqptp_shm_ask(shm, asked[effects->form], now_ns))
+        nqptp_log(LOG_NOTICE, "a client asks for another layout of %s than the %u that others use",
+                  shm->name, shm->layout);
+}
+
+static int take_commands(struct nqptp *nqptp, enum source socket) {
     struct nqptp_effects effects;
     unsigned withheld;
     int count = nqptp_socket_receive(nqptp->fds[socket], &nqptp->batch);
@@ -206,9 +294,11 @@ static void on_commands(struct nqptp *nqptp, enum source socket) {
     for (int i = 0; i < count; i++) {
         const struct nqptp_packet *packet = &nqptp->batch.packets[i];
         uint64_t now_ns = nqptp_clock_now_ns();
-        nqptp_engine_command(&nqptp->engine, (const char *)packet->data, packet->length, now_ns,
-                             &effects);
-        carry_out(nqptp, &effects, now_ns);
+        obey(nqptp, (const char *)packet->data, packet->length, now_ns, &effects);
+        if (effects.form != NQPTP_FORM_NONE) {
+            ask_object(nqptp, &effects, now_ns);
+            keep_commands(nqptp);
+        }
         if (effects.send_status)
             send_status(nqptp, socket, i, now_ns);
         if (effects.refusal && is_due(&nqptp->refused_command, now_ns, &withheld))
@@ -216,6 +306,21 @@ static void on_commands(struct nqptp *nqptp, enum source socket) {
                       "command refused: %s (%u others refused since the last such warning)",
                       effects.refusal, withheld);
     }
+    return count;
+}
+
+static void on_commands(struct nqptp *nqptp, enum source socket) {
+    take_commands(nqptp, socket);
+}
+
+/* Somebody opens the object and waits; what he sent before decides what he finds. */
+static void on_opening(struct nqptp *nqptp) {
+    for (enum source socket = CONTROL_IPV4; socket <= CONTROL_IPV6; socket++)
+        for (int rounds = 0; rounds < OPENING_ROUNDS && nqptp->fds[socket] >= 0; rounds++)
+            if (take_commands(nqptp, socket) < NQPTP_BATCH)
+                break;
+    nqptp_shm_opened(&nqptp->shms[0], nqptp_clock_now_ns());
+    keep_commands(nqptp);
 }
 
 static void on_signal(struct nqptp *nqptp, enum source source) {
@@ -223,6 +328,10 @@ static void on_signal(struct nqptp *nqptp, enum source source) {
 
     if (read(nqptp->fds[source], &signal, sizeof signal) != sizeof signal)
         return;
+    if ((int)signal.ssi_signo == NQPTP_SHM_SIGNAL || signal.ssi_signo == SIGIO) {
+        on_opening(nqptp);
+        return;
+    }
     nqptp->stopping = true;
     nqptp->restarting = signal.ssi_signo == SIGUSR1;
 }
@@ -238,7 +347,8 @@ static void on_timer(struct nqptp *nqptp, enum source source) {
         nqptp_engine_expire(&nqptp->engine, now_ns, &effects);
         carry_out(nqptp, &effects, now_ns);
     }
-    nqptp_shm_retry(&nqptp->shm, now_ns);
+    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
+        nqptp_shm_retry(&nqptp->shms[c], now_ns);
     if (nqptp->watchdog_ns > 0 && now_ns >= nqptp->watchdog_due_ns) {
         sd_notify(0, "WATCHDOG=1");
         nqptp->watchdog_due_ns = now_ns + nqptp->watchdog_ns;
@@ -259,8 +369,11 @@ static void on_clock_set(struct nqptp *nqptp, enum source source) {
     if (read(nqptp->fds[source], &expirations, sizeof expirations) > 0 || errno != ECANCELED)
         return;
     watch_clock(nqptp);
-    if (nqptp->record.ip[0])
-        publish(nqptp, nqptp_clock_now_ns());
+    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
+        const struct nqptp_client *client = &nqptp->engine.table.clients[c];
+        if (client->in_use && client->published != NQPTP_NO_CLOCK)
+            publish(nqptp, c, nqptp_clock_now_ns());
+    }
 }
 
 static bool has_interface(const struct nqptp_interfaces *interfaces, uint32_t index) {
@@ -315,10 +428,12 @@ static void (*const ready[SOURCES])(struct nqptp *nqptp, enum source source) = {
 /* Sets the timer if it would come too late. One that comes too early only finds nothing to do. */
 static void arm_timer(struct nqptp *nqptp) {
     uint64_t due_ns = nqptp_engine_deadline(&nqptp->engine);
-    uint64_t retry_ns = nqptp_shm_deadline(&nqptp->shm);
 
-    if (retry_ns < due_ns)
-        due_ns = retry_ns;
+    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
+        uint64_t retry_ns = nqptp_shm_deadline(&nqptp->shms[c]);
+        if (retry_ns < due_ns)
+            due_ns = retry_ns;
+    }
     if (nqptp->watchdog_ns > 0 && nqptp->watchdog_due_ns < due_ns)
         due_ns = nqptp->watchdog_due_ns;
     if (due_ns >= nqptp->timer_ns)
@@ -382,8 +497,14 @@ static enum exit_status open_sockets(struct nqptp *nqptp) {
     return DONE;
 }
 
+/* The group that may use the objects, or -1. */
 static gid_t group_id(const struct options *options) {
-    const struct group *group = getgrnam(options->group ? options->group : DEFAULT_NAME);
+    const char *name = options->group ? options->group : DEFAULT_NAME;
+    const struct group *group = getgrnam(name);
+
+    if (!group)
+        nqptp_log(LOG_WARNING, "there is no group %s: only this user and root can use %s", name,
+                  NQPTP_INTERFACE_NAME);
     return group ? group->gr_gid : (gid_t)-1;
 }
 
@@ -398,7 +519,7 @@ static const struct passwd *user_to_be(const struct options *options) {
 }
 
 /* Started as root: clears what another user left in our place, then becomes less than root. */
-static enum exit_status leave_root(const struct options *options) {
+static enum exit_status leave_root(const struct options *options, gid_t group) {
     if (geteuid() != 0)
         return DONE;
     const struct passwd *user = user_to_be(options);
@@ -410,7 +531,6 @@ static enum exit_status leave_root(const struct options *options) {
         nqptp_log(LOG_NOTICE, "removed %s, which another user had left", NQPTP_INTERFACE_NAME);
     if (user->pw_uid == 0)
         return DONE;
-    gid_t group = group_id(options);
     int result = nqptp_privileges_drop(user->pw_uid, group != (gid_t)-1 ? group : user->pw_gid);
     if (result < 0) {
         nqptp_log(LOG_ERR, "cannot become user %s: %s; --user=root stays root", user->pw_name,
@@ -420,41 +540,45 @@ static enum exit_status leave_root(const struct options *options) {
     return DONE;
 }
 
-static enum exit_status open_object(struct nqptp *nqptp) {
-    const char *group = nqptp->options->group ? nqptp->options->group : DEFAULT_NAME;
-    gid_t id = group_id(nqptp->options);
-    char owner[64];
+/* The commands that the process before this one kept with the service manager, if it did. */
+static size_t read_kept(struct nqptp *nqptp, char *text, size_t size) {
+    int count = sd_listen_fds(1);
+    ssize_t length = -1;
 
-    if (id == (gid_t)-1)
-        nqptp_log(LOG_WARNING, "there is no group %s: only this user and root can use %s", group,
-                  NQPTP_INTERFACE_NAME);
-    int result = nqptp_shm_open(&nqptp->shm, id);
-    switch (-result) {
-    case 0:
-        return DONE;
-    case EPERM:
-        nqptp_log(LOG_WARNING, "not a member of group %s: its other members cannot use %s", group,
-                  NQPTP_INTERFACE_NAME);
-        return DONE;
-    case EEXIST:
-        nqptp_shm_describe(NQPTP_INTERFACE_NAME, owner, sizeof owner);
-        nqptp_log(LOG_ERR, "%s is not ours: %s; as root, run: rm /dev/shm%s", NQPTP_INTERFACE_NAME,
-                  owner, NQPTP_INTERFACE_NAME);
+    nqptp->kept = count > 0 ? SD_LISTEN_FDS_START : memfd_create("nqptp-commands", MFD_CLOEXEC);
+    if (count > 0)
+        length = pread(nqptp->kept, text, size, 0);
+    else if (nqptp->kept >= 0)
+        sd_pid_notify_with_fds(0, 0, "FDSTORE=1\nFDNAME=commands", &nqptp->kept, 1);
+    return length > 0 ? (size_t)length : 0;
+}
+
+/* Opens the objects, and brings every client back to where the process before this one had it. */
+static enum exit_status open_objects(struct nqptp *nqptp) {
+    char text[KEPT_MAX];
+    struct nqptp_effects effects;
+    size_t length = read_kept(nqptp, text, sizeof text - 1);
+
+    text[length] = '\0';
+    /* Players that were there before us open the object as soon as they see it. */
+    nanosleep(&(struct timespec){.tv_nsec = FIRST_COMMAND_NS}, NULL);
+    char *line = strchr(text, '\n');
+    if (!open_object(nqptp, 0, nqptp->options->layout, line ? (unsigned)atoi(text) : 0))
         return FAILED;
-    default:
-        nqptp_log(LOG_ERR, "cannot make %s: %s", NQPTP_INTERFACE_NAME, strerror(-result));
-        return FAILED;
-    }
+    for (char *end; line && (end = strchr(++line, '\n')); line = end)
+        obey(nqptp, line, (size_t)(end - line), nqptp_clock_now_ns(), &effects);
+    keep_commands(nqptp);
+    return DONE;
 }
 
 /* Signals come by the loop, from the start on: none may end us half way through. */
 static int open_signals(void) {
-    static const int stops[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+    const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGIO, NQPTP_SHM_SIGNAL};
     sigset_t set;
 
     sigemptyset(&set);
-    for (size_t i = 0; i < sizeof stops / sizeof *stops; i++)
-        sigaddset(&set, stops[i]);
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+        sigaddset(&set, signals[i]);
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN); /* whoever read our stderr may go before us */
     return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
@@ -492,10 +616,13 @@ static enum exit_status start(struct nqptp *nqptp) {
     enum exit_status status;
 
     nqptp->fds[SIGNALS] = open_signals();
-    if ((status = open_sockets(nqptp)) != DONE || (status = leave_root(nqptp->options)) != DONE ||
-        (status = open_sources(nqptp)) != DONE || (status = open_object(nqptp)) != DONE)
+    if ((status = open_sockets(nqptp)) != DONE)
         return status;
-    nqptp_engine_init(&nqptp->engine, nqptp_clock_identity());
+    nqptp->group = group_id(nqptp->options);
+    nqptp_engine_init(&nqptp->engine, nqptp_clock_identity(), NQPTP_INTERFACE_NAME);
+    if ((status = leave_root(nqptp->options, nqptp->group)) != DONE ||
+        (status = open_sources(nqptp)) != DONE || (status = open_objects(nqptp)) != DONE)
+        return status;
     follow_interfaces(nqptp);
     start_watchdog(nqptp);
     nqptp_log(LOG_INFO, "version %s, clock identity %016" PRIx64 ", ports %u, %u and %u",
@@ -509,10 +636,8 @@ static void stop(struct nqptp *nqptp) {
     sd_notify(0, "STOPPING=1");
     nqptp_log(LOG_INFO, nqptp->restarting ? "leaving %s to the next process" : "removing %s",
               NQPTP_INTERFACE_NAME);
-    if (nqptp->restarting)
-        nqptp_shm_close(&nqptp->shm);
-    else
-        nqptp_shm_remove(&nqptp->shm);
+    for (int c = 0; c < NQPTP_CLIENTS_MAX && !nqptp->restarting; c++)
+        nqptp_shm_remove(&nqptp->shms[c]);
 }
 
 static enum exit_status run(const struct options *options) {
@@ -523,7 +648,8 @@ static enum exit_status run(const struct options *options) {
     }
     nqptp->options = options;
     nqptp->timer_ns = NQPTP_NO_DEADLINE;
-    nqptp->shm = (struct nqptp_shm)NQPTP_SHM_INIT;
+    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
+        nqptp->shms[c].fd = -1;
     for (enum source source = 0; source < SOURCES; source++)
         nqptp->fds[source] = -1;
     enum exit_status status = start(nqptp);
@@ -582,26 +708,26 @@ static enum exit_status remove_left_over(const struct options *options) {
 /* --- options --------------------------------------------------------------------------------- */
 
 static void show_version(void) {
-    printf("Version: %s. Shared Memory Interface Version: %d.\n", PACKAGE_VERSION,
-           NQPTP_SHM_STRUCTURES_VERSION);
+    printf("Version: %s. Shared Memory Interface Version: 4, 8, 9 and 10.\n", PACKAGE_VERSION);
 }
 
 static void show_help(FILE *file) {
-    fputs("usage: nqptp [option ...]\n"
-          "    -V, --version          print version,\n"
-          "    -v, --verbose          verbose log,\n"
-          "    -vv                    more verbose log,\n"
-          "    -vvv                   very verbose log,\n"
-          "    -h, --help             this help text,\n"
-          "    --status               print what the running nqptp is doing,\n"
-          "    --smi=4                the shared memory interface version to serve,\n"
-          "    --user=NAME            the user to become when started as root [nqptp],\n"
-          "    --group=NAME           the group that may use the shared memory [nqptp],\n"
-          "    --event-port=PORT      instead of UDP port 319,\n"
-          "    --general-port=PORT    instead of UDP port 320,\n"
-          "    --control-port=PORT    instead of UDP port 9000,\n"
-          "    --remove-left-over     remove shared memory that another user left, and exit.\n",
-          file);
+    fputs(
+        "usage: nqptp [option ...]\n"
+        "    -V, --version          print version,\n"
+        "    -v, --verbose          verbose log,\n"
+        "    -vv                    more verbose log,\n"
+        "    -vvv                   very verbose log,\n"
+        "    -h, --help             this help text,\n"
+        "    --status               print what the running nqptp is doing,\n"
+        "    --smi=VERSION          shared memory interface 4, 8, 9, 10 [auto: as clients need],\n"
+        "    --user=NAME            the user to become when started as root [nqptp],\n"
+        "    --group=NAME           the group that may use the shared memory [nqptp],\n"
+        "    --event-port=PORT      instead of UDP port 319,\n"
+        "    --general-port=PORT    instead of UDP port 320,\n"
+        "    --control-port=PORT    instead of UDP port 9000,\n"
+        "    --remove-left-over     remove shared memory that another user left, and exit.\n",
+        file);
 }
 
 static bool read_port(const char *text, uint16_t *port) {
@@ -612,6 +738,21 @@ static bool read_port(const char *text, uint16_t *port) {
         return false;
     *port = (uint16_t)value;
     return true;
+}
+
+static bool read_layout(const char *text, unsigned *layout) {
+    static const struct {
+        const char *name;
+        unsigned layout;
+    } known[] = {{"4", 4}, {"8", 8}, {"9", 9}, {"10", 10}, {"auto", NQPTP_SHM_AUTO}};
+
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        if (strcmp(text, known[i].name) != 0)
+            continue;
+        *layout = known[i].layout;
+        return true;
+    }
+    return false;
 }
 
 enum long_option { SMI = 256, USER, GROUP, STATUS, LEFT_OVER, PORT };
@@ -635,7 +776,7 @@ static const char *take_option(struct options *options, int option, const char *
         options->action = REMOVE_LEFT_OVER;
         return NULL;
     case SMI:
-        return strcmp(value, "4") == 0 ? NULL : "--smi= takes 4";
+        return read_layout(value, &options->layout) ? NULL : "--smi= takes 4, 8, 9, 10 or auto";
     case USER:
         options->user = value;
         return getpwnam(value) ? NULL : "--user= names no user of this system";

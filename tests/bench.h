@@ -12,12 +12,14 @@
 
 struct bench {
     struct nqptp_clock_table table;
-    struct nqptp_client client;
     uint64_t now_ns;
 };
 
 static inline struct bench bench_begin(void) {
-    return (struct bench){.client = {.master = NQPTP_NO_CLOCK}, .now_ns = 1000 * S};
+    struct bench b = {.now_ns = 1000 * S};
+
+    nqptp_clock_table_init(&b.table, "/nqptp");
+    return b;
 }
 
 /* 10.0.0.host */
@@ -29,10 +31,9 @@ static inline struct nqptp_address host(uint8_t number) {
 
 static inline int add(struct bench *b, uint64_t clock_identity, uint8_t number) {
     struct nqptp_address address = host(number);
-    int i = nqptp_clock_room(&b->table, &b->client, nqptp_client_lists(&b->client, &address),
-                             b->now_ns);
+    int i = nqptp_clock_room(&b->table, nqptp_clock_address_listed(&b->table, &address), b->now_ns);
     if (i != NQPTP_NO_CLOCK)
-        nqptp_clock_create(&b->table, &b->client, i, clock_identity, &address, b->now_ns);
+        nqptp_clock_create(&b->table, i, clock_identity, &address, b->now_ns);
     return i;
 }
 
@@ -66,8 +67,8 @@ static inline int add_ready(struct bench *b, uint64_t clock_identity, uint8_t nu
 }
 
 static inline int master(struct bench *b) {
-    (void)nqptp_client_select(&b->client, &b->table, b->now_ns);
-    return b->client.master;
+    (void)nqptp_client_select(&b->table, &b->table.clients[0], b->now_ns);
+    return b->table.clients[0].master;
 }
 
 /* The set of this clock alone, for wait_with; of none (NQPTP_NO_CLOCK), the empty set. */
@@ -88,7 +89,7 @@ static inline void list_hosts(struct bench *b, unsigned count, const uint8_t *nu
 
     for (unsigned i = 0; i < count; i++)
         addresses[i] = host(numbers[i]);
-    nqptp_client_set_peers(&b->client, &b->table, addresses, count);
+    nqptp_client_set_peers(&b->table, &b->table.clients[0], addresses, count);
 }
 
 static inline void list_host(struct bench *b, uint8_t number) {

@@ -12,7 +12,7 @@
 
 static bool lists(const struct world *w, const char *text) {
     struct nqptp_address address = at(text);
-    return nqptp_client_lists(&w->engine.client, &address);
+    return nqptp_clock_address_listed(&w->engine.table, &address);
 }
 
 /* Padding, too: one is the other's copy by memcpy, so any write at all between them shows. */
@@ -28,9 +28,10 @@ static void check_list_of_two(const char *name, const char *text, size_t length)
     struct world w = world_begin();
 
     nqptp_engine_command(&w.engine, text, length, w.now_ns, &w.effects);
+    nqptp_engine_record(&w.engine, 0, &w.record);
     CHECK(!w.effects.refusal, "%s is understood", name);
-    CHECK(w.engine.client.has_list && w.engine.client.peer_count == 2 && lists(&w, "192.0.2.1") &&
-              lists(&w, "2001:db8::1"),
+    CHECK(w.engine.table.clients[0].has_list && w.engine.table.clients[0].peer_count == 2 &&
+              lists(&w, "192.0.2.1") && lists(&w, "2001:db8::1"),
           "%s lists two addresses", name);
     CHECK(idle(&w), "%s: and that is all", name);
 }
@@ -55,7 +56,9 @@ static void check_empty_list(const char *name, const char *text, size_t length) 
     struct world w = world_of(&s);
 
     nqptp_engine_command(&w.engine, text, length, w.now_ns, &w.effects);
-    CHECK(!w.effects.refusal && w.engine.client.has_list && w.engine.client.peer_count == 0,
+    nqptp_engine_record(&w.engine, 0, &w.record);
+    CHECK(!w.effects.refusal && w.engine.table.clients[0].has_list &&
+              w.engine.table.clients[0].peer_count == 0,
           "%s is an empty list", name);
     CHECK(published_no_master(&w) && told(&w, NQPTP_EVENT_NO_MASTER, 0), "%s: so no master is left",
           name);
@@ -107,7 +110,7 @@ static void test_list_takes_effect_at_once(void) {
     CHECK(published(&w, &two, local_ns), "a list makes its clock master at once");
     CHECK(told(&w, NQPTP_EVENT_MASTER, 2) && w.effects.event_count == 1, "which is told of");
     command(&w, "T 192.0.2.9 192.0.2.1 192.0.2.2");
-    CHECK_EQ_U64(w.effects.clock_identity, 1, "another one makes the best of its clocks master");
+    CHECK_EQ_U64(w.record.clock_identity, 1, "another one makes the best of its clocks master");
     command(&w, "T 192.0.2.9");
     CHECK(published_no_master(&w), "one that nobody is in leaves none");
 }
@@ -124,9 +127,9 @@ static void test_same_list_again(void) {
     CHECK(idle(&w), "the same list again: nothing to do");
     command(&w, "T 192.0.2.9   192.0.2.1");
     CHECK(idle(&w), "nor in another order");
-    CHECK_EQ_U64(w.engine.client.peer_count, 2, "it is the same list");
+    CHECK_EQ_U64(w.engine.table.clients[0].peer_count, 2, "it is the same list");
     (void)send_pair(&w, &s);
-    CHECK_EQ_U64(w.effects.reading.start_time_ns, reading.start_time_ns, "and the series goes on");
+    CHECK_EQ_U64(w.record.reading.start_time_ns, reading.start_time_ns, "and the series goes on");
 }
 
 /* --- how many -------------------------------------------------------------------------------- */
@@ -146,12 +149,14 @@ static void test_256_addresses(void) {
     (void)write_list(text, sizeof text, 256);
     command(&w, text);
     CHECK(!w.effects.refusal, "256 addresses are a list");
-    CHECK(w.engine.client.peer_count == 256 && lists(&w, "10.0.0.255"), "to the last of them");
+    CHECK(w.engine.table.clients[0].peer_count == 256 && lists(&w, "10.0.0.255"),
+          "to the last of them");
     command(&w, "T 192.0.2.1");
     (void)write_list(text, sizeof text, 257);
     command(&w, text);
     CHECK(w.effects.refusal, "257 are not");
-    CHECK(w.engine.client.peer_count == 1 && lists(&w, "192.0.2.1"), "and the old list stays");
+    CHECK(w.engine.table.clients[0].peer_count == 1 && lists(&w, "192.0.2.1"),
+          "and the old list stays");
 }
 
 static void test_longest_command(void) {
@@ -162,9 +167,11 @@ static void test_longest_command(void) {
     // NOLINTNEXTLINE(bugprone-not-null-terminated-result): spaces are to follow, not a NUL
     memcpy(text, "T 192.0.2.1", 11);
     nqptp_engine_command(&w.engine, text, 4096, w.now_ns, &w.effects);
+    nqptp_engine_record(&w.engine, 0, &w.record);
     CHECK(!w.effects.refusal && lists(&w, "192.0.2.1"), "4096 octets are a command");
     text[10] = '2';
     nqptp_engine_command(&w.engine, text, 4097, w.now_ns, &w.effects);
+    nqptp_engine_record(&w.engine, 0, &w.record);
     CHECK(w.effects.refusal && lists(&w, "192.0.2.1"), "4097 are not");
 }
 
@@ -175,6 +182,7 @@ static void check_status(const char *name, struct world *w, size_t length) {
 
     memcpy(&before, &w->engine, sizeof before);
     nqptp_engine_command(&w->engine, "?\0", length, w->now_ns, &w->effects);
+    nqptp_engine_record(&w->engine, 0, &w->record);
     CHECK(w->effects.send_status && !w->effects.refusal, "%s: ? asks for the status", name);
     CHECK(!w->effects.publish && w->effects.event_count == 0, "%s: and for nothing else", name);
     CHECK(same_octets(&before, &w->engine), "%s: it changes nothing", name);
@@ -204,8 +212,9 @@ static const char *check_refused(const char *name, const char *text, size_t leng
     command(&w, "T 192.0.2.1 192.0.2.2");
     memcpy(&before, &w.engine, sizeof before);
     nqptp_engine_command(&w.engine, text, length, w.now_ns, &w.effects);
+    nqptp_engine_record(&w.engine, 0, &w.record);
     CHECK(w.effects.refusal && w.effects.refusal[0], "%s: refused, with a reason", name);
-    CHECK(!w.effects.publish && !w.effects.send_delay_req && !w.effects.send_status &&
+    CHECK(!w.effects.publish && !w.effects.reply_count && !w.effects.send_status &&
               w.effects.event_count == 0,
           "%s: without any effect", name);
     CHECK(same_octets(&before, &w.engine), "%s: all state is as it was", name);
@@ -298,6 +307,7 @@ static void test_junk(void) {
         char text[24];
         size_t length = random_command(&prng, text, sizeof text);
         nqptp_engine_command(&w.engine, text, length, w.now_ns, &w.effects);
+        nqptp_engine_record(&w.engine, 0, &w.record);
         refused += w.effects.refusal != NULL;
         insane += !sane(&w);
     }

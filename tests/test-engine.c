@@ -19,6 +19,7 @@ static void test_nothing_at_first(void) {
 
     CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), NQPTP_NO_DEADLINE, "at first nothing is due");
     nqptp_engine_expire(&w.engine, w.now_ns, &w.effects);
+    nqptp_engine_record(&w.engine, 0, &w.record);
     CHECK(idle(&w), "and asking for it does nothing");
     CHECK_EQ_U64(master_of(&w), 0, "there is no master");
 }
@@ -37,9 +38,9 @@ static void test_first_master(void) {
     CHECK_EQ_U64(send_follow_up(&w, &s, 1, origin_ns), NQPTP_DROP_NONE, "so is its Follow_Up");
     CHECK(published(&w, &s, local_ns), "the clock is published");
     CHECK(told(&w, NQPTP_EVENT_MASTER, 1), "and told to be master");
-    CHECK_EQ_U64(w.effects.reading.grandmaster_identity, 1, "with its grandmaster");
-    CHECK_EQ_U64(w.effects.reading.start_time_ns, local_ns, "since its first sample");
-    CHECK(!w.effects.send_delay_req, "and nothing is sent");
+    CHECK_EQ_U64(w.record.reading.grandmaster_identity, 1, "with its grandmaster");
+    CHECK_EQ_U64(w.record.reading.start_time_ns, local_ns, "since its first sample");
+    CHECK(!w.effects.reply_count, "and nothing is sent");
 }
 
 static void test_each_sample_is_published(void) {
@@ -52,7 +53,7 @@ static void test_each_sample_is_published(void) {
         uint64_t local_ns = receive_time(&w);
         (void)send_pair(&w, &s);
         wrong += !published(&w, &s, local_ns) || w.effects.event_count > 0 ||
-                 w.effects.reading.start_time_ns != start_ns;
+                 w.record.reading.start_time_ns != start_ns;
         pass(&w, 124 * MS);
     }
     CHECK_EQ_U64(wrong, 0, "each sample of the master is published, in one series");
@@ -139,8 +140,8 @@ static void test_series_begins_when_clock_went_on(void) {
     uint64_t local_ns = receive_time(&w);
     (void)send_pair(&w, &s);
     (void)send_pair(&w, &s);
-    CHECK_EQ_U64(w.effects.reading.start_time_ns, local_ns, "when it goes on a new series begins");
-    CHECK_EQ_U64(w.effects.reading.offset_ns, s.offset_ns, "with the new offset");
+    CHECK_EQ_U64(w.record.reading.start_time_ns, local_ns, "when it goes on a new series begins");
+    CHECK_EQ_U64(w.record.reading.offset_ns, s.offset_ns, "with the new offset");
 }
 
 static void test_master_time_wraps(void) {
@@ -161,7 +162,7 @@ static void test_master_time_wraps(void) {
     }
     CHECK(wrapped, "the master's time passes 2^64 ns");
     CHECK_EQ_U64(wrong, 0, "and each offset is right, modulo 2^64");
-    CHECK_EQ_U64(w.effects.reading.start_time_ns, start_ns, "in one series");
+    CHECK_EQ_U64(w.record.reading.start_time_ns, start_ns, "in one series");
 }
 
 /* --- grandmasters ---------------------------------------------------------------------------- */
@@ -176,7 +177,7 @@ static void test_announce_after_samples(void) {
     CHECK(!w.effects.publish, "a clock that has not announced itself is not published");
     (void)send_announce(&w, &s);
     CHECK(published(&w, &s, local_ns), "its first Announce makes it master");
-    CHECK_EQ_U64(w.effects.reading.grandmaster_identity, 99, "and names the grandmaster at once");
+    CHECK_EQ_U64(w.record.reading.grandmaster_identity, 99, "and names the grandmaster at once");
 }
 
 static void test_new_grandmaster_behind_the_master(void) {
@@ -191,8 +192,8 @@ static void test_new_grandmaster_behind_the_master(void) {
     uint64_t local_ns = receive_time(&w);
     (void)send_pair(&w, &s);
     CHECK(published(&w, &s, local_ns), "its first sample is the offset");
-    CHECK_EQ_U64(w.effects.reading.grandmaster_identity, 99, "with its name");
-    CHECK_EQ_U64(w.effects.reading.start_time_ns, local_ns, "and begins a series");
+    CHECK_EQ_U64(w.record.reading.grandmaster_identity, 99, "with its name");
+    CHECK_EQ_U64(w.record.reading.start_time_ns, local_ns, "and begins a series");
 }
 
 /* A clock takes over because of its new grandmaster: never with the old one's offset. */
@@ -209,14 +210,14 @@ static void test_new_grandmaster_makes_a_master(void) {
     other.priority1 = 1;
     other.offset_ns += 777 * S;
     (void)send_announce(&w, &other);
-    mixed += w.effects.publish && w.effects.reading.offset_ns != other.offset_ns;
+    mixed += w.effects.publish && w.record.reading.offset_ns != other.offset_ns;
     for (int n = 0; n < 4; n++) {
         (void)send_pair(&w, &other);
-        mixed += w.effects.publish && w.effects.reading.offset_ns != other.offset_ns;
+        mixed += w.effects.publish && w.record.reading.offset_ns != other.offset_ns;
         pass(&w, 124 * MS);
     }
     CHECK_EQ_U64(master_of(&w), 2, "a clock behind a better grandmaster becomes master");
-    CHECK_EQ_U64(w.effects.reading.grandmaster_identity, 99, "with the new grandmaster's name");
+    CHECK_EQ_U64(w.record.reading.grandmaster_identity, 99, "with the new grandmaster's name");
     CHECK_EQ_U64(mixed, 0, "and never with the offset of the one it left");
 }
 
@@ -229,8 +230,8 @@ static void test_delay_req_to_listed_clock(void) {
     s.address.scope_id = INTERFACE;
     command(&w, "T fe80::1");
     CHECK_EQ_U64(send_sync(&w, &s, 0x1A2B), NQPTP_DROP_NONE, "a Sync of a listed clock");
-    CHECK(w.effects.send_delay_req, "is answered");
-    const struct nqptp_reply *reply = &w.effects.delay_req;
+    CHECK(w.effects.reply_count, "is answered");
+    const struct nqptp_reply *reply = &w.effects.replies[0];
     struct nqptp_address local = at("192.0.2.200");
     CHECK(memcmp(reply->data, our_delay_req, sizeof our_delay_req) == 0, "by this Delay_Req");
     CHECK(same_address(&reply->destination, &s.address), "to where it came from");
@@ -245,16 +246,17 @@ static void test_one_delay_req_for_each_sync(void) {
 
     command(&w, "T 192.0.2.9 192.0.2.1");
     (void)send_announce(&w, &s);
-    CHECK(!w.effects.send_delay_req, "an Announce is not answered");
+    (void)send_announce(&w, &s);
+    CHECK(!w.effects.reply_count, "an Announce is not answered, but for the first");
     (void)send_sync(&w, &s, 1);
-    CHECK(w.effects.send_delay_req, "a Sync is");
+    CHECK(w.effects.reply_count, "a Sync is");
     (void)send_sync(&w, &s, 1);
-    CHECK(!w.effects.send_delay_req, "once");
+    CHECK(!w.effects.reply_count, "once");
     (void)send_follow_up(&w, &s, 1, time_of(&w, &s));
-    CHECK(!w.effects.send_delay_req, "a Follow_Up is not");
+    CHECK(!w.effects.reply_count, "a Follow_Up is not");
     (void)send_sync(&w, &s, 2);
-    CHECK(w.effects.send_delay_req, "the next Sync is");
-    CHECK(w.effects.delay_req.data[30] == 0 && w.effects.delay_req.data[31] == 2,
+    CHECK(w.effects.reply_count, "the next Sync is");
+    CHECK(w.effects.replies[0].data[30] == 0 && w.effects.replies[0].data[31] == 2,
           "by its own sequenceId");
 }
 
@@ -263,16 +265,16 @@ static void test_no_delay_req_to_unlisted_clock(void) {
     struct world w = world_of(&s);
 
     (void)send_sync(&w, &s, 100);
-    CHECK(!w.effects.send_delay_req, "without a list nothing is sent, not even to the master");
+    CHECK(!w.effects.reply_count, "without a list nothing is sent, not even to the master");
     command(&w, "T 192.0.2.2");
     (void)send_sync(&w, &s, 101);
-    CHECK(!w.effects.send_delay_req, "with one, nothing to others");
+    CHECK(!w.effects.reply_count, "with one, nothing to others");
     command(&w, "T 192.0.2.1");
     (void)send_sync(&w, &s, 102);
-    CHECK(w.effects.send_delay_req, "as soon as it is listed it is asked");
+    CHECK(w.effects.reply_count, "as soon as it is listed it is asked");
     command(&w, "T");
     (void)send_sync(&w, &s, 103);
-    CHECK(!w.effects.send_delay_req, "and no more when it is not");
+    CHECK(!w.effects.reply_count, "and no more when it is not");
 }
 
 static void test_no_delay_req_to_stand_in(void) {
@@ -282,9 +284,9 @@ static void test_no_delay_req_to_stand_in(void) {
     command(&w, "T 192.0.2.1");
     play(&w, &listed, S);
     play(&w, &elsewhere, 5 * S);
-    CHECK(same_address(&w.effects.address, &elsewhere.address), "a clock stands in");
+    CHECK(same_address(&w.record.address, &elsewhere.address), "a clock stands in");
     (void)send_sync(&w, &elsewhere, elsewhere.sequence_id);
-    CHECK(!w.effects.send_delay_req, "but its address is not listed, so nothing goes there");
+    CHECK(!w.effects.reply_count, "but its address is not listed, so nothing goes there");
 }
 
 /* --- what is not for us ---------------------------------------------------------------------- */
@@ -502,12 +504,15 @@ static void test_master_is_deleted(void) {
     uint64_t end_ns = nqptp_engine_deadline(&w.engine);
 
     nqptp_engine_expire(&w.engine, end_ns - 1, &w.effects);
+    nqptp_engine_record(&w.engine, 0, &w.record);
     CHECK(idle(&w) && knows(&w, &s), "a nanosecond early nothing happens");
     nqptp_engine_expire(&w.engine, end_ns, &w.effects);
+    nqptp_engine_record(&w.engine, 0, &w.record);
     CHECK(!knows(&w, &s), "after 120 s of silence the master's record is deleted");
     CHECK(told(&w, NQPTP_EVENT_DELETED, 1) && told(&w, NQPTP_EVENT_NO_MASTER, 0), "which is told");
     CHECK(published_no_master(&w), "and published: no master");
     nqptp_engine_expire(&w.engine, end_ns, &w.effects);
+    nqptp_engine_record(&w.engine, 0, &w.record);
     CHECK(idle(&w), "once");
     CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), NQPTP_NO_DEADLINE, "then nothing is due");
     (void)send_sync(&w, &s, 500);
@@ -524,7 +529,7 @@ static void test_deleted_master_has_a_successor(void) {
     play(&w, &next, 2 * S);
     CHECK_EQ_U64(master_of(&w), 0, "not for 121 s, and an unlisted one is no successor");
     command(&w, "T 192.0.2.2");
-    CHECK_EQ_U64(w.effects.clock_identity, 2, "until it is listed");
+    CHECK_EQ_U64(w.record.clock_identity, 2, "until it is listed");
 }
 
 static void test_deletions_one_at_a_time(void) {
@@ -534,6 +539,7 @@ static void test_deletions_one_at_a_time(void) {
     w.now_ns += 1000 * S;
     while (nqptp_engine_deadline(&w.engine) <= w.now_ns && deletions < 100) {
         nqptp_engine_expire(&w.engine, w.now_ns, &w.effects);
+        nqptp_engine_record(&w.engine, 0, &w.record);
         deletions += w.effects.event_count == 1 &&
                      told(&w, NQPTP_EVENT_DELETED, nth(deletions).clock_identity);
     }

@@ -65,7 +65,7 @@ static uint64_t offset_with(int64_t sync_scaled_ns, int64_t follow_up_scaled_ns)
     w.now_ns += MS;
     (void)deliver(&w, &s, follow_up, sizeof follow_up);
     CHECK(w.effects.publish, "a pair with corrections gives a sample");
-    return w.effects.reading.offset_ns - s.offset_ns;
+    return w.record.reading.offset_ns - s.offset_ns;
 }
 
 static void test_corrections(void) {
@@ -90,8 +90,7 @@ static void test_corrections_in_reverse(void) {
     (void)send_follow_up(&w, &s, 9, time_of(&w, &s) + MS + 7);
     w.now_ns += MS;
     (void)deliver(&w, &s, sync, sizeof sync);
-    CHECK_EQ_U64(w.effects.reading.offset_ns, s.offset_ns,
-                 "a Sync that comes second corrects, too");
+    CHECK_EQ_U64(w.record.reading.offset_ns, s.offset_ns, "a Sync that comes second corrects, too");
 }
 
 /* --- lone Follow_Ups ------------------------------------------------------------------------- */
@@ -104,10 +103,13 @@ static void test_lone_follow_up_is_used_in_time(void) {
     (void)send_follow_up(&w, &s, 2, time_of(&w, &s));
     CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), deadline_ns, "a Follow_Up waits for 100 ms");
     nqptp_engine_expire(&w.engine, deadline_ns - 1, &w.effects);
+    nqptp_engine_record(&w.engine, 0, &w.record);
     CHECK(idle(&w), "no less");
     nqptp_engine_expire(&w.engine, deadline_ns, &w.effects);
+    nqptp_engine_record(&w.engine, 0, &w.record);
     CHECK(published(&w, &s, local_ns), "then it is used, of when it came itself");
     nqptp_engine_expire(&w.engine, deadline_ns, &w.effects);
+    nqptp_engine_record(&w.engine, 0, &w.record);
     CHECK(idle(&w), "once");
     w.now_ns = deadline_ns + MS;
     CHECK_EQ_U64(send_sync(&w, &s, 2), NQPTP_DROP_DUPLICATE, "its Sync comes too late");
@@ -145,6 +147,7 @@ static void test_next_follow_up_ends_the_wait(void) {
     CHECK(published(&w, &s, local_ns), "the first is used");
     CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), due_ns, "the second waits");
     nqptp_engine_expire(&w.engine, due_ns, &w.effects);
+    nqptp_engine_record(&w.engine, 0, &w.record);
     CHECK(published(&w, &s, next_ns), "and is used in its turn");
 }
 
@@ -174,7 +177,7 @@ static void test_clock_without_syncs(void) {
         publications += w.effects.publish;
     }
     CHECK_EQ_U64(publications, 80, "a clock of which only Follow_Ups come is followed");
-    CHECK_EQ_U64(w.effects.reading.offset_ns, s.offset_ns, "as well as may be");
+    CHECK_EQ_U64(w.record.reading.offset_ns, s.offset_ns, "as well as may be");
 }
 
 /* --- repeated, late and reordered ------------------------------------------------------------ */
@@ -426,7 +429,7 @@ static void test_one_step_correction(void) {
     put_correction(sync, 4321 * SCALED_NS);
     (void)send_announce(&w, &s);
     (void)deliver(&w, &s, sync, sizeof sync);
-    CHECK_EQ_U64(w.effects.reading.offset_ns, s.offset_ns + 4321, "a one-step Sync is corrected");
+    CHECK_EQ_U64(w.record.reading.offset_ns, s.offset_ns + 4321, "a one-step Sync is corrected");
 }
 
 static void test_sync_that_is_not_one_step(void) {
@@ -541,7 +544,7 @@ static void test_bad_network(void) {
                                    ? send_sync(&w, &s, (uint16_t)(a->pair + 65000))
                                    : send_follow_up(&w, &s, (uint16_t)(a->pair + 65000), origin_ns);
         publications += w.effects.publish;
-        if (w.effects.publish && w.effects.reading.local_time_ns == receive_time(&w))
+        if (w.effects.publish && w.record.reading.local_time_ns == receive_time(&w))
             after_the_first += samples[a->pair]++ > 0;
         after_the_first += fate != NQPTP_DROP_NONE && w.effects.publish;
     }

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -25,8 +26,11 @@
 
 /* A record whose members all follow from one number, so that a mixture of two shows. */
 static struct nqptp_shm_record record_of(uint64_t n) {
-    struct nqptp_shm_record record = {
-        .clock_identity = n, .local_time_ns = n * 3, .offset_ns = n * 5};
+    struct nqptp_shm_record record = {.clock_identity = n,
+                                      .grandmaster_identity = n + 1,
+                                      .local_time_ns = n * 3,
+                                      .offset_ns = n * 5,
+                                      .start_time_ns = n * 7};
     snprintf(record.ip, sizeof record.ip, "%" PRIu64 ".%" PRIu64, n, n);
     return record;
 }
@@ -67,11 +71,15 @@ static bool client_read(const char *name, struct shm_structure *copy) {
     return true;
 }
 
-static struct nqptp_shm open_object(const char *name) {
-    struct nqptp_shm shm = NQPTP_SHM_INIT;
-    shm.name = name;
-    CHECK_EQ_I64(nqptp_shm_open(&shm, NO_GROUP), 0, "the object opens");
+static struct nqptp_shm open_as(const char *name, unsigned layout, uint64_t now_ns) {
+    struct nqptp_shm shm;
+    CHECK_EQ_I64(nqptp_shm_open(&shm, name, layout, 0, NO_GROUP, now_ns), 0,
+                 "the object opens, --smi=%u", layout);
     return shm;
+}
+
+static struct nqptp_shm open_object(const char *name) {
+    return open_as(name, 4, START_NS);
 }
 
 static void publish(struct nqptp_shm *shm, uint64_t n, uint64_t now_ns) {
@@ -101,18 +109,6 @@ static int ended(pid_t child) {
 }
 
 /* --- the object ------------------------------------------------------------------------------ */
-
-static void test_layout(void) {
-    size_t mutex = sizeof(pthread_mutex_t);
-
-    CHECK_EQ_U64(offsetof(struct shm_structure, version), mutex, "version follows the mutex");
-    CHECK_EQ_U64(offsetof(struct shm_structure, flags), mutex + 4, "flags");
-    CHECK_EQ_U64(offsetof(struct shm_structure, master_clock_id), mutex + 8, "master_clock_id");
-    CHECK_EQ_U64(offsetof(struct shm_structure, master_clock_ip), mutex + 16, "master_clock_ip");
-    CHECK_EQ_U64(offsetof(struct shm_structure, local_time), mutex + 80, "local_time");
-    CHECK_EQ_U64(offsetof(struct shm_structure, local_to_master_time_offset), mutex + 88, "offset");
-    CHECK_EQ_U64(sizeof(struct shm_structure), mutex + 96, "size");
-}
 
 static void test_new_object(const char *name) {
     struct nqptp_shm shm = open_object(name);
@@ -166,7 +162,7 @@ static void test_adoption(const char *name) {
     publish(&shm, 43, START_NS);
     CHECK(client_read(name, &seen) && is_record(&seen, 43), "until there is a newer one");
 
-    shm.map->version = 10;
+    shm.map->v4.version = 11;
     nqptp_shm_close(&shm);
     shm = open_object(name);
     CHECK(client_read(name, &seen) && is_no_master(&seen), "another layout is written afresh");
@@ -181,13 +177,12 @@ static void test_adoption(const char *name) {
 }
 
 static void test_not_ours(const char *name) {
-    struct nqptp_shm shm = NQPTP_SHM_INIT;
+    struct nqptp_shm shm;
     char path[128], text[64] = "";
-    shm.name = name;
 
     snprintf(path, sizeof path, "/dev/shm%s", name);
     CHECK(symlink("/dev/null", path) == 0, "a symbolic link has our name");
-    CHECK_EQ_I64(nqptp_shm_open(&shm, NO_GROUP), -EEXIST, "it is refused");
+    CHECK_EQ_I64(nqptp_shm_open(&shm, name, 4, 0, NO_GROUP, START_NS), -EEXIST, "it is refused");
     unlink(path);
     CHECK_EQ_I64(nqptp_shm_remove_foreign(name, getuid()), 0, "nothing there, nothing removed");
 
@@ -205,12 +200,205 @@ static void test_not_ours(const char *name) {
         return;
     int fd = shm_open(name, O_RDWR | O_CREAT, 0666);
     CHECK(fd >= 0 && fchown(fd, 65534, 65534) == 0, "another user's object has our name");
-    CHECK_EQ_I64(nqptp_shm_open(&shm, NO_GROUP), -EEXIST, "it is refused");
+    CHECK_EQ_I64(nqptp_shm_open(&shm, name, 4, 0, NO_GROUP, START_NS), -EEXIST, "it is refused");
     struct stat status = {0};
     fstat(fd, &status);
     CHECK_EQ_I64(status.st_size, 0, "and left as it was");
     close(fd);
     shm_unlink(name);
+}
+
+/* --- the other layouts -------------------------------------------------------------------------
+ */
+
+static void test_layouts_8_and_9(const char *name, unsigned layout) {
+    struct nqptp_shm shm = open_as(name, layout, START_NS);
+    struct shm_structure_9 *map = (void *)client_map(name);
+
+    CHECK(map->version == layout && map->master_clock_id == 0, "layout %u, no master", layout);
+    struct nqptp_shm_record record = record_of(7);
+    nqptp_shm_publish(&shm, &record, 1000, START_NS);
+    pthread_mutex_lock(&map->shm_mutex);
+    CHECK_EQ_U64(map->master_clock_id, 8, "it has the grandmaster");
+    CHECK_EQ_STR(map->master_clock_ip, "7.7", "and the address");
+    CHECK(map->local_time == 21 && map->local_to_master_time_offset == 35 &&
+              map->master_clock_start_time == 49,
+          "times by CLOCK_MONOTONIC_RAW");
+    pthread_mutex_unlock(&map->shm_mutex);
+    munmap(map, sizeof *map);
+    nqptp_shm_remove(&shm);
+}
+
+static void test_layout_10(const char *name) {
+    struct nqptp_shm shm = open_as(name, 10, START_NS);
+    struct stat status;
+    int fd = shm_open(name, O_RDONLY, 0);
+    struct shm_structure_10 *map =
+        mmap(NULL, sizeof(struct shm_structure_10), PROT_READ, MAP_SHARED, fd, 0);
+
+    fstat(fd, &status);
+    close(fd);
+    CHECK_EQ_U64(status.st_mode & 07777, 0644, "layout 10 is for everybody to read, none to write");
+    CHECK(map->version == 10 && map->main.master_clock_id == 0, "there is no master");
+    struct nqptp_shm_record record = record_of(7);
+    nqptp_shm_publish(&shm, &record, 1000, START_NS);
+    CHECK(map->main.master_clock_id == 8 && map->main.local_time == 21 &&
+              map->main.local_to_master_time_offset == 35 &&
+              map->main.master_clock_start_time == 49,
+          "the record is there, with the grandmaster's identity, by CLOCK_MONOTONIC_RAW");
+    CHECK(memcmp(&map->main, &map->secondary, sizeof map->main) == 0, "twice");
+
+    nqptp_shm_close(&shm);
+    shm = open_as(name, NQPTP_SHM_AUTO, START_NS);
+    CHECK(shm.layout == 10 && map->main.master_clock_id == 8,
+          "adopted, it keeps layout and record");
+    nqptp_shm_inherited(&shm, &record);
+    CHECK(record.grandmaster_identity == 8 && record.offset_ns == 35 && record.start_time_ns == 49,
+          "which can be read back, for once");
+    munmap(map, sizeof *map);
+    nqptp_shm_remove(&shm);
+}
+
+/* --- the lease ------------------------------------------------------------------------------- */
+
+/* Opens the object as a client in a process of its own, and tells the version that it found. */
+static pid_t opener(const char *name, bool read_only, int say) {
+    pid_t child = fork();
+    if (child != 0)
+        return child;
+    alarm(60);
+    int fd = shm_open(name, read_only ? O_RDONLY : O_RDWR, 0);
+    const uint8_t *map = mmap(NULL, 64, PROT_READ, MAP_SHARED, fd, 0);
+    uint16_t at_start, behind_mutex;
+    memcpy(&at_start, map, sizeof at_start);
+    memcpy(&behind_mutex, map + sizeof(pthread_mutex_t), sizeof behind_mutex);
+    char version = (char)(at_start == 10 ? at_start : behind_mutex);
+    if (write(say, &version, 1) != 1)
+        _exit(1);
+    pause(); /* and keeps it open */
+    _exit(0);
+}
+
+/* Waits for the signal of somebody opening, as the daemon does in its loop. */
+static bool opening(void) {
+    sigset_t set;
+    const struct timespec ten_seconds = {.tv_sec = 10};
+
+    sigemptyset(&set);
+    sigaddset(&set, NQPTP_SHM_SIGNAL);
+    return sigtimedwait(&set, NULL, &ten_seconds) == NQPTP_SHM_SIGNAL;
+}
+
+/* The version that a client finds who has sent this, so long ago, and opens in this way. */
+static int found(struct nqptp_shm *shm, bool read_only, uint64_t now_ns, pid_t *client) {
+    int channel[2];
+    char version = -1;
+
+    if (pipe(channel) < 0)
+        return -1;
+    *client = opener(shm->name, read_only, channel[1]);
+    if (shm->leased && opening())
+        nqptp_shm_opened(shm, now_ns);
+    struct pollfd readable = {.fd = channel[0], .events = POLLIN};
+    if (poll(&readable, 1, 10000) != 1 || read(channel[0], &version, 1) != 1)
+        version = -1;
+    close(channel[0]);
+    close(channel[1]);
+    return version;
+}
+
+static void leave(pid_t client) {
+    if (client > 0)
+        kill(client, SIGKILL);
+    waitpid(client, NULL, 0);
+}
+
+static void check_auto(const char *name, enum nqptp_shm_asked asked, bool read_only,
+                       uint64_t ago_ns, int expected) {
+    struct nqptp_shm shm = open_as(name, NQPTP_SHM_AUTO, START_NS);
+    pid_t client = 0;
+
+    CHECK(shm.leased, "nobody has it open, so it is leased");
+    if (asked != NQPTP_SHM_ASKED_NOTHING)
+        CHECK(nqptp_shm_ask(&shm, asked, START_NS), "a command of its client is welcome");
+    CHECK_EQ_I64(found(&shm, read_only, START_NS + ago_ns, &client), expected,
+                 "asked %u, %" PRIu64 " ms ago, opened %s", asked, ago_ns / MS,
+                 read_only ? "read-only" : "read-write");
+    if (expected == 8) {
+        nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_PLAY, START_NS);
+        CHECK_EQ_U64(shm.map->v9.version, 9, "which turns to 9 when it plays");
+    }
+    leave(client);
+    nqptp_shm_remove(&shm);
+}
+
+static void test_auto(const char *name) {
+    check_auto(name, NQPTP_SHM_ASKED_NAMED, true, 0, 10);
+    check_auto(name, NQPTP_SHM_ASKED_NAMED, false, 0, 8);
+    check_auto(name, NQPTP_SHM_ASKED_BARE, true, 0, 4);
+    check_auto(name, NQPTP_SHM_ASKED_BARE, false, 0, 4);
+    check_auto(name, NQPTP_SHM_ASKED_NOTHING, false, 0, 4);
+    check_auto(name, NQPTP_SHM_ASKED_NAMED, true, 10000 * MS, 10);
+    check_auto(name, NQPTP_SHM_ASKED_NAMED, true, 10001 * MS, 4);
+}
+
+static void test_layout_stays_while_in_use(const char *name) {
+    struct nqptp_shm shm = open_as(name, NQPTP_SHM_AUTO, START_NS);
+    pid_t first = 0, second = 0;
+
+    nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, START_NS);
+    CHECK_EQ_I64(found(&shm, true, START_NS, &first), 10, "a first client gets layout 10");
+    CHECK(!shm.leased, "the lease is gone");
+    CHECK_EQ_U64(nqptp_shm_deadline(&shm), START_NS + 30000 * MS, "to be tried for in 30 s");
+    CHECK(!nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_BARE, START_NS + MS), "another kind is told of");
+    CHECK_EQ_I64(found(&shm, false, START_NS + MS, &second), 10, "but the layout stays");
+    leave(second);
+    CHECK(nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, START_NS + MS), "its own kind is welcome");
+    nqptp_shm_retry(&shm, START_NS + 40000 * MS);
+    CHECK(!shm.leased, "nor is it leased while the first has it mapped");
+    leave(first);
+    nqptp_shm_retry(&shm, START_NS + 80000 * MS);
+    CHECK(shm.leased, "it is when the last has gone");
+    CHECK_EQ_U64(nqptp_shm_deadline(&shm), NQPTP_SHM_NO_DEADLINE, "and there is no more to do");
+    nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_BARE, START_NS + 80000 * MS);
+    CHECK_EQ_I64(found(&shm, false, START_NS + 80000 * MS, &first), 4, "then the next decides");
+    leave(first);
+    nqptp_shm_remove(&shm);
+}
+
+static void test_hundred_openings(const char *name) {
+    struct nqptp_shm shm = open_as(name, NQPTP_SHM_AUTO, START_NS);
+    unsigned wrong = 0;
+    pid_t client = 0;
+
+    for (unsigned n = 0; n < 100; n++) {
+        bool read_only = n % 3 == 0;
+        enum nqptp_shm_asked asked = n % 2 ? NQPTP_SHM_ASKED_BARE : NQPTP_SHM_ASKED_NAMED;
+        nqptp_shm_ask(&shm, asked, START_NS);
+        int expected = asked == NQPTP_SHM_ASKED_BARE ? 4 : read_only ? 10 : 8;
+        wrong += !shm.leased || found(&shm, read_only, START_NS, &client) != expected;
+        leave(client);
+    }
+    CHECK_EQ_U64(wrong, 0, "a hundred openings in a row, each client finds what it reads");
+    nqptp_shm_remove(&shm);
+}
+
+static void test_without_leases(const char *name) {
+    struct nqptp_shm shm = open_as(name, NQPTP_SHM_AUTO, START_NS);
+
+    fcntl(shm.fd, F_SETLEASE, F_UNLCK);
+    shm.leased = false;
+    int fd = shm.fd;
+    shm.fd = open("/dev/null", O_RDWR | O_CLOEXEC); /* no lease on that */
+    nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, START_NS);
+    CHECK(shm.leaseless, "where leases are not to be had");
+    CHECK_EQ_U64(shm.map->v10.version, 10, "a name means layout 10");
+    nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_BARE, START_NS);
+    CHECK_EQ_U64(shm.map->v4.version, 4, "and none layout 4");
+    CHECK_EQ_U64(nqptp_shm_deadline(&shm), NQPTP_SHM_NO_DEADLINE, "and none is tried for");
+    close(shm.fd);
+    shm.fd = fd;
+    nqptp_shm_remove(&shm);
 }
 
 /* --- readers --------------------------------------------------------------------------------- */
@@ -233,15 +421,47 @@ static void reader(const char *name, uint64_t last) {
     _exit(0);
 }
 
-static void test_readers_see_whole_records(const char *name) {
+static bool is_set(const struct shm_structure_set *set) {
+    uint64_t n = set->master_clock_id - 1;
+    return set->master_clock_id == 0
+               ? set->local_time == 0 && set->master_clock_start_time == 0
+               : set->local_time == n * 3 && set->local_to_master_time_offset == n * 5 &&
+                     set->master_clock_start_time == n * 7;
+}
+
+/* The same in layout 10: two copies, a barrier between them, and the first set of the one counts if
+ * the second set of the other is equal. */
+static void reader_10(const char *name, uint64_t last) {
+    int fd = shm_open(name, O_RDONLY, 0);
+    const struct shm_structure_10 *map = mmap(NULL, sizeof *map, PROT_READ, MAP_SHARED, fd, 0);
+    struct shm_structure_10 first, second;
+    uint64_t newest = 0;
+
+    alarm(60);
+    while (newest < last + 1) {
+        memcpy(&first, map, sizeof first);
+        atomic_thread_fence(memory_order_seq_cst);
+        memcpy(&second, map, sizeof second);
+        if (memcmp(&first.main, &second.secondary, sizeof first.main) != 0)
+            continue;
+        if (!is_set(&first.main))
+            _exit(2);
+        if (first.main.master_clock_id < newest)
+            _exit(3);
+        newest = first.main.master_clock_id;
+    }
+    _exit(0);
+}
+
+static void test_readers_see_whole_records(const char *name, unsigned layout) {
     enum { READERS = 3, LAST = 50000 };
-    struct nqptp_shm shm = open_object(name);
+    struct nqptp_shm shm = open_as(name, layout, START_NS);
     pid_t readers[READERS];
     uint64_t now_ns = START_NS;
 
     for (int i = 0; i < READERS; i++)
         if ((readers[i] = fork()) == 0)
-            reader(name, LAST);
+            (layout == 10 ? reader_10 : reader)(name, LAST);
     /* Time goes slowly here: a reader that has to wait for a processor is not to be taken over. */
     for (uint64_t n = 1; n <= LAST; n++, now_ns += MS / 100)
         publish(&shm, n, now_ns);
@@ -250,7 +470,8 @@ static void test_readers_see_whole_records(const char *name) {
         nqptp_shm_retry(&shm, now_ns);
     }
     for (int i = 0; i < READERS; i++)
-        CHECK_EQ_I64(ended(readers[i]), 0, "reader %d saw whole records, in order, to the last", i);
+        CHECK_EQ_I64(ended(readers[i]), 0, "layout %u: reader %d saw whole records, in order",
+                     layout, i);
     nqptp_shm_remove(&shm);
 }
 
@@ -315,12 +536,12 @@ static void test_taken_over(const char *name, bool killed) {
     poll(NULL, 0, 50); /* let it fall asleep on the mutex; if it does not, less is proved */
 
     publish(&shm, 2, START_NS);
-    CHECK(shm.map->master_clock_id == 1, "%s: the mutex is respected at first", fate);
+    CHECK(shm.map->v4.master_clock_id == 1, "%s: the mutex is respected at first", fate);
     CHECK(nqptp_shm_deadline(&shm) != NQPTP_SHM_NO_DEADLINE, "and the record waits");
     nqptp_shm_retry(&shm, START_NS + 999 * MS);
-    CHECK(shm.map->master_clock_id == 1, "%s: for a second", fate);
+    CHECK(shm.map->v4.master_clock_id == 1, "%s: for a second", fate);
     nqptp_shm_retry(&shm, START_NS + 1001 * MS);
-    CHECK(shm.map->master_clock_id == 2, "%s: then it is taken over", fate);
+    CHECK(shm.map->v4.master_clock_id == 2, "%s: then it is taken over", fate);
     CHECK_EQ_U64(nqptp_shm_deadline(&shm), NQPTP_SHM_NO_DEADLINE, "and nothing waits");
     CHECK_EQ_I64(ended(second), 0, "%s: who waited behind it gets the record", fate);
     if (!killed) {
@@ -401,13 +622,24 @@ static void test_unlinked(const char *name) {
 
 int main(void) {
     char name[64];
+    sigset_t set;
 
+    sigemptyset(&set); /* it is waited for, as the daemon does */
+    sigaddset(&set, NQPTP_SHM_SIGNAL);
+    sigprocmask(SIG_BLOCK, &set, NULL);
     snprintf(name, sizeof name, "/nqptp-test-%ld", (long)getpid());
-    test_layout();
     test_new_object(name);
     test_adoption(name);
     test_not_ours(name);
-    test_readers_see_whole_records(name);
+    test_layouts_8_and_9(name, 8);
+    test_layouts_8_and_9(name, 9);
+    test_layout_10(name);
+    test_auto(name);
+    test_layout_stays_while_in_use(name);
+    test_hundred_openings(name);
+    test_without_leases(name);
+    test_readers_see_whole_records(name, 4);
+    test_readers_see_whole_records(name, 10);
     test_taken_over(name, true);
     test_taken_over(name, false);
     test_another_holder_has_its_own_second(name);

@@ -44,11 +44,12 @@ static void test_nothing(void) {
     size_t length = status_of(&w, text);
 
     CHECK_EQ_U64(length, strlen(text), "the status is as long as is returned");
+    CHECK(has_row(text, "Object", "/nqptp", ""), "the object is named");
     CHECK(has_row(text, "Master", "none", ""), "at first there is no master");
     CHECK(has_row(text, "List", "never", ""), "nor a list");
     CHECK(has_row(text, "Clocks", " 0 of 32", ""), "nor a clock");
     CHECK(has_row(text, "Packets", " 0 used", " 0 dropped"), "nor a packet");
-    CHECK_EQ_U64(lines_of(text), 4, "and that is all");
+    CHECK_EQ_U64(lines_of(text), 5, "and that is all");
     CHECK(length > 0 && text[length - 1] == '\n', "it ends with its last line");
 }
 
@@ -100,6 +101,26 @@ static void test_marks(void) {
           "an empty one");
 }
 
+static void test_clients(void) {
+    struct sender one = sender(1, "192.0.2.1", 100), two = sender(2, "192.0.2.2", 200);
+    struct world w = world_begin();
+    char text[NQPTP_STATUS_MAX];
+
+    command(&w, "/kitchen T 192.0.2.2");
+    command(&w, "/kitchen B");
+    command(&w, "T 192.0.2.1");
+    play(&w, &one, S);
+    play(&w, &two, S);
+    (void)status_of(&w, text);
+    CHECK(strstr(text, "Object:   /nqptp\nMaster:   0000000000000001") != NULL,
+          "each client has its object and its master");
+    CHECK(strstr(text, "Object:   /kitchen, playing\nMaster:   0000000000000002") != NULL,
+          "and what it does");
+    CHECK(has_row(text, "0000000000000001  192.0.2.1", " master listed", "") &&
+              has_row(text, "0000000000000002  192.0.2.2", " master listed", ""),
+          "and the marks are those of all clients");
+}
+
 /* As long as can be: identities, addresses and ages; one of them master, each with every mark. */
 static struct world world_of_long_rows(void) {
     struct world w = world_begin();
@@ -109,12 +130,18 @@ static struct world world_of_long_rows(void) {
         listed[n] = at("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ff00");
         listed[n].ip.s6_addr[15] = (uint8_t)(0xFF - n);
     }
-    nqptp_client_set_peers(&w.engine.client, &w.engine.table, listed, NQPTP_CLOCKS_MAX);
+    nqptp_client_set_peers(&w.engine.table, &w.engine.table.clients[0], listed, NQPTP_CLOCKS_MAX);
     for (unsigned n = 0; n < NQPTP_CLOCKS_MAX; n++) {
         struct sender s = sender(UINT64_MAX - n, "::", 100);
         s.address = listed[n];
         (void)send_announce(&w, &s);
         (void)send_pair(&w, &s);
+    }
+    for (int n = 1; n < NQPTP_CLIENTS_MAX; n++) {
+        char text[NQPTP_NAME_SIZE + 64];
+        (void)snprintf(text, sizeof text, "/%060d%c T ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffe1", 0,
+                       'a' + n);
+        command(&w, text);
     }
     w.engine.packets = UINT64_MAX;
     return w;
@@ -141,7 +168,7 @@ static void test_room(void) {
     struct world w = world_of_long_rows();
     char text[NQPTP_STATUS_MAX];
 
-    CHECK(status_of(&w, text) < NQPTP_STATUS_MAX / 2, "NQPTP_STATUS_MAX is ample");
+    CHECK(status_of(&w, text) < (size_t)NQPTP_STATUS_MAX / 4 * 3, "NQPTP_STATUS_MAX is ample");
     w.now_ns = UINT64_MAX; /* 584 years: no age is longer */
     size_t length = status_of(&w, text);
     CHECK(length < NQPTP_STATUS_MAX - 1, "for the longest rows, too");
@@ -175,6 +202,7 @@ int main(void) {
     test_nothing();
     test_master();
     test_marks();
+    test_clients();
     test_full_table();
     test_room();
     test_every_size();

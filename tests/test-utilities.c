@@ -117,7 +117,8 @@ static void test_datagrams(int family, const char *loopback) {
     CHECK_EQ_I64(receive(receiver, batch), 1, "one that is too long");
     CHECK(batch->packets[0].truncated, "is marked as cut off");
 
-    struct nqptp_reply reply = {.destination = first->source, .local = first->source};
+    struct nqptp_reply reply = {
+        .length = NQPTP_DELAY_REQ_LENGTH, .destination = first->source, .local = first->source};
     memcpy(reply.data, "hello", 6);
     CHECK_EQ_I64(nqptp_socket_send(receiver, &reply, port_of(sender)), 0, "a reply goes out");
     CHECK_EQ_I64(receive(sender, batch), 1, "and comes in");

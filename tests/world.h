@@ -22,6 +22,7 @@
 struct world {
     struct nqptp_engine engine;
     struct nqptp_effects effects; /* of what happened last */
+    struct nqptp_record record;   /* of client 0, then */
     uint64_t now_ns;
 };
 
@@ -39,7 +40,7 @@ struct sender {
 static inline struct world world_begin(void) {
     struct world world = {.now_ns = 5000 * S};
 
-    nqptp_engine_init(&world.engine, OUR_IDENTITY);
+    nqptp_engine_init(&world.engine, OUR_IDENTITY, "/nqptp");
     return world;
 }
 
@@ -98,6 +99,7 @@ static inline enum nqptp_drop receive(struct world *w, const struct nqptp_packet
 
     memcpy(before, w->engine.drops, sizeof before);
     nqptp_engine_packet(&w->engine, packet, w->now_ns, &w->effects);
+    nqptp_engine_record(&w->engine, 0, &w->record);
     return counted(before, w->engine.drops);
 }
 
@@ -178,6 +180,7 @@ static inline void pass(struct world *w, uint64_t ns) {
         uint64_t deadline_ns = nqptp_engine_deadline(&w->engine);
         w->now_ns = deadline_ns > w->now_ns ? deadline_ns : w->now_ns;
         nqptp_engine_expire(&w->engine, w->now_ns, &w->effects);
+        nqptp_engine_record(&w->engine, 0, &w->record);
     }
     w->now_ns = end_ns;
 }
@@ -204,11 +207,12 @@ static inline struct world world_of(struct sender *master) {
 
 static inline void command(struct world *w, const char *text) {
     nqptp_engine_command(&w->engine, text, strlen(text), w->now_ns, &w->effects);
+    nqptp_engine_record(&w->engine, 0, &w->record);
 }
 
 /* The identity of the master, or 0. */
 static inline uint64_t master_of(const struct world *w) {
-    int i = w->engine.client.master;
+    int i = w->engine.table.clients[0].master;
     return i == NQPTP_NO_CLOCK ? 0 : w->engine.table.clocks[i].clock_identity;
 }
 
@@ -229,23 +233,23 @@ static inline bool same_address(const struct nqptp_address *a, const struct nqpt
 
 /* Was this published last: the clock as it is at its own address, by a sample taken then? */
 static inline bool published(const struct world *w, const struct sender *s, uint64_t local_ns) {
-    const struct nqptp_effects *e = &w->effects;
-    return e->publish && e->has_master && e->clock_identity == s->clock_identity &&
-           same_address(&e->address, &s->address) && e->reading.local_time_ns == local_ns &&
-           e->reading.offset_ns == s->offset_ns;
+    const struct nqptp_record *r = &w->record;
+    return (w->effects.publish & 1) && r->has_master && r->clock_identity == s->clock_identity &&
+           same_address(&r->address, &s->address) && r->reading.local_time_ns == local_ns &&
+           r->reading.offset_ns == s->offset_ns;
 }
 
 /* Exactly zeros, for they go into shared memory as they are. */
 static inline bool published_no_master(const struct world *w) {
-    const struct nqptp_effects *e = &w->effects;
-    return e->publish && !e->has_master && e->clock_identity == 0 &&
-           e->reading.grandmaster_identity == 0 && e->reading.local_time_ns == 0 &&
-           e->reading.offset_ns == 0 && e->reading.start_time_ns == 0;
+    const struct nqptp_record *r = &w->record;
+    return (w->effects.publish & 1) && !r->has_master && r->clock_identity == 0 &&
+           r->reading.grandmaster_identity == 0 && r->reading.local_time_ns == 0 &&
+           r->reading.offset_ns == 0 && r->reading.start_time_ns == 0;
 }
 
 static inline bool idle(const struct world *w) {
     const struct nqptp_effects *e = &w->effects;
-    return !e->publish && !e->send_delay_req && !e->send_status && !e->refusal &&
+    return !e->publish && e->reply_count == 0 && !e->send_status && !e->refusal &&
            e->event_count == 0;
 }
 
@@ -261,7 +265,7 @@ static inline bool told(const struct world *w, enum nqptp_event_kind kind,
 /* What must hold whatever came in. */
 static inline bool sane(const struct world *w) {
     const struct nqptp_engine *engine = &w->engine;
-    int master = engine->client.master;
+    int master = engine->table.clients[0].master;
     uint64_t sum = 0;
 
     for (unsigned i = 0; i < NQPTP_DROP_COUNT; i++)
@@ -271,7 +275,7 @@ static inline bool sane(const struct world *w) {
     bool has_deadline = nqptp_engine_deadline(engine) != NQPTP_NO_DEADLINE;
     return sum == engine->packets && master_exists && has_deadline == (record_count(w) > 0) &&
            w->effects.event_count <= NQPTP_EVENTS_MAX &&
-           engine->client.peer_count <= NQPTP_PEERS_MAX;
+           engine->table.clients[0].peer_count <= NQPTP_PEERS_MAX;
 }
 
 #endif
