@@ -1,0 +1,1006 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Proves the rules of the engine for players of today: names, B, E and P, a master for each of
+ * them over the one clock table, what a restart brings back, and the waking up of clocks. And that
+ * whatever a clock does (stop, go slow, resume, change its grandmaster, move to another address),
+ * the record that its players read keeps their rules at every step.
+ */
+#include "nqptp-message-handlers.h"
+
+#include "prng.h"
+#include "tap.h"
+#include "vectors.h"
+#include "world.h"
+
+/* --- a player's view of its record ------------------------------------------------------------ */
+
+#define JUMP_NS (20 * (int64_t)MS) /* an offset that moves by more begins a new series */
+
+/* What a player reads: what was published last, held against what came before. */
+struct view {
+    int client;
+    bool may_vanish;
+    struct nqptp_record seen;
+    unsigned looks, starts, faults;
+    const char *fault; /* the first one */
+};
+
+static void fault(struct view *v, const char *what) {
+    if (v->faults++ == 0)
+        v->fault = what;
+}
+
+/* Does the engine hold something else than what it has told to publish? */
+static bool unpublished(const struct nqptp_record *now, const struct nqptp_record *seen) {
+    return now->has_master != seen->has_master || now->clock_identity != seen->clock_identity ||
+           !same_address(&now->address, &seen->address) ||
+           now->reading.grandmaster_identity != seen->reading.grandmaster_identity ||
+           now->reading.local_time_ns != seen->reading.local_time_ns ||
+           now->reading.offset_ns != seen->reading.offset_ns ||
+           now->reading.start_time_ns != seen->reading.start_time_ns;
+}
+
+static void judge(struct view *v, const struct world *w, const struct nqptp_record *now) {
+    const struct nqptp_reading *old = &v->seen.reading, *new = &now->reading;
+    int64_t moved_ns = (int64_t)(new->offset_ns - old->offset_ns);
+
+    if (!now->has_master) {
+        if (v->seen.has_master && !v->may_vanish)
+            fault(v, "the clock vanished");
+        return;
+    }
+    if (new->grandmaster_identity == 0)
+        fault(v, "a clock without identity");
+    if (new->start_time_ns == 0 || new->start_time_ns > new->local_time_ns)
+        fault(v, "a series that begins after its last sample");
+    if (new->local_time_ns > w->now_ns)
+        fault(v, "a sample from the future");
+    bool same = v->seen.has_master && new->grandmaster_identity == old->grandmaster_identity;
+    if (!same || new->start_time_ns != old->start_time_ns)
+        v->starts++;
+    if (same && new->start_time_ns < old->start_time_ns &&
+        same_address(&now->address, &v->seen.address))
+        fault(v, "a series that begins earlier than it did");
+    if (same && new->start_time_ns == old->start_time_ns &&
+        same_address(&now->address, &v->seen.address) &&
+        (moved_ns > JUMP_NS || moved_ns < -JUMP_NS))
+        fault(v, "the offset jumps and no new series begins");
+}
+
+/* To be called after each single thing that happens. */
+static void look(struct view *v, const struct world *w) {
+    struct nqptp_record now;
+
+    nqptp_engine_record(&w->engine, v->client, &now);
+    v->looks++;
+    if (w->effects.publish >> v->client & 1) {
+        judge(v, w, &now);
+        v->seen = now;
+    } else if (unpublished(&now, &v->seen)) {
+        fault(v, "what changed was not published");
+    }
+}
+
+static void pass_looking(struct world *w, struct view *v, uint64_t ns) {
+    uint64_t end_ns = w->now_ns + ns;
+
+    while (nqptp_engine_deadline(&w->engine) <= end_ns) {
+        uint64_t deadline_ns = nqptp_engine_deadline(&w->engine);
+        w->now_ns = deadline_ns > w->now_ns ? deadline_ns : w->now_ns;
+        nqptp_engine_expire(&w->engine, w->now_ns, &w->effects);
+        look(v, w);
+    }
+    w->now_ns = end_ns;
+}
+
+/* A Sync and its Follow_Up that says origin_ns, and the rest of 125 ms. */
+static void pair_looking(struct world *w, struct view *v, struct sender *s, uint64_t origin_ns) {
+    (void)send_sync(w, s, s->sequence_id);
+    look(v, w);
+    w->now_ns += MS;
+    (void)send_follow_up(w, s, s->sequence_id++, origin_ns);
+    look(v, w);
+    pass_looking(w, v, 124 * MS);
+}
+
+/* For so many times 125 ms, with an Announce each second. */
+static void play_looking(struct world *w, struct view *v, struct sender *s, unsigned pairs) {
+    for (unsigned n = 0; n < pairs; n++) {
+        if (n % 8 == 0) {
+            (void)send_announce(w, s);
+            look(v, w);
+        }
+        pair_looking(w, v, s, time_of(w, s));
+    }
+}
+
+static void order(struct world *w, struct view *v, const char *text) {
+    command(w, text);
+    look(v, w);
+}
+
+static void check_view(const struct view *v, const char *name) {
+    CHECK_EQ_STR(v->fault ? v->fault : "", "", "%s: the record keeps all rules", name);
+    CHECK(v->looks > 10, "%s: in %u looks", name, v->looks);
+}
+
+/* Does the record now hold this offset, to a millisecond? */
+static bool offset_is(const struct view *v, uint64_t offset_ns) {
+    int64_t error_ns = (int64_t)(v->seen.reading.offset_ns - offset_ns);
+    return v->seen.has_master && error_ns < (int64_t)MS && error_ns > -(int64_t)MS;
+}
+
+/* --- grammar --------------------------------------------------------------------------------- */
+
+/* Padding, too: one is the other's copy by memcpy, so any write at all between them shows. */
+static bool same_octets(const struct nqptp_engine *before, const struct nqptp_engine *after) {
+    // NOLINTNEXTLINE(bugprone-suspicious-memory-comparison,cert-exp42-c,cert-flp37-c): wanted
+    return memcmp(before, after, sizeof *before) == 0;
+}
+
+static const struct nqptp_client *client(const struct world *w, const char *name) {
+    int c = nqptp_client_find(&w->engine.table, name);
+    return c < 0 ? NULL : &w->engine.table.clients[c];
+}
+
+static void test_named_list(void) {
+    struct world w = world_begin();
+
+    command(&w, "/nqptp T 192.0.2.1 2001:db8::1");
+    CHECK(!w.effects.refusal && !w.effects.created, "/nqptp T with addresses is understood");
+    CHECK(w.effects.form == NQPTP_FORM_NAMED && w.effects.client == 0, "as a named command");
+    CHECK_EQ_U64(client(&w, "/nqptp")->peer_count, 2, "it lists two");
+    command(&w, "/x T");
+    CHECK(w.effects.created && w.effects.client == 1, "another name makes a client");
+    CHECK(w.effects.form == NQPTP_FORM_NAMED, "by a named command");
+    CHECK_EQ_U64(w.effects.publish, 2, "whose record is published");
+    CHECK(client(&w, "/x")->has_list && client(&w, "/x")->peer_count == 0, "that lists nobody");
+    command(&w, "/x T 192.0.2.7");
+    CHECK(!w.effects.created && w.effects.client == 1, "once");
+    CHECK_EQ_U64(client(&w, "/x")->peer_count, 1, "and has a list of its own");
+    CHECK_EQ_U64(client(&w, "/nqptp")->peer_count, 2, "the other one's stays");
+    command(&w, "T 192.0.2.9");
+    CHECK(w.effects.form == NQPTP_FORM_BARE && w.effects.client == 0, "a bare T is of /nqptp");
+    CHECK_EQ_U64(client(&w, "/nqptp")->peer_count, 1, "it replaces its list");
+    CHECK_EQ_U64(client(&w, "/x")->peer_count, 1, "and no other");
+    command(&w, "T");
+    CHECK_EQ_U64(client(&w, "/x")->peer_count, 1, "nor does a bare T alone");
+    command(&w, "?");
+    CHECK(w.effects.form == NQPTP_FORM_NONE && w.effects.send_status, "? has no form");
+}
+
+static void test_activity(void) {
+    static const struct {
+        const char *text;
+        enum nqptp_activity activity;
+    } rows[] = {
+        {"/x B", NQPTP_PLAYING}, {"/x P", NQPTP_PAUSED},  {"/x B", NQPTP_PLAYING},
+        {"/x E", NQPTP_STOPPED}, {"/x  P", NQPTP_PAUSED}, {"/x E", NQPTP_STOPPED},
+    };
+    struct world w = world_begin();
+
+    command(&w, "/x T 192.0.2.1");
+    CHECK_EQ_U64(client(&w, "/x")->activity, NQPTP_STOPPED, "at first a player does not play");
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        command(&w, rows[i].text);
+        CHECK(!w.effects.refusal && w.effects.form == NQPTP_FORM_PLAY && w.effects.client == 1,
+              "%s is understood", rows[i].text);
+        CHECK_EQ_U64(client(&w, "/x")->activity, rows[i].activity, "and noted");
+        CHECK(!w.effects.publish && !w.effects.created, "and that is all");
+    }
+    CHECK_EQ_U64(client(&w, "/nqptp")->activity, NQPTP_STOPPED, "another client is not meant");
+    command(&w, "/nqptp B");
+    CHECK(!w.effects.refusal, "/nqptp B before any T is understood");
+}
+
+/* Returns the reason. */
+static void check_refused(const char *name, const char *text, size_t length) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct world w = world_of(&s);
+    struct nqptp_engine before;
+
+    command(&w, "/x T 192.0.2.1");
+    command(&w, "/x B");
+    memcpy(&before, &w.engine, sizeof before);
+    nqptp_engine_command(&w.engine, text, length, w.now_ns, &w.effects);
+    CHECK(w.effects.refusal && w.effects.refusal[0], "%s: refused, with a reason", name);
+    CHECK(!w.effects.publish && !w.effects.reply_count && !w.effects.send_status &&
+              w.effects.event_count == 0 && !w.effects.created && w.effects.client == -1 &&
+              w.effects.form == NQPTP_FORM_NONE,
+          "%s: without any effect", name);
+    CHECK(same_octets(&before, &w.engine), "%s: all state is as it was", name);
+}
+
+#define CHECK_REFUSED(name, text) check_refused(name, text, sizeof(text) - 1)
+#define NAME_63 "/12345678901234567890123456789012345678901234567890123456789012"
+
+static void test_bad_input(void) {
+    CHECK_REFUSED("a name alone", "/x");
+    CHECK_REFUSED("a name and a space", "/x ");
+    for (int letter = '!'; letter <= '~'; letter++) {
+        if (strchr("TBEP", letter))
+            continue;
+        const char text[] = {'/', 'x', ' ', (char)letter};
+        check_refused("an unknown letter", text, sizeof text);
+    }
+    CHECK_REFUSED("a small letter", "/x b");
+    CHECK_REFUSED("a bare B", "B");
+    CHECK_REFUSED("a bare E", "E");
+    CHECK_REFUSED("a bare P", "P");
+    CHECK_REFUSED("B with an address", "/x B 192.0.2.1");
+    CHECK_REFUSED("a word that begins with B", "/x Bx");
+    CHECK_REFUSED("two letters", "/x B E");
+    CHECK_REFUSED("no space before T", "/xT 192.0.2.1");
+    CHECK_REFUSED("a named question", "/x ?");
+    CHECK_REFUSED("a bad address", "/x T 192.0.2.1 z");
+    CHECK_REFUSED("a bad address for a new name", "/new T 192.0.2.1 z");
+    CHECK_REFUSED("B of nobody", "/nobody B");
+    CHECK_REFUSED("E of nobody", "/nobody E");
+    CHECK_REFUSED("a space before the name", " /x T");
+    CHECK_REFUSED("a name without a slash", "x T");
+    CHECK_REFUSED("a slash alone", "/ T");
+    CHECK_REFUSED("two slashes", "//x T");
+    CHECK_REFUSED("a slash within", "/x/y T");
+    CHECK_REFUSED("a slash at the end", "/x/ T");
+    CHECK_REFUSED("this directory", "/. T");
+    CHECK_REFUSED("the one above", "/.. T");
+    CHECK_REFUSED("64 characters", NAME_63 "3 T");
+    CHECK_REFUSED("a control character in a name", "/x\1y T");
+    CHECK_REFUSED("a high octet in a name", "/x\xC3y T");
+    CHECK_REFUSED("a NUL in a name", "/x\0y T");
+    CHECK_REFUSED("a line end", "/x B\n");
+}
+
+static void check_name(const char *name) {
+    struct world w = world_begin();
+    char text[80];
+
+    snprintf(text, sizeof text, "%s T", name);
+    command(&w, text);
+    CHECK(!w.effects.refusal && w.effects.created && client(&w, name), "%s is a name", name);
+}
+
+static void test_names(void) {
+    check_name("/x");
+    check_name(NAME_63);
+    check_name("/ab~!%.");
+    check_name("/nqptp2");
+    check_name("/nqpt");
+}
+
+static void test_sixteen_clients(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct world w = world_of(&s);
+    struct nqptp_engine before;
+    char text[40];
+    unsigned wrong = 0;
+
+    for (int c = 1; c < NQPTP_CLIENTS_MAX; c++) {
+        snprintf(text, sizeof text, "/client%d T 192.0.2.1", c);
+        command(&w, text);
+        wrong += !w.effects.created || w.effects.client != c || w.effects.refusal;
+    }
+    CHECK_EQ_U64(wrong, 0, "/nqptp and 15 others find room");
+    memcpy(&before, &w.engine, sizeof before);
+    command(&w, "/client16 T 192.0.2.1");
+    CHECK(w.effects.refusal, "the 17th does not");
+    CHECK(!w.effects.created && w.effects.client == -1 && !w.effects.publish,
+          "and has no effect at all");
+    CHECK(same_octets(&before, &w.engine), "nor does it change anything");
+    command(&w, "/client16 B");
+    CHECK(w.effects.refusal, "nor can it play");
+    (void)send_pair(&w, &s);
+    CHECK_EQ_U64(w.effects.publish, 0xFFFF, "a sample of their master is for all 16");
+    nqptp_engine_forget(&w.engine, 7);
+    (void)send_pair(&w, &s);
+    CHECK_EQ_U64(w.effects.publish, 0xFF7F, "one that is forgotten gets no more");
+    command(&w, "/client16 T 192.0.2.1");
+    CHECK(w.effects.created && w.effects.client == 7, "and leaves room for another");
+}
+
+/* --- a master for each client ---------------------------------------------------------------- */
+
+static uint64_t master_for(const struct world *w, int c) {
+    struct nqptp_record record;
+
+    nqptp_engine_record(&w->engine, c, &record);
+    return record.has_master ? record.clock_identity : 0;
+}
+
+static void play_both(struct world *w, struct sender *a, struct sender *b, unsigned pairs) {
+    for (unsigned n = 0; n < pairs; n++) {
+        play(w, a, 125 * MS);
+        play(w, b, 125 * MS);
+    }
+}
+
+static void test_masters_of_their_own(void) {
+    struct sender one = sender(1, "192.0.2.1", 100), two = sender(2, "192.0.2.2", 200);
+    struct world w = world_begin();
+
+    command(&w, "/one T 192.0.2.1");
+    command(&w, "/two T 192.0.2.2");
+    play_both(&w, &one, &two, 4);
+    CHECK_EQ_U64(master_for(&w, 0), 1, "without a list the better clock is followed");
+    CHECK_EQ_U64(master_for(&w, 1), 1, "one follows the clock that it listed");
+    CHECK_EQ_U64(master_for(&w, 2), 2, "two follows its own");
+    CHECK_EQ_U64(record_count(&w), 2, "in one table");
+    (void)send_pair(&w, &one);
+    CHECK_EQ_U64(w.effects.publish, 1 << 0 | 1 << 1, "a sample is for those who follow it");
+    (void)send_pair(&w, &two);
+    CHECK_EQ_U64(w.effects.publish, 1 << 2, "and for no others");
+    command(&w, "T");
+    CHECK_EQ_U64(w.effects.publish, 1 << 0, "a bare T is of client 0");
+    CHECK(master_for(&w, 0) == 0 && master_for(&w, 1) == 1 && master_for(&w, 2) == 2,
+          "and of no other");
+    command(&w, "/one T");
+    CHECK_EQ_U64(w.effects.publish, 1 << 1, "a named T is of its own");
+    CHECK(master_for(&w, 1) == 0 && master_for(&w, 2) == 2, "and of no other");
+    (void)send_sync(&w, &one, one.sequence_id);
+    CHECK_EQ_U64(w.effects.reply_count, 0, "who is on no list is not asked for the delay");
+    (void)send_sync(&w, &two, two.sequence_id);
+    CHECK_EQ_U64(w.effects.reply_count, 1, "who is on any list is");
+}
+
+static void test_first_address_wins(void) {
+    struct sender first = sender(1, "192.0.2.1", 200), better = sender(2, "192.0.2.2", 1);
+    struct sender elsewhere = sender(1, "2001:db8::1", 200);
+    struct world w = world_begin();
+
+    elsewhere.offset_ns = first.offset_ns;
+    command(&w, "/x T 192.0.2.1 192.0.2.2");
+    command(&w, "T 192.0.2.1 192.0.2.2");
+    play_both(&w, &first, &better, 16);
+    CHECK_EQ_U64(master_for(&w, 1), 1, "of a named list the first address wins");
+    CHECK_EQ_U64(master_for(&w, 0), 2, "of a bare one the better clock");
+    play_both(&w, &better, &elsewhere, 20);
+    CHECK_EQ_U64(master_for(&w, 1), 1, "though it is heard at another address only");
+    CHECK(same_address(&w.engine.table.clocks[w.engine.table.clients[1].master].address,
+                       &elsewhere.address),
+          "namely at that one");
+    play(&w, &better, 5 * S);
+    CHECK_EQ_U64(master_for(&w, 1), 2, "when it is dead the second is followed");
+    play_both(&w, &better, &first, 2);
+    CHECK_EQ_U64(master_for(&w, 1), 1, "until it is back");
+    command(&w, "/x T 192.0.2.2 192.0.2.1");
+    CHECK_EQ_U64(master_for(&w, 1), 2, "another order is another list");
+}
+
+static void test_same_named_list_again(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct world w = world_begin();
+    struct view v = {.client = 1};
+
+    order(&w, &v, "/x T 192.0.2.1");
+    play_looking(&w, &v, &s, 40);
+    uint64_t start_ns = v.seen.reading.start_time_ns;
+    for (int n = 0; n < 20; n++) {
+        order(&w, &v, "/x T 192.0.2.1");
+        CHECK(!w.effects.publish, "the same list again: nothing to publish");
+        order(&w, &v, n % 2 ? "/x B" : "/x P");
+        order(&w, &v, "T");
+        play_looking(&w, &v, &s, 2);
+    }
+    CHECK_EQ_U64(v.seen.reading.start_time_ns, start_ns, "the series goes on");
+    CHECK_EQ_U64(v.starts, 1, "and it is the first");
+    check_view(&v, "a list repeated");
+}
+
+/* --- what outlives a restart ------------------------------------------------------------------ */
+
+static void replay(struct world *w, const char *text) {
+    for (const char *end; (end = strchr(text, '\n')); text = end + 1) {
+        nqptp_engine_command(&w->engine, text, (size_t)(end - text), w->now_ns, &w->effects);
+        CHECK(!w->effects.refusal, "what was kept is understood: %.*s", (int)(end - text), text);
+    }
+}
+
+static void test_save(void) {
+    static const char *const commands[] = {
+        "T 192.0.2.1 2001:db8::1",
+        "/one T 192.0.2.2 192.0.2.1",
+        "/one B",
+        "/two T",
+        "/two P",
+        "/three T fe80::1",
+        "/three B",
+        "/three E",
+        "/nqptp B",
+        "/four T",
+    };
+    struct world w = world_begin(), again = world_begin();
+    char text[4096], copy[4096];
+
+    CHECK_EQ_U64(nqptp_engine_save(&w.engine, text, sizeof text), 0, "at first there is nothing");
+    CHECK_EQ_STR(text, "", "to keep");
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        command(&w, commands[i]);
+        CHECK(!w.effects.refusal, "%s", commands[i]);
+        again = world_begin();
+        size_t length = nqptp_engine_save(&w.engine, text, sizeof text);
+        CHECK_EQ_U64(length, strlen(text), "it is kept");
+        replay(&again, text);
+        (void)nqptp_engine_save(&again.engine, copy, sizeof copy);
+        CHECK_EQ_STR(copy, text, "and a fresh engine comes to the same");
+    }
+    CHECK_EQ_U64(client(&again, "/one")->activity, NQPTP_PLAYING, "one plays");
+    CHECK_EQ_U64(client(&again, "/one")->peer_count, 2, "it has its list");
+    CHECK(client(&again, "/one")->first_wins && !client(&again, "/nqptp")->first_wins,
+          "in order, if it was named");
+    CHECK_EQ_U64(client(&again, "/two")->activity, NQPTP_PAUSED, "two pauses");
+    CHECK_EQ_U64(client(&again, "/three")->activity, NQPTP_STOPPED, "three does neither");
+    CHECK(client(&again, "/four")->has_list, "four lists nobody");
+    CHECK_EQ_U64(nqptp_engine_save(&w.engine, copy, strlen(text)), 0, "no room for the NUL: none");
+    CHECK(memchr(copy, '\0', strlen(text)), "but terminated");
+    CHECK_EQ_U64(nqptp_engine_save(&w.engine, copy, strlen(text) + 1), strlen(text), "room for it");
+    CHECK_EQ_U64(nqptp_engine_save(&w.engine, copy, 1), 0, "room for nothing else");
+    CHECK_EQ_STR(copy, "", "terminated");
+}
+
+/* A client that never sent T is still one that follows anybody. */
+static void test_save_without_list(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct world w = world_begin();
+    char text[100];
+
+    command(&w, "/nqptp B");
+    (void)nqptp_engine_save(&w.engine, text, sizeof text);
+    w = world_begin();
+    replay(&w, text);
+    CHECK(!client(&w, "/nqptp")->has_list && client(&w, "/nqptp")->activity == NQPTP_PLAYING,
+          "B without T is kept as such");
+    play(&w, &s, S);
+    CHECK_EQ_U64(master_of(&w), 1, "and any clock will do");
+}
+
+/* The start time that is published after a restart, of a clock heard from then on. */
+static uint64_t start_after(const struct nqptp_reading *before, struct sender *s, uint64_t ns) {
+    struct world w = world_begin();
+    struct view v = {.client = 0};
+
+    w.now_ns += ns;
+    nqptp_engine_inherit(&w.engine, 0, before);
+    play_looking(&w, &v, s, 20);
+    CHECK_EQ_STR(v.fault ? v.fault : "", "", "the record keeps all rules");
+    CHECK_EQ_U64(v.starts, 1, "and has one series");
+    return v.seen.reading.start_time_ns;
+}
+
+static void test_inherit(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    const uint64_t began_ns = 4000 * S, fresh_ns = 5000 * S - LATENCY_NS;
+    struct nqptp_reading before = {.grandmaster_identity = 1,
+                                   .local_time_ns = 4999 * S,
+                                   .offset_ns = s.offset_ns,
+                                   .start_time_ns = began_ns};
+
+    CHECK_EQ_U64(start_after(&before, &s, 0), began_ns, "the same clock: its series goes on");
+    before.offset_ns = s.offset_ns + 5 * MS - 1;
+    CHECK_EQ_U64(start_after(&before, &s, 0), began_ns, "and a little less than 5 ms off");
+    before.offset_ns = s.offset_ns - 5 * MS + 1;
+    CHECK_EQ_U64(start_after(&before, &s, 0), began_ns, "to either side");
+    before.offset_ns = s.offset_ns + 5 * MS;
+    CHECK_EQ_U64(start_after(&before, &s, 0), fresh_ns, "5 ms off: a new series");
+    before.offset_ns = s.offset_ns - 5 * MS;
+    CHECK_EQ_U64(start_after(&before, &s, 0), fresh_ns, "to either side");
+    before.offset_ns = s.offset_ns;
+    before.grandmaster_identity = 2;
+    CHECK_EQ_U64(start_after(&before, &s, 0), fresh_ns, "another grandmaster: a new series");
+    before.grandmaster_identity = 1;
+    before.start_time_ns = 5001 * S;
+    CHECK_EQ_U64(start_after(&before, &s, 0), fresh_ns, "a start in the future: a new series");
+    before.start_time_ns = UINT64_MAX;
+    CHECK_EQ_U64(start_after(&before, &s, 0), fresh_ns, "however far");
+    before.start_time_ns = 0;
+    CHECK_EQ_U64(start_after(&before, &s, 0), fresh_ns, "none: a new series");
+    before.start_time_ns = began_ns;
+    CHECK_EQ_U64(start_after(&before, &s, 600 * S), began_ns, "ten minutes later: it goes on");
+}
+
+/* Only the first master after the restart can be the one before it. */
+static void test_inherit_once(void) {
+    struct sender other = sender(2, "192.0.2.2", 50), s = sender(1, "192.0.2.1", 100);
+    struct world w = world_begin();
+    struct nqptp_reading before = {.grandmaster_identity = 1,
+                                   .local_time_ns = 4999 * S,
+                                   .offset_ns = s.offset_ns,
+                                   .start_time_ns = 4000 * S};
+
+    nqptp_engine_inherit(&w.engine, 0, &before);
+    play(&w, &other, S);
+    command(&w, "T 192.0.2.1");
+    play(&w, &s, S);
+    CHECK_EQ_U64(w.record.clock_identity, 1, "after another master the one of before is back");
+    CHECK(w.record.reading.start_time_ns > 5000 * S, "which is a new mastership");
+}
+
+/* --- waking up ------------------------------------------------------------------------------- */
+
+/* The Announce that wakes up, byte by byte as on the wire. */
+static void check_wake_up(const struct world *w, const struct sender *to, uint8_t priority1,
+                          uint8_t priority2, const char *name) {
+    uint8_t wanted[64] = {0x1B, 0x02, 0x00, 0x40, 0x00, 0x00, 0x04, 0x08};
+    const struct nqptp_reply *reply = &w->effects.replies[0];
+    struct nqptp_address local = at("192.0.2.200");
+
+    put_source(wanted, OUR_IDENTITY, 32776);
+    wanted[32] = 5;
+    wanted[33] = 0xFE;
+    wanted[45] = 37;
+    wanted[47] = priority1;
+    wanted[48] = 0xF8;
+    wanted[49] = 0xFE;
+    wanted[50] = 0x43;
+    wanted[51] = 0x6A;
+    wanted[52] = priority2;
+    put_grandmaster(wanted, OUR_IDENTITY);
+    wanted[63] = 0xA0;
+    CHECK_EQ_U64(w->effects.reply_count, 1, "%s: one message is sent", name);
+    if (w->effects.reply_count == 0)
+        return;
+    CHECK(reply->length == 64 && memcmp(reply->data, wanted, 64) == 0, "%s: it is that", name);
+    CHECK_EQ_U64(reply->data[47], priority1, "%s: with priority1 %u", name, priority1);
+    CHECK(reply->general && same_address(&reply->destination, &to->address) &&
+              same_address(&reply->local, &local) && reply->interface == INTERFACE,
+          "%s: to the general port of who announced himself, the way it came", name);
+}
+
+static void check_pair(uint8_t theirs, uint8_t first, uint8_t second, uint8_t priority2) {
+    struct world w = world_begin();
+    struct sender s = sender(1, "192.0.2.1", theirs);
+    char name[40];
+
+    command(&w, "T 192.0.2.1");
+    (void)send_announce(&w, &s);
+    snprintf(name, sizeof name, "for priority1 %u, first", theirs);
+    check_wake_up(&w, &s, first, priority2, name);
+    uint64_t sent_ns = w.now_ns;
+    CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), sent_ns + 150 * MS, "%s: 150 ms", name);
+    nqptp_engine_expire(&w.engine, sent_ns + 150 * MS - 1, &w.effects);
+    CHECK(idle(&w), "%s: and no less", name);
+    nqptp_engine_expire(&w.engine, sent_ns + 150 * MS, &w.effects);
+    snprintf(name, sizeof name, "for priority1 %u, second", theirs);
+    check_wake_up(&w, &s, second, 248, name);
+    nqptp_engine_expire(&w.engine, sent_ns + 150 * MS, &w.effects);
+    CHECK(idle(&w), "%s: and no third", name);
+    CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), sent_ns + 120 * S, "nothing else is due");
+}
+
+static void test_wake_up_pairs(void) {
+    check_pair(248, 247, 249, 248);
+    check_pair(128, 127, 129, 248);
+    check_pair(0, 248, 1, 248);
+    check_pair(1, 248, 2, 248);
+    check_pair(2, 248, 3, 248);
+    check_pair(3, 2, 4, 248);
+    check_pair(253, 252, 254, 248);
+    check_pair(254, 253, 250, 248);
+    check_pair(255, 254, 250, 248);
+}
+
+/* priority2 is the peer's, but for the first Announce to one of priority1 2 or less. */
+static void check_priority2(uint8_t priority1, uint8_t first, uint8_t first_priority2,
+                            uint8_t second) {
+    struct world w = world_begin();
+    struct sender s = sender(1, "192.0.2.1", 100);
+    uint8_t message[sizeof apple_announce];
+
+    memcpy(message, apple_announce, sizeof message);
+    put_source(message, 1, APPLE_PORT);
+    put_grandmaster(message, 1);
+    put_priority1(message, priority1);
+    message[52] = 77;
+    command(&w, "T 192.0.2.1");
+    (void)deliver(&w, &s, message, sizeof message);
+    check_wake_up(&w, &s, first, first_priority2, "priority2 77, first");
+    pass(&w, 150 * MS);
+    check_wake_up(&w, &s, second, 77, "priority2 77, second");
+}
+
+static void test_wake_up_priority2(void) {
+    check_priority2(128, 127, 77, 129);
+    check_priority2(2, 248, 248, 3);
+}
+
+/* How many messages of ours go out while the clock announces itself so many times. */
+static unsigned sent_while_announcing(struct world *w, const struct sender *s, unsigned count) {
+    unsigned sent = 0;
+
+    for (unsigned n = 0; n < count; n++) {
+        (void)send_announce(w, s);
+        sent += w->effects.reply_count;
+        uint64_t end_ns = w->now_ns + S;
+        while (nqptp_engine_deadline(&w->engine) <= end_ns) {
+            w->now_ns = nqptp_engine_deadline(&w->engine);
+            nqptp_engine_expire(&w->engine, w->now_ns, &w->effects);
+            sent += w->effects.reply_count;
+        }
+        w->now_ns = end_ns;
+    }
+    return sent;
+}
+
+static void test_when_to_wake_up(void) {
+    struct world w = world_begin();
+    struct sender s = sender(1, "192.0.2.1", 100), talks = sender(2, "192.0.2.2", 100);
+
+    CHECK_EQ_U64(sent_while_announcing(&w, &s, 10), 0, "without a list nobody is woken up");
+    command(&w, "T 192.0.2.9");
+    CHECK_EQ_U64(sent_while_announcing(&w, &s, 10), 0, "nor who is not listed");
+    command(&w, "T 192.0.2.1 192.0.2.2");
+    CHECK_EQ_U64(w.effects.reply_count, 0, "nor at the command");
+    CHECK_EQ_U64(sent_while_announcing(&w, &s, 1), 2, "but at the first Announce after it");
+    CHECK_EQ_U64(sent_while_announcing(&w, &s, 1), 0, "not at the second");
+    CHECK_EQ_U64(sent_while_announcing(&w, &s, 1), 2, "at the third, for it gave no time yet");
+    CHECK_EQ_U64(sent_while_announcing(&w, &s, 20), 0, "and never again");
+    CHECK_EQ_U64(sent_while_announcing(&w, &talks, 1), 2, "another clock too");
+    (void)send_pair(&w, &talks);
+    CHECK_EQ_U64(sent_while_announcing(&w, &talks, 10), 0, "it gave its time, so no more");
+}
+
+static void test_no_wake_up_of_who_was_unlisted(void) {
+    struct world w = world_begin();
+    struct sender s = sender(1, "192.0.2.1", 100);
+
+    command(&w, "/x T 192.0.2.1");
+    (void)send_announce(&w, &s);
+    CHECK_EQ_U64(w.effects.reply_count, 1, "listed by a name it is woken up");
+    command(&w, "/x T 192.0.2.9");
+    pass(&w, S);
+    CHECK_EQ_U64(w.effects.reply_count, 0, "unlisted within 150 ms it gets no second Announce");
+}
+
+/* A stopped clock repeats its time for so many Syncs; returns how many messages woke it up. */
+static unsigned stop_for(struct world *w, struct sender *s, uint64_t stopped_ns, unsigned pairs) {
+    unsigned sent = 0;
+
+    for (unsigned n = 0; n < pairs; n++) {
+        (void)send_sync(w, s, s->sequence_id);
+        w->now_ns += MS;
+        (void)send_follow_up(w, s, s->sequence_id++, stopped_ns);
+        for (unsigned i = 0; i < w->effects.reply_count; i++)
+            sent += w->effects.replies[i].general;
+        pass(w, 124 * MS);
+    }
+    return sent;
+}
+
+static void check_stopped(const char *name, unsigned seconds, uint64_t grandmaster, bool listed,
+                          unsigned wanted) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct world w = world_begin();
+
+    s.grandmaster_identity = grandmaster;
+    command(&w, listed ? "/x T 192.0.2.1" : "/x T 192.0.2.9");
+    play(&w, &s, seconds * S);
+    uint64_t stopped_ns = time_of(&w, &s); /* which the first pair says, and the others repeat */
+    CHECK_EQ_U64(stop_for(&w, &s, stopped_ns, 480), 0, "%s: 479 repeats: it is let sleep", name);
+    CHECK_EQ_U64(stop_for(&w, &s, stopped_ns, 1), wanted, "%s: the 480th", name);
+    CHECK_EQ_U64(stop_for(&w, &s, stopped_ns, 1000), 0, "%s: and never again", name);
+}
+
+static void test_stopped_clock_is_woken_up(void) {
+    check_stopped("stopped soon after it began", 1, 1, true, 1);
+    check_stopped("stopped after 3 s", 3, 1, true, 0);
+    check_stopped("with another grandmaster", 1, 99, true, 0);
+    check_stopped("not listed", 1, 1, false, 0);
+}
+
+/* --- what clocks do --------------------------------------------------------------------------- */
+
+static struct world begin_listed(struct view *v, const char *list) {
+    struct world w = world_begin();
+
+    *v = (struct view){.client = 1};
+    order(&w, v, list);
+    return w;
+}
+
+/* The clock's time stands still for so many Syncs. */
+static void sleep_looking(struct world *w, struct view *v, struct sender *s, uint64_t stopped_ns,
+                          unsigned pairs) {
+    for (unsigned n = 0; n < pairs; n++) {
+        if (n % 8 == 0) {
+            (void)send_announce(w, s);
+            look(v, w);
+        }
+        pair_looking(w, v, s, stopped_ns);
+    }
+}
+
+/* It stops, is perhaps told of by a B, and goes on where it stopped. */
+static void check_stop(const char *name, unsigned pairs, unsigned pairs_after_b) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct view v;
+    struct world w = begin_listed(&v, "/x T 192.0.2.1");
+
+    play_looking(&w, &v, &s, 80);
+    uint64_t stopped_ns = time_of(&w, &s);
+    pair_looking(&w, &v, &s, stopped_ns);
+    struct nqptp_reading before = v.seen.reading;
+    sleep_looking(&w, &v, &s, stopped_ns, pairs);
+    if (pairs_after_b > 0) {
+        order(&w, &v, "/x B");
+        sleep_looking(&w, &v, &s, stopped_ns, pairs_after_b);
+    }
+    CHECK(v.seen.has_master && v.seen.reading.local_time_ns == before.local_time_ns &&
+              v.seen.reading.offset_ns == before.offset_ns && v.starts == 1,
+          "%s: asleep, its record stays as it is", name);
+    s.offset_ns = stopped_ns + 125 * MS - receive_time(&w);
+    uint64_t resumed_ns = receive_time(&w);
+    play_looking(&w, &v, &s, 2);
+    CHECK(offset_is(&v, s.offset_ns), "%s: resumed, its offset is right with two samples", name);
+    CHECK(v.seen.reading.start_time_ns >= resumed_ns, "%s: in a series begun then", name);
+    play_looking(&w, &v, &s, 80);
+    CHECK(offset_is(&v, s.offset_ns), "%s: and goes on", name);
+    CHECK_EQ_U64(v.starts, 2, "%s: as the second series", name);
+    check_view(&v, name);
+}
+
+static void test_stopped_and_resumed_clock(void) {
+    check_stop("stopped for 1 s", 8, 0);
+    check_stop("stopped for 10 s", 80, 0);
+    check_stop("stopped for 3 minutes", 3 * 480, 0);
+    check_stop("stopped, then B", 40, 40);
+    check_stop("stopped for a minute, then B", 480, 480);
+}
+
+/* Silent, its record stays; when it comes back it was the same clock all the time. */
+static void test_silent_and_back(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct view v;
+    struct world w = begin_listed(&v, "/x T 192.0.2.1");
+
+    play_looking(&w, &v, &s, 80);
+    struct nqptp_reading before = v.seen.reading;
+    pass_looking(&w, &v, 30 * S);
+    CHECK(memcmp(&v.seen.reading, &before, sizeof before) == 0, "silent for 30 s: it stays");
+    play_looking(&w, &v, &s, 8);
+    CHECK_EQ_U64(v.seen.reading.start_time_ns, before.start_time_ns, "it comes back as it was");
+    pass_looking(&w, &v, 100 * S);
+    CHECK(v.seen.has_master, "silent for 100 s: it stays");
+    uint64_t back_ns = receive_time(&w);
+    s.offset_ns += 3 * MS;
+    play_looking(&w, &v, &s, 8);
+    CHECK_EQ_U64(v.seen.reading.start_time_ns, back_ns, "it comes back as a new series");
+    CHECK(offset_is(&v, s.offset_ns), "with what it says now");
+    check_view(&v, "silence");
+    v.may_vanish = true;
+    pass_looking(&w, &v, 121 * S);
+    CHECK(!v.seen.has_master, "silent for 121 s: it is no more");
+}
+
+static void check_begin(const char *name, uint64_t silence_ns, unsigned starts) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct view v;
+    struct world w = begin_listed(&v, "/x T 192.0.2.1");
+
+    play_looking(&w, &v, &s, 80);
+    pass_looking(&w, &v, silence_ns);
+    struct nqptp_reading before = v.seen.reading;
+    order(&w, &v, "/x B");
+    CHECK(memcmp(&v.seen.reading, &before, sizeof before) == 0, "%s: the record stays", name);
+    s.offset_ns -= 3 * MS; /* too little to be taken for a step */
+    uint64_t first_ns = receive_time(&w);
+    play_looking(&w, &v, &s, 1);
+    CHECK_EQ_U64(v.starts, starts, "%s: series", name);
+    if (starts > 1) {
+        CHECK_EQ_U64(v.seen.reading.start_time_ns, first_ns, "%s: with the next sample", name);
+        CHECK(offset_is(&v, s.offset_ns), "%s: with its offset", name);
+    }
+    play_looking(&w, &v, &s, 8);
+    order(&w, &v, "/x B");
+    play_looking(&w, &v, &s, 8);
+    CHECK_EQ_U64(v.starts, starts, "%s: and B in the middle of play begins none", name);
+    check_view(&v, name);
+}
+
+static void test_begin(void) {
+    check_begin("B at once", 0, 1);
+    check_begin("B after 0.8 s without a sample", 800 * MS, 1);
+    check_begin("B after 1.1 s without a sample", 1100 * MS, 2);
+    check_begin("B after a minute without a sample", 60 * S, 2);
+}
+
+/* Another client's stale master is not this one's business. */
+static void test_begin_of_another(void) {
+    struct sender one = sender(1, "192.0.2.1", 100), two = sender(2, "192.0.2.2", 100);
+    struct view v;
+    struct world w = begin_listed(&v, "/x T 192.0.2.1");
+
+    order(&w, &v, "/y T 192.0.2.2");
+    play(&w, &two, 2 * S);
+    w.effects.publish = 0;
+    look(&v, &w);
+    play_looking(&w, &v, &one, 16);
+    order(&w, &v, "/y B");
+    play_looking(&w, &v, &one, 16);
+    CHECK_EQ_U64(v.starts, 1, "a B of another client begins no series here");
+    check_view(&v, "B of another client");
+}
+
+/* It runs so much slower or faster for 5 s, then at its own pace again. */
+static void check_pace(const char *name, int64_t ns_per_pair) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct view v;
+    struct world w = begin_listed(&v, "/x T 192.0.2.1");
+
+    play_looking(&w, &v, &s, 80);
+    for (unsigned n = 0; n < 40; n++) {
+        s.offset_ns += (uint64_t)ns_per_pair;
+        pair_looking(&w, &v, &s, time_of(&w, &s));
+    }
+    CHECK(v.seen.has_master && w.now_ns - v.seen.reading.local_time_ns < S,
+          "%s: it is followed all the time", name);
+    play_looking(&w, &v, &s, 16);
+    CHECK(offset_is(&v, s.offset_ns), "%s: 2 s later its offset is right", name);
+    unsigned starts = v.starts;
+    play_looking(&w, &v, &s, 80);
+    CHECK(offset_is(&v, s.offset_ns), "%s: and stays so", name);
+    CHECK_EQ_U64(v.starts, starts, "%s: in one series", name);
+    check_view(&v, name);
+}
+
+static void test_slow_clock(void) {
+    check_pace("at nine tenths", -12500 * (int64_t)US);
+    check_pace("at half its pace", -62500 * (int64_t)US);
+    check_pace("at a tenth", -112500 * (int64_t)US);
+    check_pace("at double pace", 125000 * (int64_t)US);
+    check_pace("backwards", -250000 * (int64_t)US);
+}
+
+static void test_step(void) {
+    static const int64_t steps_ms[] = {50, -50, 1000, -1000, 3600000, -3600000};
+
+    for (size_t i = 0; i < sizeof steps_ms / sizeof steps_ms[0]; i++) {
+        struct sender s = sender(1, "192.0.2.1", 100);
+        struct view v;
+        struct world w = begin_listed(&v, "/x T 192.0.2.1");
+        play_looking(&w, &v, &s, 80);
+        s.offset_ns += (uint64_t)(steps_ms[i] * (int64_t)MS);
+        uint64_t stepped_ns = receive_time(&w);
+        play_looking(&w, &v, &s, 8);
+        CHECK(offset_is(&v, s.offset_ns), "a step of %" PRId64 " ms: followed in 1 s", steps_ms[i]);
+        CHECK(v.starts == 2 && v.seen.reading.start_time_ns >= stepped_ns, "as a new series");
+        play_looking(&w, &v, &s, 80);
+        CHECK_EQ_U64(v.starts, 2, "and no more");
+        check_view(&v, "a step");
+    }
+}
+
+static void test_grandmaster_changes(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct view v;
+    struct world w = begin_listed(&v, "/x T 192.0.2.1");
+
+    play_looking(&w, &v, &s, 80);
+    for (unsigned n = 0; n < 5; n++) {
+        uint64_t old = s.grandmaster_identity;
+        s.grandmaster_identity = 99 + n;
+        (void)send_announce(&w, &s);
+        look(&v, &w);
+        CHECK_EQ_U64(v.seen.reading.grandmaster_identity, old, "until it gives a time the old one");
+        s.offset_ns += 2 * MS;
+        uint64_t local_ns = receive_time(&w);
+        pair_looking(&w, &v, &s, time_of(&w, &s));
+        CHECK_EQ_U64(v.seen.reading.grandmaster_identity, 99 + n, "then the new one's name");
+        CHECK_EQ_U64(v.seen.reading.start_time_ns, local_ns, "as a new series");
+        CHECK(offset_is(&v, s.offset_ns), "and its offset");
+        play_looking(&w, &v, &s, 16);
+    }
+    CHECK_EQ_U64(v.starts, 6, "each grandmaster has one series");
+    check_view(&v, "grandmasters");
+}
+
+/* One clock at three addresses, of which one is listed; they fall silent in turn. */
+static void test_several_addresses(void) {
+    struct sender at_address[3] = {sender(1, "192.0.2.1", 100), sender(1, "2001:db8::1", 100),
+                                   sender(1, "fe80::1", 100)};
+    struct view v;
+    struct world w = begin_listed(&v, "/x T 192.0.2.1");
+    unsigned wrong = 0;
+
+    play_looking(&w, &v, &at_address[0], 1); /* so that it is known whose address that is */
+    for (unsigned round = 0; round < 12; round++) {
+        for (unsigned n = 0; n < 40; n++) {
+            struct sender *s = &at_address[n % 3];
+            if (n % 3 != round % 3)
+                play_looking(&w, &v, s, 1);
+        }
+        wrong += !offset_is(&v, at_address[0].offset_ns) ||
+                 v.seen.reading.grandmaster_identity != 1 ||
+                 same_address(&v.seen.address, &at_address[round % 3].address);
+        if (round % 3 != 0)
+            wrong += !same_address(&v.seen.address, &at_address[0].address);
+    }
+    CHECK_EQ_U64(wrong, 0, "whichever address is silent, the clock is followed at another");
+    check_view(&v, "several addresses");
+}
+
+/* Two clocks by turns, as players change between senders. */
+static void test_change_of_list(void) {
+    struct sender one = sender(1, "192.0.2.1", 100), two = sender(2, "192.0.2.2", 100);
+    struct view v;
+    struct world w = begin_listed(&v, "/x T 192.0.2.1");
+
+    play_looking(&w, &v, &one, 16);
+    for (unsigned n = 0; n < 20; n++) {
+        play_looking(&w, &v, &one, 4);
+        play_looking(&w, &v, &two, 4);
+        order(&w, &v, n % 2 ? "/x T 192.0.2.1" : "/x T 192.0.2.2");
+        CHECK_EQ_U64(v.seen.clock_identity, n % 2 ? 1 : 2, "another list: its clock at once");
+    }
+    CHECK_EQ_U64(v.starts, 21, "each change is a mastership");
+    check_view(&v, "lists");
+    v.may_vanish = true;
+    order(&w, &v, "/x T");
+    CHECK(!v.seen.has_master, "none for an empty list");
+}
+
+/* Anything at any time, at two clients; only a list without a clock may leave none. */
+static void test_anything(void) {
+    static const char *const commands[] = {
+        "/x B", "/x E",        "/x P", "/x T 192.0.2.1 192.0.2.2", "/x T 192.0.2.2 192.0.2.1",
+        "T",    "T 192.0.2.2", "/y T", "/y T 192.0.2.1",           "/y B"};
+    struct sender s[2] = {sender(1, "192.0.2.1", 100), sender(2, "192.0.2.2", 90)};
+    struct prng prng = {2021};
+    struct view v;
+    struct world w = begin_listed(&v, "/x T 192.0.2.1 192.0.2.2");
+
+    play_looking(&w, &v, &s[0], 16);
+    for (unsigned n = 0; n < 40000; n++) {
+        struct sender *from = &s[prng_below(&prng, 2)];
+        switch (prng_below(&prng, 64)) {
+        case 0:
+            order(&w, &v, commands[prng_below(&prng, 10)]);
+            break;
+        case 1:
+            from->offset_ns += prng_magnitude(&prng) >> 20;
+            break;
+        case 2:
+            sleep_looking(&w, &v, from, time_of(&w, from), (unsigned)prng_below(&prng, 40));
+            break;
+        case 3:
+            pass_looking(&w, &v, prng_below(&prng, 20 * S));
+            break;
+        case 4:
+            from->grandmaster_identity = 1 + prng_below(&prng, 3);
+            break;
+        default:
+            play_looking(&w, &v, from, 1);
+        }
+    }
+    CHECK(v.starts > 1000, "%u masterships", v.starts);
+    check_view(&v, "anything at any time");
+}
+
+int main(void) {
+    test_named_list();
+    test_activity();
+    test_bad_input();
+    test_names();
+    test_sixteen_clients();
+    test_masters_of_their_own();
+    test_first_address_wins();
+    test_same_named_list_again();
+    test_save();
+    test_save_without_list();
+    test_inherit();
+    test_inherit_once();
+    test_wake_up_pairs();
+    test_wake_up_priority2();
+    test_when_to_wake_up();
+    test_no_wake_up_of_who_was_unlisted();
+    test_stopped_clock_is_woken_up();
+    test_stopped_and_resumed_clock();
+    test_silent_and_back();
+    test_begin();
+    test_begin_of_another();
+    test_slow_clock();
+    test_step();
+    test_grandmaster_changes();
+    test_several_addresses();
+    test_change_of_list();
+    test_anything();
+    return tap_done();
+}
