@@ -96,7 +96,7 @@ shut_down() {
     done
     [ -z "$nspawn" ] || kill -KILL "$nspawn" 2>/dev/null
     umount "$root" 2>/dev/null
-    rmdir "$cgroup" 2>/dev/null
+    find "$cgroup" -depth -type d -exec rmdir {} + 2>/dev/null
     umount "$work" && rmdir "$work"
 }
 
@@ -156,6 +156,31 @@ stops_clean() {
     check "and is no failure" shell '! systemctl is-failed nqptp'
 }
 
+# A player of that generation maps the object once and commands once, in the middle of play the
+# daemon is restarted, then killed, and the player reads on: the same clock, one mastership. With
+# PLAY_BEFORE in the environment it has played for so many seconds more by then.
+players_play_on() { # GENERATION
+    before=${PLAY_BEFORE:-0}
+    check "a sender plays, and a player of generation $1 reads" shell "
+        (timeout $((before + 40)) tests/ptp-sender --to 127.0.0.1 --identity 1122334455667788 \\
+            --seconds $((before + 35)) &)
+        (runuser -u member -- /opt/nqptp/tests/player --generation $1 --play 127.0.0.1 --wait 5 \\
+            --watch $((before + 12)) --ids 1122334455667788 >/run/player 2>&1
+            echo \$? >/run/status) &
+        sleep 4; test ! -e /run/status"
+    sleep "$before"
+    check "systemctl restart in the middle of it" inside systemctl restart nqptp
+    shell 'sleep 3; kill -KILL $(pidof nqptp)'
+    check "and a crash" shell 'sleep 2; systemctl is-active nqptp'
+    check "the player reads on, and says nothing twice" shell '
+        for i in $(seq 150); do test -e /run/status && break; sleep 0.1; done
+        cat /run/player; test "$(cat /run/status)" = 0'
+    check "in one mastership" shell 'grep -w "1 starts" /run/player'
+    check "the list is still in force" shell 'nqptp --status | grep "List: *1 address"'
+    shell 'rm -f /run/status; pkill ptp-sender; systemctl stop nqptp; systemctl start nqptp'
+    check "after a stop it is not" shell 'nqptp --status | grep "List: *never"'
+}
+
 left_over_of_root() {
     check "root left an object" shell 'touch /dev/shm/nqptp && chmod 600 /dev/shm/nqptp'
     check "the service starts all the same" inside systemctl start nqptp
@@ -164,7 +189,7 @@ left_over_of_root() {
 
 build_and_install() { # CONFIGURE-ARGUMENTS
     check "configure $1" shell "./configure --enable-werror $1 >/run/configure.log 2>&1"
-    check "make" shell 'make -j2 all tests/ptp-sender tests/shm-reader'
+    check "make" shell 'make -j2 all tests/player tests/ptp-sender tests/shm-reader'
     check "make install" shell 'make install'
     check "systemd finds nothing wrong with the unit" \
         shell 'systemd-analyze verify nqptp.service 2>&1 | tee /run/verify; ! grep -i nqptp /run/verify'
@@ -180,6 +205,8 @@ shell 'useradd -G nqptp member; useradd stranger' >/dev/null 2>&1
 service_is_up
 members_read_and_others_do_not
 restarts_keep_the_object
+players_play_on 5
+players_play_on 2021
 stops_clean
 left_over_of_root
 

@@ -19,6 +19,7 @@ build=$(pwd)
 nqptp=$build/nqptp
 sender=$build/tests/ptp-sender
 reader=$build/tests/shm-reader
+player=$build/tests/player
 
 identity=98698aaf9c950008 # what ptp-sender goes by unless told otherwise
 tests=0
@@ -117,7 +118,7 @@ enter() { # [SECONDS]
         need nsenter util-linux
         need ip iproute2
         need timeout coreutils
-        for program in "$nqptp" "$sender" "$reader"; do
+        for program in "$nqptp" "$sender" "$reader" "$player"; do
             test -x "$program" || { echo "Bail out! $program is not built"; exit 1; }
         done
         NQPTP_TEST_INSIDE=root

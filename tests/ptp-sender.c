@@ -13,6 +13,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -64,12 +65,12 @@ struct options {
     uint64_t identity, offset_ns;
     int64_t correction_ns;
     double rate, announce_rate, seconds, skew_ppm, lose_sync_percent, serve_muted;
-    bool no_announce, one_step, reorder, duplicate, low_ports, verbose;
+    bool no_announce, no_sync, one_step, reorder, duplicate, low_ports, verbose, general;
 };
 
 struct destination {
     struct sockaddr_storage address;
-    uint64_t heard_ns; /* its last Delay_Req */
+    uint64_t heard_ns; /* what it sent last, to port 319 or 320 */
 };
 
 /* One master as one destination sees it. */
@@ -422,7 +423,7 @@ static void send_two_step(struct sender *s, unsigned i, struct message *sync) {
     send_follow_up(s, i, master_time(o, s->streams[i].master, raw_ns), corrected);
 }
 
-/* Does the destination still answer with Delay_Reqs, if that is wanted? */
+/* Does the address that we serve still say anything, if that is wanted? */
 static bool served(const struct sender *s, unsigned to) {
     double mute = (double)(now_ns() - s->destinations[to].heard_ns) / 1e9;
 
@@ -479,7 +480,7 @@ static void act(struct sender *s) {
     enqueue(s, event);
 }
 
-/* --- Delay_Reqs ------------------------------------------------------------------------------ */
+/* --- what comes back ------------------------------------------------------------------------- */
 
 static bool same_host(const struct sockaddr_storage *a, const struct sockaddr_storage *b) {
     if (a->ss_family != b->ss_family)
@@ -491,49 +492,82 @@ static bool same_host(const struct sockaddr_storage *a, const struct sockaddr_st
                   &((const struct sockaddr_in6 *)b)->sin6_addr, sizeof(struct in6_addr)) == 0;
 }
 
-static void tell_delay_req(const struct sender *s, const uint8_t *data,
-                           const struct sockaddr_storage *from) {
+/* When the kernel received the datagram, in nanoseconds of CLOCK_REALTIME; 0 if it does not say. */
+static uint64_t receive_time(struct msghdr *header) {
+    struct timespec t = {0};
+
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c; c = CMSG_NXTHDR(header, c))
+        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_TIMESTAMPNS)
+            memcpy(&t, CMSG_DATA(c), sizeof t);
+    return (uint64_t)t.tv_sec * SECOND + (uint64_t)t.tv_nsec;
+}
+
+static void tell_announce(const struct message *m, const char *host, const char *port,
+                          uint64_t time_ns) {
+    printf("Announce from %s port %s at %" PRIu64 ": ", host, port, time_ns);
+    for (size_t i = 0; i < m->length; i++)
+        printf("%02x", m->data[i]);
+    putchar('\n');
+}
+
+static void tell(const struct sender *s, const struct message *m, enum channel channel,
+                 const struct sockaddr_storage *from, uint64_t time_ns) {
     char host[64], port[8];
+    const uint8_t *data = m->data;
 
     if (getnameinfo((const struct sockaddr *)from, sizeof *from, host, sizeof host, port,
                     sizeof port, NI_NUMERICHOST | NI_NUMERICSERV) != 0)
         return;
-    printf("Delay_Req from %s port %s, majorSdoId %d, portNumber %d, sequenceId %d of %d\n", host,
-           port, data[0] >> 4, data[28] << 8 | data[29], data[30] << 8 | data[31],
-           s->streams[0].sequence_id);
+    if (channel == EVENT && m->length >= 44 && data[0] == (0x10 | DELAY_REQ))
+        printf("Delay_Req from %s port %s, majorSdoId %d, portNumber %d, sequenceId %d of %d\n",
+               host, port, data[0] >> 4, data[28] << 8 | data[29], data[30] << 8 | data[31],
+               s->streams[0].sequence_id);
+    else if (channel == GENERAL && m->length >= 64 && data[0] == (0x10 | ANNOUNCE))
+        tell_announce(m, host, port, time_ns);
+    else
+        printf("something from %s port %s\n", host, port);
     fflush(stdout);
 }
 
-/* Notes who sent a Delay_Req to our event port. */
-static void listen_to(struct sender *s, int socket) {
+/* Notes who sent us anything at all: that keeps him served. */
+static void listen_to(struct sender *s, int socket, enum channel channel) {
     struct sockaddr_storage from = {0};
-    socklen_t length = sizeof from;
-    uint8_t data[MESSAGE_MAX];
-    ssize_t got =
-        recvfrom(socket, data, sizeof data, MSG_DONTWAIT, (struct sockaddr *)&from, &length);
+    char control[128];
+    struct message m = {.length = 0};
+    struct iovec bytes = {m.data, sizeof m.data};
+    struct msghdr header = {.msg_name = &from,
+                            .msg_namelen = sizeof from,
+                            .msg_iov = &bytes,
+                            .msg_iovlen = 1,
+                            .msg_control = control,
+                            .msg_controllen = sizeof control};
+    ssize_t got = recvmsg(socket, &header, MSG_DONTWAIT);
 
-    if (got < 44 || data[0] != (0x10 | DELAY_REQ))
+    if (got < 0)
         return;
+    m.length = (size_t)got;
     for (unsigned i = 0; i < s->destination_count; i++)
         if (same_host(&s->destinations[i].address, &from))
             s->destinations[i].heard_ns = now_ns();
-    if (s->options.verbose)
-        tell_delay_req(s, data, &from);
+    if (channel == EVENT ? s->options.verbose : s->options.general)
+        tell(s, &m, channel, &from, receive_time(&header));
 }
 
 /* Waits until the next event is due, listening meanwhile. */
 static void wait_until(struct sender *s, uint64_t time_ns) {
-    struct pollfd sockets[2] = {{s->sockets[0][EVENT], POLLIN, 0},
-                                {s->sockets[1][EVENT], POLLIN, 0}};
+    struct pollfd sockets[4] = {{s->sockets[0][EVENT], POLLIN, 0},
+                                {s->sockets[0][GENERAL], POLLIN, 0},
+                                {s->sockets[1][EVENT], POLLIN, 0},
+                                {s->sockets[1][GENERAL], POLLIN, 0}};
     uint64_t now = now_ns();
 
     while (now < time_ns) {
         struct timespec left = {(time_t)((time_ns - now) / SECOND),
                                 (long)((time_ns - now) % SECOND)};
-        if (ppoll(sockets, 2, &left, NULL) > 0)
-            for (int i = 0; i < 2; i++)
+        if (ppoll(sockets, 4, &left, NULL) > 0)
+            for (int i = 0; i < 4; i++)
                 if (sockets[i].revents)
-                    listen_to(s, sockets[i].fd);
+                    listen_to(s, sockets[i].fd, i % 2 ? GENERAL : EVENT);
         now = now_ns();
     }
 }
@@ -545,13 +579,14 @@ static void run_masters(struct sender *s, uint64_t end_ns) {
         uint64_t stagger_ns = interval_ns(s->options.rate) * i / s->stream_count;
         s->streams[i].sequence_id = (uint16_t)nrand48(s->random);
         s->streams[i].announce_id = (uint16_t)nrand48(s->random);
-        enqueue(s, (struct event){
-                       .time_ns = start_ns + stagger_ns, .turn = TURN_EXCHANGE, .stream = i});
+        if (!s->options.no_sync)
+            enqueue(s, (struct event){
+                           .time_ns = start_ns + stagger_ns, .turn = TURN_EXCHANGE, .stream = i});
         if (s->options.announce_rate > 0)
             enqueue(s, (struct event){
                            .time_ns = start_ns + stagger_ns, .turn = TURN_ANNOUNCE, .stream = i});
     }
-    while (s->queue[0].time_ns < end_ns) {
+    while (s->queued > 0 && s->queue[0].time_ns < end_ns) {
         wait_until(s, s->queue[0].time_ns);
         act(s);
     }
@@ -673,10 +708,18 @@ static int open_socket(const struct sender *s, int family, enum channel channel)
     }
     if (done < 0)
         die("cannot send by that interface: %s", strerror(errno));
+    setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on);
     if (bind(fd, (struct sockaddr *)&from,
              family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in)) < 0)
         die("cannot bind: %s", strerror(errno));
     return fd;
+}
+
+static bool sends_to(const struct sender *s, int family) {
+    for (unsigned i = 0; i < s->destination_count; i++)
+        if (s->destinations[i].address.ss_family == family)
+            return true;
+    return false;
 }
 
 static void set_up(struct sender *s) {
@@ -696,8 +739,8 @@ static void set_up(struct sender *s) {
     for (unsigned i = 0; i < s->destination_count; i++)
         s->destinations[i].heard_ns = now_ns();
     for (enum channel channel = EVENT; channel <= GENERAL; channel++) {
-        s->sockets[0][channel] = open_socket(s, AF_INET, channel);
-        s->sockets[1][channel] = open_socket(s, AF_INET6, channel);
+        s->sockets[0][channel] = sends_to(s, AF_INET) ? open_socket(s, AF_INET, channel) : -1;
+        s->sockets[1][channel] = sends_to(s, AF_INET6) ? open_socket(s, AF_INET6, channel) : -1;
     }
 }
 
@@ -744,21 +787,22 @@ static const char usage[] =
     "  --to ADDRESS           destination, unicast or multicast, perhaps with %scope; repeatable\n"
     "  --from ADDRESS         source; once per family\n"
     "  --interface NAME       for multicast\n"
-    "  --low-ports            send from ports 319 and 320, and note Delay_Reqs\n"
+    "  --low-ports            send from ports 319 and 320, and listen there\n"
     "  --event-port N, --general-port N, --control-port N   destination ports\n"
     "  --masters N            clocks of identity, identity + 1 and so on\n"
     "  --identity HEX         clockIdentity\n"
     "  --rate HZ              Syncs, or junk, per second\n"
-    "  --announce-rate HZ, --no-announce\n"
+    "  --announce-rate HZ, --no-announce, --no-sync\n"
     "  --priority1 N, --priority-step N\n"
     "  --offset NS            master's time minus CLOCK_MONOTONIC_RAW; + 1 s for each master\n"
     "  --skew PPM             by which it runs fast\n"
     "  --correction NS        leave so much to the correctionFields\n"
     "  --one-step, --reorder, --duplicate, --lose-sync-percent N\n"
     "  --delay none|wired|wifi\n"
-    "  --serve-muted SECONDS  stop serving who sends no Delay_Req for so long (with --low-ports)\n"
+    "  --serve-muted SECONDS  stop serving who sends us nothing for so long (with --low-ports)\n"
     "  --mode masters|junk|truncate|flood, --count N\n"
-    "  --seconds N, --seed N, --verbose\n";
+    "  --seconds N, --seed N\n"
+    "  --verbose, --verbose-general   tell what comes in by port 319; by port 320\n";
 
 /* What an option's argument is, and where in struct options it goes. */
 enum kind { FLAG, UNSIGNED, NUMBER, INTEGER, HEXADECIMAL, CHOICE, NAME };
@@ -792,11 +836,13 @@ static const struct setting {
     {"lose-sync-percent", NUMBER, offsetof(struct options, lose_sync_percent), NULL},
     {"serve-muted", NUMBER, offsetof(struct options, serve_muted), NULL},
     {"no-announce", FLAG, offsetof(struct options, no_announce), NULL},
+    {"no-sync", FLAG, offsetof(struct options, no_sync), NULL},
     {"one-step", FLAG, offsetof(struct options, one_step), NULL},
     {"reorder", FLAG, offsetof(struct options, reorder), NULL},
     {"duplicate", FLAG, offsetof(struct options, duplicate), NULL},
     {"low-ports", FLAG, offsetof(struct options, low_ports), NULL},
     {"verbose", FLAG, offsetof(struct options, verbose), NULL},
+    {"verbose-general", FLAG, offsetof(struct options, general), NULL},
 };
 #define SETTINGS (sizeof settings / sizeof settings[0])
 
