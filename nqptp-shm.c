@@ -97,8 +97,7 @@ static int init_mutex(struct nqptp_shm *shm) {
     return -error;
 }
 
-/* --- the layouts, a writer each ----------------------------------------------------------------
- */
+/* --- the layouts, a writer each -------------------------------------------------------------- */
 
 static void write_v4(struct nqptp_shm *shm) {
     struct shm_structure *v4 = &shm->image.v4;
@@ -257,8 +256,7 @@ static void attempt(struct nqptp_shm *shm, uint64_t now_ns) {
     shm->retry_ns = now_ns + RETRY_NS;
 }
 
-/* --- the layout, by lease ----------------------------------------------------------------------
- */
+/* --- the layout, by lease -------------------------------------------------------------------- */
 
 /*
  * A write lease is granted while nobody else has the object open, and whoever opens it then has to

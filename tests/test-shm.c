@@ -208,8 +208,7 @@ static void test_not_ours(const char *name) {
     shm_unlink(name);
 }
 
-/* --- the other layouts -------------------------------------------------------------------------
- */
+/* --- the other layouts ----------------------------------------------------------------------- */
 
 static void test_layouts_8_and_9(const char *name, unsigned layout) {
     struct nqptp_shm shm = open_as(name, layout, START_NS);
