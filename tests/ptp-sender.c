@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <math.h>
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -25,11 +26,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-#define SECOND UINT64_C(1000000000)
+#define MS UINT64_C(1000000)
+#define SECOND (1000 * MS)
 #define DESTINATIONS_MAX 16
 #define QUEUE_MAX 16384
 #define MESSAGE_MAX 128
@@ -53,8 +56,8 @@ enum type {
 enum mode { MODE_MASTERS, MODE_JUNK, MODE_TRUNCATE, MODE_FLOOD };
 static const char *const modes[] = {"masters", "junk", "truncate", "flood", NULL};
 
-enum delay { DELAY_NONE, DELAY_WIRED, DELAY_WIFI };
-static const char *const delays[] = {"none", "wired", "wifi", NULL};
+enum delay { DELAY_NONE, DELAY_WIRED, DELAY_WIFI, DELAY_BAD_WIFI };
+static const char *const delays[] = {"none", "wired", "wifi", "badwifi", NULL};
 
 enum channel { EVENT, GENERAL, CONTROL, CHANNELS };
 
@@ -82,6 +85,7 @@ struct stream {
 struct message {
     uint8_t data[MESSAGE_MAX];
     size_t length;
+    uint64_t taken_ns; /* of a Sync: when the time was taken that its exchange conveys */
 };
 
 enum turn { TURN_EXCHANGE, TURN_ANNOUNCE, TURN_DATAGRAM };
@@ -94,8 +98,16 @@ struct event {
     struct message message;
 };
 
+/* A stretch of time in which nothing gets through, as while a microwave oven is on. */
+struct blockade {
+    uint64_t start_ns, end_ns;
+};
+
 struct sender {
     struct options options;
+    struct blockade blockade; /* the present one or the next */
+    uint64_t last_out_ns;     /* when the last datagram leaves of those that keep their order */
+    FILE *log;                /* NULL: none is kept */
     struct destination destinations[DESTINATIONS_MAX];
     unsigned destination_count, stream_count, queued;
     struct sockaddr_storage from[2]; /* IPv4, IPv6 */
@@ -331,7 +343,35 @@ static struct event dequeue(struct sender *s) {
     return first;
 }
 
-/* How long this datagram takes beyond what the real network adds. */
+/* Of the first master's messages that convey time: type, when it was taken, when it left. */
+static void log_message(const struct sender *s, unsigned stream, const struct message *message,
+                        uint64_t out_ns) {
+    int type = message->data[0] & 0x0F;
+
+    if (s->log && s->streams[stream].master == 0 && (type == SYNC || type == FOLLOW_UP))
+        fprintf(s->log, "%d %" PRIu64 " %" PRIu64 "\n", type, message->taken_ns, out_ns);
+}
+
+static void send_now(const struct sender *s, unsigned stream, enum channel channel,
+                     const struct message *message) {
+    uint64_t out_ns = now_ns();
+
+    send_bytes(s, s->streams[stream].to, channel, message->data, message->length);
+    log_message(s, stream, message, out_ns);
+}
+
+/* --- the network's vices --------------------------------------------------------------------- */
+
+static double exponential(struct sender *s, double mean) {
+    return -mean * log(1 - uniform(s));
+}
+
+/* Heavier of tail than anything exponential: with a shape of 1.5 the variance is infinite. */
+static double lomax(struct sender *s, double shape, double scale) {
+    return scale * (pow(1 - uniform(s), -1 / shape) - 1);
+}
+
+/* How long a datagram takes beyond what the real network adds. */
 static uint64_t delay_ns(struct sender *s) {
     double us = 0;
 
@@ -339,25 +379,59 @@ static uint64_t delay_ns(struct sender *s) {
     case DELAY_NONE:
         break;
     case DELAY_WIRED: /* a few switches */
-        us = 60 + 40 * uniform(s);
+        us = 200 + exponential(s, 50);
         break;
-    case DELAY_WIFI: /* air time, contention, and now and then a sleep until the next beacon */
-        us = 800 + 6000 * uniform(s) * uniform(s) * uniform(s);
+    case DELAY_WIFI: /* air time, contention, and now and then a few repetitions */
+        us = 1200 + exponential(s, 800);
         if (uniform(s) < 0.03)
-            us += 80000 * uniform(s);
+            us += 5000 + 25000 * uniform(s);
+        break;
+    case DELAY_BAD_WIFI:
+        us = 2000 + lomax(s, 1.5, 4000);
         break;
     }
     return (uint64_t)(us * 1000);
 }
 
+/* What would get out within a blockade gets out at its end. Every 10 s or so there is one. */
+static uint64_t unblocked_ns(struct sender *s, uint64_t out_ns) {
+    struct blockade *b = &s->blockade;
+
+    while (b->end_ns <= now_ns()) {
+        b->start_ns = now_ns() + (uint64_t)exponential(s, 10 * (double)SECOND);
+        b->end_ns = b->start_ns + 50 * MS + (uint64_t)(450 * (double)MS * uniform(s));
+    }
+    return out_ns >= b->start_ns && out_ns < b->end_ns ? b->end_ns : out_ns;
+}
+
+/* When a datagram leaves on which bad wifi works its will; 0: never. */
+static uint64_t bad_wifi_ns(struct sender *s, uint64_t out_ns) {
+    double fate = uniform(s);
+
+    if (fate < 0.02)
+        return 0;
+    out_ns = unblocked_ns(s, out_ns);
+    if (out_ns <= s->last_out_ns)
+        out_ns = s->last_out_ns + 1;
+    if (fate < 0.03) /* those that come next overtake it */
+        return out_ns + 20 * MS;
+    s->last_out_ns = out_ns;
+    return out_ns;
+}
+
 static void send_once(struct sender *s, unsigned stream, enum channel channel,
                       const struct message *message) {
-    uint64_t delay = delay_ns(s);
+    uint64_t out_ns;
 
-    if (delay > 0)
-        enqueue(s, (struct event){now_ns() + delay, TURN_DATAGRAM, stream, channel, *message});
-    else
-        send_bytes(s, s->streams[stream].to, channel, message->data, message->length);
+    if (s->options.delay == DELAY_NONE) {
+        send_now(s, stream, channel, message);
+        return;
+    }
+    out_ns = now_ns() + delay_ns(s);
+    if (s->options.delay == DELAY_BAD_WIFI)
+        out_ns = bad_wifi_ns(s, out_ns);
+    if (out_ns > 0)
+        enqueue(s, (struct event){out_ns, TURN_DATAGRAM, stream, channel, *message});
 }
 
 static void send_message(struct sender *s, unsigned stream, enum channel channel,
@@ -389,7 +463,8 @@ static void send_one_step(struct sender *s, unsigned i, struct message *sync) {
     const struct options *o = &s->options;
 
     put_correction(sync, o->correction_ns * 65536);
-    uint64_t truth_ns = master_time(o, s->streams[i].master, now_ns());
+    sync->taken_ns = now_ns();
+    uint64_t truth_ns = master_time(o, s->streams[i].master, sync->taken_ns);
     put_timestamp(sync->data + 34, truth_ns - (uint64_t)o->correction_ns);
     send_message(s, i, EVENT, sync);
 }
@@ -410,14 +485,14 @@ static void send_two_step(struct sender *s, unsigned i, struct message *sync) {
 
     put_correction(sync, corrected);
     if (o->reorder) {
-        raw_ns = now_ns() + EARLY_NS;
+        sync->taken_ns = raw_ns = now_ns() + EARLY_NS;
         send_follow_up(s, i, master_time(o, s->streams[i].master, raw_ns), corrected);
         spin_until(raw_ns);
         if (!lost)
             send_message(s, i, EVENT, sync);
         return;
     }
-    raw_ns = now_ns();
+    sync->taken_ns = raw_ns = now_ns();
     if (!lost)
         send_message(s, i, EVENT, sync);
     send_follow_up(s, i, master_time(o, s->streams[i].master, raw_ns), corrected);
@@ -463,8 +538,7 @@ static void act(struct sender *s) {
 
     switch (event.turn) {
     case TURN_DATAGRAM:
-        send_bytes(s, s->streams[event.stream].to, event.channel, event.message.data,
-                   event.message.length);
+        send_now(s, event.stream, event.channel, &event.message);
         return;
     case TURN_EXCHANGE:
         exchange(s, event.stream);
@@ -561,6 +635,8 @@ static void wait_until(struct sender *s, uint64_t time_ns) {
                                 {s->sockets[1][GENERAL], POLLIN, 0}};
     uint64_t now = now_ns();
 
+    if (s->log && now < time_ns)
+        fflush(s->log);
     while (now < time_ns) {
         struct timespec left = {(time_t)((time_ns - now) / SECOND),
                                 (long)((time_ns - now) % SECOND)};
@@ -725,6 +801,7 @@ static bool sends_to(const struct sender *s, int family) {
 static void set_up(struct sender *s) {
     s->random[0] = (unsigned short)s->options.seed;
     s->random[1] = (unsigned short)s->options.identity;
+    prctl(PR_SET_TIMERSLACK, 1UL); /* the delays are ours to make */
     s->stream_count = s->options.masters * s->destination_count;
     if (s->stream_count == 0)
         die("nothing to send, or nowhere");
@@ -798,7 +875,8 @@ static const char usage[] =
     "  --skew PPM             by which it runs fast\n"
     "  --correction NS        leave so much to the correctionFields\n"
     "  --one-step, --reorder, --duplicate, --lose-sync-percent N\n"
-    "  --delay none|wired|wifi\n"
+    "  --delay none|wired|wifi|badwifi\n"
+    "  --log FILE             type, time taken, time sent of the first master's Syncs, Follow_Ups\n"
     "  --serve-muted SECONDS  stop serving who sends us nothing for so long (with --low-ports)\n"
     "  --mode masters|junk|truncate|flood, --count N\n"
     "  --seconds N, --seed N\n"
@@ -813,9 +891,10 @@ static const struct setting {
     size_t place;
     const char *const *choices;
 } settings[] = {
-    {"to", NAME, 0, NULL}, /* the first three rows are not mere numbers */
+    {"to", NAME, 0, NULL}, /* the first four rows are not mere numbers */
     {"from", NAME, 0, NULL},
     {"interface", NAME, 0, NULL},
+    {"log", NAME, 0, NULL},
     {"mode", CHOICE, offsetof(struct options, mode), modes},
     {"delay", CHOICE, offsetof(struct options, delay), delays},
     {"event-port", UNSIGNED, offsetof(struct options, ports[EVENT]), NULL},
@@ -851,6 +930,12 @@ static void take_name(struct sender *s, const char *option, const char *text) {
         s->options.interface = if_nametoindex(text);
         if (s->options.interface == 0)
             die("no interface %s", text);
+        return;
+    }
+    if (strcmp(option, "log") == 0) {
+        s->log = fopen(text, "we");
+        if (!s->log)
+            die("cannot write %s: %s", text, strerror(errno));
         return;
     }
     struct sockaddr_storage address = address_of(text);

@@ -36,8 +36,8 @@ follow 'two Syncs a second' 100000 0 --rate 2
 follow '64 Syncs a second' 100000 0 --rate 64
 follow 'a master 20 ppm fast' 100000 20
 follow 'a master 20 ppm slow' 100000 -20
-follow 'a wired network of 60 to 100 us' 400000 0 --delay wired --rate 32 --seed 3
-follow 'a wireless network of 0.8 to 80 ms' 4000000 0 --delay wifi --rate 32 --duplicate --seed 5
+follow 'a wired network of 200 us and more' 600000 0 --delay wired --rate 32 --seed 3
+follow 'a wireless network of 1.2 to 35 ms' 4500000 0 --delay wifi --rate 32 --duplicate --seed 5
 
 # What counts is when the kernel received a packet, not when the daemon came to read it.
 start_daemon
