@@ -6,7 +6,7 @@
  *
  * It is a tool for the tests and for people; it knows of nqptp nothing but the public header.
  */
-#include "../nqptp-shm-structures.h"
+#include "client.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -27,7 +27,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SECOND INT64_C(1000000000)
 #define ERRORS_MAX 10000
 #define WAITED_IN_VAIN 3  /* exit status */
 #define POLL_SECONDS 0.01 /* between two looks while waiting for something */
@@ -63,40 +62,12 @@ __attribute__((noreturn, format(printf, 1, 2))) static void die(const char *form
     exit(1);
 }
 
-static int64_t now_ns(clockid_t clock) {
-    struct timespec t;
-
-    clock_gettime(clock, &t);
-    return t.tv_sec * SECOND + t.tv_nsec;
-}
-
 static void pause_for(double seconds) {
     struct timespec t = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
     nanosleep(&t, NULL);
 }
 
 /* --- the client's way ------------------------------------------------------------------------ */
-
-static struct shm_structure *map_object(void) {
-    int fd = shm_open(NQPTP_INTERFACE_NAME, O_RDWR, 0);
-    if (fd < 0)
-        return NULL;
-    struct shm_structure *map = (struct shm_structure *)mmap(
-        NULL, sizeof(struct shm_structure), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    close(fd);
-    return map == MAP_FAILED ? NULL : map;
-}
-
-/* Returns 0 or an error number. The mutex in the copy means nothing. */
-static int lock_and_copy(struct shm_structure *map, struct shm_structure *copy) {
-    int error = pthread_mutex_lock(&map->shm_mutex);
-
-    if (error == 0) {
-        memcpy(copy, map, sizeof *copy);
-        pthread_mutex_unlock(&map->shm_mutex);
-    }
-    return error;
-}
 
 /* Returns 0 or -errno. */
 static int read_object(struct shm_structure *copy) {
@@ -112,31 +83,6 @@ static int read_object(struct shm_structure *copy) {
 }
 
 /* --- the truth ------------------------------------------------------------------------------- */
-
-/*
- * How far CLOCK_MONOTONIC_RAW is from CLOCK_REALTIME. Of several tries that one counts in which
- * the least time passed between the readings.
- */
-static int64_t realtime_minus_raw(void) {
-    int64_t least = INT64_MAX, difference = 0;
-
-    for (int i = 0; i < 20; i++) {
-        int64_t before = now_ns(CLOCK_MONOTONIC_RAW);
-        int64_t realtime = now_ns(CLOCK_REALTIME);
-        int64_t after = now_ns(CLOCK_MONOTONIC_RAW);
-        if (after - before < least) {
-            least = after - before;
-            difference = realtime - (before + least / 2);
-        }
-    }
-    return difference;
-}
-
-/* What a master that runs fast has gained by then; ptp-sender has the same rule. */
-static int64_t gained_ns(double ppm, int64_t raw_ns) {
-    int64_t ppb = (int64_t)(ppm * 1000);
-    return raw_ns / SECOND * ppb + raw_ns % SECOND * ppb / SECOND;
-}
 
 /* By how much the published offset errs now. */
 static int64_t error_ns(const struct options *o, const struct shm_structure *object) {
