@@ -466,9 +466,11 @@ static bool printable(const char *text, size_t length) {
 
 /* The name of an object: a slash, then no other and no directory's. */
 static const char *read_name(const char *text, size_t length, struct command *command) {
+    bool directory =
+        (length == 2 && text[1] == '.') || (length == 3 && text[1] == '.' && text[2] == '.');
     if (length < 2 || length >= sizeof command->name || memchr(text + 1, '/', length - 1) ||
-        text[1] == '.')
-        return "not a name of shared memory: / and 1 to 62 characters, no other /, no leading .";
+        directory)
+        return "not a name of shared memory: / and 1 to 62 characters, no other /";
     memcpy(command->name, text, length);
     command->name[length] = '\0';
     return NULL;

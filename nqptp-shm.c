@@ -394,6 +394,9 @@ static int adopt(struct nqptp_shm *shm, unsigned kept, gid_t group, uint64_t now
     if (fstat(shm->fd, &status) < 0 || !S_ISREG(status.st_mode) || status.st_uid != geteuid())
         return -EEXIST;
     unsigned found = read_layout(shm->fd);
+    if (strcmp(shm->name, NQPTP_INTERFACE_NAME) != 0 && shm->layout == 10 &&
+        (found != 10 || status.st_size != NQPTP_SHM_SIZE))
+        return -EEXIST; /* who chose the name may have chosen that of another program's file */
     if (shm->automatic && (kept > 0 || found > 0))
         shm->layout = kept > 0 ? kept : found;
     int furnished = furnish(shm, group);

@@ -37,7 +37,8 @@
 
 #define NS_PER_S UINT64_C(1000000000)
 #define WARNING_SPACING_NS (5 * NS_PER_S)
-#define KEPT_MAX 65536 /* bytes of commands that outlive us: far above what players send */
+#define KEPT_MAX                                                                                   \
+    (NQPTP_CLIENTS_MAX * 5120)    /* bytes of commands that outlive us, a T of 4096 each */
 #define FIRST_COMMAND_NS 25000000 /* a player that waits for an object repeats its T each 5 ms */
 #define OPENING_ROUNDS 16         /* of commands that are read before an opener is let in */
 #define DEFAULT_NAME "nqptp"      /* of user and group */
@@ -193,31 +194,14 @@ static void carry_out(struct nqptp *nqptp, const struct nqptp_effects *effects, 
 
 /* --- objects --------------------------------------------------------------------------------- */
 
-/* Opens client c's object and says what is wrong with it. Returns whether it can be used. */
-static bool open_object(struct nqptp *nqptp, int c, unsigned layout, unsigned kept) {
-    const char *name = nqptp->engine.table.clients[c].name;
+/* Opens client c's object, as nqptp_shm_open() does. */
+static int open_object(struct nqptp *nqptp, int c, unsigned layout, unsigned kept) {
     struct nqptp_shm_record old;
-    char owner[64];
-    int result =
-        nqptp_shm_open(&nqptp->shms[c], name, layout, kept, nqptp->group, nqptp_clock_now_ns());
+    int result = nqptp_shm_open(&nqptp->shms[c], nqptp->engine.table.clients[c].name, layout, kept,
+                                nqptp->group, nqptp_clock_now_ns());
 
-    switch (-result) {
-    case EPERM:
-        nqptp_log(LOG_WARNING,
-                  "not a member of the group that %s is meant for: only this user "
-                  "and root can use it",
-                  name);
-        break;
-    case 0:
-        break;
-    case EEXIST:
-        nqptp_shm_describe(name, owner, sizeof owner);
-        nqptp_log(LOG_ERR, "%s is not ours: %s; as root, run: rm /dev/shm%s", name, owner, name);
-        return false;
-    default:
-        nqptp_log(LOG_ERR, "cannot make %s: %s", name, strerror(-result));
-        return false;
-    }
+    if (result < 0 && result != -EPERM)
+        return result;
     nqptp_shm_inherited(&nqptp->shms[c], &old);
     nqptp_engine_inherit(&nqptp->engine, c,
                          &(struct nqptp_reading){
@@ -225,7 +209,28 @@ static bool open_object(struct nqptp *nqptp, int c, unsigned layout, unsigned ke
                              .offset_ns = old.offset_ns,
                              .start_time_ns = old.start_time_ns,
                          });
-    return true;
+    return result;
+}
+
+static void explain_object(const char *name, int result) {
+    char owner[64];
+
+    switch (-result) {
+    case 0:
+        break;
+    case EPERM:
+        nqptp_log(
+            LOG_WARNING,
+            "not a member of the group that %s is meant for: only this user and root can use it",
+            name);
+        break;
+    case EEXIST:
+        nqptp_shm_describe(name, owner, sizeof owner);
+        nqptp_log(LOG_ERR, "%s is not ours: %s; as root, run: rm '/dev/shm%s'", name, owner, name);
+        break;
+    default:
+        nqptp_log(LOG_ERR, "cannot make %s: %s", name, strerror(-result));
+    }
 }
 
 /* What clients asked for outlives us with the service manager: they do not say it twice. */
@@ -240,13 +245,24 @@ static void keep_commands(struct nqptp *nqptp) {
         nqptp_log(LOG_WARNING, "cannot keep what clients asked for: %s", strerror(errno));
 }
 
+/* A client whose object cannot be made is no client. */
+static void refuse_client(struct nqptp *nqptp, struct nqptp_effects *effects, int result,
+                          uint64_t now_ns) {
+    unsigned withheld;
+
+    if (is_due(&nqptp->refused_command, now_ns, &withheld))
+        explain_object(nqptp->engine.table.clients[effects->client].name, result);
+    nqptp_engine_forget(&nqptp->engine, effects->client);
+    effects->publish &= ~(UINT32_C(1) << effects->client);
+    effects->form = NQPTP_FORM_NONE;
+}
+
 static void obey(struct nqptp *nqptp, const char *text, size_t length, uint64_t now_ns,
                  struct nqptp_effects *effects) {
     nqptp_engine_command(&nqptp->engine, text, length, now_ns, effects);
-    if (effects->created && !open_object(nqptp, effects->client, 10, 0)) {
-        nqptp_engine_forget(&nqptp->engine, effects->client);
-        return;
-    }
+    int result = effects->created ? open_object(nqptp, effects->client, 10, 0) : 0;
+    if (result < 0)
+        refuse_client(nqptp, effects, result, now_ns);
     carry_out(nqptp, effects, now_ns);
 }
 
@@ -563,7 +579,9 @@ static enum exit_status open_objects(struct nqptp *nqptp) {
     /* Players that were there before us open the object as soon as they see it. */
     nanosleep(&(struct timespec){.tv_nsec = FIRST_COMMAND_NS}, NULL);
     char *line = strchr(text, '\n');
-    if (!open_object(nqptp, 0, nqptp->options->layout, line ? (unsigned)atoi(text) : 0))
+    int result = open_object(nqptp, 0, nqptp->options->layout, line ? (unsigned)atoi(text) : 0);
+    explain_object(NQPTP_INTERFACE_NAME, result);
+    if (result < 0 && result != -EPERM)
         return FAILED;
     for (char *end; line && (end = strchr(++line, '\n')); line = end)
         obey(nqptp, line, (size_t)(end - line), nqptp_clock_now_ns(), &effects);

@@ -189,9 +189,10 @@ start_daemon
 control '/one T 10.77.0.2'
 control '/two T 10.77.0.3'
 check 'the two of them follow again' eventually 10 has_id /two $b
-"$player" --name /one --play 10.77.0.2 --watch 2 --may-vanish >"$tmp/player" 2>&1 &
+: >"$tmp/last"
+"$player" --name /one --play 10.77.0.2 --watch 2 --may-vanish >"$tmp/last" 2>&1 &
 watching=$!
-eventually 5 grep -q version "$tmp/player"
+eventually 5 grep -q version "$tmp/last"
 sleep 0.5
 stop_daemon TERM
 is 'all are gone after SIGTERM' "$(objects)" 0

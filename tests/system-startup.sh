@@ -131,7 +131,7 @@ stop_daemon
 start_sender --to 10.77.0.1 --offset 1
 start_daemon
 control 'T 10.77.0.2'
-"$reader" --hold 2 --expect-id "$identity" >"$tmp/mapped" 2>&1 &
+"$reader" --hold 4 --expect-id "$identity" >"$tmp/mapped" 2>&1 &
 mapped=$!
 check 'while one of 2021 has it mapped' eventually 5 grep -q mapped "$tmp/mapped"
 result=0
@@ -142,23 +142,27 @@ case $result:$(cat "$tmp/player") in
 esac
 check 'which is logged' grep -q 'another layout' "$tmp/log"
 control '/nqptp T 10.77.0.2'
-check 'but it is obeyed' grep -q "^Master: *$identity" "$tmp/status"
+obeyed() {
+    answers && grep -q "^Master: *$identity" "$tmp/status"
+}
+check 'but it is obeyed' eventually 5 obeyed
 check 'and does not disturb the first' wait $mapped
 control '/nqptp T'
 check 'when that one has gone it finds 10' play 5
 stop_daemon
 
 start_daemon
-play 5 --play 10.77.0.2 --wait 5 --watch 4 --ids "$identity" &
+: >"$tmp/first"
+"$player" --play 10.77.0.2 --wait 5 --watch 4 --ids "$identity" >"$tmp/first" 2>&1 &
 watching=$!
-eventually 5 grep -q version "$tmp/player"
+eventually 5 grep -q version "$tmp/first"
 result=0
 "$player" --generation 2021 --play 10.77.0.2 >"$tmp/second" 2>&1 || result=$?
 check 'while one of today plays, one of 2021 reads nothing' test $result -ge 3 -a $result -le 4
 status=0
 wait $watching || status=$?
 is 'the first plays on' "$status" 0
-sed 's/^/# /' "$tmp/player"
+sed 's/^/# /' "$tmp/first"
 check 'the daemon is alive' alive
 control 'T 10.77.0.2'
 check 'when the first has gone, one of 2021 finds 4' play 2021
