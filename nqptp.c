@@ -213,6 +213,8 @@ static int open_object(struct nqptp *nqptp, int c, unsigned layout, unsigned kep
 }
 
 static void explain_object(const char *name, int result) {
+    const char *quote =
+        strcmp(name, NQPTP_INTERFACE_NAME) == 0 ? "" : "'"; /* others choose theirs */
     char owner[64];
 
     switch (-result) {
@@ -226,7 +228,8 @@ static void explain_object(const char *name, int result) {
         break;
     case EEXIST:
         nqptp_shm_describe(name, owner, sizeof owner);
-        nqptp_log(LOG_ERR, "%s is not ours: %s; as root, run: rm '/dev/shm%s'", name, owner, name);
+        nqptp_log(LOG_ERR, "%s is not ours: %s; as root, run: rm %s/dev/shm%s%s", name, owner,
+                  quote, name, quote);
         break;
     default:
         nqptp_log(LOG_ERR, "cannot make %s: %s", name, strerror(-result));
