@@ -1,134 +1,458 @@
 /* SPDX-License-Identifier: MIT */
-/* The offset estimator: see the header for what it computes and why. */
+/*
+ * The offset estimator: see the header for what it computes and why. Each sample passes through
+ * these stages: does it belong to the series (admission), did the clock or the path change
+ * (changes), the store (bins), the line (fit), the published value (shaper).
+ *
+ * Doubles are only ever differences within the window: microseconds over seconds, so that a slope
+ * is in ppm. They cannot lose precision, whatever the times are.
+ */
 #include "nqptp-estimator.h"
 
 #include <string.h>
 
-#define MS INT64_C(1000000)
-#define BIN_NS (125 * MS)
-#define GAP_NS (60000 * MS) /* after a longer silence the old line says nothing */
-#define BACK_NS (1000 * MS) /* local time that goes back further is another timeline */
-#define HIGH_NS (5 * MS)    /* no delay raises a sample: above this the clock has stepped */
-#define LOW_NS (20 * MS)    /* all samples below this for a while: it has stepped back */
-#define HIGH_WITNESSES 2
-#define LOW_WITNESSES 8
-#define STOPPED_WITNESSES 2
-#define FIT_BINS 16        /* 2 s: with fewer, noise would make more slope than the clocks */
-#define SLOPE_LIMIT 250e-6 /* oscillators keep within 100 ppm each, NTP may add some */
-#define RANGE_NS (INT64_C(1) << 59)
+#define US INT64_C(1000)
+#define MS (1000 * US)
+#define S (1000 * MS)
+
+/* Admission. */
+#define RANGE_NS (INT64_C(1) << 59) /* 18 years, and sums of a few such still fit */
+#define GAP_NS (60 * S)             /* after a longer silence the old line says nothing */
+#define BACK_NS (1 * S)             /* local time that goes back further is another timeline */
+#define STOPPED_REPEATS 2           /* one repeated time may be a repeated packet */
+
+/* Changes. */
+#define SETTLING_NS (3 * S)           /* the first samples may all have been late */
+#define SHIFT_LEAST_NS (300 * US)     /* the line itself may be wrong by less */
+#define STEP_NS (5 * MS)              /* more than this is not worth slewing */
+#define STEP_DOWN_NS (20 * MS)        /* wifi delays a few samples in a row by less */
+#define STEP_DOWN_FAR_NS (2 * S)      /* and no two in a row by this */
+#define STEP_DOWN_SPREAD_NS (50 * MS) /* those that were held up together differ by more */
+#define SUSPICION_NS (2 * S)          /* a second witness must come this soon */
+#define PEAK_NS (625 * MS)            /* the best of five; a longer path is believed in 5 s */
+#define PEAK_SPREAD_NOISES 4          /* the best differ by less, unless they all are delayed */
+
+/* Bins: 8 s at first, for a line that is soon there; in the end 64 s, which averages most. */
+#define BIN_LEAST_NS (125 * MS)
+#define BIN_MOST_NS (1 * S)
+
+/* Fit. */
+#define SLOPE_LIMIT_PPM 250.0    /* oscillators keep within 100 ppm each, NTP may add some */
+#define SIGMA_PPM 25.0           /* how crystals at home differ */
+#define NOISE_UNKNOWN_US 300.0   /* a home network's, with the weight of */
+#define NOISE_UNKNOWN_WEIGHT 3.0 /* this many bins */
+#define FAR_NOISES 5             /* a bin this far below was held up, it is not noise */
+#define LATE_MOST 20             /* the best of more is late by more than exponential delays say */
+#define TRUSTED_BINS 12          /* with fewer any bin may be the only good one */
+#define FALSE_MOST 3             /* bins with false samples in a window that are coped with */
+#define SUPPORTERS 2             /* bins that are about as high make one believable */
+#define STANDS_OUT_US 30.0       /* what is worth being called false */
+
+/* Shaper. */
+#define FAST_NS (15 * S) /* until then the line may have much to learn */
+#define STEP_FAST_NS (200 * US)
+#define STEP_SLOW_NS (40 * US) /* a sample: too little to be heard */
+#define SHARE 4                /* of the error that is left, taken back by each sample */
 
 void nqptp_estimator_reset(struct nqptp_estimator *estimator) {
     *estimator = (struct nqptp_estimator){0};
 }
 
-static int64_t line_at(const struct nqptp_estimator *e, int64_t time_ns) {
-    return e->level_ns + (int64_t)(e->slope * (double)(time_ns - e->level_time_ns));
+static double to_us(int64_t ns) {
+    return (double)ns / 1e3;
 }
 
-static enum nqptp_estimate restart(struct nqptp_estimator *e, uint64_t master_ns,
-                                   uint64_t local_ns) {
-    nqptp_estimator_reset(e);
-    e->base_offset_ns = master_ns - local_ns;
-    e->base_local_ns = local_ns;
-    e->last_master_ns = master_ns;
-    e->bins = 1; /* at time 0, offset 0 */
-    return NQPTP_ESTIMATE_RESTARTED;
+static double to_s(int64_t ns) {
+    return (double)ns / 1e9;
 }
 
-/* Is this the timeline that the bins belong to? */
-static bool contiguous(const struct nqptp_estimator *e, int64_t time_ns, int64_t offset_ns) {
-    if (time_ns > RANGE_NS || time_ns < -RANGE_NS || offset_ns > RANGE_NS || offset_ns < -RANGE_NS)
-        return false;
-    int64_t gap_ns = time_ns - e->level_time_ns;
-    return gap_ns > -BACK_NS && gap_ns < GAP_NS;
+static int64_t to_ns(double us) {
+    return (int64_t)(us * 1e3);
 }
 
-/* A step is believed when several samples in a row say the same; one alone may be a bad packet. */
-static bool stepped(struct nqptp_estimator *e, int64_t error_ns) {
-    e->high = error_ns > HIGH_NS ? e->high + 1 : 0;
-    e->low = error_ns < -LOW_NS ? e->low + 1 : 0;
-    return e->high >= HIGH_WITNESSES || e->low >= LOW_WITNESSES;
+static double clamp(double value, double limit) {
+    return value > limit ? limit : value < -limit ? -limit : value;
 }
 
-/* Does the sample lie on or below the line of the present slope through bin i? */
-static bool below_bin(const struct nqptp_estimator *e, unsigned i, int64_t time_ns,
-                      int64_t offset_ns) {
-    double drift_ns = e->slope * (double)(time_ns - e->time_ns[i]);
-    return (double)(offset_ns - e->offset_ns[i]) <= drift_ns;
+/* What the line through `from` has come to at that time. */
+static int64_t extend(const struct nqptp_estimator *e, struct nqptp_point from, int64_t time_ns) {
+    return from.ns + to_ns(e->slope_ppm * to_s(time_ns - from.time_ns));
 }
 
-static void drop_oldest_bin(struct nqptp_estimator *e) {
-    e->bins--;
-    memmove(&e->time_ns[0], &e->time_ns[1], e->bins * sizeof e->time_ns[0]);
-    memmove(&e->offset_ns[0], &e->offset_ns[1], e->bins * sizeof e->offset_ns[0]);
+static int64_t above_line(const struct nqptp_estimator *e, struct nqptp_point sample) {
+    return sample.ns - extend(e, e->line, sample.time_ns);
 }
 
-/* The sample begins a new bin when it is time, or takes the place of a lower one in the last bin.
- */
-static void bin_push(struct nqptp_estimator *e, int64_t time_ns, int64_t offset_ns) {
-    if (time_ns - e->bin_start_ns >= BIN_NS) {
-        if (e->bins == NQPTP_ESTIMATOR_BINS)
-            drop_oldest_bin(e);
-        e->bin_start_ns = time_ns;
-        e->bins++;
-    } else if (below_bin(e, e->bins - 1, time_ns, offset_ns)) {
+/* --- bins ------------------------------------------------------------------------------------ */
+
+/* Is a above the line of the present slope through b? */
+static bool higher(const struct nqptp_estimator *e, struct nqptp_point a, struct nqptp_point b) {
+    return a.ns > extend(e, b, a.time_ns);
+}
+
+static void drop_bins(struct nqptp_estimator *e, unsigned count) {
+    e->bins -= count;
+    memmove(&e->bin[0], &e->bin[count], e->bins * sizeof e->bin[0]);
+}
+
+/* Twice the window in the same room: of two neighbours the better one stays. */
+static void widen_bins(struct nqptp_estimator *e) {
+    e->bins /= 2;
+    e->bin_width_ns *= 2;
+    for (size_t i = 0; i < e->bins; i++) {
+        struct nqptp_point a = e->bin[2 * i], b = e->bin[2 * i + 1];
+        e->bin[i] = higher(e, a, b) ? a : b;
+    }
+}
+
+/* The sample begins a bin when it is time; else it may take the place of a lower one. */
+static void bin_push(struct nqptp_estimator *e, struct nqptp_point sample) {
+    if (e->bins > 0 && sample.time_ns - e->bin_start_ns < e->bin_width_ns) {
+        if (higher(e, sample, e->bin[e->bins - 1]))
+            e->bin[e->bins - 1] = sample;
         return;
     }
-    e->time_ns[e->bins - 1] = time_ns;
-    e->offset_ns[e->bins - 1] = offset_ns;
+    if (e->bins == NQPTP_ESTIMATOR_BINS && e->bin_width_ns < BIN_MOST_NS)
+        widen_bins(e);
+    else if (e->bins == NQPTP_ESTIMATOR_BINS)
+        drop_bins(e, 1);
+    e->bin_start_ns = sample.time_ns;
+    e->bin[e->bins++] = sample;
 }
 
-/* The bin of [from, to) that rises highest above a line of the present slope. */
-static unsigned highest(const struct nqptp_estimator *e, unsigned from, unsigned to) {
-    unsigned best = from;
-    for (unsigned i = from + 1; i < to; i++)
-        if (!below_bin(e, best, e->time_ns[i], e->offset_ns[i]))
-            best = i;
-    return best;
+/* --- changes --------------------------------------------------------------------------------- */
+
+enum change {
+    UNCHANGED,
+    UNPROVEN, /* the sample is withheld */
+    NEW_PATH,
+    NEW_TIME,
+};
+
+/*
+ * What was stored before is of another time or another path. So is the slope, as far as we know:
+ * it may be another clock. The noise stays.
+ */
+static void forget_before(struct nqptp_estimator *e, int64_t time_ns) {
+    unsigned old = 0;
+
+    while (old < e->bins && e->bin[old].time_ns < time_ns)
+        old++;
+    drop_bins(e, old);
+    e->bin_width_ns = BIN_LEAST_NS;
+    e->samples.count = 0;
+    e->peaks.count = 0;
+    e->suspected = false;
 }
 
-static void fit_slope(struct nqptp_estimator *e) {
-    if (e->bins < FIT_BINS)
+static int64_t shift_least_ns(const struct nqptp_estimator *e) {
+    int64_t noise_ns = to_ns(FAR_NOISES * e->noise_us);
+    return noise_ns > SHIFT_LEAST_NS ? noise_ns : SHIFT_LEAST_NS;
+}
+
+/*
+ * No delay raises a sample: the clock has stepped, or the path is shorter, or the sample is false.
+ * One alone proves nothing; a second one that is about as high does.
+ */
+static enum change judge_high(struct nqptp_estimator *e, struct nqptp_point sample) {
+    struct nqptp_point suspect = e->suspect;
+    bool step = above_line(e, sample) > STEP_NS;
+    bool proven = e->suspected && sample.time_ns - suspect.time_ns <= SUSPICION_NS &&
+                  sample.ns > suspect.ns - STEP_NS;
+
+    if (!proven || (step && above_line(e, suspect) <= STEP_NS)) {
+        e->suspected = true;
+        e->suspect = sample;
+        return UNPROVEN;
+    }
+    forget_before(e, INT64_MAX);
+    if (step)
+        return NEW_TIME;
+    bin_push(e, suspect);
+    return NEW_PATH;
+}
+
+static void note(struct nqptp_points *list, struct nqptp_point point) {
+    if (list->count == NQPTP_ESTIMATOR_RECENT)
+        memmove(&list->at[0], &list->at[1], --list->count * sizeof list->at[0]);
+    list->at[list->count++] = point;
+}
+
+/*
+ * Are the last `count` all lower than by least_ns, and about equally so? Then it is no delay:
+ * delays differ. Answers how low they are, or 0.
+ */
+static int64_t agree(const struct nqptp_points *list, unsigned count, int64_t least_ns,
+                     int64_t spread_ns) {
+    int64_t low_ns = INT64_MAX, mean_ns = 0;
+
+    if (list->count < count)
+        return 0;
+    for (unsigned i = list->count - count; i < list->count; i++) {
+        int64_t depth_ns = -list->at[i].ns;
+        low_ns = depth_ns < low_ns ? depth_ns : low_ns;
+        mean_ns += depth_ns / count;
+    }
+    if (spread_ns > low_ns / 4)
+        spread_ns = low_ns / 4;
+    return low_ns > least_ns && mean_ns - low_ns < spread_ns ? low_ns : 0;
+}
+
+/* Two samples far too low, or eight that are low, are a step back. */
+static enum change judge_samples(struct nqptp_estimator *e) {
+    const struct nqptp_points *list = &e->samples;
+
+    if (agree(list, 2, STEP_DOWN_FAR_NS, STEP_DOWN_SPREAD_NS))
+        forget_before(e, list->at[list->count - 2].time_ns);
+    else if (agree(list, NQPTP_ESTIMATOR_RECENT, STEP_DOWN_NS, STEP_DOWN_SPREAD_NS))
+        forget_before(e, list->at[0].time_ns);
+    else
+        return UNCHANGED;
+    return NEW_TIME;
+}
+
+/* Eight periods whose best samples are all low are another path, or a smaller step. */
+static enum change judge_peaks(struct nqptp_estimator *e, struct nqptp_point residual) {
+    struct nqptp_points *list = &e->peaks;
+    struct nqptp_point *open = list->count > 0 ? &list->at[list->count - 1] : NULL;
+
+    if (open && residual.time_ns - open->time_ns < PEAK_NS) {
+        open->ns = residual.ns > open->ns ? residual.ns : open->ns;
+        return UNCHANGED;
+    }
+    int64_t low_ns = agree(list, NQPTP_ESTIMATOR_RECENT, shift_least_ns(e),
+                           to_ns(PEAK_SPREAD_NOISES * e->noise_us));
+    if (low_ns == 0) {
+        note(list, residual);
+        return UNCHANGED;
+    }
+    forget_before(e, list->at[0].time_ns);
+    return low_ns > STEP_NS ? NEW_TIME : NEW_PATH;
+}
+
+static enum change judge(struct nqptp_estimator *e, struct nqptp_point sample) {
+    struct nqptp_point residual = {sample.time_ns, above_line(e, sample)};
+
+    if (sample.time_ns - e->epoch_ns > SETTLING_NS && residual.ns > shift_least_ns(e))
+        return judge_high(e, sample);
+    note(&e->samples, residual);
+    enum change change = judge_samples(e);
+    return change != UNCHANGED ? change : judge_peaks(e, residual);
+}
+
+/* --- fit ------------------------------------------------------------------------------------- */
+
+/* The bins relative to now and to the newest one, and what is found out about them. */
+struct fit {
+    double x_s[NQPTP_ESTIMATOR_BINS], y_us[NQPTP_ESTIMATOR_BINS];
+    bool excluded[NQPTP_ESTIMATOR_BINS];
+    unsigned n;
+    unsigned hull[NQPTP_ESTIMATOR_BINS], corners;
+    double centre_s; /* the mean time of the bins that say where the line is */
+    double level_us; /* of the line, now */
+};
+
+static void load(struct fit *f, const struct nqptp_estimator *e, int64_t now_ns) {
+    *f = (struct fit){.n = e->bins};
+    for (unsigned i = 0; i < f->n; i++) {
+        f->x_s[i] = to_s(e->bin[i].time_ns - now_ns);
+        f->y_us[i] = to_us(e->bin[i].ns - e->bin[f->n - 1].ns);
+    }
+}
+
+static double height(const struct fit *f, unsigned i, double slope_ppm) {
+    return f->y_us[i] - slope_ppm * f->x_s[i];
+}
+
+/* The `count` highest bins above the present slope, highest first; there are as many. */
+static void rank(const struct fit *f, double slope_ppm, unsigned *ranked, unsigned count) {
+    unsigned held = 0;
+
+    for (unsigned i = 0; i < f->n; i++) {
+        unsigned at = held;
+        for (; at > 0 && height(f, ranked[at - 1], slope_ppm) < height(f, i, slope_ppm); at--)
+            ranked[at] = ranked[at - 1];
+        ranked[at] = i;
+        held += held < count;
+    }
+}
+
+/*
+ * A false sample that is too high would hold the line up for a minute. So the highest bins must
+ * not stand out from the next few by more than delays differ. What is excluded stays stored:
+ * later bins may support it.
+ */
+static void exclude_unsupported(struct fit *f, const struct nqptp_estimator *e) {
+    unsigned ranked[FALSE_MOST + SUPPORTERS + 1]; /* and room for the one that drops out */
+    double limit_us = e->noise_us > STANDS_OUT_US ? e->noise_us : STANDS_OUT_US;
+
+    if (f->n < TRUSTED_BINS)
         return;
-    unsigned early = highest(e, 0, e->bins / 2);
-    unsigned late = highest(e, e->bins / 2, e->bins);
-    double slope = (double)(e->offset_ns[late] - e->offset_ns[early]) /
-                   (double)(e->time_ns[late] - e->time_ns[early]);
-    e->slope = slope > SLOPE_LIMIT ? SLOPE_LIMIT : slope < -SLOPE_LIMIT ? -SLOPE_LIMIT : slope;
+    rank(f, e->slope_ppm, ranked, FALSE_MOST + SUPPORTERS);
+    for (unsigned i = 0; i < FALSE_MOST; i++) {
+        double supported_us = height(f, ranked[i + SUPPORTERS], e->slope_ppm);
+        if (height(f, ranked[i], e->slope_ppm) - supported_us <= limit_us)
+            return;
+        f->excluded[ranked[i]] = true;
+    }
 }
 
-static void lay_line(struct nqptp_estimator *e, int64_t time_ns) {
-    unsigned top = highest(e, 0, e->bins);
-    int64_t drift_ns = (int64_t)(e->slope * (double)(time_ns - e->time_ns[top]));
-    e->level_ns = e->offset_ns[top] + drift_ns;
-    e->level_time_ns = time_ns;
+static double chord(const struct fit *f, unsigned a, unsigned b) {
+    return (f->y_us[b] - f->y_us[a]) / (f->x_s[b] - f->x_s[a]);
+}
+
+/* Upper convex hull by monotone chain: the lines that touch the bins from above pass its corners.
+ */
+static void find_hull(struct fit *f) {
+    f->corners = 0;
+    for (unsigned i = 0; i < f->n; i++) {
+        if (f->excluded[i])
+            continue;
+        while (f->corners >= 2 && chord(f, f->hull[f->corners - 2], f->hull[f->corners - 1]) <=
+                                      chord(f, f->hull[f->corners - 1], i))
+            f->corners--;
+        f->hull[f->corners++] = i;
+    }
+}
+
+/*
+ * The mean time of the bins. Those far below the old line (a power-saving receiver's) say nothing
+ * about the slope, and would pull the place where it is judged away from those that do.
+ */
+static void find_centre(struct fit *f, const struct nqptp_estimator *e, int64_t now_ns) {
+    double line_us = to_us(extend(e, e->line, now_ns) - e->bin[f->n - 1].ns);
+    double all_s = 0, near_s = 0;
+    unsigned near = 0;
+
+    for (unsigned i = 0; i < f->n; i++) {
+        all_s += f->x_s[i];
+        if (f->excluded[i] || line_us - height(f, i, e->slope_ppm) >= FAR_NOISES * e->noise_us)
+            continue;
+        near_s += f->x_s[i];
+        near++;
+    }
+    f->centre_s = f->n >= TRUSTED_BINS && near >= f->n / 3 ? near_s / near : all_s / f->n;
+}
+
+/*
+ * The most likely slope, if delays are exponential and slopes are normal: it minimises
+ *   n / noise * (height of the touching line at the centre) + slope^2 / (2 sigma^2).
+ * From corner to corner of the hull the touching line tilts downward; where the derivative changes
+ * sign is the minimum.
+ */
+static void touch(struct fit *f, struct nqptp_estimator *e) {
+    double gain = SIGMA_PPM * SIGMA_PPM * f->n / e->noise_us;
+    double last_ppm = SLOPE_LIMIT_PPM;
+
+    for (unsigned k = 0; k < f->corners; k++) {
+        unsigned corner = f->hull[k];
+        double best_ppm = gain * (f->x_s[corner] - f->centre_s);
+        double next_ppm = k + 1 < f->corners ? chord(f, corner, f->hull[k + 1]) : -SLOPE_LIMIT_PPM;
+        e->slope_ppm = clamp(best_ppm < last_ppm ? best_ppm : last_ppm, SLOPE_LIMIT_PPM);
+        f->level_us = height(f, corner, e->slope_ppm);
+        if (best_ppm >= next_ppm)
+            return;
+        last_ppm = next_ppm;
+    }
+}
+
+/* How far the bins lie below the line on average, by a prior that soon weighs little. */
+static double mean_noise(const struct fit *f, const struct nqptp_estimator *e) {
+    double sum_us = NOISE_UNKNOWN_US * NOISE_UNKNOWN_WEIGHT, weight = NOISE_UNKNOWN_WEIGHT;
+
+    for (unsigned i = 0; i < f->n; i++) {
+        double depth_us = f->level_us - height(f, i, e->slope_ppm);
+        if (depth_us < 0 || (f->n >= TRUSTED_BINS && depth_us > FAR_NOISES * e->noise_us))
+            continue;
+        sum_us += depth_us < FAR_NOISES * e->noise_us ? depth_us : FAR_NOISES * e->noise_us;
+        weight++;
+    }
+    return sum_us / weight;
+}
+
+static void fit_line(struct nqptp_estimator *e, int64_t now_ns) {
+    struct fit fit;
+
+    load(&fit, e, now_ns);
+    exclude_unsupported(&fit, e);
+    find_hull(&fit);
+    find_centre(&fit, e, now_ns);
+    touch(&fit, e);
+    e->noise_us = mean_noise(&fit, e);
+    if (fit.n >= 3) /* even the quickest of n is late, by this if delays are exponential */
+        fit.level_us += e->noise_us / (fit.n < LATE_MOST ? fit.n : LATE_MOST);
+    e->line = (struct nqptp_point){now_ns, e->bin[fit.n - 1].ns + to_ns(fit.level_us)};
+}
+
+/* --- shaper ---------------------------------------------------------------------------------- */
+
+/* Players hear steps. What is published keeps to the slope, and closes in on the line slowly. */
+static void publish(struct nqptp_estimator *e) {
+    int64_t age_ns = e->line.time_ns - e->epoch_ns;
+    int64_t limit_ns = age_ns < FAST_NS ? STEP_FAST_NS : STEP_SLOW_NS;
+    int64_t ns = extend(e, e->published, e->line.time_ns);
+    double step_ns = clamp((double)(e->line.ns - ns) / SHARE, (double)limit_ns);
+
+    e->published = e->line;
+    if (age_ns >= SETTLING_NS)
+        e->published.ns = ns + (int64_t)step_ns;
+}
+
+/* --- admission ------------------------------------------------------------------------------- */
+
+static void begin(struct nqptp_estimator *e, uint64_t master_ns, uint64_t local_ns) {
+    *e = (struct nqptp_estimator){
+        .base_offset_ns = master_ns - local_ns,
+        .base_local_ns = local_ns,
+        .bin_width_ns = BIN_LEAST_NS,
+        .noise_us = NOISE_UNKNOWN_US,
+    };
+}
+
+/* Is this the timeline that the series belongs to? */
+static bool continuous(const struct nqptp_estimator *e, struct nqptp_point sample) {
+    return e->bins > 0 && sample.time_ns < RANGE_NS && sample.time_ns > -BACK_NS &&
+           sample.time_ns - e->line.time_ns > -BACK_NS && sample.ns < RANGE_NS &&
+           sample.ns > -RANGE_NS;
+}
+
+/* A clock that stopped or was away may go on anywhere. */
+static bool resumed(const struct nqptp_estimator *e, struct nqptp_point sample) {
+    return e->repeats >= STOPPED_REPEATS || sample.time_ns - e->line.time_ns > GAP_NS;
 }
 
 enum nqptp_estimate nqptp_estimator_sample(struct nqptp_estimator *e, uint64_t master_ns,
                                            uint64_t local_ns) {
-    if (e->bins == 0)
-        return restart(e, master_ns, local_ns);
-    if (master_ns == e->last_master_ns) {
-        e->stopped++;
+    struct nqptp_point sample = {.time_ns = (int64_t)(local_ns - e->base_local_ns),
+                                 .ns = (int64_t)(master_ns - local_ns - e->base_offset_ns)};
+    enum change change = NEW_TIME;
+
+    if (e->bins > 0 && master_ns == e->last_master_ns) {
+        e->repeats++;
         return NQPTP_ESTIMATE_NONE;
     }
-    int64_t time_ns = (int64_t)(local_ns - e->base_local_ns);
-    int64_t offset_ns = (int64_t)(master_ns - local_ns - e->base_offset_ns);
-    if (e->stopped >= STOPPED_WITNESSES || !contiguous(e, time_ns, offset_ns) ||
-        stepped(e, offset_ns - line_at(e, time_ns)))
-        return restart(e, master_ns, local_ns);
-
-    e->stopped = 0;
+    if (!continuous(e, sample)) {
+        begin(e, master_ns, local_ns);
+        sample = (struct nqptp_point){0, 0};
+    }
+    if (sample.time_ns < e->line.time_ns)
+        sample.time_ns = e->line.time_ns; /* it was overtaken */
+    if (resumed(e, sample))
+        forget_before(e, INT64_MAX);
+    else if (e->bins > 0)
+        change = judge(e, sample);
+    e->repeats = 0;
     e->last_master_ns = master_ns;
-    if (e->high > 0)
-        return NQPTP_ESTIMATE_NONE; /* withheld until a second one confirms or denies it */
-    if (time_ns >= e->time_ns[e->bins - 1])
-        bin_push(e, time_ns, offset_ns);
-    fit_slope(e);
-    lay_line(e, time_ns);
-    return NQPTP_ESTIMATE_CONTINUED;
+    if (change == UNPROVEN)
+        return NQPTP_ESTIMATE_NONE;
+    if (change == NEW_TIME)
+        e->epoch_ns = sample.time_ns;
+    bin_push(e, sample);
+    fit_line(e, sample.time_ns);
+    publish(e);
+    return change == NEW_TIME ? NQPTP_ESTIMATE_RESTARTED : NQPTP_ESTIMATE_CONTINUED;
 }
 
 uint64_t nqptp_estimator_offset_ns(const struct nqptp_estimator *e) {
-    return e->base_offset_ns + (uint64_t)e->level_ns;
+    return e->base_offset_ns + (uint64_t)e->published.ns;
 }

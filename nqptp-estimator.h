@@ -4,9 +4,10 @@
  * offset comes out. It is pure: it reads no clock, allocates nothing, and knows no PTP.
  *
  * Every sample says offset = master - local, too low by the time the packet took. The truth is
- * therefore the upper envelope of the samples: this one takes the highest samples of the first
- * and the second half of the last 8 s for a line, lays the line on the highest of all and reads
- * it at the newest sample. Jumps of the master's clock start it afresh.
+ * therefore the upper envelope of the samples. Of the last minute the highest sample of each
+ * second is kept; the line laid on top of these, of the slope that is most likely given how
+ * oscillators differ and how much packets are delayed, is the estimate. What is published follows
+ * the line in small steps. Jumps of the master's clock start a new line, so does another path.
  */
 #ifndef NQPTP_ESTIMATOR_H
 #define NQPTP_ESTIMATOR_H
@@ -15,18 +16,43 @@
 #include <stdint.h>
 
 #define NQPTP_ESTIMATOR_BINS 64
+#define NQPTP_ESTIMATOR_RECENT 8
 
-/* Zeroed, it is ready for its first sample. */
+/* What was at a local time: an offset, or how far one lay above the line (below: negative). */
+struct nqptp_point {
+    int64_t time_ns, ns;
+};
+
+/* The last few, oldest first. */
+struct nqptp_points {
+    struct nqptp_point at[NQPTP_ESTIMATOR_RECENT];
+    unsigned count;
+};
+
+/*
+ * Zeroed, it is ready for its first sample. Times and offsets are counted from those of the first
+ * sample, so that they fit into signed numbers whatever the epochs are.
+ */
 struct nqptp_estimator {
-    uint64_t base_offset_ns, base_local_ns;  /* what the differences below are counted from */
-    uint64_t last_master_ns;                 /* to tell a stopped clock */
-    int64_t time_ns[NQPTP_ESTIMATOR_BINS];   /* the best sample of each bin, oldest first: */
-    int64_t offset_ns[NQPTP_ESTIMATOR_BINS]; /*   its local time and its offset */
+    uint64_t base_offset_ns, base_local_ns;
+    uint64_t last_master_ns; /* to tell a stopped clock, */
+    unsigned repeats;        /* which repeats it */
+
+    struct nqptp_point bin[NQPTP_ESTIMATOR_BINS]; /* the best sample of each, oldest first */
     unsigned bins;
-    unsigned high, low, stopped; /* samples in a row that say so */
-    int64_t bin_start_ns;
-    double slope;                    /* the master's rate minus ours, ns per ns */
-    int64_t level_time_ns, level_ns; /* the line passes through here */
+    int64_t bin_start_ns, bin_width_ns;
+
+    double slope_ppm;        /* of the line: the master's rate minus ours */
+    double noise_us;         /* the mean delay beyond the least one */
+    struct nqptp_point line; /* which passes through here */
+
+    bool suspected; /* a sample was too high to be true; a second one would prove it */
+    struct nqptp_point suspect;
+    struct nqptp_points samples; /* above the line: the last ones, */
+    struct nqptp_points peaks;   /* the highest of each of the last periods, the last open */
+
+    int64_t epoch_ns; /* when the series began */
+    struct nqptp_point published;
 };
 
 enum nqptp_estimate {
