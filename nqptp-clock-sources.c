@@ -127,7 +127,6 @@ void nqptp_clock_create(struct nqptp_clock_table *table, int i, uint64_t clock_i
         .in_use = true,
         .clock_identity = clock_identity,
         .address = *address,
-        .created_ns = now_ns,
         .heard_ns = now_ns,
         .waiting = NQPTP_NO_CLOCK,
     };

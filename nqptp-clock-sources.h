@@ -59,7 +59,6 @@ struct nqptp_clock {
     bool in_use;
     uint64_t clock_identity;
     struct nqptp_address address;
-    uint64_t created_ns;
     uint64_t heard_ns; /* the last accepted Sync, Follow_Up or Announce */
 
     bool announced; /* `announce` and `port_number` are valid */
