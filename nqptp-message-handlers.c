@@ -192,7 +192,7 @@ static void wake_up(const struct nqptp_engine *engine, struct nqptp_clock *clock
     clock->wake_up_ns = now_ns + WAKE_UP_GAP_NS;
 }
 
-/* A clock that announces itself and says no more waits for a rival; it is given three chances. */
+/* A clock that announces itself may wait for a rival before it gives its time; and so once more. */
 static void wake_if_silent(struct nqptp_engine *engine, int i, uint64_t now_ns,
                            struct nqptp_effects *effects) {
     struct nqptp_clock *clock = &engine->table.clocks[i];

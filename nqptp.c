@@ -102,7 +102,7 @@ struct nqptp {
     uint64_t timer_ns;    /* what the timer is set to, or NQPTP_NO_DEADLINE */
     uint64_t watchdog_ns; /* how often the service manager wants to hear from us; 0: never */
     uint64_t watchdog_due_ns;
-    struct spaced_warning refused_command, refused_clock;
+    struct spaced_warning refused_command, refused_clock, other_layout;
     gid_t group; /* of shared memory objects, or -1 */
     int kept;    /* a memfd with the commands in force; the service manager has it too */
     struct nqptp_shm shms[NQPTP_CLIENTS_MAX]; /* each client's object; fd -1: there is none */
@@ -299,8 +299,10 @@ static void ask_object(struct nqptp *nqptp, const struct nqptp_effects *effects,
         [NQPTP_FORM_PLAY] = NQPTP_SHM_ASKED_PLAY,
     };
     struct nqptp_shm *shm = &nqptp->shms[effects->client];
+    unsigned withheld; /* they all say the same */
 
-    if (!nqptp_shm_ask(shm, asked[effects->form], now_ns))
+    if (!nqptp_shm_ask(shm, asked[effects->form], now_ns) &&
+        is_due(&nqptp->other_layout, now_ns, &withheld))
         nqptp_log(LOG_NOTICE, "a client asks for another layout of %s than the %u that others use",
                   shm->name, shm->layout);
 }
@@ -579,7 +581,8 @@ static enum exit_status open_objects(struct nqptp *nqptp) {
     size_t length = read_kept(nqptp, text, sizeof text - 1);
 
     text[length] = '\0';
-    /* Players that were there before us open the object as soon as they see it. */
+    /* Players that were there before us open the object as soon as they see it: the ports are open,
+     * so let the commands come in that tell what they read. */
     nanosleep(&(struct timespec){.tv_nsec = FIRST_COMMAND_NS}, NULL);
     char *line = strchr(text, '\n');
     int result = open_object(nqptp, 0, nqptp->options->layout, line ? (unsigned)atoi(text) : 0);
