@@ -223,33 +223,38 @@ static const struct timespec *read_packet(struct mmsghdr *message, struct nqptp_
     return (header->msg_flags & MSG_CTRUNC) ? NULL : found;
 }
 
-int nqptp_socket_receive(int fd, struct nqptp_batch *batch) {
-    struct mmsghdr messages[NQPTP_BATCH];
-    struct iovec vectors[NQPTP_BATCH];
-    _Alignas(struct cmsghdr) char control[NQPTP_BATCH][CMSG_SPACE(sizeof(struct timespec)) +
-                                                       CMSG_SPACE(sizeof(struct in6_pktinfo))];
+/* Gives the kernel all of the room again that it is told of by message i. */
+static void batch_renew(struct nqptp_batch *batch, int i) {
+    batch->messages[i].msg_hdr = (struct msghdr){
+        .msg_name = &batch->senders[i],
+        .msg_namelen = sizeof batch->senders[i],
+        .msg_iov = &batch->vectors[i],
+        .msg_iovlen = 1,
+        .msg_control = batch->control[i],
+        .msg_controllen = sizeof batch->control[i],
+    };
+}
 
+void nqptp_batch_init(struct nqptp_batch *batch) {
+    batch->last = (struct nqptp_clock_pair){0};
     for (int i = 0; i < NQPTP_BATCH; i++) {
-        vectors[i] = (struct iovec){batch->data[i], NQPTP_DATAGRAM_MAX};
-        messages[i].msg_hdr = (struct msghdr){
-            .msg_name = &batch->senders[i],
-            .msg_namelen = sizeof batch->senders[i],
-            .msg_iov = &vectors[i],
-            .msg_iovlen = 1,
-            .msg_control = control[i],
-            .msg_controllen = sizeof control[i],
-        };
+        batch->vectors[i] = (struct iovec){batch->data[i], sizeof batch->data[i]};
+        batch_renew(batch, i);
     }
-    int count = recvmmsg(fd, messages, NQPTP_BATCH, MSG_DONTWAIT, NULL);
+}
+
+int nqptp_socket_receive(int fd, struct nqptp_batch *batch) {
+    int count = recvmmsg(fd, batch->messages, NQPTP_BATCH, MSG_DONTWAIT, NULL);
     if (count < 0) /* nothing there, or news of a datagram that we sent and nobody wanted */
         return 0;
     uint64_t arrival_ns = nqptp_clock_now_ns();
     struct nqptp_clock_pair now = nqptp_clock_pair_read();
     for (int i = 0; i < count; i++) {
         struct timespec room;
-        const struct timespec *stamp = read_packet(&messages[i], &batch->packets[i], &room);
+        const struct timespec *stamp = read_packet(&batch->messages[i], &batch->packets[i], &room);
         batch->packets[i].receive_time_ns =
             nqptp_clock_receive_time_ns(stamp, arrival_ns, now, &batch->last);
+        batch_renew(batch, i);
     }
     batch->last = now;
     return count;

@@ -67,16 +67,25 @@ socklen_t nqptp_socket_address(const struct nqptp_address *address, uint16_t por
  */
 int nqptp_socket_open(int family, uint16_t port, bool loopback);
 
-#define NQPTP_BATCH 16
+#define NQPTP_BATCH 64
 #define NQPTP_DATAGRAM_MAX 4352 /* above any PTP message and any command */
+#define NQPTP_CONTROL_SIZE                                                                         \
+    (CMSG_SPACE(sizeof(struct timespec)) + CMSG_SPACE(sizeof(struct in6_pktinfo)))
 
 /* Datagrams taken from a socket in one go, and the room they are taken into. */
 struct nqptp_batch {
     struct nqptp_packet packets[NQPTP_BATCH];
     struct sockaddr_storage senders[NQPTP_BATCH];
     struct nqptp_clock_pair last; /* for nqptp_clock_receive_time_ns() */
+    /* What follows is the kernel's, and none of the reader's business. */
+    struct mmsghdr messages[NQPTP_BATCH];
+    struct iovec vectors[NQPTP_BATCH];
+    _Alignas(struct cmsghdr) uint8_t control[NQPTP_BATCH][NQPTP_CONTROL_SIZE];
     uint8_t data[NQPTP_BATCH][NQPTP_DATAGRAM_MAX];
 };
+
+/* Makes the batch ready for use. */
+void nqptp_batch_init(struct nqptp_batch *batch);
 
 /* Takes what is there, at most NQPTP_BATCH datagrams. Returns their number, 0 if there is none. */
 int nqptp_socket_receive(int fd, struct nqptp_batch *batch);

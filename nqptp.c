@@ -672,6 +672,7 @@ static enum exit_status run(const struct options *options) {
     }
     nqptp->options = options;
     nqptp->timer_ns = NQPTP_NO_DEADLINE;
+    nqptp_batch_init(&nqptp->batch);
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
         nqptp->shms[c].fd = -1;
     for (enum source source = 0; source < SOURCES; source++)

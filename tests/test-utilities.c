@@ -99,6 +99,7 @@ static void test_datagrams(int family, const char *loopback) {
         free(batch);
         return;
     }
+    nqptp_batch_init(batch);
     CHECK_EQ_I64(nqptp_socket_receive(receiver, batch), 0, "%s: nothing there", loopback);
     uint64_t before_ns = nqptp_clock_now_ns();
     for (char i = 0; i < NQPTP_BATCH + 3; i++)
