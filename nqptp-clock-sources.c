@@ -63,7 +63,7 @@ static uint32_t bit(int i) {
 
 int nqptp_clock_find(const struct nqptp_clock_table *table, uint64_t clock_identity,
                      const struct nqptp_address *address) {
-    for (int i = 0; i < NQPTP_CLOCKS_MAX; i++) {
+    for (int i = 0; i < table->clocks_top; i++) {
         const struct nqptp_clock *clock = &table->clocks[i];
         if (clock->in_use && clock->clock_identity == clock_identity &&
             nqptp_address_equal(&clock->address, address))
@@ -73,14 +73,14 @@ int nqptp_clock_find(const struct nqptp_clock_table *table, uint64_t clock_ident
 }
 
 bool nqptp_clock_listed(const struct nqptp_clock_table *table, int i) {
-    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
+    for (int c = 0; c < table->clients_top; c++)
         if (nqptp_client_lists_clock(&table->clients[c], i))
             return true;
     return false;
 }
 
 bool nqptp_clock_is_master(const struct nqptp_clock_table *table, int i) {
-    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
+    for (int c = 0; c < table->clients_top; c++)
         if (table->clients[c].in_use && table->clients[c].master == i)
             return true;
     return false;
@@ -130,6 +130,8 @@ void nqptp_clock_create(struct nqptp_clock_table *table, int i, uint64_t clock_i
         .heard_ns = now_ns,
         .waiting = NQPTP_NO_CLOCK,
     };
+    if (i >= table->clocks_top)
+        table->clocks_top = i + 1;
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
         struct nqptp_peer *peer = client_peer(&table->clients[c], address);
         if (!peer)
@@ -142,6 +144,8 @@ void nqptp_clock_create(struct nqptp_clock_table *table, int i, uint64_t clock_i
 
 void nqptp_clock_delete(struct nqptp_clock_table *table, int i) {
     table->clocks[i].in_use = false;
+    while (table->clocks_top > 0 && !table->clocks[table->clocks_top - 1].in_use)
+        table->clocks_top--;
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
         struct nqptp_client *client = &table->clients[c];
         client->listed &= ~bit(i);
@@ -298,6 +302,8 @@ int nqptp_client_create(struct nqptp_clock_table *table, const char *name) {
         *client = (struct nqptp_client){
             .in_use = true, .master = NQPTP_NO_CLOCK, .published = NQPTP_NO_CLOCK};
         strncpy(client->name, name, sizeof client->name - 1);
+        if (c >= table->clients_top)
+            table->clients_top = c + 1;
         return c;
     }
     return -1;
@@ -336,7 +342,7 @@ static bool eligible(const struct nqptp_clock *clock) {
 
 static bool address_silent(const struct nqptp_clock_table *table,
                            const struct nqptp_address *address, uint64_t now_ns) {
-    for (int i = 0; i < NQPTP_CLOCKS_MAX; i++) {
+    for (int i = 0; i < table->clocks_top; i++) {
         const struct nqptp_clock *clock = &table->clocks[i];
         if (clock->in_use && nqptp_address_equal(&clock->address, address) && eligible(clock) &&
             nqptp_clock_alive(clock, now_ns))
@@ -385,7 +391,7 @@ static uint32_t qualified_clocks(const struct nqptp_clock_table *table,
                                  const struct nqptp_client *client, uint64_t now_ns) {
     uint32_t qualified = 0;
 
-    for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)
+    for (int i = 0; i < table->clocks_top; i++)
         if (table->clocks[i].in_use && nqptp_clock_alive(&table->clocks[i], now_ns) &&
             nqptp_client_qualifies(table, client, i, now_ns))
             qualified |= bit(i);
@@ -426,7 +432,7 @@ bool nqptp_client_select(const struct nqptp_clock_table *table, struct nqptp_cli
     int old = client->master;
 
     client->qualified = qualified_clocks(table, client, now_ns);
-    for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)
+    for (int i = 0; i < table->clocks_top; i++)
         if (candidate(table, client, i, now_ns) &&
             (best == NQPTP_NO_CLOCK || better(client, &table->clocks[i], &table->clocks[best])))
             best = i;

@@ -113,7 +113,9 @@ struct nqptp_client {
     struct nqptp_reading inherited; /* what an earlier process published; start 0: nothing */
 };
 
+/* Beyond the tops nothing is in use: what was not touched need not be looked at for each packet. */
 struct nqptp_clock_table {
+    int clocks_top, clients_top;
     struct nqptp_clock clocks[NQPTP_CLOCKS_MAX];
     struct nqptp_client clients[NQPTP_CLIENTS_MAX];
 };

@@ -7,6 +7,8 @@
 #include <string.h>
 
 #define MS UINT64_C(1000000)
+#define REST_CLOCKS 4     /* with more than so many clocks, most packets matter to nobody */
+#define REST_NS (40 * MS) /* and may wait so long */
 #define FOLLOW_UP_WAIT_NS (100 * MS) /* how long a lone Follow_Up waits for its Sync */
 #define EXCHANGE_NS (2000 * MS)      /* after this a sequenceId seen before may be a new one */
 #define FOLLOW_UPS_MISSED 16         /* Syncs in a row without one: the clock is one-step now */
@@ -115,7 +117,7 @@ static void select_master(struct nqptp_engine *engine, int c, uint64_t now_ns,
 
 static void select_masters(struct nqptp_engine *engine, uint64_t now_ns,
                            struct nqptp_effects *effects) {
-    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
+    for (int c = 0; c < engine->table.clients_top; c++)
         if (engine->table.clients[c].in_use)
             select_master(engine, c, now_ns, effects);
 }
@@ -216,16 +218,17 @@ static void wake_if_stopped(struct nqptp_engine *engine, int i, uint64_t now_ns,
         wake_up(engine, clock, now_ns, effects);
 }
 
-/* Gives clock i its sample, and those who follow it the news. */
+/* Gives clock i its sample, and those who follow it the news. All may choose again. */
 static void sample(struct nqptp_engine *engine, int i, uint64_t master_ns, uint64_t local_ns,
                    uint64_t now_ns, struct nqptp_effects *effects) {
     if (!nqptp_clock_sample(&engine->table.clocks[i], master_ns, local_ns, now_ns)) {
         wake_if_stopped(engine, i, now_ns, effects);
-        return;
+    } else {
+        for (int c = 0; c < engine->table.clients_top; c++)
+            if (engine->table.clients[c].in_use && engine->table.clients[c].master == i)
+                publish(effects, c);
     }
-    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
-        if (engine->table.clients[c].in_use && engine->table.clients[c].master == i)
-            publish(effects, c);
+    select_masters(engine, now_ns, effects);
 }
 
 /* --- Sync and Follow_Up, which pair in either order ------------------------------------------ */
@@ -385,6 +388,7 @@ static enum nqptp_drop handle_announce(struct nqptp_engine *engine,
     nqptp_clock_announce(clock, &message->announce, message->source.port_number,
                          message->log_message_interval, now_ns);
     wake_if_silent(engine, i, now_ns, effects);
+    select_masters(engine, now_ns, effects);
     return NQPTP_DROP_NONE;
 }
 
@@ -444,8 +448,6 @@ void nqptp_engine_packet(struct nqptp_engine *engine, const struct nqptp_packet 
     engine->packets++;
     enum nqptp_drop refusal = handle(engine, packet, now_ns, effects);
     engine->drops[refusal]++;
-    if (refusal == NQPTP_DROP_NONE)
-        select_masters(engine, now_ns, effects);
 }
 
 /* --- commands -------------------------------------------------------------------------------- */
@@ -622,7 +624,7 @@ static void save_client(const struct nqptp_client *client, int c, char *text, si
 size_t nqptp_engine_save(const struct nqptp_engine *engine, char *text, size_t size) {
     size_t length = 0;
 
-    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
+    for (int c = 0; c < engine->table.clients_top; c++)
         if (engine->table.clients[c].in_use && length < size)
             save_client(&engine->table.clients[c], c, text, size, &length);
     return length < size ? length : 0;
@@ -644,7 +646,7 @@ static uint64_t clock_deadline(const struct nqptp_clock *clock) {
 static int first_due(const struct nqptp_engine *engine) {
     int first = NQPTP_NO_CLOCK;
 
-    for (int i = 0; i < NQPTP_CLOCKS_MAX; i++) {
+    for (int i = 0; i < engine->table.clocks_top; i++) {
         const struct nqptp_clock *clock = &engine->table.clocks[i];
         if (clock->in_use && (first == NQPTP_NO_CLOCK ||
                               clock_deadline(clock) < clock_deadline(&engine->table.clocks[first])))
@@ -657,6 +659,36 @@ uint64_t nqptp_engine_deadline(const struct nqptp_engine *engine) {
     int first = first_due(engine);
     return first == NQPTP_NO_CLOCK ? NQPTP_NO_DEADLINE
                                    : clock_deadline(&engine->table.clocks[first]);
+}
+
+static unsigned clocks_alive(const struct nqptp_clock_table *table, uint64_t now_ns) {
+    unsigned count = 0;
+
+    for (int i = 0; i < table->clocks_top; i++)
+        count += table->clocks[i].in_use && nqptp_clock_alive(&table->clocks[i], now_ns);
+    return count;
+}
+
+/* When the client's next sample is about to come; 0 if it waits for one already. */
+static uint64_t awaited_ns(const struct nqptp_engine *engine, const struct nqptp_client *client) {
+    if (client->master == NQPTP_NO_CLOCK)
+        return 0;
+    const struct nqptp_clock *clock = &engine->table.clocks[client->master];
+    uint64_t interval_ns = nqptp_interval_ns(&clock->sync_interval, NQPTP_SYNC_INTERVAL_UNKNOWN_NS);
+    return clock->sampled_ns + interval_ns - interval_ns / 16;
+}
+
+uint64_t nqptp_engine_rest_ns(const struct nqptp_engine *engine, uint64_t now_ns) {
+    uint64_t rest_ns = now_ns + REST_NS;
+
+    if (clocks_alive(&engine->table, now_ns) <= REST_CLOCKS)
+        return 0;
+    for (int c = 0; c < engine->table.clients_top; c++) {
+        const struct nqptp_client *client = &engine->table.clients[c];
+        uint64_t due_ns = client->in_use ? awaited_ns(engine, client) : rest_ns;
+        rest_ns = due_ns < rest_ns ? due_ns : rest_ns;
+    }
+    return rest_ns > now_ns ? rest_ns : 0;
 }
 
 void nqptp_engine_expire(struct nqptp_engine *engine, uint64_t now_ns,

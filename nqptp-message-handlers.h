@@ -113,6 +113,13 @@ void nqptp_engine_packet(struct nqptp_engine *engine, const struct nqptp_packet 
                          uint64_t now_ns, struct nqptp_effects *effects);
 
 /*
+ * Until when packets may lie in their sockets, to be read in one go then: while many clocks are
+ * heard, and the next sample of each that is followed is not due yet. The kernel notes when they
+ * came, so waiting costs no accuracy, and saves most of the wake-ups. 0: read them as they come.
+ */
+uint64_t nqptp_engine_rest_ns(const struct nqptp_engine *engine, uint64_t now_ns);
+
+/*
  * A datagram came in by the control port. `T` followed by addresses, each after a space, lists
  * the clocks that may become master; `T` alone says none may. `/name T` is the same for a client
  * by that name, whose first address wins; `/name B`, `/name P` and `/name E` say that it plays,

@@ -40,8 +40,10 @@
 #define KEPT_MAX                                                                                   \
     (NQPTP_CLIENTS_MAX * 5120)    /* bytes of commands that outlive us, a T of 4096 each */
 #define FIRST_COMMAND_NS 25000000 /* a player that waits for an object repeats its T each 5 ms */
-#define OPENING_ROUNDS 16         /* of commands that are read before an opener is let in */
-#define DEFAULT_NAME "nqptp"      /* of user and group */
+#define BUSY_NS NS_PER_S          /* how long packets do not wait after very many have */
+#define REPLIES_MAX 64
+#define OPENING_ROUNDS 16    /* of commands that are read before an opener is let in */
+#define DEFAULT_NAME "nqptp" /* of user and group */
 
 enum exit_status {
     DONE = 0,
@@ -99,8 +101,11 @@ struct nqptp {
     int epoll;
     int fds[SOURCES];
     bool stopping, restarting;
-    uint64_t timer_ns;    /* what the timer is set to, or NQPTP_NO_DEADLINE */
-    uint64_t watchdog_ns; /* how often the service manager wants to hear from us; 0: never */
+    bool resting; /* packets wait until rest_ns to be read */
+    uint64_t rest_ns;
+    uint64_t busy_until_ns; /* until then they do not, so many have come */
+    uint64_t timer_ns;      /* what the timer is set to, or NQPTP_NO_DEADLINE */
+    uint64_t watchdog_ns;   /* how often the service manager wants to hear from us; 0: never */
     uint64_t watchdog_due_ns;
     struct spaced_warning refused_command, refused_clock, other_layout;
     gid_t group; /* of shared memory objects, or -1 */
@@ -109,6 +114,8 @@ struct nqptp {
     struct nqptp_interfaces interfaces;
     struct nqptp_engine engine;
     struct nqptp_batch batch;
+    struct nqptp_reply replies[REPLIES_MAX]; /* to be sent when what is there has been read */
+    unsigned reply_count;
 };
 
 /* --- carrying out effects -------------------------------------------------------------------- */
@@ -162,7 +169,7 @@ static bool is_due(struct spaced_warning *warning, uint64_t now_ns, unsigned *wi
 }
 
 static void log_events(struct nqptp *nqptp, const struct nqptp_effects *effects, uint64_t now_ns) {
-    if (!nqptp_log_enabled(LOG_INFO))
+    if (effects->event_count == 0 || !nqptp_log_enabled(LOG_INFO))
         return;
     for (unsigned i = 0; i < effects->event_count; i++) {
         const struct nqptp_event *event = &effects->events[i];
@@ -175,12 +182,22 @@ static void log_events(struct nqptp *nqptp, const struct nqptp_effects *effects,
     }
 }
 
-static void send_reply(const struct nqptp *nqptp, const struct nqptp_reply *reply) {
-    bool ipv4 = nqptp_address_is_ipv4(&reply->destination);
-    enum source socket = reply->general ? GENERAL_IPV4 : EVENT_IPV4;
+static void send_replies(struct nqptp *nqptp) {
+    for (unsigned i = 0; i < nqptp->reply_count; i++) {
+        const struct nqptp_reply *reply = &nqptp->replies[i];
+        bool ipv4 = nqptp_address_is_ipv4(&reply->destination);
+        enum source socket = reply->general ? GENERAL_IPV4 : EVENT_IPV4;
+        nqptp_socket_send(nqptp->fds[ipv4 ? socket : socket + 1], reply,
+                          nqptp->options->ports[reply->general ? GENERAL : EVENT]);
+    }
+    nqptp->reply_count = 0;
+}
 
-    nqptp_socket_send(nqptp->fds[ipv4 ? socket : socket + 1], reply,
-                      nqptp->options->ports[reply->general ? GENERAL : EVENT]);
+/* Nobody waits for a reply, but players do for what may have come in meanwhile: that goes first. */
+static void postpone_reply(struct nqptp *nqptp, const struct nqptp_reply *reply) {
+    if (nqptp->reply_count == REPLIES_MAX)
+        send_replies(nqptp);
+    nqptp->replies[nqptp->reply_count++] = *reply;
 }
 
 static void carry_out(struct nqptp *nqptp, const struct nqptp_effects *effects, uint64_t now_ns) {
@@ -188,7 +205,7 @@ static void carry_out(struct nqptp *nqptp, const struct nqptp_effects *effects, 
         if (effects->publish >> c & 1)
             publish(nqptp, c, now_ns);
     for (unsigned i = 0; i < effects->reply_count; i++)
-        send_reply(nqptp, &effects->replies[i]);
+        postpone_reply(nqptp, &effects->replies[i]);
     log_events(nqptp, effects, now_ns);
 }
 
@@ -271,7 +288,7 @@ static void obey(struct nqptp *nqptp, const char *text, size_t length, uint64_t 
 
 /* --- what epoll wakes us for ------------------------------------------------------------------ */
 
-static void on_packets(struct nqptp *nqptp, enum source socket) {
+static int take_packets(struct nqptp *nqptp, enum source socket) {
     struct nqptp_effects effects;
     int count = nqptp_socket_receive(nqptp->fds[socket], &nqptp->batch);
 
@@ -280,6 +297,20 @@ static void on_packets(struct nqptp *nqptp, enum source socket) {
         nqptp_engine_packet(&nqptp->engine, &nqptp->batch.packets[i], now_ns, &effects);
         carry_out(nqptp, &effects, now_ns);
     }
+    return count;
+}
+
+static void on_packets(struct nqptp *nqptp, enum source socket) {
+    take_packets(nqptp, socket);
+}
+
+/* Packets that nobody was woken up for. Where there are very many, the next must not wait. */
+static void end_rest(struct nqptp *nqptp, uint64_t now_ns) {
+    if (!nqptp->resting)
+        return;
+    for (enum source socket = EVENT_IPV4; socket <= GENERAL_IPV6; socket++)
+        if (nqptp->fds[socket] >= 0 && take_packets(nqptp, socket) == NQPTP_BATCH)
+            nqptp->busy_until_ns = now_ns + BUSY_NS;
 }
 
 static void send_status(struct nqptp *nqptp, enum source socket, int i, uint64_t now_ns) {
@@ -364,11 +395,12 @@ static void on_timer(struct nqptp *nqptp, enum source source) {
     if (read(nqptp->fds[source], &expirations, sizeof expirations) < 0)
         return;
     nqptp->timer_ns = NQPTP_NO_DEADLINE;
+    end_rest(nqptp, now_ns);
     while (nqptp_engine_deadline(&nqptp->engine) <= now_ns) {
         nqptp_engine_expire(&nqptp->engine, now_ns, &effects);
         carry_out(nqptp, &effects, now_ns);
     }
-    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
+    for (int c = 0; c < nqptp->engine.table.clients_top; c++)
         nqptp_shm_retry(&nqptp->shms[c], now_ns);
     if (nqptp->watchdog_ns > 0 && now_ns >= nqptp->watchdog_due_ns) {
         sd_notify(0, "WATCHDOG=1");
@@ -450,13 +482,15 @@ static void (*const ready[SOURCES])(struct nqptp *nqptp, enum source source) = {
 static void arm_timer(struct nqptp *nqptp) {
     uint64_t due_ns = nqptp_engine_deadline(&nqptp->engine);
 
-    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
+    for (int c = 0; c < nqptp->engine.table.clients_top; c++) {
         uint64_t retry_ns = nqptp_shm_deadline(&nqptp->shms[c]);
         if (retry_ns < due_ns)
             due_ns = retry_ns;
     }
     if (nqptp->watchdog_ns > 0 && nqptp->watchdog_due_ns < due_ns)
         due_ns = nqptp->watchdog_due_ns;
+    if (nqptp->resting && nqptp->rest_ns < due_ns)
+        due_ns = nqptp->rest_ns;
     if (due_ns >= nqptp->timer_ns)
         return;
     uint64_t now_ns = nqptp_clock_now_ns();
@@ -468,14 +502,34 @@ static void arm_timer(struct nqptp *nqptp) {
     nqptp->timer_ns = due_ns;
 }
 
+/* Whether packets shall wake us up, or wait for the timer. */
+static void set_rest(struct nqptp *nqptp) {
+    uint64_t now_ns = nqptp_clock_now_ns();
+    bool busy = now_ns < nqptp->busy_until_ns;
+
+    nqptp->rest_ns = busy ? 0 : nqptp_engine_rest_ns(&nqptp->engine, now_ns);
+    if (nqptp->resting == (nqptp->rest_ns > 0))
+        return;
+    nqptp->resting = nqptp->rest_ns > 0;
+    for (enum source socket = EVENT_IPV4; socket <= GENERAL_IPV6; socket++) {
+        struct epoll_event event = {.events = nqptp->resting ? 0 : EPOLLIN, .data.u32 = socket};
+        if (nqptp->fds[socket] >= 0)
+            epoll_ctl(nqptp->epoll, EPOLL_CTL_MOD, nqptp->fds[socket], &event);
+    }
+}
+
 static void loop(struct nqptp *nqptp) {
     struct epoll_event events[SOURCES];
 
     while (!nqptp->stopping) {
+        set_rest(nqptp);
         arm_timer(nqptp);
-        int count = epoll_wait(nqptp->epoll, events, SOURCES, -1);
+        bool replies_wait = nqptp->reply_count > 0;
+        int count = epoll_wait(nqptp->epoll, events, SOURCES, replies_wait ? 0 : -1);
         for (int i = 0; i < count; i++)
             ready[events[i].data.u32](nqptp, (enum source)events[i].data.u32);
+        if (replies_wait)
+            send_replies(nqptp);
     }
 }
 

@@ -680,8 +680,48 @@ static void test_junk(void) {
     CHECK(publications > 500, "and clocks were followed: %u publications", publications);
 }
 
+/* So many clocks that announce themselves and give a sample each, and stay alive for 3 s. */
+static void gather(struct world *w, uint8_t count) {
+    for (uint8_t i = 0; i < count; i++) {
+        struct sender s = sender(0x100u + i, "10.0.1.1", (uint8_t)(100 + i));
+        (void)send_announce(w, &s);
+        (void)send_pair(w, &s);
+    }
+}
+
+static uint64_t rest(const struct world *w) {
+    uint64_t until_ns = nqptp_engine_rest_ns(&w->engine, w->now_ns);
+    return until_ns > 0 ? until_ns - w->now_ns : 0;
+}
+
+static void test_rest(void) {
+    struct sender master = sender(0xAA, "10.0.0.1", 1);
+    struct world w = world_of(&master);
+
+    CHECK_EQ_U64(rest(&w), 0, "with one clock every packet is read as it comes");
+    gather(&w, 3);
+    (void)send_pair(&w, &master);
+    CHECK_EQ_U64(rest(&w), 0, "with four as well");
+    gather(&w, 4);
+    (void)send_pair(&w, &master);
+    CHECK_EQ_U64(rest(&w), 40 * MS, "with more, packets may wait after the master's sample,");
+    w.now_ns += 100 * MS;
+    CHECK(rest(&w) > 0 && rest(&w) <= 25 * MS, "but not beyond its next one");
+    w.now_ns += 20 * MS;
+    CHECK_EQ_U64(rest(&w), 0, "when that is due none may wait");
+    (void)send_pair(&w, &master);
+    CHECK_EQ_U64(rest(&w), 40 * MS, "once it is there they may again");
+    command(&w, "/other T 10.0.9.9");
+    CHECK_EQ_U64(rest(&w), 0, "nor while a client waits for its first sample");
+    command(&w, "/other T 10.0.0.1");
+    CHECK(rest(&w) > 0, "nothing keeps them once it has one");
+    pass(&w, 11 * S);
+    CHECK_EQ_U64(rest(&w), 0, "of clocks that are silent there is nothing to wait for");
+}
+
 int main(void) {
     test_nothing_at_first();
+    test_rest();
     test_first_master();
     test_each_sample_is_published();
     test_only_the_master_is_published();
