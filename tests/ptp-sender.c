@@ -31,6 +31,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "air.h"
+
 #define MS UINT64_C(1000000)
 #define SECOND (1000 * MS)
 #define DESTINATIONS_MAX 16
@@ -38,6 +40,7 @@
 #define MESSAGE_MAX 128
 #define JUNK_MAX 1472
 #define APPLE_PORT_NUMBER 32776
+#define SPIN_NS 150000
 #define EARLY_NS 200000 /* how far ahead of its Sync a reordered Follow_Up is sent */
 
 enum type {
@@ -56,8 +59,10 @@ enum type {
 enum mode { MODE_MASTERS, MODE_JUNK, MODE_TRUNCATE, MODE_FLOOD };
 static const char *const modes[] = {"masters", "junk", "truncate", "flood", NULL};
 
-enum delay { DELAY_NONE, DELAY_WIRED, DELAY_WIFI, DELAY_BAD_WIFI };
-static const char *const delays[] = {"none", "wired", "wifi", "badwifi", NULL};
+/* Below "none", the networks of air.h, in their order. */
+static const char *const delays[] = {"none",      "wired",   "wifi", "holdwifi",
+                                     "sleepwifi", "badwifi", NULL};
+#define DELAY_NONE 0
 
 enum channel { EVENT, GENERAL, CONTROL, CHANNELS };
 
@@ -68,7 +73,7 @@ struct options {
     uint64_t identity, offset_ns;
     int64_t correction_ns;
     double rate, announce_rate, seconds, skew_ppm, lose_sync_percent, serve_muted;
-    bool no_announce, no_sync, one_step, reorder, duplicate, low_ports, verbose, general;
+    bool no_announce, no_sync, one_step, reorder, duplicate, low_ports, verbose, general, mirror;
 };
 
 struct destination {
@@ -98,16 +103,11 @@ struct event {
     struct message message;
 };
 
-/* A stretch of time in which nothing gets through, as while a microwave oven is on. */
-struct blockade {
-    uint64_t start_ns, end_ns;
-};
-
 struct sender {
     struct options options;
-    struct blockade blockade; /* the present one or the next */
-    uint64_t last_out_ns;     /* when the last datagram leaves of those that keep their order */
-    FILE *log;                /* NULL: none is kept */
+    struct air air; /* what is between us and the destinations, since */
+    uint64_t start_ns;
+    FILE *log; /* NULL: none is kept */
     struct destination destinations[DESTINATIONS_MAX];
     unsigned destination_count, stream_count, queued;
     struct sockaddr_storage from[2]; /* IPv4, IPv6 */
@@ -142,6 +142,14 @@ static double uniform(struct sender *s) {
 static uint64_t random64(struct sender *s) {
     return (uint64_t)nrand48(s->random) << 42 ^ (uint64_t)nrand48(s->random) << 21 ^
            (uint64_t)nrand48(s->random);
+}
+
+/* To the microsecond, which sleeping is not. */
+static void spin_until(uint64_t time_ns) {
+    uint64_t now = now_ns();
+
+    while (now < time_ns)
+        now = now_ns();
 }
 
 static uint64_t interval_ns(double rate) {
@@ -344,79 +352,41 @@ static struct event dequeue(struct sender *s) {
 }
 
 /* Of the first master's messages that convey time: type, when it was taken, when it left. */
-static void log_message(const struct sender *s, unsigned stream, const struct message *message,
+static void log_message(const struct sender *s, struct stream stream, const struct message *message,
                         uint64_t out_ns) {
     int type = message->data[0] & 0x0F;
 
-    if (s->log && s->streams[stream].master == 0 && (type == SYNC || type == FOLLOW_UP))
-        fprintf(s->log, "%d %" PRIu64 " %" PRIu64 "\n", type, message->taken_ns, out_ns);
+    if (s->log && stream.master == 0 && (type == SYNC || type == FOLLOW_UP))
+        fprintf(s->log, "%u %d %" PRIu64 " %" PRIu64 "\n", stream.to, type, message->taken_ns,
+                out_ns);
+}
+
+static void send_to(const struct sender *s, struct stream stream, enum channel channel,
+                    const struct message *message) {
+    uint64_t out_ns = now_ns();
+
+    send_bytes(s, stream.to, channel, message->data, message->length);
+    log_message(s, stream, message, out_ns);
 }
 
 static void send_now(const struct sender *s, unsigned stream, enum channel channel,
                      const struct message *message) {
-    uint64_t out_ns = now_ns();
+    struct stream to = s->streams[stream];
 
-    send_bytes(s, s->streams[stream].to, channel, message->data, message->length);
-    log_message(s, stream, message, out_ns);
+    send_to(s, to, channel, message);
+    if (s->options.mirror)
+        while (++to.to < s->destination_count)
+            send_to(s, to, channel, message);
 }
 
 /* --- the network's vices --------------------------------------------------------------------- */
 
-static double exponential(struct sender *s, double mean) {
-    return -mean * log(1 - uniform(s));
-}
+/* When a datagram gets there that is sent now, after what else is under way; 0: never. */
+static uint64_t carried_ns(struct sender *s) {
+    double sent_s = (double)(now_ns() - s->start_ns) / 1e9;
+    double there_s = air_carry(&s->air, sent_s, least_delay_s(s->air.network));
 
-/* Heavier of tail than anything exponential: with a shape of 1.5 the variance is infinite. */
-static double lomax(struct sender *s, double shape, double scale) {
-    return scale * (pow(1 - uniform(s), -1 / shape) - 1);
-}
-
-/* How long a datagram takes beyond what the real network adds. */
-static uint64_t delay_ns(struct sender *s) {
-    double us = 0;
-
-    switch ((enum delay)s->options.delay) {
-    case DELAY_NONE:
-        break;
-    case DELAY_WIRED: /* a few switches */
-        us = 200 + exponential(s, 50);
-        break;
-    case DELAY_WIFI: /* air time, contention, and now and then a few repetitions */
-        us = 1200 + exponential(s, 800);
-        if (uniform(s) < 0.03)
-            us += 5000 + 25000 * uniform(s);
-        break;
-    case DELAY_BAD_WIFI:
-        us = 2000 + lomax(s, 1.5, 4000);
-        break;
-    }
-    return (uint64_t)(us * 1000);
-}
-
-/* What would get out within a blockade gets out at its end. Every 10 s or so there is one. */
-static uint64_t unblocked_ns(struct sender *s, uint64_t out_ns) {
-    struct blockade *b = &s->blockade;
-
-    while (b->end_ns <= now_ns()) {
-        b->start_ns = now_ns() + (uint64_t)exponential(s, 10 * (double)SECOND);
-        b->end_ns = b->start_ns + 50 * MS + (uint64_t)(450 * (double)MS * uniform(s));
-    }
-    return out_ns >= b->start_ns && out_ns < b->end_ns ? b->end_ns : out_ns;
-}
-
-/* When a datagram leaves on which bad wifi works its will; 0: never. */
-static uint64_t bad_wifi_ns(struct sender *s, uint64_t out_ns) {
-    double fate = uniform(s);
-
-    if (fate < 0.02)
-        return 0;
-    out_ns = unblocked_ns(s, out_ns);
-    if (out_ns <= s->last_out_ns)
-        out_ns = s->last_out_ns + 1;
-    if (fate < 0.03) /* those that come next overtake it */
-        return out_ns + 20 * MS;
-    s->last_out_ns = out_ns;
-    return out_ns;
+    return there_s < 0 ? 0 : s->start_ns + (uint64_t)(there_s * 1e9);
 }
 
 static void send_once(struct sender *s, unsigned stream, enum channel channel,
@@ -427,9 +397,7 @@ static void send_once(struct sender *s, unsigned stream, enum channel channel,
         send_now(s, stream, channel, message);
         return;
     }
-    out_ns = now_ns() + delay_ns(s);
-    if (s->options.delay == DELAY_BAD_WIFI)
-        out_ns = bad_wifi_ns(s, out_ns);
+    out_ns = carried_ns(s);
     if (out_ns > 0)
         enqueue(s, (struct event){out_ns, TURN_DATAGRAM, stream, channel, *message});
 }
@@ -467,14 +435,6 @@ static void send_one_step(struct sender *s, unsigned i, struct message *sync) {
     uint64_t truth_ns = master_time(o, s->streams[i].master, sync->taken_ns);
     put_timestamp(sync->data + 34, truth_ns - (uint64_t)o->correction_ns);
     send_message(s, i, EVENT, sync);
-}
-
-/* To the microsecond, which sleeping is not. */
-static void spin_until(uint64_t time_ns) {
-    uint64_t now = now_ns();
-
-    while (now < time_ns)
-        now = now_ns();
 }
 
 static void send_two_step(struct sender *s, unsigned i, struct message *sync) {
@@ -627,12 +587,16 @@ static void listen_to(struct sender *s, int socket, enum channel channel) {
         tell(s, &m, channel, &from, receive_time(&header));
 }
 
-/* Waits until the next event is due, listening meanwhile. */
-static void wait_until(struct sender *s, uint64_t time_ns) {
+/*
+ * Waits until the next event is due, listening meanwhile. If the delays are ours to make, they
+ * are to be as they are meant to be, so the rest is not slept.
+ */
+static void wait_until(struct sender *s, uint64_t due_ns) {
     struct pollfd sockets[4] = {{s->sockets[0][EVENT], POLLIN, 0},
                                 {s->sockets[0][GENERAL], POLLIN, 0},
                                 {s->sockets[1][EVENT], POLLIN, 0},
                                 {s->sockets[1][GENERAL], POLLIN, 0}};
+    uint64_t time_ns = s->options.delay == DELAY_NONE ? due_ns : due_ns - SPIN_NS;
     uint64_t now = now_ns();
 
     if (s->log && now < time_ns)
@@ -646,6 +610,7 @@ static void wait_until(struct sender *s, uint64_t time_ns) {
                     listen_to(s, sockets[i].fd, i % 2 ? GENERAL : EVENT);
         now = now_ns();
     }
+    spin_until(due_ns);
 }
 
 static void run_masters(struct sender *s, uint64_t end_ns) {
@@ -802,7 +767,11 @@ static void set_up(struct sender *s) {
     s->random[0] = (unsigned short)s->options.seed;
     s->random[1] = (unsigned short)s->options.identity;
     prctl(PR_SET_TIMERSLACK, 1UL); /* the delays are ours to make */
-    s->stream_count = s->options.masters * s->destination_count;
+    s->start_ns = now_ns();
+    if (s->options.delay != DELAY_NONE)
+        s->air = air_begin((enum network)(s->options.delay - 1), s->options.seed);
+    unsigned apart = s->options.mirror && s->destination_count > 0 ? 1 : s->destination_count;
+    s->stream_count = s->options.masters * apart;
     if (s->stream_count == 0)
         die("nothing to send, or nowhere");
     s->streams = calloc(s->stream_count, sizeof *s->streams);
@@ -810,8 +779,8 @@ static void set_up(struct sender *s) {
     if (!s->streams || !s->queue)
         die("no memory");
     for (unsigned i = 0; i < s->stream_count; i++) {
-        s->streams[i].master = i / s->destination_count;
-        s->streams[i].to = i % s->destination_count;
+        s->streams[i].master = i / apart;
+        s->streams[i].to = i % apart;
     }
     for (unsigned i = 0; i < s->destination_count; i++)
         s->destinations[i].heard_ns = now_ns();
@@ -875,8 +844,10 @@ static const char usage[] =
     "  --skew PPM             by which it runs fast\n"
     "  --correction NS        leave so much to the correctionFields\n"
     "  --one-step, --reorder, --duplicate, --lose-sync-percent N\n"
-    "  --delay none|wired|wifi|badwifi\n"
-    "  --log FILE             type, time taken, time sent of the first master's Syncs, Follow_Ups\n"
+    "  --delay none|wired|wifi|holdwifi|sleepwifi|badwifi\n"
+    "  --log FILE             of each of the first master's Syncs and Follow_Ups: to which\n"
+    "                         destination, type, time taken, time sent\n"
+    "  --mirror               all destinations get the same, with the same delays\n"
     "  --serve-muted SECONDS  stop serving who sends us nothing for so long (with --low-ports)\n"
     "  --mode masters|junk|truncate|flood, --count N\n"
     "  --seconds N, --seed N\n"
@@ -920,6 +891,7 @@ static const struct setting {
     {"reorder", FLAG, offsetof(struct options, reorder), NULL},
     {"duplicate", FLAG, offsetof(struct options, duplicate), NULL},
     {"low-ports", FLAG, offsetof(struct options, low_ports), NULL},
+    {"mirror", FLAG, offsetof(struct options, mirror), NULL},
     {"verbose", FLAG, offsetof(struct options, verbose), NULL},
     {"verbose-general", FLAG, offsetof(struct options, general), NULL},
 };

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The smoothing rule of the reference nqptp (1.2.5), written from a description of its behaviour:
+ * what ours is compared with.
+ */
+#ifndef NQPTP_REFERENCE_H
+#define NQPTP_REFERENCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * It takes a rise as it is in its first second and a 16th of it later; a fall not at all in its
+ * first second, and later a 256th of it, of no more than 2.5 ms of it.
+ */
+struct reference {
+    bool begun;
+    uint64_t begun_ns, offset_ns;
+};
+
+static inline void reference_sample(struct reference *r, uint64_t master_ns, uint64_t local_ns) {
+    uint64_t offset_ns = master_ns - local_ns;
+
+    if (!r->begun)
+        *r = (struct reference){.begun = true, .begun_ns = local_ns, .offset_ns = offset_ns};
+    int64_t jump_ns = (int64_t)(offset_ns - r->offset_ns);
+    bool young = local_ns - r->begun_ns < 1000000000;
+    if (jump_ns < -2500000)
+        jump_ns = -2500000;
+    if (jump_ns > 0)
+        r->offset_ns += (uint64_t)(young ? jump_ns : jump_ns / 16);
+    else if (!young)
+        r->offset_ns += (uint64_t)(jump_ns / 256);
+}
+
+#endif
