@@ -442,12 +442,15 @@ static enum nqptp_drop handle(struct nqptp_engine *engine, const struct nqptp_pa
     return NQPTP_DROP_NONE;
 }
 
+void nqptp_engine_drop(struct nqptp_engine *engine, enum nqptp_drop reason, uint64_t count) {
+    engine->packets += count;
+    engine->drops[reason] += count;
+}
+
 void nqptp_engine_packet(struct nqptp_engine *engine, const struct nqptp_packet *packet,
                          uint64_t now_ns, struct nqptp_effects *effects) {
     begin(effects);
-    engine->packets++;
-    enum nqptp_drop refusal = handle(engine, packet, now_ns, effects);
-    engine->drops[refusal]++;
+    nqptp_engine_drop(engine, handle(engine, packet, now_ns, effects), 1);
 }
 
 /* --- commands -------------------------------------------------------------------------------- */

@@ -112,6 +112,9 @@ void nqptp_engine_set_own_addresses(struct nqptp_engine *engine,
 void nqptp_engine_packet(struct nqptp_engine *engine, const struct nqptp_packet *packet,
                          uint64_t now_ns, struct nqptp_effects *effects);
 
+/* Counts datagrams that were dropped for that reason before the engine saw them. */
+void nqptp_engine_drop(struct nqptp_engine *engine, enum nqptp_drop reason, uint64_t count);
+
 /*
  * Until when packets may lie in their sockets, to be read in one go then: while many clocks are
  * heard, and the next sample of each that is followed is not due yet. The kernel notes when they

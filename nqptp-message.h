@@ -81,6 +81,7 @@ enum nqptp_drop {
     NQPTP_DROP_LATE,      /* its sequenceId lies well before the newest */
     NQPTP_DROP_FULL,      /* no slot for a new clock */
     NQPTP_DROP_FOREIGN,   /* a Delay_Resp to somebody else's request */
+    NQPTP_DROP_KERNEL,    /* the kernel had no room for it, or was told to drop it, in a flood */
     NQPTP_DROP_COUNT
 };
 

@@ -9,8 +9,10 @@
 #include <grp.h>
 #include <ifaddrs.h>
 #include <inttypes.h>
+#include <linux/filter.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include <linux/sock_diag.h>
 #include <net/if.h>
 #include <netpacket/packet.h>
 #include <stdarg.h>
@@ -22,6 +24,7 @@
 #include <unistd.h>
 
 #define NS_PER_S UINT64_C(1000000000)
+#define RECEIVE_BUFFER (1 << 20) /* bytes; what the kernel grants by default holds 550 messages */
 #define LOCALLY_ADMINISTERED (UINT64_C(2) << 56) /* in the first octet of an EUI-64 */
 
 /* --- logging ------------------------------------------------------------------------------- */
@@ -160,6 +163,7 @@ static int prepare(int fd, int family, bool loopback) {
     if (result < 0 || loopback)
         return result;
     set_option(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1); /* without it the time of arrival has to do */
+    set_option(fd, SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER); /* or as much as there may be */
     return family == AF_INET ? set_option(fd, IPPROTO_IP, IP_PKTINFO, 1)
                              : set_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
 }
@@ -291,6 +295,39 @@ int nqptp_socket_send(int fd, const struct nqptp_reply *reply, uint16_t port) {
         message.msg_controllen = CMSG_SPACE(sizeof info);
     }
     return sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+/* The filter's bytes are those of the UDP header and what follows, clauses 13.3.2 and annex D.2. */
+int nqptp_socket_guard(int fd, bool guarded) {
+    enum { UDP = 8, REFUSE = 12 };
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_LEN, 0),
+        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, UDP + NQPTP_DELAY_REQ_LENGTH, 0, REFUSE - 2),
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, UDP + 1), /* versionPTP */
+        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0x0F),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 2, 0, REFUSE - 5),
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, UDP + 4), /* domainNumber */
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, REFUSE - 7),
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, UDP), /* messageType */
+        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0x0F),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, NQPTP_SYNC, 3, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, NQPTP_FOLLOW_UP, 2, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, NQPTP_ANNOUNCE, 1, 0),
+        BPF_STMT(BPF_RET | BPF_K, 0), /* REFUSE */
+        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+    };
+    struct sock_fprog program = {sizeof code / sizeof *code, code};
+
+    if (!guarded)
+        return set_option(fd, SOL_SOCKET, SO_DETACH_FILTER, 0);
+    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) < 0 ? -errno : 0;
+}
+
+uint32_t nqptp_socket_drops(int fd) {
+    uint32_t info[SK_MEMINFO_VARS] = {0};
+    socklen_t size = sizeof info;
+
+    return getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &size) < 0 ? 0 : info[SK_MEMINFO_DROPS];
 }
 
 /* --- who holds a port ------------------------------------------------------------------------ */

@@ -67,6 +67,16 @@ socklen_t nqptp_socket_address(const struct nqptp_address *address, uint16_t por
  */
 int nqptp_socket_open(int family, uint16_t port, bool loopback);
 
+/*
+ * While guarded, a socket is given no datagram but those that say to be PTP version 2 of domain 0,
+ * and a Sync, a Follow_Up or an Announce; the kernel drops and counts the rest, before it takes
+ * any room. Returns 0 or -errno.
+ */
+int nqptp_socket_guard(int fd, bool guarded);
+
+/* Datagrams that the kernel dropped so far, for want of room or by the guard. */
+uint32_t nqptp_socket_drops(int fd);
+
 #define NQPTP_BATCH 64
 #define NQPTP_DATAGRAM_MAX 4352 /* above any PTP message and any command */
 #define NQPTP_CONTROL_SIZE                                                                         \

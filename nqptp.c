@@ -38,9 +38,9 @@
 #define NS_PER_S UINT64_C(1000000000)
 #define WARNING_SPACING_NS (5 * NS_PER_S)
 #define KEPT_MAX                                                                                   \
-    (NQPTP_CLIENTS_MAX * 5120)    /* bytes of commands that outlive us, a T of 4096 each */
-#define FIRST_COMMAND_NS 25000000 /* a player that waits for an object repeats its T each 5 ms */
-#define BUSY_NS NS_PER_S          /* how long packets do not wait after very many have */
+    (NQPTP_CLIENTS_MAX * 5120)     /* bytes of commands that outlive us, a T of 4096 each */
+#define FIRST_COMMAND_NS 25000000  /* a player that waits for an object repeats its T each 5 ms */
+#define FLOODED_NS (10 * NS_PER_S) /* after more came at once than can be read in one go */
 #define REPLIES_MAX 64
 #define OPENING_ROUNDS 16    /* of commands that are read before an opener is let in */
 #define DEFAULT_NAME "nqptp" /* of user and group */
@@ -103,9 +103,11 @@ struct nqptp {
     bool stopping, restarting;
     bool resting; /* packets wait until rest_ns to be read */
     uint64_t rest_ns;
-    uint64_t busy_until_ns; /* until then they do not, so many have come */
-    uint64_t timer_ns;      /* what the timer is set to, or NQPTP_NO_DEADLINE */
-    uint64_t watchdog_ns;   /* how often the service manager wants to hear from us; 0: never */
+    bool guarded;              /* the kernel drops what is of no use */
+    uint64_t flooded_until_ns; /* that long, because very many came at once */
+    uint32_t kernel_drops[SOCKETS];
+    uint64_t timer_ns;    /* what the timer is set to, or NQPTP_NO_DEADLINE */
+    uint64_t watchdog_ns; /* how often the service manager wants to hear from us; 0: never */
     uint64_t watchdog_due_ns;
     struct spaced_warning refused_command, refused_clock, other_layout;
     gid_t group; /* of shared memory objects, or -1 */
@@ -288,33 +290,39 @@ static void obey(struct nqptp *nqptp, const char *text, size_t length, uint64_t 
 
 /* --- what epoll wakes us for ------------------------------------------------------------------ */
 
-static int take_packets(struct nqptp *nqptp, enum source socket) {
+static void on_packets(struct nqptp *nqptp, enum source socket) {
     struct nqptp_effects effects;
+    uint64_t now_ns = 0;
     int count = nqptp_socket_receive(nqptp->fds[socket], &nqptp->batch);
 
     for (int i = 0; i < count; i++) {
-        uint64_t now_ns = nqptp_clock_now_ns();
+        now_ns = nqptp_clock_now_ns();
         nqptp_engine_packet(&nqptp->engine, &nqptp->batch.packets[i], now_ns, &effects);
         carry_out(nqptp, &effects, now_ns);
     }
-    return count;
+    if (count == NQPTP_BATCH)
+        nqptp->flooded_until_ns = now_ns + FLOODED_NS;
 }
 
-static void on_packets(struct nqptp *nqptp, enum source socket) {
-    take_packets(nqptp, socket);
+/* Packets that nobody was woken up for. */
+static void end_rest(struct nqptp *nqptp) {
+    for (enum source socket = EVENT_IPV4; socket <= GENERAL_IPV6 && nqptp->resting; socket++)
+        if (nqptp->fds[socket] >= 0)
+            on_packets(nqptp, socket);
 }
 
-/* Packets that nobody was woken up for. Where there are very many, the next must not wait. */
-static void end_rest(struct nqptp *nqptp, uint64_t now_ns) {
-    if (!nqptp->resting)
-        return;
-    for (enum source socket = EVENT_IPV4; socket <= GENERAL_IPV6; socket++)
-        if (nqptp->fds[socket] >= 0 && take_packets(nqptp, socket) == NQPTP_BATCH)
-            nqptp->busy_until_ns = now_ns + BUSY_NS;
+/* What the kernel dropped since we last asked is dropped as well. */
+static void count_kernel_drops(struct nqptp *nqptp) {
+    for (enum source socket = EVENT_IPV4; socket <= GENERAL_IPV6; socket++) {
+        uint32_t drops = nqptp->fds[socket] < 0 ? 0 : nqptp_socket_drops(nqptp->fds[socket]);
+        nqptp_engine_drop(&nqptp->engine, NQPTP_DROP_KERNEL, drops - nqptp->kernel_drops[socket]);
+        nqptp->kernel_drops[socket] = drops;
+    }
 }
 
 static void send_status(struct nqptp *nqptp, enum source socket, int i, uint64_t now_ns) {
     char text[NQPTP_STATUS_MAX];
+    count_kernel_drops(nqptp);
     size_t length = nqptp_status_format(&nqptp->engine, now_ns, text, sizeof text);
     const struct sockaddr_storage *sender = &nqptp->batch.senders[i];
 
@@ -395,7 +403,7 @@ static void on_timer(struct nqptp *nqptp, enum source source) {
     if (read(nqptp->fds[source], &expirations, sizeof expirations) < 0)
         return;
     nqptp->timer_ns = NQPTP_NO_DEADLINE;
-    end_rest(nqptp, now_ns);
+    end_rest(nqptp);
     while (nqptp_engine_deadline(&nqptp->engine) <= now_ns) {
         nqptp_engine_expire(&nqptp->engine, now_ns, &effects);
         carry_out(nqptp, &effects, now_ns);
@@ -479,7 +487,7 @@ static void (*const ready[SOURCES])(struct nqptp *nqptp, enum source source) = {
 };
 
 /* Sets the timer if it would come too late. One that comes too early only finds nothing to do. */
-static void arm_timer(struct nqptp *nqptp) {
+static void arm_timer(struct nqptp *nqptp, uint64_t now_ns) {
     uint64_t due_ns = nqptp_engine_deadline(&nqptp->engine);
 
     for (int c = 0; c < nqptp->engine.table.clients_top; c++) {
@@ -491,9 +499,10 @@ static void arm_timer(struct nqptp *nqptp) {
         due_ns = nqptp->watchdog_due_ns;
     if (nqptp->resting && nqptp->rest_ns < due_ns)
         due_ns = nqptp->rest_ns;
+    if (nqptp->guarded && nqptp->flooded_until_ns < due_ns)
+        due_ns = nqptp->flooded_until_ns;
     if (due_ns >= nqptp->timer_ns)
         return;
-    uint64_t now_ns = nqptp_clock_now_ns();
     uint64_t left_ns = due_ns > now_ns ? due_ns - now_ns : 1;
     struct itimerspec timer = {
         .it_value = {(time_t)(left_ns / NS_PER_S), (long)(left_ns % NS_PER_S)},
@@ -503,11 +512,8 @@ static void arm_timer(struct nqptp *nqptp) {
 }
 
 /* Whether packets shall wake us up, or wait for the timer. */
-static void set_rest(struct nqptp *nqptp) {
-    uint64_t now_ns = nqptp_clock_now_ns();
-    bool busy = now_ns < nqptp->busy_until_ns;
-
-    nqptp->rest_ns = busy ? 0 : nqptp_engine_rest_ns(&nqptp->engine, now_ns);
+static void set_rest(struct nqptp *nqptp, uint64_t now_ns) {
+    nqptp->rest_ns = nqptp->guarded ? 0 : nqptp_engine_rest_ns(&nqptp->engine, now_ns);
     if (nqptp->resting == (nqptp->rest_ns > 0))
         return;
     nqptp->resting = nqptp->rest_ns > 0;
@@ -518,12 +524,26 @@ static void set_rest(struct nqptp *nqptp) {
     }
 }
 
+/* In a flood the kernel sorts out what it can, so that there is room for the rest. */
+static void set_guard(struct nqptp *nqptp, uint64_t now_ns) {
+    bool flooded = now_ns < nqptp->flooded_until_ns;
+
+    if (nqptp->guarded == flooded)
+        return;
+    nqptp->guarded = flooded;
+    for (enum source socket = EVENT_IPV4; socket <= GENERAL_IPV6; socket++)
+        if (nqptp->fds[socket] >= 0)
+            nqptp_socket_guard(nqptp->fds[socket], flooded);
+}
+
 static void loop(struct nqptp *nqptp) {
     struct epoll_event events[SOURCES];
 
     while (!nqptp->stopping) {
-        set_rest(nqptp);
-        arm_timer(nqptp);
+        uint64_t now_ns = nqptp_clock_now_ns();
+        set_guard(nqptp, now_ns);
+        set_rest(nqptp, now_ns);
+        arm_timer(nqptp, now_ns);
         bool replies_wait = nqptp->reply_count > 0;
         int count = epoll_wait(nqptp->epoll, events, SOURCES, replies_wait ? 0 : -1);
         for (int i = 0; i < count; i++)

@@ -126,7 +126,7 @@ static void take_command(struct daemon *d, char *text) {
 
 static void take_datagram(struct daemon *d, int socket, uint64_t now_ns) {
     uint8_t data[DATAGRAM_MAX + 1];
-    struct sockaddr_in from;
+    struct sockaddr_in from = {0};
     socklen_t size = sizeof from;
     ssize_t length =
         recvfrom(d->sockets[socket], data, DATAGRAM_MAX, 0, (struct sockaddr *)&from, &size);

@@ -89,6 +89,39 @@ static void send_bytes(int fd, const char *to, uint16_t port, const void *bytes,
           "%zu bytes go to %s", length, to);
 }
 
+/* Sends one datagram, and answers how many come out. */
+static int pass(int sender, const char *to, int receiver, struct nqptp_batch *batch,
+                const uint8_t *data, size_t length) {
+    send_bytes(sender, to, port_of(receiver), data, length);
+    return nqptp_socket_receive(receiver, batch); /* loopback delivers at once */
+}
+
+/* Version, domain, type and length decide; the other bytes of a datagram do not. */
+static void test_guard(int receiver, int sender, const char *loopback, struct nqptp_batch *batch) {
+    static const uint8_t types[16] = {[0x0] = 1, [0x8] = 1, [0xB] = 1};
+    uint8_t data[64] = {0x1B, 0x12};
+    uint32_t drops = nqptp_socket_drops(receiver);
+
+    CHECK_EQ_I64(nqptp_socket_guard(receiver, true), 0, "%s: the socket can be guarded", loopback);
+    for (uint8_t type = 0; type < 16; type++) {
+        data[0] = (uint8_t)(0xA0 | type);
+        CHECK_EQ_I64(pass(sender, loopback, receiver, batch, data, sizeof data), types[type],
+                     "messageType %u", type);
+    }
+    data[0] = 0x10;
+    CHECK_EQ_I64(pass(sender, loopback, receiver, batch, data, 44), 1, "44 bytes are enough");
+    CHECK_EQ_I64(pass(sender, loopback, receiver, batch, data, 43), 0, "43 are not");
+    CHECK_EQ_I64(pass(sender, loopback, receiver, batch, data, 0), 0, "none neither");
+    data[4] = 1;
+    CHECK_EQ_I64(pass(sender, loopback, receiver, batch, data, 44), 0, "another domain");
+    data[4] = 0;
+    data[1] = 0x11;
+    CHECK_EQ_I64(pass(sender, loopback, receiver, batch, data, 44), 0, "another version");
+    CHECK_EQ_U64(nqptp_socket_drops(receiver) - drops, 17, "what does not pass is counted");
+    CHECK_EQ_I64(nqptp_socket_guard(receiver, false), 0, "and can be left alone again");
+    CHECK_EQ_I64(pass(sender, loopback, receiver, batch, data, 1), 1, "then all pass");
+}
+
 static void test_datagrams(int family, const char *loopback) {
     struct nqptp_batch *batch = calloc(1, sizeof *batch);
     char text[INET6_ADDRSTRLEN], big[NQPTP_DATAGRAM_MAX + 1] = {0};
@@ -127,6 +160,7 @@ static void test_datagrams(int family, const char *loopback) {
               memcmp(batch->packets[0].data, reply.data, NQPTP_DELAY_REQ_LENGTH) == 0,
           "whole");
 
+    test_guard(receiver, sender, loopback, batch);
     CHECK_EQ_I64(nqptp_socket_open(family, port_of(receiver), false), -EADDRINUSE, "a busy port");
     nqptp_port_holder(port_of(receiver), big, sizeof big);
     CHECK(strstr(big, "test-utilities") != NULL, "its holder is told: %s", big);
