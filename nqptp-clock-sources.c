@@ -15,6 +15,22 @@
 #define FOREIGN_MASTER_WINDOW 4 /* announce intervals, 9.3.2.4.4 */
 #define FOREIGN_MASTER_LEAST_NS (4 * NS_PER_S)
 
+/*
+ * Hysteresis against senders that change and change again, by mistake or by malice. What a player
+ * plays by is carried over a change for 5 s, so changes that come faster are never played by, only
+ * heard. One that does not repeat itself soon is not delayed: a master dies, a clock steps or gets
+ * another grandmaster at once. Short jumps in one direction weigh little, for that is how a clock
+ * looks that falls asleep and runs slow.
+ */
+#define STEADY_NS (5 * NS_PER_S)
+#define UNREST_MOST 64
+#define UNREST_ANNOUNCE 10
+#define UNREST_MASTER 16
+#define UNREST_WILD_JUMP 10
+#define UNREST_JUMP 1
+#define JUMP_NS INT64_C(5000000) /* less is slewed */
+#define JUMP_FAR_NS (2 * (int64_t)NS_PER_S)
+
 /* --- message intervals --------------------------------------------------------------------- */
 
 void nqptp_interval_note(struct nqptp_interval *interval, int8_t log_message_interval,
@@ -155,7 +171,42 @@ void nqptp_clock_delete(struct nqptp_clock_table *table, int i) {
     }
 }
 
+/* --- unrest -------------------------------------------------------------------------------- */
+
+static void stir(struct nqptp_unrest *unrest, unsigned weight, uint64_t now_ns) {
+    uint64_t rests = (now_ns - unrest->changed_ns) / STEADY_NS;
+
+    unrest->weight >>= rests < 16 ? rests : 16;
+    unrest->weight += unrest->weight <= UNREST_MOST ? weight : 0;
+    unrest->changed_ns = now_ns;
+}
+
+static bool restless(const struct nqptp_unrest *unrest, uint64_t now_ns) {
+    return unrest->weight > UNREST_MOST && now_ns - unrest->changed_ns < STEADY_NS;
+}
+
 /* --- what a clock says --------------------------------------------------------------------- */
+
+static bool same_announce(const struct nqptp_announce *a, const struct nqptp_announce *b) {
+    return a->grandmaster_identity == b->grandmaster_identity &&
+           a->steps_removed == b->steps_removed && a->priority1 == b->priority1 &&
+           a->clock_class == b->clock_class && a->clock_accuracy == b->clock_accuracy &&
+           a->offset_scaled_log_variance == b->offset_scaled_log_variance &&
+           a->priority2 == b->priority2;
+}
+
+/* Takes over what the clock says of its grandmaster, unless it says something else all the time. */
+static void believe(struct nqptp_clock *clock, const struct nqptp_announce *announce,
+                    uint64_t now_ns) {
+    if (clock->announced && !same_announce(announce, &clock->said))
+        stir(&clock->announce_unrest, UNREST_ANNOUNCE, now_ns);
+    clock->said = *announce;
+    if (clock->announced && restless(&clock->announce_unrest, now_ns))
+        return;
+    if (clock->announced && announce->grandmaster_identity != clock->announce.grandmaster_identity)
+        nqptp_estimator_reset(&clock->estimator); /* another timescale: a new series */
+    clock->announce = *announce;
+}
 
 void nqptp_clock_announce(struct nqptp_clock *clock, const struct nqptp_announce *announce,
                           uint16_t port_number, int8_t log_message_interval, uint64_t now_ns) {
@@ -170,12 +221,10 @@ void nqptp_clock_announce(struct nqptp_clock *clock, const struct nqptp_announce
     nqptp_interval_note(&clock->announce_interval, log_message_interval, now_ns);
     if (!first && now_ns - previous_ns <= window_ns)
         clock->confirmed = true;
-    if (clock->announced && announce->grandmaster_identity != clock->announce.grandmaster_identity)
-        nqptp_estimator_reset(&clock->estimator); /* another timescale: a new series */
+    believe(clock, announce, now_ns);
     if (!clock->announced)
         clock->reading.grandmaster_identity = announce->grandmaster_identity;
     clock->announced = true;
-    clock->announce = *announce;
     clock->port_number = port_number;
 }
 
@@ -186,6 +235,24 @@ bool nqptp_clock_alive(const struct nqptp_clock *clock, uint64_t now_ns) {
                : limit_ns > ALIVE_MOST_NS ? ALIVE_MOST_NS
                                           : limit_ns;
     return clock->sampled_ns > 0 && now_ns - clock->sampled_ns <= limit_ns;
+}
+
+/* Counts the jumps of a clock's time, and those that go far, or back on the one before, for more.
+ */
+static void note_jump(struct nqptp_clock *clock, bool new_series, uint64_t now_ns) {
+    uint64_t offset_ns = nqptp_estimator_offset_ns(&clock->estimator);
+    int64_t moved_ns = (int64_t)(offset_ns - clock->estimate_ns);
+    bool jumped = moved_ns > JUMP_NS || moved_ns < -JUMP_NS;
+    bool far = moved_ns > JUMP_FAR_NS || moved_ns < -JUMP_FAR_NS;
+    bool wild = far || (jumped && (moved_ns < 0) != clock->jumped_down);
+
+    clock->estimate_ns = offset_ns;
+    if (clock->series_ns == 0)
+        return; /* there is nothing yet to jump away from */
+    if (jumped)
+        clock->jumped_down = moved_ns < 0;
+    if (jumped || new_series)
+        stir(&clock->series_unrest, wild ? UNREST_WILD_JUMP : UNREST_JUMP, now_ns);
 }
 
 bool nqptp_clock_sample(struct nqptp_clock *clock, uint64_t master_ns, uint64_t local_ns,
@@ -199,10 +266,14 @@ bool nqptp_clock_sample(struct nqptp_clock *clock, uint64_t master_ns, uint64_t 
     enum nqptp_estimate estimate = nqptp_estimator_sample(&clock->estimator, master_ns, local_ns);
     if (estimate == NQPTP_ESTIMATE_NONE)
         return false;
+    note_jump(clock, estimate == NQPTP_ESTIMATE_RESTARTED, now_ns);
+    if (estimate == NQPTP_ESTIMATE_RESTARTED)
+        clock->series_ns = local_ns;
+    if (restless(&clock->series_unrest, now_ns))
+        return false; /* as good as silent */
     if (clock->sampled_ns > 0 && !nqptp_clock_alive(clock, now_ns))
         clock->confirmed = false; /* back from the dead: it has to qualify again */
-    if (estimate == NQPTP_ESTIMATE_RESTARTED)
-        clock->reading.start_time_ns = local_ns;
+    clock->reading.start_time_ns = clock->series_ns;
     clock->reading.grandmaster_identity = clock->announce.grandmaster_identity;
     clock->reading.local_time_ns = local_ns;
     clock->reading.offset_ns = nqptp_estimator_offset_ns(&clock->estimator);
@@ -314,6 +385,7 @@ void nqptp_client_set_peers(struct nqptp_clock_table *table, struct nqptp_client
     struct nqptp_client old = *client;
 
     client->has_list = true;
+    client->unrest = (struct nqptp_unrest){0}; /* this change is wanted */
     client->peer_count = 0;
     client->listed = 0;
     for (unsigned i = 0; i < count && client->peer_count < NQPTP_PEERS_MAX; i++) {
@@ -426,6 +498,18 @@ static bool better(const struct nqptp_client *client, const struct nqptp_clock *
     return a_first != comes_first(client, b) ? a_first : nqptp_clock_compare(a, b) < 0;
 }
 
+/* Does the master stay although the best of those that could do is another one, or none? */
+static bool stays(const struct nqptp_clock_table *table, const struct nqptp_client *client,
+                  int best, uint64_t now_ns) {
+    int old = client->master;
+
+    if (old == NQPTP_NO_CLOCK)
+        return false;
+    return best == NQPTP_NO_CLOCK
+               ? may_follow(table, client, old, now_ns)
+               : restless(&client->unrest, now_ns) && candidate(table, client, old, now_ns);
+}
+
 bool nqptp_client_select(const struct nqptp_clock_table *table, struct nqptp_client *client,
                          uint64_t now_ns) {
     int best = NQPTP_NO_CLOCK;
@@ -436,8 +520,10 @@ bool nqptp_client_select(const struct nqptp_clock_table *table, struct nqptp_cli
         if (candidate(table, client, i, now_ns) &&
             (best == NQPTP_NO_CLOCK || better(client, &table->clocks[i], &table->clocks[best])))
             best = i;
-    if (best == NQPTP_NO_CLOCK && old != NQPTP_NO_CLOCK && may_follow(table, client, old, now_ns))
+    if (stays(table, client, best, now_ns))
         best = old;
+    if (best != old)
+        stir(&client->unrest, UNREST_MASTER, now_ns);
     client->master = best;
     return best != old;
 }

@@ -55,6 +55,15 @@ struct nqptp_reading {
     uint64_t start_time_ns;        /* receive time of the first sample of the unbroken series */
 };
 
+/*
+ * How often something changed of late. Contract and standard ask that changes be followed at once,
+ * and a few in a row may well be true; of more, the next is followed only when it has lasted.
+ */
+struct nqptp_unrest {
+    unsigned weight;
+    uint64_t changed_ns; /* when it did last */
+};
+
 struct nqptp_clock {
     bool in_use;
     uint64_t clock_identity;
@@ -63,7 +72,9 @@ struct nqptp_clock {
 
     bool announced; /* `announce` and `port_number` are valid */
     bool confirmed; /* announced itself twice in short order: may displace a standing master */
-    struct nqptp_announce announce;
+    struct nqptp_announce announce; /* as it is believed, */
+    struct nqptp_announce said;     /*   and as it came last */
+    struct nqptp_unrest announce_unrest;
     uint16_t port_number; /* of the port that sent the Announce */
     struct nqptp_interval announce_interval;
 
@@ -81,7 +92,11 @@ struct nqptp_clock {
     uint64_t last_master_ns;   /* the time in question */
     uint64_t wake_up_ns;       /* when the second Announce of a wake-up is due; 0: none is */
 
-    uint64_t sampled_ns; /* when the last sample was used; 0: none yet */
+    uint64_t sampled_ns;  /* when the last sample was used; 0: none yet */
+    uint64_t series_ns;   /* receive time of the first sample of the series that now is */
+    uint64_t estimate_ns; /* the offset by the last sample, used or not */
+    bool jumped_down;     /* and where it jumped to last */
+    struct nqptp_unrest series_unrest;
     struct nqptp_reading reading;
     struct nqptp_estimator estimator;
 };
@@ -110,6 +125,7 @@ struct nqptp_client {
     uint32_t qualified; /* bit i: the clock in record i qualified, and has been alive since */
     int master;         /* record number, or NQPTP_NO_CLOCK */
     int published;      /* the master that was published last */
+    struct nqptp_unrest unrest;     /* of the master */
     struct nqptp_reading inherited; /* what an earlier process published; start 0: nothing */
 };
 
@@ -143,11 +159,16 @@ void nqptp_clock_create(struct nqptp_clock_table *table, int i, uint64_t clock_i
 /* Empties record i; a client whose master it was has none then. */
 void nqptp_clock_delete(struct nqptp_clock_table *table, int i);
 
-/* Takes in an Announce of the clock (9.5.3), sent by its port `port_number`. */
+/*
+ * Takes in an Announce of the clock (9.5.3), sent by its port `port_number`. A clock that
+ * contradicts itself again and again is believed again when it has said the same for 5 s.
+ */
 void nqptp_clock_announce(struct nqptp_clock *clock, const struct nqptp_announce *announce,
                           uint16_t port_number, int8_t log_message_interval, uint64_t now_ns);
 
-/* Adds a sample: the clock's time when it was local_ns here. Returns whether the reading changed.
+/*
+ * Adds a sample: the clock's time when it was local_ns here. Returns whether the reading changed.
+ * That of a clock that jumps to and fro stays as it is until a series has lasted 5 s.
  */
 bool nqptp_clock_sample(struct nqptp_clock *clock, uint64_t master_ns, uint64_t local_ns,
                         uint64_t now_ns);
@@ -188,7 +209,8 @@ bool nqptp_client_qualifies(const struct nqptp_clock_table *table,
 
 /*
  * Chooses the client's master: the best of the clocks that it may follow, that qualify (9.3.2.5)
- * and that are alive. While none is alive the old one stays. Returns whether it changed.
+ * and that are alive. While none is alive the old one stays, and for 5 s one that could do, if the
+ * choice has changed too often. Returns whether it changed.
  */
 bool nqptp_client_select(const struct nqptp_clock_table *table, struct nqptp_client *client,
                          uint64_t now_ns);

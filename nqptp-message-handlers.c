@@ -92,7 +92,7 @@ static void carry_on(struct nqptp_client *client, struct nqptp_clock *clock) {
     if (before->start_time_ns > 0 && before->start_time_ns < now->start_time_ns &&
         before->grandmaster_identity == now->grandmaster_identity && moved_ns < CARRY_ON_NS &&
         moved_ns > -CARRY_ON_NS)
-        now->start_time_ns = before->start_time_ns;
+        now->start_time_ns = clock->series_ns = before->start_time_ns;
     client->inherited = (struct nqptp_reading){0};
 }
 
@@ -558,8 +558,10 @@ static void command_begin(struct nqptp_engine *engine, struct nqptp_client *clie
     if (client->master == NQPTP_NO_CLOCK)
         return;
     struct nqptp_clock *clock = &engine->table.clocks[client->master];
-    if (now_ns - clock->sampled_ns > STALE_NS)
-        nqptp_estimator_reset(&clock->estimator);
+    if (now_ns - clock->sampled_ns <= STALE_NS)
+        return;
+    nqptp_estimator_reset(&clock->estimator);
+    clock->series_unrest = (struct nqptp_unrest){0};
 }
 
 static const char *obey(struct nqptp_engine *engine, const struct command *command, uint64_t now_ns,
