@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -20,6 +21,7 @@
 #define MS UINT64_C(1000000)
 #define RETRY_NS (2 * MS)        /* a client holds the mutex for a microsecond or so */
 #define TAKE_OVER_NS (1000 * MS) /* after this its holder is gone or stuck */
+#define PATIENCE_NS (3000 * MS)  /* after this there are too many holders, or there is none */
 #define LEASE_NS (30000 * MS)    /* how often to see whether an object in use still is */
 #define ASKED_NS (10000 * MS)    /* for so long a command tells of who opens the object */
 #define DIRECTORY "/dev/shm"
@@ -175,17 +177,22 @@ static void release(struct nqptp_shm *shm) {
         pthread_mutex_unlock(&shm->map->mutex);
 }
 
-/* All but the lock word, so that a mutex that was scribbled over is whole again as well. */
+/*
+ * All but the lock word, so that a mutex that was scribbled over is whole again as well; of an
+ * object that still has an earlier process's record nothing else.
+ */
 static void copy_locked(struct nqptp_shm *shm) {
     size_t from = shm->by_lock_word ? sizeof(int) : sizeof(pthread_mutex_t);
+    size_t to = shm->adopted ? sizeof(pthread_mutex_t) : sizeof shm->image;
 
-    memcpy((char *)shm->map + from, (const char *)&shm->image + from, sizeof shm->image - from);
+    memcpy((char *)shm->map + from, (const char *)&shm->image + from, to - from);
 }
 
 /* Writes though the mutex is not ours, as if it were, and wakes all who wait for it. */
 static void take_over(struct nqptp_shm *shm) {
     if (!shm->by_lock_word) {
-        memcpy(shm->map, &shm->image, sizeof shm->image);
+        shm->map->mutex = shm->mutex;
+        copy_locked(shm);
         return;
     }
     atomic_store(lock_word(&shm->map->mutex), LOCKED);
@@ -238,13 +245,15 @@ static int touch_or_repair(struct nqptp_shm *shm, bool force, int *holder) {
     for (int i = 0; i < 3 && result == -EFAULT; i++) {
         if (ftruncate(shm->fd, NQPTP_SHM_SIZE) < 0)
             return -errno;
+        shm->adopted = false; /* there is nothing left of it */
         result = touch(shm, true, holder);
     }
     return result;
 }
 
 static void attempt(struct nqptp_shm *shm, uint64_t now_ns) {
-    bool force = shm->pending && now_ns - shm->blocked_ns >= TAKE_OVER_NS;
+    bool force = shm->pending && (now_ns - shm->blocked_ns >= TAKE_OVER_NS ||
+                                  now_ns - shm->pending_ns >= PATIENCE_NS);
     int holder = 0;
     int result = touch_or_repair(shm, force, &holder);
 
@@ -252,6 +261,8 @@ static void attempt(struct nqptp_shm *shm, uint64_t now_ns) {
         shm->blocked_ns = now_ns;
         shm->holder = holder;
     }
+    if (!shm->pending)
+        shm->pending_ns = now_ns;
     shm->pending = result == -EBUSY;
     shm->retry_ns = now_ns + RETRY_NS;
 }
@@ -278,6 +289,7 @@ static void set_layout(struct nqptp_shm *shm, unsigned layout) {
         return;
     shm->layout = layout;
     shm->pending = false;
+    shm->adopted = false;
     touch_or_repair(shm, true, &holder);
 }
 
@@ -304,6 +316,8 @@ static bool serves(const struct nqptp_shm *shm) {
 }
 
 bool nqptp_shm_ask(struct nqptp_shm *shm, enum nqptp_shm_asked asked, uint64_t now_ns) {
+    if (!shm->adopted)
+        attempt(shm, now_ns);
     if (!shm->automatic)
         return true;
     if (asked == NQPTP_SHM_ASKED_PLAY) {
@@ -324,13 +338,19 @@ bool nqptp_shm_ask(struct nqptp_shm *shm, enum nqptp_shm_asked asked, uint64_t n
 
 /* --- making and adopting ---------------------------------------------------------------------- */
 
+static void path_of(const char *name, char path[NAME_MAX]) {
+    snprintf(path, NAME_MAX, DIRECTORY "%s", name);
+}
+
 static int map(struct nqptp_shm *shm) {
     struct sigaction guard = {.sa_handler = on_sigbus, .sa_flags = SA_NODEFER};
+    struct stat status;
 
     void *mapping = mmap(NULL, NQPTP_SHM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, shm->fd, 0);
-    if (mapping == MAP_FAILED || sigaction(SIGBUS, &guard, NULL) < 0)
+    if (mapping == MAP_FAILED || sigaction(SIGBUS, &guard, NULL) < 0 || fstat(shm->fd, &status) < 0)
         return -errno;
     shm->map = mapping;
+    shm->inode = status.st_ino;
     return 0;
 }
 
@@ -338,9 +358,9 @@ static int map(struct nqptp_shm *shm) {
  * Gives a file of ours its mode, group and size. Who writes only layout 10 needs no one else to
  * write. -EPERM: the group is not ours to give.
  */
-static int furnish(const struct nqptp_shm *shm, gid_t group) {
+static int furnish(const struct nqptp_shm *shm) {
     bool shared = shm->automatic || shm->layout != 10;
-    bool refused = shared && group != (gid_t)-1 && fchown(shm->fd, (uid_t)-1, group) < 0;
+    bool refused = shared && shm->group != (gid_t)-1 && fchown(shm->fd, (uid_t)-1, shm->group) < 0;
 
     if (fchmod(shm->fd, shared ? 0664 : 0644) < 0)
         return -errno;
@@ -348,14 +368,14 @@ static int furnish(const struct nqptp_shm *shm, gid_t group) {
     return error != 0 ? -error : refused ? -EPERM : 0;
 }
 
-static int create(struct nqptp_shm *shm, gid_t group, uint64_t now_ns) {
+static int create(struct nqptp_shm *shm, uint64_t now_ns) {
     char unnamed[64], path[NAME_MAX];
     int holder, result;
 
     shm->fd = open(DIRECTORY, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (shm->fd < 0)
         return -errno;
-    int furnished = furnish(shm, group);
+    int furnished = furnish(shm);
     if (furnished < 0 && furnished != -EPERM)
         return furnished;
     if ((result = map(shm)) < 0 || (result = touch_or_repair(shm, true, &holder)) < 0)
@@ -363,7 +383,7 @@ static int create(struct nqptp_shm *shm, gid_t group, uint64_t now_ns) {
     if (shm->automatic)
         take_lease(shm, now_ns); /* before it can be opened */
     snprintf(unnamed, sizeof unnamed, "/proc/self/fd/%d", shm->fd);
-    snprintf(path, sizeof path, DIRECTORY "%s", shm->name);
+    path_of(shm->name, path);
     if (linkat(AT_FDCWD, unnamed, AT_FDCWD, path, AT_SYMLINK_FOLLOW) < 0)
         return -errno;
     return furnished;
@@ -384,7 +404,7 @@ static unsigned read_layout(int fd) {
     return version == 4 || version == 8 || version == 9 ? version : 0;
 }
 
-static int adopt(struct nqptp_shm *shm, unsigned kept, gid_t group, uint64_t now_ns) {
+static int adopt(struct nqptp_shm *shm, unsigned kept, uint64_t now_ns) {
     struct stat status;
     int holder, result;
 
@@ -397,15 +417,16 @@ static int adopt(struct nqptp_shm *shm, unsigned kept, gid_t group, uint64_t now
     if (strcmp(shm->name, NQPTP_INTERFACE_NAME) != 0 && shm->layout == 10 &&
         (found != 10 || status.st_size != NQPTP_SHM_SIZE))
         return -EEXIST; /* who chose the name may have chosen that of another program's file */
-    if (shm->automatic && (kept > 0 || found > 0))
-        shm->layout = kept > 0 ? kept : found;
-    int furnished = furnish(shm, group);
+    if (shm->automatic && kept == 0 && found > 0)
+        shm->layout = found;
+    int furnished = furnish(shm);
     if (furnished < 0 && furnished != -EPERM)
         return furnished;
     if ((result = map(shm)) < 0)
         return result;
     shm->adopted = found == shm->layout;
-    if (!shm->adopted && (result = touch_or_repair(shm, true, &holder)) < 0)
+    /* Even then the mutex is new: who held it may have died meanwhile, and others wait for it. */
+    if (!(shm->adopted && found == 10) && (result = touch_or_repair(shm, true, &holder)) < 0)
         return result;
     if (shm->automatic)
         take_lease(shm, now_ns);
@@ -416,16 +437,19 @@ int nqptp_shm_open(struct nqptp_shm *shm, const char *name, unsigned layout, uns
                    gid_t group, uint64_t now_ns) {
     *shm = (struct nqptp_shm){
         .fd = -1,
-        .layout = layout == NQPTP_SHM_AUTO ? 4 : layout,
+        .layout = layout != NQPTP_SHM_AUTO ? layout
+                  : kept > 0               ? kept
+                                           : 4,
         .automatic = layout == NQPTP_SHM_AUTO,
+        .group = group,
     };
     snprintf(shm->name, sizeof shm->name, "%s", name);
     int result = init_mutex(shm);
     if (result < 0)
         return result;
-    result = adopt(shm, kept, group, now_ns);
+    result = adopt(shm, kept, now_ns);
     if (result == -ENOENT)
-        result = create(shm, group, now_ns);
+        result = create(shm, now_ns);
     if (result < 0 && result != -EPERM)
         nqptp_shm_close(shm);
     return result;
@@ -451,31 +475,59 @@ void nqptp_shm_inherited(const struct nqptp_shm *shm, struct nqptp_shm_record *r
 
 /* --- publishing ------------------------------------------------------------------------------- */
 
-void nqptp_shm_publish(struct nqptp_shm *shm, const struct nqptp_shm_record *record,
-                       uint64_t realtime_minus_raw_ns, uint64_t now_ns) {
+static void publish(struct nqptp_shm *shm, const struct nqptp_shm_record *record,
+                    uint64_t realtime_minus_raw_ns, uint64_t now_ns) {
     shm->adopted = false;
     shm->record = *record;
     shm->realtime_minus_raw_ns = realtime_minus_raw_ns;
     attempt(shm, now_ns);
 }
 
+void nqptp_shm_publish(struct nqptp_shm *shm, const struct nqptp_shm_record *record,
+                       uint64_t realtime_minus_raw_ns, uint64_t now_ns) {
+    publish(shm, record, realtime_minus_raw_ns, now_ns);
+    if (shm->orphan)
+        publish(shm->orphan, record, realtime_minus_raw_ns, now_ns);
+}
+
 uint64_t nqptp_shm_deadline(const struct nqptp_shm *shm) {
     bool waits_for_lease = shm->automatic && !shm->leased && !shm->leaseless;
     uint64_t deadline_ns = waits_for_lease ? shm->lease_ns : NQPTP_SHM_NO_DEADLINE;
 
+    if (shm->orphan && shm->orphan->pending && shm->orphan->retry_ns < deadline_ns)
+        deadline_ns = shm->orphan->retry_ns;
     return shm->pending && shm->retry_ns < deadline_ns ? shm->retry_ns : deadline_ns;
 }
 
-void nqptp_shm_retry(struct nqptp_shm *shm, uint64_t now_ns) {
+static void retry(struct nqptp_shm *shm, uint64_t now_ns) {
     if (shm->pending && now_ns >= shm->retry_ns)
         attempt(shm, now_ns);
+}
+
+void nqptp_shm_retry(struct nqptp_shm *shm, uint64_t now_ns) {
+    retry(shm, now_ns);
+    if (shm->orphan)
+        retry(shm->orphan, now_ns);
     if (shm->automatic && !shm->leased && !shm->leaseless && now_ns >= shm->lease_ns)
         take_lease(shm, now_ns);
 }
 
-/* --- the end ---------------------------------------------------------------------------------- */
+/* --- when the object is taken away ------------------------------------------------------------ */
 
-void nqptp_shm_close(struct nqptp_shm *shm) {
+/* Does the name lead to this object? */
+static bool has_name(const struct nqptp_shm *shm, struct stat *status) {
+    char path[NAME_MAX];
+
+    path_of(shm->name, path);
+    return lstat(path, status) == 0 && status->st_ino == shm->inode;
+}
+
+/* Has anybody else the object open or mapped? Else a lease is granted. */
+static bool in_use(const struct nqptp_shm *shm) {
+    return fcntl(shm->fd, F_SETLEASE, F_WRLCK) < 0;
+}
+
+static void let_go(struct nqptp_shm *shm) {
     if (shm->map)
         munmap(shm->map, NQPTP_SHM_SIZE);
     if (shm->fd >= 0)
@@ -484,17 +536,86 @@ void nqptp_shm_close(struct nqptp_shm *shm) {
     shm->fd = -1;
 }
 
-void nqptp_shm_remove(struct nqptp_shm *shm) {
-    int holder;
+static void drop_orphan(struct nqptp_shm *shm) {
+    if (shm->orphan)
+        let_go(shm->orphan);
+    free(shm->orphan);
+    shm->orphan = NULL;
+}
+
+/* Puts the new object in the place of the old one, which lives on if it is in use. */
+static void succeed(struct nqptp_shm *shm, const struct nqptp_shm *successor) {
+    struct nqptp_shm *orphan = in_use(shm) ? malloc(sizeof *orphan) : NULL;
+
+    if (orphan) {
+        drop_orphan(shm);
+        shm->automatic = false;
+        *orphan = *shm;
+    } else { /* but an earlier orphan goes on */
+        orphan = shm->orphan;
+        let_go(shm);
+    }
+    *shm = *successor;
+    shm->orphan = orphan;
+}
+
+int nqptp_shm_mend(struct nqptp_shm *shm, uint64_t now_ns) {
+    struct nqptp_shm successor;
+    struct stat status;
 
     if (!shm->map)
-        return;
+        return 0;
+    if (shm->orphan && !in_use(shm->orphan))
+        drop_orphan(shm);
+    if (has_name(shm, &status)) {
+        shm->lost = false;
+        return status.st_size == NQPTP_SHM_SIZE || ftruncate(shm->fd, NQPTP_SHM_SIZE) == 0 ? 0
+                                                                                           : -errno;
+    }
+    int result =
+        nqptp_shm_open(&successor, shm->name, shm->automatic ? NQPTP_SHM_AUTO : shm->layout,
+                       shm->layout, shm->group, now_ns);
+    if (result < 0 && result != -EPERM) {
+        result = shm->lost ? 0 : result;
+        shm->lost = true;
+        return result;
+    }
+    successor.asked = shm->asked;
+    successor.asked_ns = shm->asked_ns;
+    nqptp_shm_publish(&successor, &shm->record, shm->realtime_minus_raw_ns, now_ns);
+    succeed(shm, &successor);
+    return 1;
+}
+
+/* --- the end ---------------------------------------------------------------------------------- */
+
+void nqptp_shm_close(struct nqptp_shm *shm) {
+    drop_orphan(shm);
+    let_go(shm);
+}
+
+/* The last that who has it mapped reads in it. */
+static void publish_end(struct nqptp_shm *shm) {
+    int holder;
+
     shm->record = (struct nqptp_shm_record){0};
+    shm->adopted = false;
     if (touch_or_repair(shm, false, &holder) == -EBUSY) {
         nanosleep(&(struct timespec){.tv_nsec = (long)(10 * MS)}, NULL); /* it may be at it */
         touch_or_repair(shm, true, &holder);
     }
-    shm_unlink(shm->name);
+}
+
+void nqptp_shm_remove(struct nqptp_shm *shm) {
+    struct stat status;
+
+    if (!shm->map)
+        return;
+    publish_end(shm);
+    if (shm->orphan)
+        publish_end(shm->orphan);
+    if (has_name(shm, &status))
+        shm_unlink(shm->name);
     nqptp_shm_close(shm);
 }
 
@@ -503,7 +624,7 @@ int nqptp_shm_remove_foreign(const char *name, uid_t owner) {
     struct stat status;
     int result = 0;
 
-    snprintf(path, sizeof path, DIRECTORY "%s", name);
+    path_of(name, path);
     if (lstat(path, &status) < 0)
         return errno == ENOENT ? 0 : -errno;
     if (status.st_uid == owner)
@@ -526,7 +647,7 @@ void nqptp_shm_describe(const char *name, char *text, size_t size) {
     char path[NAME_MAX];
     struct stat status;
 
-    snprintf(path, sizeof path, DIRECTORY "%s", name);
+    path_of(name, path);
     if (lstat(path, &status) < 0)
         snprintf(text, size, "gone by now");
     else

@@ -52,6 +52,8 @@ enum nqptp_shm_asked {
 struct nqptp_shm {
     char name[64]; /* with the slash */
     int fd;
+    ino_t inode;
+    gid_t group; /* or -1 */
     union nqptp_shm_image *map;
     union nqptp_shm_image image; /* the object as it shall be */
     pthread_mutex_t mutex;       /* a fresh one, unlocked */
@@ -70,8 +72,12 @@ struct nqptp_shm {
     uint64_t realtime_minus_raw_ns;
     bool pending;        /* the image waits for a client to let go of the mutex: */
     uint64_t retry_ns;   /*   when to try again, */
+    uint64_t pending_ns; /*   since when it does, */
     uint64_t blocked_ns; /*   since when the mutex is held */
     int holder;          /*   by this thread */
+
+    bool lost;                /* the name is another's now */
+    struct nqptp_shm *orphan; /* the object that had the name, for those who have it mapped */
 };
 
 /*
@@ -99,18 +105,29 @@ void nqptp_shm_inherited(const struct nqptp_shm *shm, struct nqptp_shm_record *r
 void nqptp_shm_publish(struct nqptp_shm *shm, const struct nqptp_shm_record *record,
                        uint64_t realtime_minus_raw_ns, uint64_t now_ns);
 
+/*
+ * Looks whether the object still has its name and size, which whoever may write in the directory or
+ * in the object can take. If the name is free or leads to a file of ours, an object is there again
+ * afterwards, with the record; one that was removed while clients had it mapped is written as well
+ * from then on. Returns 0 if all is well; 1 if there is a new object; and, but once while it lasts,
+ * -errno if there can be none: -EEXIST if the name is another user's now.
+ */
+int nqptp_shm_mend(struct nqptp_shm *shm, uint64_t now_ns);
+
 /* When to call nqptp_shm_retry(); NQPTP_SHM_NO_DEADLINE if nothing waits. */
 uint64_t nqptp_shm_deadline(const struct nqptp_shm *shm);
 
 /*
  * Tries again to write what waits, and to see whether anybody has the object open. After one second
  * in the hands of the same holder the mutex is taken from it: it must have been killed or stopped.
+ * After three seconds it is taken from whoever has it.
  */
 void nqptp_shm_retry(struct nqptp_shm *shm, uint64_t now_ns);
 
 /*
- * A command of its client came. Returns false if the layout it asks for is another than the object
- * has, and others have the object open, so that it has to stay.
+ * A command of its client came: writes the record again, since something may have been done to it
+ * that nobody noticed while no new one came. Returns false if the layout it asks for is another
+ * than the object has, and others have the object open, so that it has to stay.
  */
 bool nqptp_shm_ask(struct nqptp_shm *shm, enum nqptp_shm_asked asked, uint64_t now_ns);
 
@@ -123,7 +140,10 @@ void nqptp_shm_opened(struct nqptp_shm *shm, uint64_t now_ns);
 /* Lets go of the object; it stays as it is for the next process. */
 void nqptp_shm_close(struct nqptp_shm *shm);
 
-/* Publishes "no master", whoever holds the mutex, then removes the object and closes it. */
+/*
+ * Publishes "no master", whoever holds the mutex, then removes the object, if the name still is
+ * its own, and closes it.
+ */
 void nqptp_shm_remove(struct nqptp_shm *shm);
 
 /*

@@ -109,7 +109,7 @@ struct nqptp {
     uint64_t timer_ns;    /* what the timer is set to, or NQPTP_NO_DEADLINE */
     uint64_t watchdog_ns; /* how often the service manager wants to hear from us; 0: never */
     uint64_t watchdog_due_ns;
-    struct spaced_warning refused_command, refused_clock, other_layout;
+    struct spaced_warning refused_command, refused_clock, other_layout, new_object;
     gid_t group; /* of shared memory objects, or -1 */
     int kept;    /* a memfd with the commands in force; the service manager has it too */
     struct nqptp_shm shms[NQPTP_CLIENTS_MAX]; /* each client's object; fd -1: there is none */
@@ -119,6 +119,8 @@ struct nqptp {
     struct nqptp_reply replies[REPLIES_MAX]; /* to be sent when what is there has been read */
     unsigned reply_count;
 };
+
+static void mend_object(struct nqptp *nqptp, int c, uint64_t now_ns); /* see "objects" */
 
 /* --- carrying out effects -------------------------------------------------------------------- */
 
@@ -136,6 +138,7 @@ static void publish(struct nqptp *nqptp, int c, uint64_t now_ns) {
         out.start_time_ns = record.reading.start_time_ns;
         nqptp_address_format(&record.address, out.ip);
     }
+    mend_object(nqptp, c, now_ns);
     nqptp_shm_publish(&nqptp->shms[c], &out, pair.realtime_ns - pair.raw_ns, now_ns);
 }
 
@@ -232,8 +235,8 @@ static int open_object(struct nqptp *nqptp, int c, unsigned layout, unsigned kep
 }
 
 static void explain_object(const char *name, int result) {
-    const char *quote =
-        strcmp(name, NQPTP_INTERFACE_NAME) == 0 ? "" : "'"; /* others choose theirs */
+    /* Clients choose theirs: it is to be quoted, or else kept out of a command for root. */
+    const char *quote = strcmp(name, NQPTP_INTERFACE_NAME) == 0 ? "" : "'";
     char owner[64];
 
     switch (-result) {
@@ -247,12 +250,27 @@ static void explain_object(const char *name, int result) {
         break;
     case EEXIST:
         nqptp_shm_describe(name, owner, sizeof owner);
-        nqptp_log(LOG_ERR, "%s is not ours: %s; as root, run: rm %s/dev/shm%s%s", name, owner,
-                  quote, name, quote);
+        if (strchr(name, '\''))
+            nqptp_log(LOG_ERR, "%s is not ours: %s", name, owner);
+        else
+            nqptp_log(LOG_ERR, "%s is not ours: %s; as root, run: rm %s/dev/shm%s%s", name, owner,
+                      quote, name, quote);
         break;
     default:
         nqptp_log(LOG_ERR, "cannot make %s: %s", name, strerror(-result));
     }
+}
+
+/* Somebody may have taken the object away, and somebody else may be about to look for it. */
+static void mend_object(struct nqptp *nqptp, int c, uint64_t now_ns) {
+    struct nqptp_shm *shm = &nqptp->shms[c];
+    int result = nqptp_shm_mend(shm, now_ns);
+    unsigned withheld;
+
+    if (result < 0)
+        explain_object(shm->name, result);
+    else if (result > 0 && is_due(&nqptp->new_object, now_ns, &withheld))
+        nqptp_log(LOG_NOTICE, "somebody removed %s; there is a new one", shm->name);
 }
 
 /* What clients asked for outlives us with the service manager: they do not say it twice. */
@@ -340,6 +358,7 @@ static void ask_object(struct nqptp *nqptp, const struct nqptp_effects *effects,
     struct nqptp_shm *shm = &nqptp->shms[effects->client];
     unsigned withheld; /* they all say the same */
 
+    mend_object(nqptp, effects->client, now_ns);
     if (!nqptp_shm_ask(shm, asked[effects->form], now_ns) &&
         is_due(&nqptp->other_layout, now_ns, &withheld))
         nqptp_log(LOG_NOTICE, "a client asks for another layout of %s than the %u that others use",
@@ -348,6 +367,7 @@ static void ask_object(struct nqptp *nqptp, const struct nqptp_effects *effects,
 
 static int take_commands(struct nqptp *nqptp, enum source socket) {
     struct nqptp_effects effects;
+    bool to_keep = false; /* once for many; but what is answered for is kept */
     unsigned withheld;
     int count = nqptp_socket_receive(nqptp->fds[socket], &nqptp->batch);
 
@@ -355,9 +375,12 @@ static int take_commands(struct nqptp *nqptp, enum source socket) {
         const struct nqptp_packet *packet = &nqptp->batch.packets[i];
         uint64_t now_ns = nqptp_clock_now_ns();
         obey(nqptp, (const char *)packet->data, packet->length, now_ns, &effects);
-        if (effects.form != NQPTP_FORM_NONE) {
+        if (effects.form != NQPTP_FORM_NONE)
             ask_object(nqptp, &effects, now_ns);
+        to_keep = to_keep || effects.form != NQPTP_FORM_NONE;
+        if (to_keep && (effects.send_status || i == count - 1)) {
             keep_commands(nqptp);
+            to_keep = false;
         }
         if (effects.send_status)
             send_status(nqptp, socket, i, now_ns);

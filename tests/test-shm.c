@@ -607,15 +607,179 @@ static void test_scribbled(const char *name) {
     nqptp_shm_remove(&shm);
 }
 
-/* Takes the name's object away while it is mapped: the writer must not mind. */
-static void test_unlinked(const char *name) {
+/* A mutex whose holder is another one each time it is looked at. */
+static void test_ever_other_holders(const char *name) {
     struct nqptp_shm shm = open_object(name);
     struct shm_structure *map = client_map(name);
+    int *words = (int *)(void *)&map->shm_mutex;
+    uint64_t ns = 0;
 
-    shm_unlink(name);
-    publish(&shm, 9, START_NS);
-    CHECK(is_record(map, 9), "an object without a name is written as ever");
+    publish(&shm, 4, START_NS);
+    for (words[0] = 1; ns < 10000 * MS && map->master_clock_id != 5; ns += 100 * MS) {
+        words[2] = (int)(ns / MS);
+        publish(&shm, 5, START_NS + ns);
+    }
+    CHECK(ns > 2900 * MS && ns < 3200 * MS, "many holders in turn are waited for for 3 s");
+    words[0] = 1;
+    publish(&shm, 6, START_NS + ns);
+    CHECK_EQ_U64(map->master_clock_id, 5, "and so are others after them");
     munmap(map, sizeof *map);
+    nqptp_shm_remove(&shm);
+}
+
+/* A client died with the mutex while there was no daemon; another one waits for it. */
+static void test_adopted_mutex(const char *name) {
+    struct nqptp_shm shm = open_object(name);
+    int status;
+
+    publish(&shm, 2, START_NS);
+    nqptp_shm_close(&shm);
+    pid_t culprit = start(holder, name);
+    waitpid(culprit, &status, WUNTRACED);
+    kill(culprit, SIGKILL);
+    waitpid(culprit, &status, 0);
+    pid_t second = start(waiter, name);
+    poll(NULL, 0, 50);
+    shm = open_object(name);
+    CHECK_EQ_I64(ended(second), 0, "adopted, an object has its record and a mutex that is free");
+    nqptp_shm_remove(&shm);
+}
+
+/* --- when the object is taken away ------------------------------------------------------------ */
+
+static void test_removed_unused(const char *name) {
+    struct nqptp_shm shm = open_object(name);
+    struct shm_structure seen;
+
+    CHECK_EQ_I64(nqptp_shm_mend(&shm, START_NS), 0, "an object that has its name is well");
+    publish(&shm, 8, START_NS);
+    shm_unlink(name);
+    CHECK_EQ_I64(nqptp_shm_mend(&shm, START_NS), 1, "one that was removed has a successor");
+    CHECK(client_read(name, &seen) && is_record(&seen, 8), "with the record");
+    CHECK(!shm.orphan, "since nobody had it open, that is all");
+    CHECK_EQ_I64(nqptp_shm_mend(&shm, START_NS), 0, "and all is well");
+    publish(&shm, 9, START_NS);
+    CHECK(client_read(name, &seen) && is_record(&seen, 9), "it is written as ever");
+    nqptp_shm_remove(&shm);
+    CHECK_EQ_U64(inode_of(name), 0, "and removed");
+}
+
+static void test_removed_in_use(const char *name) {
+    struct nqptp_shm shm = open_object(name);
+    struct shm_structure *map = client_map(name), seen;
+
+    publish(&shm, 1, START_NS);
+    for (uint64_t n = 10; n < 13; n++) {
+        shm_unlink(name);
+        CHECK_EQ_I64(nqptp_shm_mend(&shm, START_NS), 1, "removed while a client has it mapped");
+        publish(&shm, n, START_NS);
+        CHECK(client_read(name, &seen) && is_record(&seen, n), "a new client finds an object");
+        CHECK(is_record(map, n), "the old one keeps that which it has");
+    }
+    *(int *)(void *)&map->shm_mutex = 1;
+    publish(&shm, 20, START_NS);
+    CHECK(is_record(map, 12) && client_read(name, &seen) && is_record(&seen, 20),
+          "who holds the one mutex does not hold the other");
+    CHECK(nqptp_shm_deadline(&shm) != NQPTP_SHM_NO_DEADLINE, "but is waited for");
+    nqptp_shm_retry(&shm, START_NS + 1001 * MS);
+    CHECK(is_record(map, 20), "for a second");
+    nqptp_shm_mend(&shm, START_NS);
+    CHECK(shm.orphan, "the old object is served while it is mapped");
+    munmap(map, sizeof *map);
+    nqptp_shm_mend(&shm, START_NS);
+    CHECK(!shm.orphan, "and no longer");
+    map = client_map(name);
+    shm_unlink(name);
+    nqptp_shm_mend(&shm, START_NS);
+    nqptp_shm_remove(&shm);
+    CHECK(is_no_master(map), "in the end both say that there is no master");
+    munmap(map, sizeof *map);
+}
+
+static void test_removed_layouts(const char *name) {
+    struct nqptp_shm shm = open_as(name, NQPTP_SHM_AUTO, START_NS);
+    pid_t client = 0;
+
+    nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, START_NS);
+    CHECK_EQ_I64(found(&shm, true, START_NS, &client), 10, "a client has layout 10");
+    const struct shm_structure_10 *old = (const void *)shm.map;
+    publish(&shm, 3, START_NS);
+    shm_unlink(name);
+    CHECK_EQ_I64(nqptp_shm_mend(&shm, START_NS), 1, "its object is removed");
+    CHECK(shm.leased && shm.layout == 10, "the new one begins as what the old one was");
+    nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_BARE, START_NS);
+    pid_t other = 0;
+    CHECK_EQ_I64(found(&shm, false, START_NS, &other), 4, "and becomes what its client reads");
+    publish(&shm, 4, START_NS);
+    CHECK(old->version == 10 && old->main.master_clock_id == 5 && shm.map->v4.version == 4,
+          "each object is written in its own layout");
+    leave(client);
+    leave(other);
+    nqptp_shm_remove(&shm);
+}
+
+static void test_replaced(const char *name) {
+    struct nqptp_shm shm = open_object(name);
+    struct shm_structure seen;
+    char path[128], aside[160];
+
+    snprintf(path, sizeof path, "/dev/shm%s", name);
+    snprintf(aside, sizeof aside, "%s-aside", path);
+    publish(&shm, 1, START_NS);
+    CHECK(rename(path, aside) == 0 && symlink("/dev/null", path) == 0, "a link has our name");
+    CHECK_EQ_I64(nqptp_shm_mend(&shm, START_NS), -EEXIST, "that is told");
+    CHECK_EQ_I64(nqptp_shm_mend(&shm, START_NS), 0, "once");
+    publish(&shm, 2, START_NS);
+    CHECK(is_record(&shm.map->v4, 2), "the object is written as ever");
+    unlink(path);
+    CHECK_EQ_I64(nqptp_shm_mend(&shm, START_NS), 1, "when the name is free there is a new one");
+    CHECK(client_read(name, &seen) && is_record(&seen, 2), "with the record");
+
+    unlink(path);
+    int fd = shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
+    CHECK_EQ_I64(nqptp_shm_mend(&shm, START_NS), 1, "a file of ours that has the name is taken");
+    CHECK(client_read(name, &seen) && is_record(&seen, 2), "and filled");
+    close(fd);
+    unlink(path);
+    CHECK(symlink("/dev/null", path) == 0, "again a link has our name");
+    nqptp_shm_remove(&shm);
+    CHECK(unlink(path) == 0, "what is not ours is not removed");
+    unlink(aside);
+}
+
+static void check_size(const char *name, off_t size) {
+    struct nqptp_shm shm = open_object(name);
+    struct shm_structure seen;
+    struct stat status = {0};
+
+    CHECK(ftruncate(shm.fd, size) == 0, "an object is made %ld bytes long", (long)size);
+    CHECK_EQ_I64(nqptp_shm_mend(&shm, START_NS), 0, "that is no other object");
+    publish(&shm, 3, START_NS);
+    fstat(shm.fd, &status);
+    CHECK_EQ_I64(status.st_size, NQPTP_SHM_SIZE, "it gets its size back");
+    CHECK(client_read(name, &seen) && is_record(&seen, 3), "and the record");
+    nqptp_shm_remove(&shm);
+}
+
+static void test_sizes(const char *name) {
+    static const off_t sizes[] = {0, 1, 44, 100, 4095, 4097, 1 << 20};
+
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        check_size(name, sizes[i]);
+}
+
+static void test_command_mends(const char *name, unsigned layout) {
+    struct nqptp_shm shm = open_as(name, layout, START_NS);
+    union nqptp_shm_image before = *shm.map;
+    struct prng random = {42};
+
+    prng_fill(&random, (uint8_t *)shm.map, sizeof *shm.map);
+    for (uint64_t ns = 0; ns <= 1100 * MS; ns += 1100 * MS)
+        nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_BARE, START_NS + ns);
+    // NOLINTNEXTLINE(bugprone-suspicious-memory-comparison,cert-exp42-c,cert-flp37-c): wanted
+    bool same = memcmp(shm.map, &before, sizeof before) == 0;
+    CHECK(same, "layout %u: with a command what was scribbled over is put right, clock or no",
+          layout);
     nqptp_shm_remove(&shm);
 }
 
@@ -644,6 +808,15 @@ int main(void) {
     test_another_holder_has_its_own_second(name);
     test_truncated(name);
     test_scribbled(name);
-    test_unlinked(name);
+    test_ever_other_holders(name);
+    test_adopted_mutex(name);
+    test_removed_unused(name);
+    test_removed_in_use(name);
+    test_removed_layouts(name);
+    test_replaced(name);
+    test_sizes(name);
+    test_command_mends(name, 4);
+    test_command_mends(name, 9);
+    test_command_mends(name, 10);
     return tap_done();
 }
