@@ -90,6 +90,10 @@ static const struct {
     [CONTROL_IPV4] = {AF_INET, CONTROL}, [CONTROL_IPV6] = {AF_INET6, CONTROL},
 };
 
+/* Strangers and clients can make any number of the lines that -v adds: so many in a minute. */
+#define EVENTS_MOST 100
+#define EVENTS_NS (60 * NS_PER_S)
+
 /* A warning that may come as often as strangers like is given once in a while, with a count. */
 struct spaced_warning {
     uint64_t next_ns;
@@ -109,6 +113,10 @@ struct nqptp {
     uint64_t timer_ns;    /* what the timer is set to, or NQPTP_NO_DEADLINE */
     uint64_t watchdog_ns; /* how often the service manager wants to hear from us; 0: never */
     uint64_t watchdog_due_ns;
+    struct {
+        uint64_t end_ns; /* of this minute */
+        unsigned lines;
+    } events;
     struct spaced_warning refused_command, refused_clock, other_layout, new_object;
     gid_t group; /* of shared memory objects, or -1 */
     int kept;    /* a memfd with the commands in force; the service manager has it too */
@@ -173,6 +181,17 @@ static bool is_due(struct spaced_warning *warning, uint64_t now_ns, unsigned *wi
     return true;
 }
 
+/* May one more event be told in this minute? */
+static bool may_tell(struct nqptp *nqptp, uint64_t now_ns) {
+    if (now_ns >= nqptp->events.end_ns) {
+        if (nqptp->events.lines > EVENTS_MOST)
+            nqptp_log(LOG_INFO, "%u lines were left out", nqptp->events.lines - EVENTS_MOST);
+        nqptp->events.end_ns = now_ns + EVENTS_NS;
+        nqptp->events.lines = 0;
+    }
+    return nqptp->events.lines++ < EVENTS_MOST;
+}
+
 static void log_events(struct nqptp *nqptp, const struct nqptp_effects *effects, uint64_t now_ns) {
     if (effects->event_count == 0 || !nqptp_log_enabled(LOG_INFO))
         return;
@@ -181,8 +200,10 @@ static void log_events(struct nqptp *nqptp, const struct nqptp_effects *effects,
         unsigned withheld = 0;
         if (event->kind == NQPTP_EVENT_REFUSED && !is_due(&nqptp->refused_clock, now_ns, &withheld))
             continue;
-        log_event(nqptp, event);
-        if (withheld > 0)
+        bool told = may_tell(nqptp, now_ns);
+        if (told)
+            log_event(nqptp, event);
+        if (told && withheld > 0)
             nqptp_log(LOG_INFO, "%u others had no room since the last such line", withheld);
     }
 }
