@@ -73,7 +73,11 @@ struct options {
     uint64_t identity, offset_ns;
     int64_t correction_ns;
     double rate, announce_rate, seconds, skew_ppm, lose_sync_percent, serve_muted;
-    bool no_announce, no_sync, one_step, reorder, duplicate, low_ports, verbose, general, mirror;
+    double fickle; /* every so many seconds it becomes the other one of two: */
+    uint64_t other_offset_ns, other_grandmaster;
+    unsigned other_priority1;
+    bool no_announce, no_sync, absurd, one_step, reorder, duplicate, low_ports, verbose, general,
+        mirror;
 };
 
 struct destination {
@@ -158,13 +162,18 @@ static uint64_t interval_ns(double rate) {
 
 /* --- the truth ------------------------------------------------------------------------------- */
 
+static bool is_other(const struct options *o, uint64_t raw_ns) {
+    return o->fickle > 0 && raw_ns / (uint64_t)(o->fickle * (double)SECOND) % 2 == 1;
+}
+
 /* The master's time at raw_ns of CLOCK_MONOTONIC_RAW; shm-reader has the same rule. */
 static uint64_t master_time(const struct options *o, unsigned master, uint64_t raw_ns) {
     int64_t ppb = (int64_t)(o->skew_ppm * 1000);
     int64_t skew_ns =
         (int64_t)(raw_ns / SECOND) * ppb + (int64_t)(raw_ns % SECOND) * ppb / (int64_t)SECOND;
 
-    return raw_ns + (uint64_t)skew_ns + o->offset_ns + master * SECOND;
+    return raw_ns + (uint64_t)skew_ns + o->offset_ns + master * SECOND +
+           (is_other(o, raw_ns) ? o->other_offset_ns : 0);
 }
 
 /* --- messages -------------------------------------------------------------------------------- */
@@ -473,6 +482,8 @@ static void exchange(struct sender *s, unsigned i) {
         return;
     stream->sequence_id++;
     make_sync(&sync, &s->options, identity_of(&s->options, stream), stream->sequence_id);
+    if (s->options.absurd)
+        sync.data[33] = (uint8_t)random64(s);
     if (s->options.one_step)
         send_one_step(s, i, &sync);
     else
@@ -486,8 +497,13 @@ static void announce(struct sender *s, unsigned i) {
 
     if (!served(s, stream->to))
         return;
+    bool other = is_other(o, now_ns());
     make_announce(&message, o, identity_of(o, stream), ++stream->announce_id,
-                  o->priority1 + stream->master * o->priority_step);
+                  (other ? o->other_priority1 : o->priority1) + stream->master * o->priority_step);
+    if (other && o->other_grandmaster != 0)
+        put(message.data + 53, 8, o->other_grandmaster);
+    if (o->absurd)
+        message.data[33] = (uint8_t)random64(s);
     send_message(s, i, GENERAL, &message);
 }
 
@@ -842,6 +858,9 @@ static const char usage[] =
     "  --priority1 N, --priority-step N\n"
     "  --offset NS            master's time minus CLOCK_MONOTONIC_RAW; + 1 s for each master\n"
     "  --skew PPM             by which it runs fast\n"
+    "  --fickle SECONDS       every so many it becomes the other one of two, which has\n"
+    "  --other-offset NS (added), --other-priority1 N, --other-grandmaster HEX\n"
+    "  --absurd-intervals     state any logMessageInterval, another one each time\n"
     "  --correction NS        leave so much to the correctionFields\n"
     "  --one-step, --reorder, --duplicate, --lose-sync-percent N\n"
     "  --delay none|wired|wifi|holdwifi|sleepwifi|badwifi\n"
@@ -885,6 +904,11 @@ static const struct setting {
     {"skew", NUMBER, offsetof(struct options, skew_ppm), NULL},
     {"lose-sync-percent", NUMBER, offsetof(struct options, lose_sync_percent), NULL},
     {"serve-muted", NUMBER, offsetof(struct options, serve_muted), NULL},
+    {"fickle", NUMBER, offsetof(struct options, fickle), NULL},
+    {"other-offset", INTEGER, offsetof(struct options, other_offset_ns), NULL},
+    {"other-priority1", UNSIGNED, offsetof(struct options, other_priority1), NULL},
+    {"other-grandmaster", HEXADECIMAL, offsetof(struct options, other_grandmaster), NULL},
+    {"absurd-intervals", FLAG, offsetof(struct options, absurd), NULL},
     {"no-announce", FLAG, offsetof(struct options, no_announce), NULL},
     {"no-sync", FLAG, offsetof(struct options, no_sync), NULL},
     {"one-step", FLAG, offsetof(struct options, one_step), NULL},
@@ -972,6 +996,7 @@ int main(int argc, char **argv) {
                     .announce_rate = 1,
                     .priority1 = 248,
                     .priority_step = 1,
+                    .other_priority1 = 248,
                     .count = 1000,
                     .ports = {319, 320, 0}},
         .random = {1, 2, 3},
