@@ -24,6 +24,7 @@
  */
 #define STEADY_NS (5 * NS_PER_S)
 #define UNREST_MOST 64
+#define UNREST_FORGIVEN 16 /* for STEADY_NS without a change */
 #define UNREST_ANNOUNCE 10
 #define UNREST_MASTER 16
 #define UNREST_WILD_JUMP 10
@@ -174,9 +175,9 @@ void nqptp_clock_delete(struct nqptp_clock_table *table, int i) {
 /* --- unrest -------------------------------------------------------------------------------- */
 
 static void stir(struct nqptp_unrest *unrest, unsigned weight, uint64_t now_ns) {
-    uint64_t rests = (now_ns - unrest->changed_ns) / STEADY_NS;
+    uint64_t forgiven = (now_ns - unrest->changed_ns) / STEADY_NS * UNREST_FORGIVEN;
 
-    unrest->weight >>= rests < 16 ? rests : 16;
+    unrest->weight -= forgiven < unrest->weight ? (unsigned)forgiven : unrest->weight;
     unrest->weight += unrest->weight <= UNREST_MOST ? weight : 0;
     unrest->changed_ns = now_ns;
 }

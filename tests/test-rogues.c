@@ -89,6 +89,20 @@ static void check_grandmasters(unsigned turns_each, uint64_t apart_ns) {
     CHECK(offset_near(t.record.reading.offset_ns, s.offset_ns), "and its time");
 }
 
+/* It rests for just as long as it must, and then makes as much trouble as it can. */
+static void test_patient_trouble(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct told t;
+    struct world w = listed(&t, &s);
+
+    for (unsigned n = 0; n < 4 * MINUTE; n++) {
+        s.grandmaster_identity = n % 50 < 42 ? 1 : n;
+        turn(&w, &t, &s, true, false);
+        rest(&w, &t);
+    }
+    CHECK(t.series <= 8 + 240 / 5, "in four minutes a patient one has %u series", t.series);
+}
+
 static void test_grandmasters(void) {
     check_grandmasters(8, 0);
     check_grandmasters(2, 0);
@@ -332,6 +346,7 @@ static void test_impostor(void) {
 
 int main(void) {
     test_grandmasters();
+    test_patient_trouble();
     test_one_timescale_is_followed();
     test_priorities();
     test_ever_better_clocks();
