@@ -79,6 +79,11 @@ start_daemon -v
 start_sender --to 10.77.0.1 --offset "$offset"
 control 'T 10.77.0.2'
 check 'there is a master' "$reader" --wait-master 10 --expect-id "$identity"
+if is_root; then
+    check_not 'the daemon is not root any more' grep -q '^Uid:.*[[:space:]]0\>' "/proc/$daemon/status"
+else
+    skip 'the daemon is not root any more' 'it never was'
+fi
 start_watching
 files=$(open_files)
 
