@@ -49,10 +49,10 @@
 #define STANDS_OUT_US 30.0       /* what is worth being called false */
 
 /* Shaper. */
-#define FAST_NS (15 * S) /* until then the line may have much to learn */
-#define STEP_FAST_NS (200 * US)
-#define STEP_SLOW_NS (40 * US) /* a sample: too little to be heard */
-#define SHARE 4                /* of the error that is left, taken back by each sample */
+#define FAST_NS (15 * S)        /* until then the line may have much to learn */
+#define STEP_FAST_NS (120 * US) /* a sample: with what follows the slope less than 150 us */
+#define STEP_SLOW_NS (40 * US)  /* a sample: too little to be heard */
+#define SHARE 4                 /* of the error that is left, taken back by each sample */
 
 void nqptp_estimator_reset(struct nqptp_estimator *estimator) {
     *estimator = (struct nqptp_estimator){0};

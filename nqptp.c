@@ -146,8 +146,8 @@ static void publish(struct nqptp *nqptp, int c, uint64_t now_ns) {
         out.start_time_ns = record.reading.start_time_ns;
         nqptp_address_format(&record.address, out.ip);
     }
-    mend_object(nqptp, c, now_ns);
     nqptp_shm_publish(&nqptp->shms[c], &out, pair.realtime_ns - pair.raw_ns, now_ns);
+    mend_object(nqptp, c, now_ns);
 }
 
 static void log_event(const struct nqptp *nqptp, const struct nqptp_event *event) {

@@ -22,6 +22,7 @@
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 #define NEVER_S 1e6
 #define EVENT_S 60.0
+#define CONVERGED_S 5.0
 #define SETTLED_S 30.0
 #ifndef BENCH_SEED
 #define BENCH_SEED 0 /* another one, and all streams are others */
@@ -164,7 +165,7 @@ static void score_add(struct score *score, const struct stream *stream, const st
         double age_s = (double)(i - trace->first_read) / STREAM_READS_PER_S;
         if (age_s >= .4 && age_s < 1)
             pool_add(&score->start, error_us);
-        if (age_s > 5) {
+        if (age_s > CONVERGED_S) {
             pool_add(&score->after_5_s, error_us);
             pool_add(&run, error_us);
         }
@@ -173,7 +174,7 @@ static void score_add(struct score *score, const struct stream *stream, const st
     }
     /* After a gap the step is what the clocks drifted apart meanwhile. */
     for (unsigned i = 1; i < stream->count; i++)
-        if (stream->arrivals[i].time_s > SETTLED_S &&
+        if (stream->arrivals[i].time_s > CONVERGED_S &&
             stream->arrivals[i].time_s - stream->arrivals[i - 1].time_s < 1)
             pool_add(&score->steps, trace->step_us[i]);
     pool_add(&score->settling_s, time_within(trace, trace->first_read, 100, 2));
