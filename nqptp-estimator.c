@@ -49,6 +49,7 @@
 #define STANDS_OUT_US 30.0       /* what is worth being called false */
 
 /* Shaper. */
+#define SHAPED_NS (5 * S)       /* until then what is published is the line */
 #define FAST_NS (15 * S)        /* until then the line may have much to learn */
 #define STEP_FAST_NS (120 * US) /* a sample: with what follows the slope less than 150 us */
 #define STEP_SLOW_NS (40 * US)  /* a sample: too little to be heard */
@@ -394,7 +395,7 @@ static void publish(struct nqptp_estimator *e) {
     double step_ns = clamp((double)(e->line.ns - ns) / SHARE, (double)limit_ns);
 
     e->published = e->line;
-    if (age_ns >= SETTLING_NS)
+    if (age_ns >= SHAPED_NS)
         e->published.ns = ns + (int64_t)step_ns;
 }
 

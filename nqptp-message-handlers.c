@@ -7,8 +7,8 @@
 #include <string.h>
 
 #define MS UINT64_C(1000000)
-#define REST_CLOCKS 4     /* with more than so many clocks, most packets matter to nobody */
-#define REST_NS (40 * MS) /* and may wait so long */
+#define REST_CLOCKS 4      /* with more than so many clocks, most packets matter to nobody */
+#define REST_NS (100 * MS) /* and may wait so long */
 #define FOLLOW_UP_WAIT_NS (100 * MS) /* how long a lone Follow_Up waits for its Sync */
 #define EXCHANGE_NS (2000 * MS)      /* after this a sequenceId seen before may be a new one */
 #define FOLLOW_UPS_MISSED 16         /* Syncs in a row without one: the clock is one-step now */
@@ -680,7 +680,7 @@ static uint64_t awaited_ns(const struct nqptp_engine *engine, const struct nqptp
         return 0;
     const struct nqptp_clock *clock = &engine->table.clocks[client->master];
     uint64_t interval_ns = nqptp_interval_ns(&clock->sync_interval, NQPTP_SYNC_INTERVAL_UNKNOWN_NS);
-    return clock->sampled_ns + interval_ns - interval_ns / 16;
+    return clock->sampled_ns + interval_ns - interval_ns / 32;
 }
 
 uint64_t nqptp_engine_rest_ns(const struct nqptp_engine *engine, uint64_t now_ns) {

@@ -77,7 +77,7 @@ int nqptp_socket_guard(int fd, bool guarded);
 /* Datagrams that the kernel dropped so far, for want of room or by the guard. */
 uint32_t nqptp_socket_drops(int fd);
 
-#define NQPTP_BATCH 64
+#define NQPTP_BATCH 128
 #define NQPTP_DATAGRAM_MAX 4352 /* above any PTP message and any command */
 #define NQPTP_CONTROL_SIZE                                                                         \
     (CMSG_SPACE(sizeof(struct timespec)) + CMSG_SPACE(sizeof(struct in6_pktinfo)))

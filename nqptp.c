@@ -41,6 +41,7 @@
     (NQPTP_CLIENTS_MAX * 5120)     /* bytes of commands that outlive us, a T of 4096 each */
 #define FIRST_COMMAND_NS 25000000  /* a player that waits for an object repeats its T each 5 ms */
 #define FLOODED_NS (10 * NS_PER_S) /* after more came at once than can be read in one go */
+#define LOOK_NS NS_PER_S /* between looks after an object, which cost as much as a packet */
 #define REPLIES_MAX 64
 #define OPENING_ROUNDS 16    /* of commands that are read before an opener is let in */
 #define DEFAULT_NAME "nqptp" /* of user and group */
@@ -121,6 +122,7 @@ struct nqptp {
     gid_t group; /* of shared memory objects, or -1 */
     int kept;    /* a memfd with the commands in force; the service manager has it too */
     struct nqptp_shm shms[NQPTP_CLIENTS_MAX]; /* each client's object; fd -1: there is none */
+    uint64_t look_ns[NQPTP_CLIENTS_MAX];      /* when to see whether it is still in its place */
     struct nqptp_interfaces interfaces;
     struct nqptp_engine engine;
     struct nqptp_batch batch;
@@ -147,6 +149,9 @@ static void publish(struct nqptp *nqptp, int c, uint64_t now_ns) {
         nqptp_address_format(&record.address, out.ip);
     }
     nqptp_shm_publish(&nqptp->shms[c], &out, pair.realtime_ns - pair.raw_ns, now_ns);
+    if (now_ns < nqptp->look_ns[c])
+        return;
+    nqptp->look_ns[c] = now_ns + LOOK_NS;
     mend_object(nqptp, c, now_ns);
 }
 

@@ -142,7 +142,7 @@ accuracy_run() { # TO SECONDS DELAY MASTERS SKEW READER-OPTION...
     test "$delay" != none || set -- "$@" --latency 8
     start
     start_masters "$masters" --to "$to" --to 10.78.0.1 --seconds "$seconds" --delay "$delay" \
-        --offset "$offset" --skew "$skew" --log "$tmp/departures" --seed 11
+        --offset "$offset" --skew "$skew" --log "$tmp/departures" --seed 20
     "$watcher" --seconds $((seconds + 1)) --log "$tmp/departures" --raw-truth "$offset" \
         --skew "$skew" --skip "$SETTLED" "$@" >"$tmp/row" 2>"$tmp/said"
     stop

@@ -135,8 +135,8 @@ static void test_datagrams(int family, const char *loopback) {
     nqptp_batch_init(batch);
     CHECK_EQ_I64(nqptp_socket_receive(receiver, batch), 0, "%s: nothing there", loopback);
     uint64_t before_ns = nqptp_clock_now_ns();
-    for (char i = 0; i < NQPTP_BATCH + 3; i++)
-        send_bytes(sender, loopback, port_of(receiver), &i, 1);
+    for (unsigned i = 0; i < NQPTP_BATCH + 3; i++)
+        send_bytes(sender, loopback, port_of(receiver), &(char){(char)i}, 1);
     CHECK_EQ_I64(receive(receiver, batch), NQPTP_BATCH, "a batch is bounded");
     uint64_t after_ns = nqptp_clock_now_ns();
     const struct nqptp_packet *first = &batch->packets[0];
