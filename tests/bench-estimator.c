@@ -174,7 +174,7 @@ static void score_add(struct score *score, const struct stream *stream, const st
     }
     /* After a gap the step is what the clocks drifted apart meanwhile. */
     for (unsigned i = 1; i < stream->count; i++)
-        if (stream->arrivals[i].time_s > CONVERGED_S &&
+        if (stream->arrivals[i].time_s - stream->arrivals[0].time_s > CONVERGED_S &&
             stream->arrivals[i].time_s - stream->arrivals[i - 1].time_s < 1)
             pool_add(&score->steps, trace->step_us[i]);
     pool_add(&score->settling_s, time_within(trace, trace->first_read, 100, 2));
