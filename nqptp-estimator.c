@@ -51,7 +51,7 @@
 /* Shaper. */
 #define SHAPED_NS (5 * S)       /* until then what is published is the line */
 #define FAST_NS (15 * S)        /* until then the line may have much to learn */
-#define STEP_FAST_NS (120 * US) /* a sample: with what follows the slope less than 150 us */
+#define STEP_FAST_NS (100 * US) /* a sample: with what follows the slope less than 150 us */
 #define STEP_SLOW_NS (40 * US)  /* a sample: too little to be heard */
 #define SHARE 4                 /* of the error that is left, taken back by each sample */
 
