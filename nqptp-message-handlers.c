@@ -629,6 +629,8 @@ static void save_client(const struct nqptp_client *client, int c, char *text, si
 size_t nqptp_engine_save(const struct nqptp_engine *engine, char *text, size_t size) {
     size_t length = 0;
 
+    if (size > 0)
+        text[0] = '\0'; /* there may be no client */
     for (int c = 0; c < engine->table.clients_top; c++)
         if (engine->table.clients[c].in_use && length < size)
             save_client(&engine->table.clients[c], c, text, size, &length);
