@@ -979,7 +979,7 @@ int main(int argc, char **argv) {
     nqptp_log_open(options.verbosity);
     switch (options.action) {
     case RUN:
-        return run(&options);
+        return (int)run(&options);
     case SHOW_VERSION:
         show_version();
         return DONE;
@@ -987,9 +987,9 @@ int main(int argc, char **argv) {
         show_help(stdout);
         return DONE;
     case SHOW_STATUS:
-        return show_status(&options);
+        return (int)show_status(&options);
     case REMOVE_LEFT_OVER:
-        return remove_left_over(&options);
+        return (int)remove_left_over(&options);
     case REFUSE:
         break;
     }

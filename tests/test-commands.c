@@ -284,7 +284,7 @@ static void test_reasons(void) {
 /* Letters that commands are made of, and now and then any octet. */
 static size_t random_command(struct prng *prng, char *text, size_t size) {
     static const char alphabet[] = "TTT?  ..::%0123456789abcdef";
-    size_t length = prng_below(prng, size + 1);
+    size_t length = (size_t)prng_below(prng, size + 1);
 
     for (size_t i = 0; i < length; i++)
         text[i] = (char)(prng_below(prng, 64) ? alphabet[prng_below(prng, sizeof alphabet)]

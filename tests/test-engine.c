@@ -644,14 +644,14 @@ static void send_mutation(struct world *w, struct prng *prng) {
     for (uint64_t n = prng_below(prng, 4); n > 0; n--)
         bytes[prng_below(prng, length)] = (uint8_t)prng_next(prng);
     if (prng_below(prng, 8) == 0)
-        length = prng_below(prng, length + 1);
+        length = (size_t)prng_below(prng, length + 1);
     (void)deliver(w, &from, bytes, length);
 }
 
 static void send_junk(struct world *w, struct prng *prng) {
     uint8_t bytes[128];
     struct sender from = random_sender(w, prng);
-    size_t length = prng_below(prng, sizeof bytes + 1);
+    size_t length = (size_t)prng_below(prng, sizeof bytes + 1);
 
     prng_fill(prng, bytes, length);
     (void)deliver(w, &from, bytes, length);

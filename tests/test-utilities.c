@@ -60,6 +60,7 @@ static void test_clock_pair(void) {
     CHECK(before_ns <= pair.raw_ns && pair.raw_ns <= after_ns, "the pair was read in between");
     uint64_t realtime_ns = (uint64_t)realtime.tv_sec * (uint64_t)S + (uint64_t)realtime.tv_nsec;
     CHECK(realtime_ns - pair.realtime_ns < 60 * (uint64_t)S, "and is of today");
+    CHECK_EQ_U64(sizeof realtime.tv_sec, 8, "which will not end in 2038");
 }
 
 /* --- datagrams ------------------------------------------------------------------------------- */
@@ -122,6 +123,20 @@ static void test_guard(int receiver, int sender, const char *loopback, struct nq
     CHECK_EQ_I64(pass(sender, loopback, receiver, batch, data, 1), 1, "then all pass");
 }
 
+/* What is said of a port of ours. The kernel knows us by another name under an emulator. */
+static const char *held_by_us(void) {
+    static char text[64];
+    char name[32] = "";
+    FILE *file = fopen("/proc/self/comm", "re");
+
+    if (file && fgets(name, sizeof name, file))
+        name[strcspn(name, "\n")] = '\0';
+    if (file)
+        fclose(file);
+    snprintf(text, sizeof text, "held by %s (pid %ld)", name, (long)getpid());
+    return text;
+}
+
 static void test_datagrams(int family, const char *loopback) {
     struct nqptp_batch *batch = calloc(1, sizeof *batch);
     char text[INET6_ADDRSTRLEN], big[NQPTP_DATAGRAM_MAX + 1] = {0};
@@ -163,7 +178,7 @@ static void test_datagrams(int family, const char *loopback) {
     test_guard(receiver, sender, loopback, batch);
     CHECK_EQ_I64(nqptp_socket_open(family, port_of(receiver), false), -EADDRINUSE, "a busy port");
     nqptp_port_holder(port_of(receiver), big, sizeof big);
-    CHECK(strstr(big, "test-utilities") != NULL, "its holder is told: %s", big);
+    CHECK_EQ_STR(big, held_by_us(), "its holder is told");
     close(receiver);
     close(sender);
     free(batch);
