@@ -82,51 +82,70 @@ struct shm_structure_10 {
 };
 
 /*
- * Where each member is, which is a promise to programs that do not use this header. Layouts 4 to 9
- * depend on the ABI by the size of the mutex: 40 bytes on most 64-bit systems, 48 on 64-bit Arm, 24
- * on 32-bit systems. With it layout 4 is 136, 144 and 120 bytes.
+ * Where each member is, which is a promise to programs that do not use this header. It depends on
+ * the ABI: layouts 4 to 9 by the size of the mutex, all by how a uint64_t in a structure is aligned.
+ *
+ *     bytes of                                 the mutex   layout 4   8 and 9   10
+ *     64-bit systems                                  40        136       144   72
+ *     64-bit Arm, glibc (with musl as above)          48        144       152   72
+ *     x32                                             32        128       136   72
+ *     32-bit systems                                  24        120       128   72
+ *     i386 and others that align it to 4 bytes        24        120       124   68
+ *     m68k, which aligns to 2 bytes                   24        120       124   66
  */
 #if defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L
 #define NQPTP_AT(structure, member, bytes)                                                         \
     _Static_assert(offsetof(struct structure, member) == (bytes),                                  \
                    #structure ": " #member " is not where clients look for it")
+#define NQPTP_SIZE(structure, bytes)                                                               \
+    _Static_assert(sizeof(struct structure) == (bytes), #structure ": size")
 #define NQPTP_MUTEX sizeof(pthread_mutex_t)
+#if defined(__i386__)
+#define NQPTP_ALIGN 4
+#elif defined(__BIGGEST_ALIGNMENT__) && __BIGGEST_ALIGNMENT__ < 8
+#define NQPTP_ALIGN __BIGGEST_ALIGNMENT__
+#else
+#define NQPTP_ALIGN 8
+#endif
+#define NQPTP_FLAGS (NQPTP_MUTEX + (NQPTP_ALIGN < 4 ? NQPTP_ALIGN : 4))
 NQPTP_AT(shm_structure, shm_mutex, 0);
 NQPTP_AT(shm_structure, version, NQPTP_MUTEX);
-NQPTP_AT(shm_structure, flags, NQPTP_MUTEX + 4);
-NQPTP_AT(shm_structure, master_clock_id, NQPTP_MUTEX + 8);
-NQPTP_AT(shm_structure, master_clock_ip, NQPTP_MUTEX + 16);
-NQPTP_AT(shm_structure, local_time, NQPTP_MUTEX + 80);
-NQPTP_AT(shm_structure, local_to_master_time_offset, NQPTP_MUTEX + 88);
-_Static_assert(sizeof(struct shm_structure) == NQPTP_MUTEX + 96, "layout 4: size");
-#if defined(__LP64__) /* there layouts 4, 8 and 9 agree in all that they have in common */
+NQPTP_AT(shm_structure, flags, NQPTP_FLAGS);
+NQPTP_AT(shm_structure, master_clock_id, NQPTP_FLAGS + 4);
+NQPTP_AT(shm_structure, master_clock_ip, NQPTP_FLAGS + 12);
+NQPTP_AT(shm_structure, local_time, NQPTP_FLAGS + 76);
+NQPTP_AT(shm_structure, local_to_master_time_offset, NQPTP_FLAGS + 84);
 NQPTP_AT(shm_structure_9, version, NQPTP_MUTEX);
-NQPTP_AT(shm_structure_9, master_clock_id, NQPTP_MUTEX + 8);
-NQPTP_AT(shm_structure_9, master_clock_ip, NQPTP_MUTEX + 16);
-NQPTP_AT(shm_structure_9, local_time, NQPTP_MUTEX + 80);
-NQPTP_AT(shm_structure_9, local_to_master_time_offset, NQPTP_MUTEX + 88);
-NQPTP_AT(shm_structure_9, master_clock_start_time, NQPTP_MUTEX + 96);
-_Static_assert(sizeof(struct shm_structure_9) == NQPTP_MUTEX + 104, "layouts 8 and 9: size");
-#endif
+NQPTP_AT(shm_structure_9, master_clock_id, NQPTP_MUTEX + NQPTP_ALIGN);
+NQPTP_AT(shm_structure_9, master_clock_ip, NQPTP_MUTEX + NQPTP_ALIGN + 8);
+NQPTP_AT(shm_structure_9, local_time, NQPTP_MUTEX + NQPTP_ALIGN + 72);
+NQPTP_AT(shm_structure_9, local_to_master_time_offset, NQPTP_MUTEX + NQPTP_ALIGN + 80);
+NQPTP_AT(shm_structure_9, master_clock_start_time, NQPTP_MUTEX + NQPTP_ALIGN + 88);
 NQPTP_AT(shm_structure_10, version, 0);
-#if defined(__i386__) /* where a uint64_t in a structure is aligned to 4 bytes */
-NQPTP_AT(shm_structure_10, main, 4);
-NQPTP_AT(shm_structure_10, secondary, 36);
-_Static_assert(sizeof(struct shm_structure_10) == 68, "layout 10: size");
-#else
-NQPTP_AT(shm_structure_10, main, 8);
-NQPTP_AT(shm_structure_10, secondary, 40);
-_Static_assert(sizeof(struct shm_structure_10) == 72, "layout 10: size");
+NQPTP_AT(shm_structure_10, main, NQPTP_ALIGN);
+NQPTP_AT(shm_structure_10, secondary, NQPTP_ALIGN + 32);
+NQPTP_SIZE(shm_structure_10, NQPTP_ALIGN + 64);
+#if defined(__aarch64__) && defined(__LP64__) && defined(__GLIBC__)
+NQPTP_SIZE(shm_structure, 144);
+NQPTP_SIZE(shm_structure_9, 152);
+#elif defined(__LP64__)
+NQPTP_SIZE(shm_structure, 136);
+NQPTP_SIZE(shm_structure_9, 144);
+#elif defined(__x86_64__)
+NQPTP_SIZE(shm_structure, 128);
+NQPTP_SIZE(shm_structure_9, 136);
+#elif defined(__arm__) || defined(__powerpc__) || defined(__mips__)
+NQPTP_SIZE(shm_structure, 120);
+NQPTP_SIZE(shm_structure_9, 128);
+#elif defined(__i386__) || defined(__sh__) || defined(__m68k__)
+NQPTP_SIZE(shm_structure, 120);
+NQPTP_SIZE(shm_structure_9, 124);
 #endif
 #undef NQPTP_AT
+#undef NQPTP_SIZE
 #undef NQPTP_MUTEX
-#if defined(__GLIBC__) && defined(__x86_64__) && defined(__LP64__)
-_Static_assert(sizeof(struct shm_structure) == 136, "layout 4 on x86-64");
-#elif defined(__GLIBC__) && defined(__aarch64__) && defined(__LP64__)
-_Static_assert(sizeof(struct shm_structure) == 144, "layout 4 on 64-bit Arm");
-#elif defined(__GLIBC__) && (defined(__arm__) || defined(__i386__))
-_Static_assert(sizeof(struct shm_structure) == 120, "layout 4 on 32-bit Arm and x86");
-#endif
+#undef NQPTP_ALIGN
+#undef NQPTP_FLAGS
 #endif
 
 #endif
