@@ -31,11 +31,20 @@ _Static_assert(sizeof(union nqptp_shm_image) <= NQPTP_SHM_SIZE, "an object holds
 /* --- the mutex as the C library keeps it ------------------------------------------------------ */
 
 /*
- * The lock word of a default mutex of glibc: 0 free, 1 locked, 2 locked and somebody waits. It is
- * the first member, and the holder's thread id the third. self_test() checks all that at run time.
+ * A default mutex of glibc begins with the lock word: 0 free, 1 locked, 2 locked and somebody waits.
+ * The third word is the holder's thread id. In one of musl the lock word is the second: 0 free, 16
+ * (EBUSY) locked, with the top bit set as well if somebody waits; the third counts those who wait,
+ * and nothing tells the holder. self_test() checks all that at run time.
  */
 #define FREE 0
+
+#ifdef __GLIBC__
 #define LOCKED 1
+enum { LOCK, LIVE_END, HOLDER }; /* words: the lock, and up to here others may write any time */
+#else
+#define LOCKED EBUSY
+enum { LOCK = 1, LIVE_END = 3, HOLDER = -1 };
+#endif
 
 #ifdef __GLIBC__
 _Static_assert(offsetof(pthread_mutex_t, __data.__lock) == 0, "the lock word comes first");
@@ -44,13 +53,14 @@ _Static_assert(offsetof(pthread_mutex_t, __data.__owner) == 8, "the holder comes
 #endif
 
 static _Atomic int *lock_word(pthread_mutex_t *mutex) {
-    return (_Atomic int *)(void *)mutex;
+    return (_Atomic int *)(void *)mutex + LOCK;
 }
 
 static int lock_holder(const pthread_mutex_t *mutex) {
-    int words[3];
-    memcpy(words, mutex, sizeof words);
-    return words[2];
+    int holder = 0;
+    if (HOLDER >= 0)
+        memcpy(&holder, (const int *)(const void *)mutex + HOLDER, sizeof holder);
+    return holder;
 }
 
 static void futex_wake(_Atomic int *word, int count) {
@@ -77,7 +87,7 @@ static bool self_test(const pthread_mutex_t *fresh) {
     if (*lock_word(&mutex) != FREE || pthread_mutex_lock(&mutex) != 0)
         return false;
     bool as_known = *lock_word(&mutex) == LOCKED && !word_take(&mutex) &&
-                    lock_holder(&mutex) == (int)syscall(SYS_gettid);
+                    (HOLDER < 0 || lock_holder(&mutex) == (int)syscall(SYS_gettid));
     pthread_mutex_unlock(&mutex);
     as_known = as_known && word_take(&mutex) && pthread_mutex_trylock(&mutex) == EBUSY;
     word_release(&mutex, 1);
@@ -182,17 +192,22 @@ static void release(struct nqptp_shm *shm) {
  * object that still has an earlier process's record nothing else.
  */
 static void copy_locked(struct nqptp_shm *shm) {
-    size_t from = shm->by_lock_word ? sizeof(int) : sizeof(pthread_mutex_t);
+    size_t from = shm->by_lock_word ? LIVE_END * sizeof(int) : sizeof(pthread_mutex_t);
     size_t to = shm->adopted ? sizeof(pthread_mutex_t) : sizeof shm->image;
 
     memcpy((char *)shm->map + from, (const char *)&shm->image + from, to - from);
+    if (shm->by_lock_word)
+        memcpy(shm->map, &shm->image, LOCK * sizeof(int));
 }
 
 /* Writes though the mutex is not ours, as if it were, and wakes all who wait for it. */
 static void take_over(struct nqptp_shm *shm) {
     if (!shm->by_lock_word) {
+        _Atomic int *words = lock_word(&shm->map->mutex) - LOCK;
         shm->map->mutex = shm->mutex;
         copy_locked(shm);
+        for (size_t i = 0; i < sizeof shm->mutex / sizeof *words; i++)
+            futex_wake(&words[i], INT_MAX); /* one of them must be what they sleep on */
         return;
     }
     atomic_store(lock_word(&shm->map->mutex), LOCKED);
@@ -275,6 +290,7 @@ static void attempt(struct nqptp_shm *shm, uint64_t now_ns) {
  * our choice the next break would come as SIGIO.
  */
 static void take_lease(struct nqptp_shm *shm, uint64_t now_ns) {
+    shm->impatient = false;
     fcntl(shm->fd, F_SETSIG, NQPTP_SHM_SIGNAL);
     shm->leased = fcntl(shm->fd, F_SETLEASE, F_WRLCK) == 0;
     shm->leaseless = !shm->leased && errno != EAGAIN;
@@ -304,6 +320,8 @@ void nqptp_shm_opened(struct nqptp_shm *shm, uint64_t now_ns) {
         return; /* nobody is waiting */
     if (shm->asked != NQPTP_SHM_ASKED_NOTHING && now_ns - shm->asked_ns <= ASKED_NS)
         set_layout(shm, layout_asked(shm, type == F_RDLCK));
+    /* Who waits for us counts as one who has it open. With musl's shm_open() nobody waits. */
+    shm->impatient = fcntl(shm->fd, F_SETLEASE, F_WRLCK) == 0;
     shm->leased = false;
     shm->lease_ns = now_ns + LEASE_NS;
     fcntl(shm->fd, F_SETLEASE, F_UNLCK);
@@ -329,7 +347,7 @@ bool nqptp_shm_ask(struct nqptp_shm *shm, enum nqptp_shm_asked asked, uint64_t n
     }
     shm->asked = asked;
     shm->asked_ns = now_ns;
-    if (!shm->leased)
+    if (!shm->leased && !shm->impatient)
         take_lease(shm, now_ns); /* its last user may have gone since we looked */
     if (shm->leaseless)
         set_layout(shm, layout_asked(shm, true));

@@ -63,6 +63,7 @@ struct nqptp_shm {
     bool automatic;             /* the layout may change while nobody has the object open */
     bool leased;                /* nobody has */
     bool leaseless;             /* leases are not to be had here */
+    bool impatient;             /* who met the lease last was refused, and is to try again */
     uint64_t lease_ns;          /* when to try for a lease again */
     enum nqptp_shm_asked asked; /* by the last command that told, */
     uint64_t asked_ns;          /*   and when */
