@@ -12,109 +12,22 @@
 # shellcheck disable=SC2016
 
 set -u
+. "$(dirname "$0")/container.sh"
 tarball=$1
-count=0
-failures=0
 
-skip_all() {
-    echo "1..0 # SKIP $1"
-    exit 77
-}
-
-ok() { # STATUS NAME
-    count=$((count + 1))
-    if [ "$1" -eq 0 ]; then
-        echo "ok $count - $2"
-    else
-        failures=$((failures + 1))
-        echo "not ok $count - $2"
-    fi
-}
-
-# Runs a command that must succeed; what it says is shown only if it does not.
-check() { # NAME COMMAND...
-    name=$1
-    shift
-    if "$@" >"$work/out" 2>&1; then
-        ok 0 "$name"
-    else
-        ok 1 "$name"
-        sed 's/^/# /' "$work/out"
-    fi
-}
-
-refuse() { # NAME COMMAND...
-    name=$1
-    shift
-    if "$@" >"$work/out" 2>&1; then ok 1 "$name"; else ok 0 "$name"; fi
-}
-
-# --- the container --------------------------------------------------------------------------------
-
-inside() {
-    timeout 300 nsenter -t "$init" -a "$@"
-}
-
-# A shell command line inside, in the unpacked source.
-shell() {
-    inside sh -c "cd /opt/nqptp 2>/dev/null; $1"
-}
-
-boot() {
-    mkdir "$work/u" "$work/w" "$root" || return 1
+fill() {
+    mkdir "$work/u" "$work/w" || return 1
     mount -t overlay overlay -o "lowerdir=/,upperdir=$work/u,workdir=$work/w" "$root" || return 1
-    : >"$root/etc/machine-id"
     rm -rf "$root"/etc/systemd/system/*.wants/* "$root/etc/resolv.conf"
     rm -rf "$root/opt/nqptp"
     mkdir -p "$root/opt/nqptp"
-    tar -xf "$tarball" -C "$root/opt/nqptp" --strip-components=1 || return 1
-    mkdir "$cgroup" || return 1
-    # The shell that becomes systemd-nspawn enters the cgroup first.
-    SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 sh -c 'echo $$ >"$1/cgroup.procs"; shift; exec "$@"' sh \
-        "$cgroup" systemd-nspawn -q --register=no --keep-unit --console=pipe --private-network \
-        --capability=all --system-call-filter=bpf --link-journal=no --resolv-conf=off -b -D "$root" \
-        </dev/null >"$work/console" 2>&1 &
-    nspawn=$!
-    for _ in $(seq 100); do
-        init=$(pgrep -P "$nspawn" | head -n 1)
-        [ -n "$init" ] && inside systemctl is-system-running --wait >"$work/running" 2>/dev/null
-        case $(cat "$work/running" 2>/dev/null) in
-        running | degraded) return 0 ;;
-        esac
-        sleep 0.1
-    done
-    sed 's/^/# /' "$work/console"
-    return 1
+    tar -xf "$tarball" -C "$root/opt/nqptp" --strip-components=1
 }
 
-# shellcheck disable=SC2317 # called by the trap
-shut_down() {
-    [ -z "$init" ] || inside systemctl --no-wall --no-block poweroff >/dev/null 2>&1
-    for _ in $(seq 100); do
-        kill -0 "${nspawn:-none}" 2>/dev/null || break
-        sleep 0.1
-    done
-    [ -z "$nspawn" ] || kill -KILL "$nspawn" 2>/dev/null
-    umount "$root" 2>/dev/null
-    find "$cgroup" -depth -type d -exec rmdir {} + 2>/dev/null
-    umount "$work" && rmdir "$work"
-}
-
-[ "$(id -u)" = 0 ] || skip_all "it needs root"
-command -v systemd-nspawn >/dev/null || skip_all "it needs the package systemd-container"
 [ -x /sbin/init ] || skip_all "it needs the package systemd-sysv"
 command -v dbus-daemon >/dev/null || skip_all "it needs the package dbus"
-
-work=$(mktemp -d) || exit 1
-root=$work/m
-init=
-nspawn=
-if [ -d /sys/fs/cgroup/unified ]; then hierarchy=/sys/fs/cgroup/unified; else hierarchy=/sys/fs/cgroup; fi
-cgroup=$hierarchy/nqptp-check-systemd-$$
-mount -t tmpfs tmpfs "$work" || skip_all "it needs to mount a tmpfs"
-trap shut_down EXIT
-trap 'exit 1' INT TERM HUP
-boot || skip_all "no container boots here"
+prepare
+fill && boot || skip_all "no container boots here"
 
 # --- what is expected of the service --------------------------------------------------------------
 
@@ -239,5 +152,4 @@ service_is_up
 members_read_and_others_do_not
 stops_clean
 
-echo "1..$count"
-[ "$failures" -eq 0 ]
+container_done
