@@ -13,6 +13,7 @@
 # shellcheck disable=SC2016
 
 set -u
+# shellcheck source=tests/container.sh
 . "$(dirname "$0")/container.sh"
 directory=$1
 

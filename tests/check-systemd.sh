@@ -12,6 +12,7 @@
 # shellcheck disable=SC2016
 
 set -u
+# shellcheck source=tests/container.sh
 . "$(dirname "$0")/container.sh"
 tarball=$1
 
@@ -27,7 +28,8 @@ fill() {
 [ -x /sbin/init ] || skip_all "it needs the package systemd-sysv"
 command -v dbus-daemon >/dev/null || skip_all "it needs the package dbus"
 prepare
-fill && boot || skip_all "no container boots here"
+fill || exit 1
+boot || skip_all "no container boots here"
 
 # --- what is expected of the service --------------------------------------------------------------
 
