@@ -26,6 +26,16 @@
 #define ASKED_NS (10000 * MS)    /* for so long a command tells of who opens the object */
 #define DIRECTORY "/dev/shm"
 
+/*
+ * Clients of glibc wait for a lease, so they can be given what they read. musl's shm_open() fails
+ * instead. A daemon built with musl takes none, and begins with what most of its clients read.
+ */
+#ifdef __GLIBC__
+enum { AUTO_LAYOUT = 4, AUTO_LEASELESS = false };
+#else
+enum { AUTO_LAYOUT = 10, AUTO_LEASELESS = true };
+#endif
+
 _Static_assert(sizeof(union nqptp_shm_image) <= NQPTP_SHM_SIZE, "an object holds every layout");
 
 /* --- the mutex as the C library keeps it ------------------------------------------------------ */
@@ -290,6 +300,8 @@ static void attempt(struct nqptp_shm *shm, uint64_t now_ns) {
  * our choice the next break would come as SIGIO.
  */
 static void take_lease(struct nqptp_shm *shm, uint64_t now_ns) {
+    if (shm->leaseless)
+        return;
     shm->impatient = false;
     fcntl(shm->fd, F_SETSIG, NQPTP_SHM_SIGNAL);
     shm->leased = fcntl(shm->fd, F_SETLEASE, F_WRLCK) == 0;
@@ -457,8 +469,9 @@ int nqptp_shm_open(struct nqptp_shm *shm, const char *name, unsigned layout, uns
         .fd = -1,
         .layout = layout != NQPTP_SHM_AUTO ? layout
                   : kept > 0               ? kept
-                                           : 4,
+                                           : AUTO_LAYOUT,
         .automatic = layout == NQPTP_SHM_AUTO,
+        .leaseless = AUTO_LEASELESS,
         .group = group,
     };
     snprintf(shm->name, sizeof shm->name, "%s", name);
