@@ -83,7 +83,8 @@ struct shm_structure_10 {
 
 /*
  * Where each member is, which is a promise to programs that do not use this header. It depends on
- * the ABI: layouts 4 to 9 by the size of the mutex, all by how a uint64_t in a structure is aligned.
+ * the ABI: layouts 4 to 9 by the size of the mutex, all by how a uint64_t in a structure is
+ * aligned.
  *
  *     bytes of                                 the mutex   layout 4   8 and 9   10
  *     64-bit systems                                  40        136       144   72

@@ -41,19 +41,19 @@ _Static_assert(sizeof(union nqptp_shm_image) <= NQPTP_SHM_SIZE, "an object holds
 /* --- the mutex as the C library keeps it ------------------------------------------------------ */
 
 /*
- * A default mutex of glibc begins with the lock word: 0 free, 1 locked, 2 locked and somebody waits.
- * The third word is the holder's thread id. In one of musl the lock word is the second: 0 free, 16
- * (EBUSY) locked, with the top bit set as well if somebody waits; the third counts those who wait,
- * and nothing tells the holder. self_test() checks all that at run time.
+ * A default mutex of glibc begins with the lock word: 0 free, 1 locked, 2 locked and somebody
+ * waits. The third word is the holder's thread id. In one of musl the lock word is the second: 0
+ * free, 16 (EBUSY) locked, with the top bit set as well if somebody waits; the third counts those
+ * who wait, and nothing tells the holder. self_test() checks all that at run time.
  */
 #define FREE 0
 
 #ifdef __GLIBC__
 #define LOCKED 1
-enum { LOCK, LIVE_END, HOLDER }; /* words: the lock, and up to here others may write any time */
+enum { LOCK = 0, HOLDER = 2 }; /* words of it */
 #else
 #define LOCKED EBUSY
-enum { LOCK = 1, LIVE_END = 3, HOLDER = -1 };
+enum { LOCK = 1, HOLDER = -1 };
 #endif
 
 #ifdef __GLIBC__
@@ -202,7 +202,7 @@ static void release(struct nqptp_shm *shm) {
  * object that still has an earlier process's record nothing else.
  */
 static void copy_locked(struct nqptp_shm *shm) {
-    size_t from = shm->by_lock_word ? LIVE_END * sizeof(int) : sizeof(pthread_mutex_t);
+    size_t from = shm->by_lock_word ? (LOCK + 1) * sizeof(int) : sizeof(pthread_mutex_t);
     size_t to = shm->adopted ? sizeof(pthread_mutex_t) : sizeof shm->image;
 
     memcpy((char *)shm->map + from, (const char *)&shm->image + from, to - from);

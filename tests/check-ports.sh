@@ -87,7 +87,7 @@ check() {
     if make -s -j2 check-unit EMULATOR="$emulator" >"$work/log" 2>&1; then
         echo "ok $count - $port${emulator:+, by ${emulator%% *}}"
     else
-        grep -hE -A 3 '^(not ok|Bail out)|^ERROR' tests/*.log >"$work/failed" || cp "$work/log" "$work/failed"
+        grep -hE -A 3 '^(not ok|Bail out)|^ERROR' tests/*.log >"$work/failed" 2>&1 || cp "$work/log" "$work/failed"
         fail 'make check-unit' "$work/failed"
     fi
     grep -E '^# (TOTAL|PASS|SKIP|FAIL|ERROR):' "$work/log"

@@ -195,7 +195,7 @@ static int replace(struct hostile *h) {
     for (; goes_on(h); dawdle(h), times++) {
         int fd = open(aside, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
         prng_fill(&h->random, nonsense, sizeof nonsense);
-        if (fd < 0 || write(fd, nonsense, prng_below(&h->random, sizeof nonsense)) < 0 ||
+        if (fd < 0 || write(fd, nonsense, (size_t)prng_below(&h->random, sizeof nonsense)) < 0 ||
             rename(aside, h->options.path) < 0)
             fail("replace");
         close(fd);
@@ -274,7 +274,7 @@ static int flood(struct hostile *h) {
     char text[COMMAND_MOST] = "";
 
     for (unsigned n = 0; n < h->options.count; n++) {
-        size_t form = prng_below(&h->random, sizeof forms / sizeof forms[0]);
+        size_t form = (size_t)prng_below(&h->random, sizeof forms / sizeof forms[0]);
         size_t length = (size_t)snprintf(text, sizeof text, "%s%u%s", forms[form].before,
                                          (unsigned)prng_below(&h->random, 40), forms[form].after);
         while (n % 64 == 0 && form < 3 && length < 4000)

