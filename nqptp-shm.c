@@ -51,15 +51,12 @@ _Static_assert(sizeof(union nqptp_shm_image) <= NQPTP_SHM_SIZE, "an object holds
 #ifdef __GLIBC__
 #define LOCKED 1
 enum { LOCK = 0, HOLDER = 2 }; /* words of it */
-#else
-#define LOCKED EBUSY
-enum { LOCK = 1, HOLDER = -1 };
-#endif
-
-#ifdef __GLIBC__
 _Static_assert(offsetof(pthread_mutex_t, __data.__lock) == 0, "the lock word comes first");
 _Static_assert(sizeof(((pthread_mutex_t *)0)->__data.__lock) == sizeof(int), "and is an int");
 _Static_assert(offsetof(pthread_mutex_t, __data.__owner) == 8, "the holder comes third");
+#else
+#define LOCKED EBUSY
+enum { LOCK = 1, HOLDER = -1 };
 #endif
 
 static _Atomic int *lock_word(pthread_mutex_t *mutex) {
