@@ -182,6 +182,32 @@ storm 'opening it without end' --bare
 storm 'opening it without end by many at once' --bare --processes 8
 storm 'opening it without end after commands' --processes 2
 
+# Openers that never finish. Who opens waits for the daemon to give up its lease: the first one is
+# killed meanwhile, the second is stopped; the third opens and never closes.
+leased() {
+    grep -q "LEASE *ACTIVE.*:$(stat -c %i /dev/shm/nqptp) " /proc/locks
+}
+control 'T 10.77.0.2'
+check 'while nobody has it open there is a lease' leased
+kill -STOP "$daemon"
+cat /dev/shm/nqptp >/dev/null 2>&1 &
+first=$!
+cat /dev/shm/nqptp >/dev/null 2>&1 &
+second=$!
+sleep 0.3
+kill -KILL $first
+kill -STOP $second
+kill -CONT "$daemon"
+right_again 'killed and stopped in opening it'
+(exec 3</dev/shm/nqptp; exec sleep 1000) &
+third=$!
+control '/nqptp T 10.77.0.2'
+control 'T 10.77.0.2'
+right_again 'open for ever'
+kill -CONT $second
+check 'the one that was stopped finishes' wait $second
+kill $third
+
 # --- commands ---
 
 in_there "$sender" --mode flood --from 10.77.0.3 --to 10.77.0.1 --rate 500 --count 1000 &
