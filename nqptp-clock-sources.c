@@ -506,9 +506,10 @@ static bool stays(const struct nqptp_clock_table *table, const struct nqptp_clie
 
     if (old == NQPTP_NO_CLOCK)
         return false;
-    return best == NQPTP_NO_CLOCK
-               ? may_follow(table, client, old, now_ns)
-               : restless(&client->unrest, now_ns) && candidate(table, client, old, now_ns);
+    if (best == NQPTP_NO_CLOCK)
+        return may_follow(table, client, old, now_ns);
+    return restless(&client->unrest, now_ns) && candidate(table, client, old, now_ns) &&
+           !comes_first(client, &table->clocks[best]); /* whose client would have no other */
 }
 
 bool nqptp_client_select(const struct nqptp_clock_table *table, struct nqptp_client *client,

@@ -85,6 +85,30 @@ static void test_listed_clock_needs_one_announce(void) {
     CHECK_EQ_I64(master(&b), better, "one Announce of a better listed clock displaces it");
 }
 
+/* However often the master changed of late. */
+static void test_what_ends_a_restless_mastership(void) {
+    struct bench b = bench_begin();
+    struct nqptp_client *client = &b.table.clients[0];
+
+    list_hosts(&b, 2, (const uint8_t[]){1, 2});
+    int old = add_ready(&b, 1, 1, 100);
+    CHECK_EQ_I64(master(&b), old, "a listed clock is master");
+    client->unrest = (struct nqptp_unrest){1000, b.now_ns};
+    int better = add_ready(&b, 2, 2, 10);
+    CHECK_EQ_I64(master(&b), old, "after many changes a better one waits");
+    client->first_wins = true;
+    CHECK_EQ_I64(master(&b), old, "even if the first of the list wins");
+    client->peers[0] = client->peers[1];
+    CHECK_EQ_I64(master(&b), better, "but not if it is the first");
+    client->unrest = (struct nqptp_unrest){1000, b.now_ns};
+    client->first_wins = false;
+    announce(&b, better, 200);
+    CHECK_EQ_I64(master(&b), better, "many changes again");
+    for (int n = 0; n < 4; n++)
+        wait_with(&b, S, only(old));
+    CHECK_EQ_I64(master(&b), old, "a dead master does not wait");
+}
+
 static void test_steps_removed(void) {
     struct bench b = bench_begin();
     int far = add(&b, 1, 1), near = add(&b, 2, 2);
@@ -370,6 +394,7 @@ int main(void) {
     test_worse_clock_does_not_displace();
     test_one_announce_when_master_is_dead();
     test_listed_clock_needs_one_announce();
+    test_what_ends_a_restless_mastership();
     test_steps_removed();
     test_missing_announces_do_not_unqualify();
     test_qualified_stays_qualified();
