@@ -597,8 +597,9 @@ int nqptp_shm_mend(struct nqptp_shm *shm, uint64_t now_ns) {
         drop_orphan(shm);
     if (has_name(shm, &status)) {
         shm->lost = false;
-        return status.st_size == NQPTP_SHM_SIZE || ftruncate(shm->fd, NQPTP_SHM_SIZE) == 0 ? 0
-                                                                                           : -errno;
+        if (status.st_size != NQPTP_SHM_SIZE)
+            (void)!ftruncate(shm->fd, NQPTP_SHM_SIZE); /* if not now, then the next time */
+        return 0;
     }
     int result =
         nqptp_shm_open(&successor, shm->name, shm->automatic ? NQPTP_SHM_AUTO : shm->layout,
