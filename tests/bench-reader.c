@@ -59,7 +59,7 @@ struct departures {
 
 /* One daemon: what it published, and what it was sent. */
 struct watched {
-    const struct shm_structure *v4; /* one of the two is NULL */
+    struct shm_structure *v4; /* one of the two is NULL */
     const struct shm_structure_10 *v10;
     uint64_t local_time; /* as published last */
     int64_t due_ns;      /* when to look out for the next one; 0: never */
@@ -145,11 +145,10 @@ static bool pass_time(const struct record *r, int64_t tick_ns) {
     return false;
 }
 
-static struct reading read_v4(const struct shm_structure *v4) {
+static struct reading read_v4(struct shm_structure *v4) {
     struct shm_structure object;
 
-    if (lock_and_copy((struct shm_structure *)(uintptr_t)v4, &object) != 0 ||
-        object.version != NQPTP_SHM_STRUCTURES_VERSION)
+    if (lock_and_copy(v4, &object) != 0 || object.version != NQPTP_SHM_STRUCTURES_VERSION)
         die("that is not layout %d", NQPTP_SHM_STRUCTURES_VERSION);
     return (struct reading){object.local_time, object.local_to_master_time_offset,
                             object.master_clock_id != 0};

@@ -14,7 +14,7 @@
 
 /* --- a player's view of its record ------------------------------------------------------------ */
 
-#define SETTLING_NS (3 * S) /* till then it may rise: the first samples may all have been late */
+#define SETTLING_NS (5 * S) /* till then it may rise: the first samples may all have been late */
 #define JUMP_NS (20 * (int64_t)MS) /* an offset that moves by more begins a new series */
 
 /* What a player reads: what was published last, held against what came before. */
