@@ -9,6 +9,7 @@
 #include <grp.h>
 #include <ifaddrs.h>
 #include <inttypes.h>
+#include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
@@ -19,8 +20,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define NS_PER_S UINT64_C(1000000000)
@@ -332,7 +335,7 @@ uint32_t nqptp_socket_drops(int fd) {
 
 /* --- who holds a port ------------------------------------------------------------------------ */
 
-/* Looks for the port in a table such as /proc/net/udp; the formats are those of proc(5). */
+/* Looks for the port in a table such as /proc/self/net/udp; the formats are those of proc(5). */
 static bool find_port(const char *table, uint16_t port, unsigned *user, unsigned long *inode) {
     FILE *file = fopen(table, "re");
     char line[512];
@@ -390,8 +393,8 @@ void nqptp_port_holder(uint16_t port, char *text, size_t size) {
     char link[64], name[64];
     struct dirent *entry;
 
-    if (!find_port("/proc/net/udp", port, &user, &inode) &&
-        !find_port("/proc/net/udp6", port, &user, &inode)) {
+    if (!find_port("/proc/self/net/udp", port, &user, &inode) &&
+        !find_port("/proc/self/net/udp6", port, &user, &inode)) {
         snprintf(text, size, "its holder is not to be seen from here");
         return;
     }
@@ -518,9 +521,39 @@ uint64_t nqptp_clock_identity(void) {
 
 /* --- privileges ---------------------------------------------------------------------------- */
 
-int nqptp_privileges_drop(uid_t user, gid_t group) {
-    if (setgroups(1, &group) < 0 || setresgid(group, group, group) < 0 ||
-        setresuid(user, user, user) < 0)
+/* Takes from the bounding set, which only root may, and from what a program run by us inherits. */
+static void bequeath_only(uint64_t kept) {
+    for (unsigned long i = 0; prctl(PR_CAPBSET_READ, i, 0UL, 0UL, 0UL) >= 0; i++) {
+        if (kept >> i & 1)
+            continue;
+        prctl(PR_CAPBSET_DROP, i, 0UL, 0UL, 0UL);
+        prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_LOWER, i, 0UL, 0UL);
+    }
+}
+
+static int keep_only(uint64_t kept) {
+    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct sets[2] = {{0}};
+    uint32_t excess = 0;
+
+    if (syscall(SYS_capget, &header, sets) < 0)
         return -errno;
-    return 0;
+    for (int i = 0; i < 2; i++) {
+        uint32_t mask = (uint32_t)(kept >> 32 * i);
+        excess |= sets[i].permitted & ~mask;
+        sets[i].permitted &= mask;
+        sets[i].effective = sets[i].permitted;
+        sets[i].inheritable &= mask;
+    }
+    return syscall(SYS_capset, &header, sets) < 0 && excess != 0 ? -errno : 0;
+}
+
+int nqptp_privileges_drop(uid_t user, gid_t group, uint64_t kept) {
+    bequeath_only(kept);
+    if (kept != 0)
+        prctl(PR_SET_KEEPCAPS, 1UL, 0UL, 0UL, 0UL);
+    if (user != geteuid() && (setgroups(1, &group) < 0 || setresgid(group, group, group) < 0 ||
+                              setresuid(user, user, user) < 0))
+        return -errno;
+    return keep_only(kept);
 }

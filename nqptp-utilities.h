@@ -135,7 +135,11 @@ uint64_t nqptp_clock_identity(void);
 
 /* --- privileges ---------------------------------------------------------------------------- */
 
-/* Becomes that user for good, with that group only. */
-int nqptp_privileges_drop(uid_t user, gid_t group);
+/*
+ * Becomes that user for good, with that group only, unless it is that user already; then gives up
+ * all capabilities(7) but those whose bits are set in `kept`. -EPERM without root's rights: a
+ * filter of system calls is in the way, but a program that is executed now will not have them.
+ */
+int nqptp_privileges_drop(uid_t user, gid_t group, uint64_t kept);
 
 #endif

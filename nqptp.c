@@ -9,9 +9,11 @@
 #include "nqptp-utilities.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <grp.h>
 #include <inttypes.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <pwd.h>
 #include <signal.h>
@@ -20,6 +22,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
 #include <time.h>
@@ -45,6 +48,7 @@
 #define REPLIES_MAX 64
 #define OPENING_ROUNDS 16    /* of commands that are read before an opener is let in */
 #define DEFAULT_NAME "nqptp" /* of user and group */
+#define SOCKETS_VARIABLE "NQPTP_SOCKETS"
 
 enum exit_status {
     DONE = 0,
@@ -61,6 +65,7 @@ enum port { EVENT, GENERAL, CONTROL, PORTS };
 struct options {
     enum action action;
     unsigned verbosity;
+    char *const *argv;
     const char *user, *group; /* NULL: the default */
     unsigned layout;          /* of client 0's object, or NQPTP_SHM_AUTO */
     uint16_t ports[PORTS];
@@ -662,10 +667,49 @@ static const struct passwd *user_to_be(const struct options *options) {
     return getpwnam("nobody");
 }
 
+/*
+ * What is still needed once the ports are bound: nothing; or, if we stay root, the right to give
+ * the object to its group.
+ */
+static uint64_t needed_capabilities(uid_t user) {
+    return user == 0 ? UINT64_C(1) << CAP_CHOWN : 0;
+}
+
+/*
+ * The service's filter of system calls has no capset(2), which is one with those that gain
+ * privileges. But a program that is executed anew inherits none, and the sockets go along.
+ */
+static enum exit_status begin_anew(const struct nqptp *nqptp) {
+    char text[16 * SOCKETS];
+    int length = 0;
+
+    for (enum source socket = 0; socket < SOCKETS; socket++) {
+        length += sprintf(text + length, "%d ", nqptp->fds[socket]);
+        fcntl(nqptp->fds[socket], F_SETFD, 0);
+    }
+    setenv(SOCKETS_VARIABLE, text, 1);
+    execv("/proc/self/exe", nqptp->options->argv);
+    nqptp_log(LOG_ERR, "cannot give up privileges: %s", strerror(errno));
+    return FAILED;
+}
+
+/* Takes the sockets that begin_anew() left. Returns false if there are none. */
+static bool take_sockets(struct nqptp *nqptp) {
+    char *text = getenv(SOCKETS_VARIABLE);
+
+    if (!text)
+        return false;
+    for (enum source socket = 0; socket < SOCKETS; socket++) {
+        nqptp->fds[socket] = (int)strtol(text, &text, 10);
+        fcntl(nqptp->fds[socket], F_SETFD, FD_CLOEXEC);
+    }
+    unsetenv(SOCKETS_VARIABLE);
+    prctl(PR_SET_NAME, program_invocation_short_name); /* it would be "exe" */
+    return true;
+}
+
 /* Started as root: clears what another user left in our place, then becomes less than root. */
 static enum exit_status leave_root(const struct options *options, gid_t group) {
-    if (geteuid() != 0)
-        return DONE;
     const struct passwd *user = user_to_be(options);
     if (!user) {
         nqptp_log(LOG_ERR, "there is no user to become; name one with --user=");
@@ -673,14 +717,26 @@ static enum exit_status leave_root(const struct options *options, gid_t group) {
     }
     if (nqptp_shm_remove_foreign(NQPTP_INTERFACE_NAME, user->pw_uid) > 0)
         nqptp_log(LOG_NOTICE, "removed %s, which another user had left", NQPTP_INTERFACE_NAME);
-    if (user->pw_uid == 0)
-        return DONE;
-    int result = nqptp_privileges_drop(user->pw_uid, group != (gid_t)-1 ? group : user->pw_gid);
+    int result = nqptp_privileges_drop(user->pw_uid, group != (gid_t)-1 ? group : user->pw_gid,
+                                       needed_capabilities(user->pw_uid));
     if (result < 0) {
         nqptp_log(LOG_ERR, "cannot become user %s: %s; --user=root stays root", user->pw_name,
                   strerror(-result));
         return NO_PERMISSION;
     }
+    return DONE;
+}
+
+static enum exit_status shed_privileges(const struct nqptp *nqptp, bool anew) {
+    uid_t user = geteuid();
+
+    if (user == 0)
+        return leave_root(nqptp->options, nqptp->group);
+    int result = nqptp_privileges_drop(user, getegid(), needed_capabilities(user));
+    if (result < 0 && !anew)
+        return begin_anew(nqptp);
+    if (result < 0) /* then it is the file that bestows them */
+        nqptp_log(LOG_WARNING, "cannot give up privileges: %s", strerror(-result));
     return DONE;
 }
 
@@ -763,12 +819,13 @@ static enum exit_status start(struct nqptp *nqptp) {
     enum exit_status status;
 
     nqptp->fds[SIGNALS] = open_signals();
-    if ((status = open_sockets(nqptp)) != DONE)
+    bool anew = take_sockets(nqptp);
+    if (!anew && (status = open_sockets(nqptp)) != DONE)
         return status;
     nqptp->group = group_id(nqptp->options);
     nqptp_engine_init(&nqptp->engine, nqptp_clock_identity(), NQPTP_INTERFACE_NAME);
-    if ((status = leave_root(nqptp->options, nqptp->group)) != DONE ||
-        (status = open_sources(nqptp)) != DONE || (status = open_objects(nqptp)) != DONE)
+    if ((status = shed_privileges(nqptp, anew)) != DONE || (status = open_sources(nqptp)) != DONE ||
+        (status = open_objects(nqptp)) != DONE)
         return status;
     follow_interfaces(nqptp);
     start_watchdog(nqptp);
@@ -956,6 +1013,7 @@ static struct options read_options(int argc, char **argv) {
         {NULL, 0, NULL, 0},
     };
     struct options options = {
+        .argv = argv,
         .ports = {NQPTP_EVENT_PORT, NQPTP_GENERAL_PORT, NQPTP_CONTROL_PORT},
     };
     const char *complaint = NULL;
