@@ -381,13 +381,19 @@ static int map(struct nqptp_shm *shm) {
     return 0;
 }
 
+static bool has_group(int fd, gid_t group) {
+    struct stat status;
+    return fstat(fd, &status) == 0 && status.st_gid == group;
+}
+
 /*
  * Gives a file of ours its mode, group and size. Who writes only layout 10 needs no one else to
  * write. -EPERM: the group is not ours to give.
  */
 static int furnish(const struct nqptp_shm *shm) {
     bool shared = shm->automatic || shm->layout != 10;
-    bool refused = shared && shm->group != (gid_t)-1 && fchown(shm->fd, (uid_t)-1, shm->group) < 0;
+    bool refused = shared && shm->group != (gid_t)-1 && !has_group(shm->fd, shm->group) &&
+                   fchown(shm->fd, (uid_t)-1, shm->group) < 0; /* the service's sandbox denies it */
 
     if (fchmod(shm->fd, shared ? 0664 : 0644) < 0)
         return -errno;
