@@ -139,7 +139,7 @@ is_root() {
 }
 
 make_network() {
-    unshare -n sleep 1000 &
+    unshare -n sleep infinity &
     there=$!
     eventually 5 other_network || return 1
     ip link set lo up
