@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=sh disable=SC2016,SC2154,SC2317
+#
+# A topic of check-systemd.sh: the service as it is started, looked at and stopped.
+
+service_is_up() {
+    check "systemctl enable --now nqptp" inside systemctl enable --now nqptp
+    check "it is active" inside systemctl is-active nqptp
+    check "it runs as user nqptp" shell 'test "$(ps -o user= -p "$(pidof nqptp)")" = nqptp'
+    # Without libsystemd it cannot say that it is ready: the unit is active a moment before.
+    check "the daemon answers" shell 'eventually 5 answers'
+    check "/nqptp belongs to nqptp and its group, mode 0664" \
+        shell 'test "$(stat -c "%U %G %a" /dev/shm/nqptp)" = "nqptp nqptp 664"'
+}
+
+has_no_privileges() {
+    check "no capability is left once the ports are bound" shell '
+        grep ^Cap /proc/$(pidof nqptp)/status
+        test "$(grep -c "^Cap\(Prm\|Eff\|Amb\):.*0000000000000000$" /proc/$(pidof nqptp)/status)" = 3'
+    check "it cannot get any" shell 'grep -x "NoNewPrivs:.1" /proc/$(pidof nqptp)/status'
+    check "its system calls are filtered" shell 'grep -x "Seccomp:.2" /proc/$(pidof nqptp)/status'
+    check "the exposure is at most 1.5" \
+        inside systemd-analyze security --no-pager --threshold=15 nqptp.service
+}
+
+# What the unit denies ends the daemon now, but for capset(2), which it tries and can do without. So
+# whatever it needs and the unit denies is found by the checks that follow.
+strictly() {
+    change_unit 'SystemCallErrorNumber=' 'SystemCallFilter=capset'
+    inside systemctl restart nqptp
+}
+
+stayed_within() {
+    refuse "nothing that the unit denies was tried" shell 'journalctl -u nqptp | grep -e SIGSYS -e /SYS'
+    undo_change
+}
+
+shows_its_state() {
+    if [ -n "$(shell 'systemctl show -P StatusText nqptp')" ]; then
+        check "systemctl status shows the status line" \
+            shell 'systemctl status nqptp | grep -F "Status: \"$(systemctl show -P StatusText nqptp)\""'
+    else
+        ok 0 "systemctl status shows the status line # SKIP the daemon says none"
+    fi
+    refuse "the journal has no line of it when all is well" \
+        shell 'journalctl -q _SYSTEMD_UNIT=nqptp.service _PID="$(pidof nqptp)" | grep .'
+    mark
+    shell 'bash -c "printf nonsense >/dev/udp/127.0.0.1/9000"'
+    check "a warning has its priority there" shell '
+        warned() { journalctl -q -u nqptp -p 4..4 -o cat --since="$(cat /run/mark)" | grep "^command refused"; }
+        eventually 5 warned'
+}
+
+members_read_and_others_do_not() {
+    check "a master is followed, and a fresh member of group nqptp reads it under the mutex" shell '
+        (timeout 10 tests/ptp-sender --to 127.0.0.1 --identity 1122334455667788 --seconds 8 &)
+        runuser -u member -- /opt/nqptp/tests/shm-reader --wait-master 8 --count 1 --expect-id 1122334455667788'
+    refuse "who is no member is refused write access" \
+        shell 'runuser -u stranger -- /opt/nqptp/tests/shm-reader --count 1'
+    check "but may look" shell 'runuser -u stranger -- cat /dev/shm/nqptp >/dev/null'
+}
+
+stops_clean() {
+    check "systemctl stop" inside systemctl stop nqptp
+    check "removes the object" shell 'test ! -e /dev/shm/nqptp'
+    check "and is no failure" shell '! systemctl is-failed nqptp'
+}
