@@ -411,7 +411,7 @@ static void test_save(void) {
         "/four T",
     };
     struct world w = world_begin(), again = world_begin();
-    char text[4096], copy[4096];
+    char text[4096] = "what was there before", copy[4096];
 
     CHECK_EQ_U64(nqptp_engine_save(&w.engine, text, sizeof text), 0, "at first there is nothing");
     CHECK_EQ_STR(text, "", "to keep");
