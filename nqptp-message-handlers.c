@@ -83,17 +83,26 @@ static void publish(struct nqptp_effects *effects, int c) {
     effects->publish |= UINT32_C(1) << c;
 }
 
+/* To all who follow clock i. */
+static void publish_clock(const struct nqptp_engine *engine, int i, struct nqptp_effects *effects) {
+    for (int c = 0; c < engine->table.clients_top; c++)
+        if (engine->table.clients[c].in_use && engine->table.clients[c].master == i)
+            publish(effects, c);
+}
+
 /* Is the first master after a restart the one that was followed before it? Then nothing began. */
-static void carry_on(struct nqptp_client *client, struct nqptp_clock *clock) {
+static bool carry_on(struct nqptp_client *client, struct nqptp_clock *clock) {
     const struct nqptp_reading *before = &client->inherited;
     struct nqptp_reading *now = &clock->reading;
     int64_t moved_ns = (int64_t)(now->offset_ns - before->offset_ns);
+    bool same = before->start_time_ns > 0 && before->start_time_ns < now->start_time_ns &&
+                before->grandmaster_identity == now->grandmaster_identity &&
+                moved_ns < CARRY_ON_NS && moved_ns > -CARRY_ON_NS;
 
-    if (before->start_time_ns > 0 && before->start_time_ns < now->start_time_ns &&
-        before->grandmaster_identity == now->grandmaster_identity && moved_ns < CARRY_ON_NS &&
-        moved_ns > -CARRY_ON_NS)
+    if (same)
         now->start_time_ns = clock->series_ns = before->start_time_ns;
     client->inherited = (struct nqptp_reading){0};
+    return same;
 }
 
 /* Lets client c choose again; what it follows now is published if it is another clock. */
@@ -111,7 +120,8 @@ static void select_master(struct nqptp_engine *engine, int c, uint64_t now_ns,
         return;
     }
     struct nqptp_clock *clock = &engine->table.clocks[client->master];
-    carry_on(client, clock);
+    if (carry_on(client, clock))
+        publish_clock(engine, client->master, effects);
     tell(effects, NQPTP_EVENT_MASTER, clock->clock_identity, &clock->address, c);
 }
 
@@ -221,13 +231,10 @@ static void wake_if_stopped(struct nqptp_engine *engine, int i, uint64_t now_ns,
 /* Gives clock i its sample, and those who follow it the news. All may choose again. */
 static void sample(struct nqptp_engine *engine, int i, uint64_t master_ns, uint64_t local_ns,
                    uint64_t now_ns, struct nqptp_effects *effects) {
-    if (!nqptp_clock_sample(&engine->table.clocks[i], master_ns, local_ns, now_ns)) {
+    if (!nqptp_clock_sample(&engine->table.clocks[i], master_ns, local_ns, now_ns))
         wake_if_stopped(engine, i, now_ns, effects);
-    } else {
-        for (int c = 0; c < engine->table.clients_top; c++)
-            if (engine->table.clients[c].in_use && engine->table.clients[c].master == i)
-                publish(effects, c);
-    }
+    else
+        publish_clock(engine, i, effects);
     select_masters(engine, now_ns, effects);
 }
 

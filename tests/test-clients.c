@@ -516,6 +516,21 @@ static void test_inherit_once(void) {
     CHECK(w.record.reading.start_time_ns > 5000 * S, "which is a new mastership");
 }
 
+/* A client whose object holds an older series of a clock that somebody follows already. */
+static void test_inherit_later(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct world w = world_begin();
+    struct nqptp_reading before = {
+        .grandmaster_identity = 1, .offset_ns = s.offset_ns, .start_time_ns = 4000 * S};
+
+    play(&w, &s, S);
+    command(&w, "/other T 192.0.2.9");
+    nqptp_engine_inherit(&w.engine, 1, &before);
+    command(&w, "/other T 192.0.2.1");
+    CHECK_EQ_U64(w.record.reading.start_time_ns, 4000 * S, "the clock has one start for all");
+    CHECK_EQ_U64(w.effects.publish, 3, "and who followed it before is told");
+}
+
 /* --- waking up ------------------------------------------------------------------------------- */
 
 /* The Announce that wakes up, byte by byte as on the wire. */
@@ -989,6 +1004,7 @@ int main(void) {
     test_save_without_list();
     test_inherit();
     test_inherit_once();
+    test_inherit_later();
     test_wake_up_pairs();
     test_wake_up_priority2();
     test_when_to_wake_up();
