@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What must hold of an engine whatever came in, for the fuzz targets. The rules are written here
+ * once more, from what was promised and not from how the engine keeps it.
+ */
+#ifndef NQPTP_INVARIANTS_H
+#define NQPTP_INVARIANTS_H
+
+#include "nqptp-status.h"
+
+#include "fuzz.h"
+
+#define REST_MOST_NS UINT64_C(1000000000) /* no packet waits longer to be read */
+#define UNREST_SOME 48                    /* what a few changes of master amount to */
+#define UNREST_NS UINT64_C(5000000000)    /* after more of them the next has to wait so long */
+#define STEPS_REMOVED_LIMIT 255           /* 9.3.2.5 d */
+
+/* Room for all that clients may ask: names, 256 addresses for each, and the rest of the lines. */
+#define SAVED_MAX (NQPTP_CLIENTS_MAX * (NQPTP_PEERS_MAX * INET6_ADDRSTRLEN + 4 * NQPTP_NAME_SIZE))
+
+/* --- the rules for masters ------------------------------------------------------------------- */
+
+static inline bool has_address(const struct nqptp_client *client,
+                               const struct nqptp_address *address) {
+    for (unsigned i = 0; i < client->peer_count; i++)
+        if (nqptp_address_equal(&client->peers[i].address, address))
+            return true;
+    return false;
+}
+
+static inline bool has_address_of_any(const struct nqptp_engine *engine,
+                                      const struct nqptp_address *address) {
+    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
+        if (engine->table.clients[c].in_use && has_address(&engine->table.clients[c], address))
+            return true;
+    return false;
+}
+
+/* Could it be a master as far as it alone is concerned? */
+static inline bool is_sound(const struct nqptp_clock *clock, uint64_t now_ns) {
+    return clock->in_use && clock->announced &&
+           clock->announce.steps_removed < STEPS_REMOVED_LIMIT && nqptp_clock_alive(clock, now_ns);
+}
+
+static inline bool is_silent(const struct nqptp_engine *engine, const struct nqptp_address *address,
+                             uint64_t now_ns) {
+    for (int i = 0; i < NQPTP_CLOCKS_MAX; i++) {
+        const struct nqptp_clock *clock = &engine->table.clocks[i];
+        if (is_sound(clock, now_ns) && nqptp_address_equal(&clock->address, address))
+            return false;
+    }
+    return true;
+}
+
+/* The listed rule: in the list, or the same clock as at an address of it that has fallen silent. */
+static inline bool may_follow(const struct nqptp_engine *engine, const struct nqptp_client *client,
+                              const struct nqptp_clock *clock, uint64_t now_ns) {
+    if (!client->has_list || has_address(client, &clock->address))
+        return true;
+    for (unsigned i = 0; i < client->peer_count; i++)
+        if (client->peers[i].identified &&
+            client->peers[i].clock_identity == clock->clock_identity &&
+            is_silent(engine, &client->peers[i].address, now_ns))
+            return true;
+    return false;
+}
+
+/* Is it the clock at the address that this client prefers to all others? */
+static inline bool is_preferred(const struct nqptp_client *client,
+                                const struct nqptp_clock *clock) {
+    const struct nqptp_peer *first = &client->peers[0];
+    return client->first_wins && client->peer_count > 0 &&
+           (nqptp_address_equal(&first->address, &clock->address) ||
+            (first->identified && first->clock_identity == clock->clock_identity));
+}
+
+/* A clock that must not be worse than the master: it needs nobody's absence to become one. */
+static inline bool is_rival(const struct nqptp_client *client, const struct nqptp_clock *clock,
+                            uint64_t now_ns) {
+    return is_sound(clock, now_ns) &&
+           clock->reading.grandmaster_identity == clock->announce.grandmaster_identity &&
+           (client->has_list ? has_address(client, &clock->address) : clock->confirmed);
+}
+
+static inline void require_master(const struct nqptp_engine *engine,
+                                  const struct nqptp_client *client, uint64_t now_ns) {
+    const struct nqptp_clock *clocks = engine->table.clocks;
+    int m = client->master;
+
+    REQUIRE(m == NQPTP_NO_CLOCK || may_follow(engine, client, &clocks[m], now_ns));
+    if (client->unrest.weight > UNREST_SOME && now_ns - client->unrest.changed_ns < UNREST_NS)
+        return;
+    for (int i = 0; i < NQPTP_CLOCKS_MAX; i++) {
+        if (i == m || !is_rival(client, &clocks[i], now_ns))
+            continue;
+        REQUIRE(m != NQPTP_NO_CLOCK && nqptp_clock_alive(&clocks[m], now_ns));
+        bool preferred = is_preferred(client, &clocks[m]);
+        REQUIRE(preferred || !is_preferred(client, &clocks[i]));
+        REQUIRE(preferred != is_preferred(client, &clocks[i]) ||
+                nqptp_clock_compare(&clocks[m], &clocks[i]) < 0);
+    }
+}
+
+/* Holds when a call that lets clients choose has come back: an Announce, a sample, a command. */
+static inline void require_masters(const struct nqptp_engine *engine, uint64_t now_ns) {
+    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
+        if (engine->table.clients[c].in_use)
+            require_master(engine, &engine->table.clients[c], now_ns);
+}
+
+/* The comparison orders all clocks that announced themselves. */
+static inline void require_order(const struct nqptp_engine *engine) {
+    const struct nqptp_clock *announced[NQPTP_CLOCKS_MAX] = {0};
+    unsigned count = 0;
+
+    for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)
+        if (engine->table.clocks[i].in_use && engine->table.clocks[i].announced)
+            announced[count++] = &engine->table.clocks[i];
+    for (unsigned i = 0; i < count * count * count; i++) {
+        const struct nqptp_clock *a = announced[i % count], *b = announced[i / count % count],
+                                 *c = announced[i / count / count];
+        int order = nqptp_clock_compare(a, b);
+        REQUIRE((order == 0) == (a == b) && (order < 0) == (nqptp_clock_compare(b, a) > 0));
+        REQUIRE(order >= 0 || nqptp_clock_compare(b, c) >= 0 || nqptp_clock_compare(a, c) < 0);
+    }
+}
+
+/* --- what is kept ---------------------------------------------------------------------------- */
+
+static inline bool is_printable(const char *text, size_t length) {
+    for (size_t i = 0; i < length; i++)
+        if ((text[i] < ' ' || text[i] > '~') && text[i] != '\n')
+            return false;
+    return true;
+}
+
+static inline void require_clock(const struct nqptp_engine *engine, int i, uint64_t now_ns) {
+    const struct nqptp_clock *clock = &engine->table.clocks[i];
+
+    REQUIRE(nqptp_clock_find(&engine->table, clock->clock_identity, &clock->address) == i);
+    REQUIRE(clock->heard_ns <= now_ns && clock->sampled_ns <= now_ns);
+    REQUIRE(clock->waiting >= NQPTP_NO_CLOCK && clock->waiting < NQPTP_EXCHANGES);
+    REQUIRE(clock->next_exchange >= 0 && clock->next_exchange < NQPTP_EXCHANGES);
+    REQUIRE(clock->estimator.bins <= NQPTP_ESTIMATOR_BINS);
+}
+
+static inline void require_client(const struct nqptp_engine *engine, int c) {
+    const struct nqptp_client *client = &engine->table.clients[c];
+    size_t length = strnlen(client->name, sizeof client->name);
+    int m = client->master;
+
+    REQUIRE(m == client->published);
+    REQUIRE(m == NQPTP_NO_CLOCK || (m >= 0 && m < NQPTP_CLOCKS_MAX));
+    REQUIRE(m == NQPTP_NO_CLOCK ||
+            (engine->table.clocks[m].in_use && engine->table.clocks[m].announced &&
+             engine->table.clocks[m].sampled_ns > 0));
+    REQUIRE(m == NQPTP_NO_CLOCK || !client->has_list || client->peer_count > 0);
+
+    REQUIRE(length >= 2 && length < sizeof client->name && is_printable(client->name, length));
+    REQUIRE(client->name[0] == '/' && !strchr(client->name + 1, '/'));
+    REQUIRE(nqptp_client_find(&engine->table, client->name) == c);
+    REQUIRE(client->peer_count <= NQPTP_PEERS_MAX && (client->has_list || client->peer_count == 0));
+    for (int i = 0; i < NQPTP_CLOCKS_MAX; i++) {
+        const struct nqptp_clock *clock = &engine->table.clocks[i];
+        bool listed = clock->in_use && has_address(client, &clock->address);
+        REQUIRE(nqptp_client_lists_clock(client, i) == listed);
+        REQUIRE(clock->in_use || !(client->qualified >> i & 1));
+    }
+}
+
+static inline void require_state(const struct nqptp_engine *engine, uint64_t now_ns) {
+    uint64_t sum = 0;
+    bool any = false;
+
+    for (unsigned i = 0; i < NQPTP_DROP_COUNT; i++)
+        sum += engine->drops[i];
+    REQUIRE(sum == engine->packets);
+    for (int i = 0; i < NQPTP_CLOCKS_MAX; i++) {
+        if (!engine->table.clocks[i].in_use)
+            continue;
+        any = true;
+        require_clock(engine, i, now_ns);
+    }
+    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
+        if (engine->table.clients[c].in_use)
+            require_client(engine, c);
+    REQUIRE(engine->table.clients[0].in_use);
+    uint64_t deadline_ns = nqptp_engine_deadline(engine);
+    REQUIRE((deadline_ns != NQPTP_NO_DEADLINE) == any);
+    REQUIRE(!any || deadline_ns <= now_ns + NQPTP_CLOCK_LIFETIME_NS);
+    uint64_t rest_ns = nqptp_engine_rest_ns(engine, now_ns);
+    REQUIRE(rest_ns == 0 || (rest_ns > now_ns && rest_ns - now_ns <= REST_MOST_NS));
+}
+
+/* --- what is to be done ---------------------------------------------------------------------- */
+
+/* Nothing is ever sent to an address that no client has listed. */
+static inline void require_reply(const struct nqptp_engine *engine,
+                                 const struct nqptp_reply *reply) {
+    struct nqptp_message message;
+
+    REQUIRE(has_address_of_any(engine, &reply->destination));
+    REQUIRE(reply->length <= sizeof reply->data);
+    REQUIRE(nqptp_message_parse(reply->data, reply->length, &message) == NQPTP_DROP_NONE);
+    REQUIRE(message.type == (reply->general ? NQPTP_ANNOUNCE : NQPTP_DELAY_REQ));
+    REQUIRE(message.source.clock_identity == engine->self.clock_identity);
+    REQUIRE(message.source.port_number == NQPTP_PORT_NUMBER);
+}
+
+static inline void require_effects(const struct nqptp_engine *engine,
+                                   const struct nqptp_effects *effects) {
+    REQUIRE(effects->publish >> NQPTP_CLIENTS_MAX == 0);
+    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
+        REQUIRE(!(effects->publish >> c & 1) || engine->table.clients[c].in_use);
+    REQUIRE(effects->reply_count <= sizeof effects->replies / sizeof effects->replies[0]);
+    for (unsigned i = 0; i < effects->reply_count; i++)
+        require_reply(engine, &effects->replies[i]);
+    REQUIRE(effects->event_count <= NQPTP_EVENTS_MAX);
+    for (unsigned i = 0; i < effects->event_count; i++) {
+        const struct nqptp_event *event = &effects->events[i];
+        REQUIRE(event->kind <= NQPTP_EVENT_NO_MASTER);
+        REQUIRE(event->client >= -1 && event->client < NQPTP_CLIENTS_MAX);
+        REQUIRE((event->client >= 0) == (event->kind >= NQPTP_EVENT_MASTER));
+    }
+    REQUIRE(effects->client >= -1 && effects->client < NQPTP_CLIENTS_MAX);
+    REQUIRE((effects->client >= 0) == (effects->form != NQPTP_FORM_NONE));
+    REQUIRE(!effects->created || effects->client > 0);
+}
+
+/* --- what is written ------------------------------------------------------------------------- */
+
+/* All of it fits, and of less room the first of it is made use of. */
+static inline void require_status(const struct nqptp_engine *engine, uint64_t now_ns) {
+    static char text[NQPTP_STATUS_MAX], part[NQPTP_STATUS_MAX];
+    size_t length = nqptp_status_format(engine, now_ns, text, sizeof text);
+
+    REQUIRE(length < sizeof text - 1 && strlen(text) == length && is_printable(text, length));
+    size_t size = length * 2 / 3 + 1;
+    size_t less = nqptp_status_format(engine, now_ns, part, size);
+    REQUIRE(less == size - 1 && strlen(part) == less && memcmp(text, part, less) == 0);
+}
+
+static inline bool same_wishes(const struct nqptp_client *a, const struct nqptp_client *b) {
+    if (strcmp(a->name, b->name) != 0 || a->first_wins != b->first_wins ||
+        a->activity != b->activity || a->has_list != b->has_list || a->peer_count != b->peer_count)
+        return false;
+    for (unsigned i = 0; i < a->peer_count; i++)
+        if (!nqptp_address_equal(&a->peers[i].address, &b->peers[i].address))
+            return false;
+    return true;
+}
+
+/* Obeys each line of what was saved, as the next process does. */
+static inline void restore(struct nqptp_engine *engine, const char *text, uint64_t now_ns) {
+    struct nqptp_effects effects;
+
+    for (const char *end; (end = strchr(text, '\n')); text = end + 1) {
+        nqptp_engine_command(engine, text, (size_t)(end - text), now_ns, &effects);
+        REQUIRE(!effects.refusal);
+    }
+    REQUIRE(*text == '\0');
+}
+
+/* What is saved brings a fresh engine to where this one is, as far as clients are concerned. */
+static inline void require_saved(const struct nqptp_engine *engine, struct nqptp_engine *fresh,
+                                 uint64_t now_ns) {
+    static char text[SAVED_MAX], again[SAVED_MAX];
+
+    memset(text, 'x', 2);
+    size_t length = nqptp_engine_save(engine, text, sizeof text);
+    REQUIRE(length < sizeof text && strlen(text) == length && is_printable(text, length));
+    nqptp_engine_init(fresh, engine->self.clock_identity, engine->table.clients[0].name);
+    restore(fresh, text, now_ns);
+    REQUIRE(nqptp_engine_save(fresh, again, sizeof again) == length && strcmp(text, again) == 0);
+    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
+        const struct nqptp_client *client = &engine->table.clients[c];
+        int other = client->in_use ? nqptp_client_find(&fresh->table, client->name) : -1;
+        REQUIRE(!client->in_use ||
+                (other >= 0 && same_wishes(client, &fresh->table.clients[other])));
+    }
+    REQUIRE(nqptp_engine_save(engine, again, length + 1) == length);
+    REQUIRE(length == 0 || nqptp_engine_save(engine, again, length) == 0);
+    REQUIRE(length == 0 || strnlen(again, length) < length);
+}
+
+#endif
