@@ -106,9 +106,11 @@ static void widen_bins(struct nqptp_estimator *e) {
     }
 }
 
-/* The sample begins a bin when it is time; else it may take the place of a lower one. */
+/* The sample begins a bin when it is time; else it may take the place of a lower one. So no two
+ * bins are of the same time, not even when the last one has just become too wide. */
 static void bin_push(struct nqptp_estimator *e, struct nqptp_point sample) {
-    if (e->bins > 0 && sample.time_ns - e->bin_start_ns < e->bin_width_ns) {
+    if (e->bins > 0 && (sample.time_ns - e->bin_start_ns < e->bin_width_ns ||
+                        sample.time_ns <= e->bin[e->bins - 1].time_ns)) {
         if (higher(e, sample, e->bin[e->bins - 1]))
             e->bin[e->bins - 1] = sample;
         return;

@@ -43,7 +43,7 @@ static void require_sound(const struct nqptp_estimator *e) {
     REQUIRE(isfinite(e->slope_ppm) && fabs(e->slope_ppm) <= SLOPE_PPM);
     REQUIRE(isfinite(e->noise_us) && e->noise_us > 0);
     for (unsigned i = 1; i < e->bins; i++)
-        REQUIRE(e->bin[i - 1].time_ns <= e->bin[i].time_ns);
+        REQUIRE(e->bin[i - 1].time_ns < e->bin[i].time_ns);
 }
 
 /* Is the offset after this sample one that may follow the one before? */
