@@ -691,7 +691,7 @@ static void run_truncate(struct sender *s) {
 static size_t make_junk(struct sender *s, uint8_t out[JUNK_MAX], enum channel channel) {
     static const char nearly[] = {'T', ' ', '1', '0', '.', '7', '7', '.', '0', '.', '2', ' ', 'z'};
     size_t length = (size_t)(uniform(s) * (uniform(s) < 0.5 ? 120 : JUNK_MAX));
-    struct message m;
+    struct message m = {0};
 
     for (size_t i = 0; i < length; i++)
         out[i] = (uint8_t)(random64(s) >> 16);

@@ -140,9 +140,11 @@ static bool same_octets(const struct nqptp_engine *before, const struct nqptp_en
     return memcmp(before, after, sizeof *before) == 0;
 }
 
+/* One that asked for nothing, if there is none by that name. */
 static const struct nqptp_client *client(const struct world *w, const char *name) {
+    static const struct nqptp_client nobody = {.in_use = false};
     int c = nqptp_client_find(&w->engine.table, name);
-    return c < 0 ? NULL : &w->engine.table.clients[c];
+    return c < 0 ? &nobody : &w->engine.table.clients[c];
 }
 
 static void test_named_list(void) {

@@ -318,7 +318,7 @@ static void test_our_own_packets(void) {
 
 static void test_many_own_addresses(void) {
     struct world w = world_begin();
-    struct nqptp_address own[NQPTP_OWN_ADDRESSES_MAX + 1];
+    struct nqptp_address own[NQPTP_OWN_ADDRESSES_MAX + 1] = {0};
     struct sender us = sender(OUR_IDENTITY, "192.0.2.1", 100);
 
     for (unsigned i = 0; i <= NQPTP_OWN_ADDRESSES_MAX; i++) {

@@ -24,6 +24,8 @@
 static void *copy_tight(const void *data, size_t length, uint8_t **block) {
     size_t before = length == 0;
     *block = malloc(before + length);
+    if (!*block)
+        abort();
     if (length > 0)
         memcpy(*block, data, length);
     return *block + before;

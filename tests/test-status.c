@@ -180,6 +180,8 @@ static void test_room(void) {
 static bool right_in(const struct world *w, size_t size, const char *whole) {
     char *text = malloc(size);
 
+    if (!text)
+        return false;
     memset(text, 0xAA, size);
     size_t length = nqptp_status_format(&w->engine, w->now_ns, text, size);
     bool right = length < size && text[length] == '\0' && memcmp(text, whole, length) == 0 &&
