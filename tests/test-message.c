@@ -463,7 +463,77 @@ static void test_address_family(void) {
     CHECK(!nqptp_address_is_ipv4(&ipv6), "an IPv6 address that ends like it is not");
 }
 
+/* --- in words -------------------------------------------------------------------------------- */
+
+static void check_words(const uint8_t *data, size_t length, const char *words) {
+    struct nqptp_message message = parsed(data, length);
+    char text[NQPTP_MESSAGE_TEXT_MAX];
+
+    CHECK_EQ_STR(nqptp_message_describe(&message, text), words, "%s", words);
+}
+
+static void test_words(void) {
+    check_words(apple_sync, sizeof apple_sync,
+                "Sync 98698aaf9c950008-32773, sequenceId 6699, flags 0608, correction 0 ns, "
+                "logMessageInterval -3, origin 0.000000000 s");
+    check_words(ptp4l_follow_up, sizeof ptp4l_follow_up,
+                "Follow_Up 0242acfffe110002-1, sequenceId 65534, flags 0000, correction -10 ns, "
+                "logMessageInterval -3, origin 1699581696.000000123 s");
+    check_words(apple_announce, sizeof apple_announce,
+                "Announce 98698aaf9c950008-32773, sequenceId 17, flags 0408, correction 0 ns, "
+                "logMessageInterval -2, grandmaster 98698aaf9c950008, priority1 248, clockClass "
+                "248, clockAccuracy 21, variance 436a, priority2 248, stepsRemoved 0");
+    check_words(apple_delay_resp, sizeof apple_delay_resp,
+                "Delay_Resp 98698aaf9c950008-32773, sequenceId 6699, flags 0608, correction 0 ns, "
+                "logMessageInterval -3, to 020000fffe000001-32776");
+    check_words(apple_signaling, sizeof apple_signaling,
+                "Signaling 98698aaf9c950008-32773, sequenceId 11, flags 0408, correction 0 ns, "
+                "logMessageInterval -128");
+}
+
+/* Whatever a message says, and of any type, it has words that are printable and fit. */
+static void test_words_of_anything(void) {
+    struct prng prng = {.state = 7};
+    unsigned said = 0, wrong = 0;
+
+    for (unsigned n = 0; n < 20000; n++) {
+        struct nqptp_message message;
+        char text[NQPTP_MESSAGE_TEXT_MAX];
+        uint8_t data[64];
+        prng_fill(&prng, data, sizeof data);
+        if (n % 3 == 0)
+            memset(data + 1, 0xFF, sizeof data - 1);
+        data[1] = 2;
+        data[2] = data[4] = 0;
+        data[3] = sizeof data;
+        if (nqptp_message_parse(data, sizeof data, &message) != NQPTP_DROP_NONE)
+            continue;
+        said++;
+        nqptp_message_describe(&message, text);
+        wrong += strlen(text) + 1 >= sizeof text;
+        for (const char *c = text; *c; c++)
+            wrong += *c < ' ' || *c > '~';
+    }
+    CHECK(said > 10000, "random messages of each type");
+    CHECK_EQ_U64(wrong, 0, "have printable words that fit");
+}
+
+static void test_bytes_in_words(void) {
+    static const uint8_t data[] = {0x00, 0x1B, 0x0A, 0xFF};
+    char text[12];
+
+    CHECK_EQ_STR(nqptp_bytes_describe(data, 4, text, sizeof text), "001b0aff", "bytes");
+    CHECK_EQ_STR(nqptp_bytes_describe(data, 0, text, sizeof text), "", "none");
+    CHECK_EQ_STR(nqptp_bytes_describe(data, 4, text, 11), "001b0a...", "more than fit");
+    CHECK_EQ_STR(nqptp_bytes_describe(data, 4, text, 4), "...", "far more");
+    for (int drop = 0; drop < NQPTP_DROP_COUNT; drop++)
+        CHECK(strlen(nqptp_drop_describe((enum nqptp_drop)drop)) > 3, "reason %d has a name", drop);
+}
+
 int main(void) {
+    test_words();
+    test_words_of_anything();
+    test_bytes_in_words();
     test_sync_fields();
     test_follow_up_fields();
     test_announce_fields();
