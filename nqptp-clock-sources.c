@@ -229,13 +229,17 @@ void nqptp_clock_announce(struct nqptp_clock *clock, const struct nqptp_announce
     clock->port_number = port_number;
 }
 
-bool nqptp_clock_alive(const struct nqptp_clock *clock, uint64_t now_ns) {
+/* How long after a sample its clock is alive. */
+static uint64_t patience_ns(const struct nqptp_clock *clock) {
     uint64_t limit_ns = ALIVE_SYNC_INTERVALS *
                         nqptp_interval_ns(&clock->sync_interval, NQPTP_SYNC_INTERVAL_UNKNOWN_NS);
-    limit_ns = limit_ns < ALIVE_LEAST_NS  ? ALIVE_LEAST_NS
-               : limit_ns > ALIVE_MOST_NS ? ALIVE_MOST_NS
-                                          : limit_ns;
-    return clock->sampled_ns > 0 && now_ns - clock->sampled_ns <= limit_ns;
+    return limit_ns < ALIVE_LEAST_NS  ? ALIVE_LEAST_NS
+           : limit_ns > ALIVE_MOST_NS ? ALIVE_MOST_NS
+                                      : limit_ns;
+}
+
+bool nqptp_clock_alive(const struct nqptp_clock *clock, uint64_t now_ns) {
+    return clock->sampled_ns > 0 && now_ns - clock->sampled_ns <= patience_ns(clock);
 }
 
 /* Counts the jumps of a clock's time, and those that go far, or back on the one before, for more.
@@ -279,58 +283,49 @@ bool nqptp_clock_sample(struct nqptp_clock *clock, uint64_t master_ns, uint64_t 
     clock->reading.local_time_ns = local_ns;
     clock->reading.offset_ns = nqptp_estimator_offset_ns(&clock->estimator);
     clock->sampled_ns = now_ns;
+    clock->lost_ns = now_ns + patience_ns(clock) + 1;
     return true;
 }
 
 /* --- the data set comparison ---------------------------------------------------------------- */
 
-static int compare(uint64_t a, uint64_t b) {
-    return a < b ? -1 : a > b;
-}
-
 /*
- * Figure 27: different grandmasters. It is climbed for equal ones too, where it finds no
- * difference unless a grandmaster contradicts itself on two paths; so the order stays total.
+ * Figures 27 and 28, a rung for each row of the former, then of the latter. The first is climbed
+ * for equal grandmasters too, where it finds no difference unless one contradicts itself on two
+ * paths; so the order stays total. The second's "better" and "better by topology" are one here, and
+ * its comparisons of receivers say nothing, because we have a single port that never sends.
  */
-static int compare_grandmasters(const struct nqptp_announce *a, const struct nqptp_announce *b) {
-    int order;
+static int compare(const struct nqptp_clock *a, const struct nqptp_clock *b,
+                   struct nqptp_reason *reason) {
+    const struct nqptp_announce *x = &a->announce, *y = &b->announce;
+    const uint64_t rungs[][2] = {
+        {x->priority1, y->priority1},
+        {x->clock_class, y->clock_class},
+        {x->clock_accuracy, y->clock_accuracy},
+        {x->offset_scaled_log_variance, y->offset_scaled_log_variance},
+        {x->priority2, y->priority2},
+        {x->grandmaster_identity, y->grandmaster_identity},
+        {x->steps_removed, y->steps_removed},
+        {a->clock_identity, b->clock_identity},
+        {a->port_number, b->port_number},
+    };
 
-    if ((order = compare(a->priority1, b->priority1)))
-        return order;
-    if ((order = compare(a->clock_class, b->clock_class)))
-        return order;
-    if ((order = compare(a->clock_accuracy, b->clock_accuracy)))
-        return order;
-    if ((order = compare(a->offset_scaled_log_variance, b->offset_scaled_log_variance)))
-        return order;
-    if ((order = compare(a->priority2, b->priority2)))
-        return order;
-    return compare(a->grandmaster_identity, b->grandmaster_identity);
-}
-
-/*
- * Figure 28: one grandmaster on two paths. Its "better" and "better by topology" are one here,
- * and its comparisons of receivers say nothing, because we have a single port that never sends.
- */
-static int compare_paths(const struct nqptp_clock *a, const struct nqptp_clock *b) {
-    int order;
-
-    if ((order = compare(a->announce.steps_removed, b->announce.steps_removed)))
-        return order;
-    if ((order = compare(a->clock_identity, b->clock_identity)))
-        return order;
-    return compare(a->port_number, b->port_number);
+    for (unsigned i = 0; i < sizeof rungs / sizeof *rungs; i++) {
+        if (rungs[i][0] == rungs[i][1])
+            continue;
+        reason->won = (enum nqptp_won)(NQPTP_WON_PRIORITY1 + i);
+        reason->mine = rungs[i][0];
+        reason->theirs = rungs[i][1];
+        return rungs[i][0] < rungs[i][1] ? -1 : 1;
+    }
+    /* Beyond the standard: one sender heard at two addresses. */
+    reason->won = NQPTP_WON_ADDRESS;
+    return memcmp(&a->address.ip, &b->address.ip, sizeof a->address.ip);
 }
 
 int nqptp_clock_compare(const struct nqptp_clock *a, const struct nqptp_clock *b) {
-    int order;
-
-    if ((order = compare_grandmasters(&a->announce, &b->announce)))
-        return order;
-    if ((order = compare_paths(a, b)))
-        return order;
-    /* Beyond the standard: one sender heard at two addresses. */
-    return memcmp(&a->address.ip, &b->address.ip, sizeof a->address.ip);
+    struct nqptp_reason reason;
+    return compare(a, b, &reason);
 }
 
 /* --- clients and their masters --------------------------------------------------------------- */
@@ -381,7 +376,7 @@ int nqptp_client_create(struct nqptp_clock_table *table, const char *name) {
     return -1;
 }
 
-void nqptp_client_set_peers(struct nqptp_clock_table *table, struct nqptp_client *client,
+bool nqptp_client_set_peers(struct nqptp_clock_table *table, struct nqptp_client *client,
                             const struct nqptp_address *addresses, unsigned count) {
     struct nqptp_client old = *client;
 
@@ -406,6 +401,10 @@ void nqptp_client_set_peers(struct nqptp_clock_table *table, struct nqptp_client
             peer->clock_identity = clock->clock_identity;
         peer->identified = true;
     }
+    bool same = old.has_list && old.peer_count == client->peer_count;
+    for (unsigned i = 0; same && i < old.peer_count; i++)
+        same = lists(client, &old.peers[i].address);
+    return !same;
 }
 
 /* Announced, and not behind more boundary clocks than the standard allows. */
@@ -424,22 +423,23 @@ static bool address_silent(const struct nqptp_clock_table *table,
     return true;
 }
 
-/* Is this the clock of a listed address that has fallen silent, heard at another address? */
-static bool stands_in(const struct nqptp_clock_table *table, const struct nqptp_client *client,
-                      const struct nqptp_clock *clock, uint64_t now_ns) {
+/* The listed address, now silent, of this clock, which is heard at another one; or NULL. */
+static const struct nqptp_peer *stands_in_for(const struct nqptp_clock_table *table,
+                                              const struct nqptp_client *client,
+                                              const struct nqptp_clock *clock, uint64_t now_ns) {
     for (unsigned i = 0; i < client->peer_count; i++) {
         const struct nqptp_peer *peer = &client->peers[i];
         if (peer->identified && peer->clock_identity == clock->clock_identity &&
             address_silent(table, &peer->address, now_ns))
-            return true;
+            return peer;
     }
-    return false;
+    return NULL;
 }
 
 static bool may_follow(const struct nqptp_clock_table *table, const struct nqptp_client *client,
                        int i, uint64_t now_ns) {
     return !client->has_list || nqptp_client_lists_clock(client, i) ||
-           stands_in(table, client, &table->clocks[i], now_ns);
+           stands_in_for(table, client, &table->clocks[i], now_ns);
 }
 
 /* Is there a master that may be followed and that is alive? */
@@ -512,20 +512,56 @@ static bool stays(const struct nqptp_clock_table *table, const struct nqptp_clie
            !comes_first(client, &table->clocks[best]); /* whose client would have no other */
 }
 
+/* The best of the candidates, without record `except`; or NQPTP_NO_CLOCK. */
+static int best_candidate(const struct nqptp_clock_table *table, const struct nqptp_client *client,
+                          int except, uint64_t now_ns) {
+    int best = NQPTP_NO_CLOCK;
+
+    for (int i = 0; i < table->clocks_top; i++)
+        if (i != except && candidate(table, client, i, now_ns) &&
+            (best == NQPTP_NO_CLOCK || better(client, &table->clocks[i], &table->clocks[best])))
+            best = i;
+    return best;
+}
+
 bool nqptp_client_select(const struct nqptp_clock_table *table, struct nqptp_client *client,
                          uint64_t now_ns) {
-    int best = NQPTP_NO_CLOCK;
     int old = client->master;
 
     client->qualified = qualified_clocks(table, client, now_ns);
-    for (int i = 0; i < table->clocks_top; i++)
-        if (candidate(table, client, i, now_ns) &&
-            (best == NQPTP_NO_CLOCK || better(client, &table->clocks[i], &table->clocks[best])))
-            best = i;
+    int best = best_candidate(table, client, NQPTP_NO_CLOCK, now_ns);
     if (stays(table, client, best, now_ns))
         best = old;
     if (best != old)
         stir(&client->unrest, UNREST_MASTER, now_ns);
     client->master = best;
     return best != old;
+}
+
+struct nqptp_reason nqptp_client_reason(const struct nqptp_clock_table *table,
+                                        const struct nqptp_client *client, int old,
+                                        uint64_t now_ns) {
+    struct nqptp_reason reason = {.won = NQPTP_WON_ALONE};
+    const struct nqptp_clock *winner = &table->clocks[client->master];
+
+    if (client->has_list && !nqptp_client_lists_clock(client, client->master)) {
+        const struct nqptp_peer *peer = stands_in_for(table, client, winner, now_ns);
+        reason.won = NQPTP_WON_STANDS_IN;
+        reason.address = peer ? peer->address : winner->address;
+        return reason;
+    }
+    bool followed = old != NQPTP_NO_CLOCK && may_follow(table, client, old, now_ns);
+    bool alive = followed && nqptp_clock_alive(&table->clocks[old], now_ns);
+    if (old != NQPTP_NO_CLOCK && !alive) {
+        reason.won = followed ? NQPTP_WON_SILENT : NQPTP_WON_UNLISTED;
+        return reason;
+    }
+    int rival = alive ? old : best_candidate(table, client, client->master, now_ns);
+    if (rival == NQPTP_NO_CLOCK)
+        return reason;
+    if (comes_first(client, winner) != comes_first(client, &table->clocks[rival]))
+        reason.won = NQPTP_WON_FIRST;
+    else
+        compare(winner, &table->clocks[rival], &reason);
+    return reason;
 }

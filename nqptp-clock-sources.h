@@ -97,6 +97,7 @@ struct nqptp_clock {
     uint64_t estimate_ns; /* the offset by the last sample, used or not */
     bool jumped_down;     /* and where it jumped to last */
     struct nqptp_unrest series_unrest;
+    uint64_t lost_ns; /* when it is lost unless it gives another sample; 0: it is, or gave none */
     struct nqptp_reading reading;
     struct nqptp_estimator estimator;
 };
@@ -106,6 +107,31 @@ struct nqptp_peer {
     struct nqptp_address address;
     uint64_t clock_identity;
     bool identified;
+};
+
+/* Why a client's master is the one it is: what told it from its rival. */
+enum nqptp_won {
+    NQPTP_WON_ALONE,     /* there was no other candidate */
+    NQPTP_WON_PRIORITY1, /* from here on: the data set comparison of 9.3.4, in its order */
+    NQPTP_WON_CLOCK_CLASS,
+    NQPTP_WON_CLOCK_ACCURACY,
+    NQPTP_WON_VARIANCE,
+    NQPTP_WON_PRIORITY2,
+    NQPTP_WON_GRANDMASTER_IDENTITY,
+    NQPTP_WON_STEPS_REMOVED,
+    NQPTP_WON_CLOCK_IDENTITY,
+    NQPTP_WON_PORT_NUMBER,
+    NQPTP_WON_ADDRESS,
+    NQPTP_WON_FIRST,     /* it is the first of the client's list */
+    NQPTP_WON_STANDS_IN, /* the listed address where it was heard before is silent */
+    NQPTP_WON_SILENT,    /* the master before it gave no sample for too long */
+    NQPTP_WON_UNLISTED,  /* the client does not list the master before it any more */
+};
+
+struct nqptp_reason {
+    enum nqptp_won won;
+    uint64_t mine, theirs;        /* PRIORITY1 to PORT_NUMBER: the winner's value, its rival's */
+    struct nqptp_address address; /* STANDS_IN: for this one */
 };
 
 /* What a player said last about its playing. */
@@ -199,8 +225,11 @@ int nqptp_client_find(const struct nqptp_clock_table *table, const char *name);
  * taken. */
 int nqptp_client_create(struct nqptp_clock_table *table, const char *name);
 
-/* Replaces the client's list. Records that stay listed, and the master among them, go on as is. */
-void nqptp_client_set_peers(struct nqptp_clock_table *table, struct nqptp_client *client,
+/*
+ * Replaces the client's list. Records that stay listed, and the master among them, go on as is.
+ * Returns whether other addresses are in it than before.
+ */
+bool nqptp_client_set_peers(struct nqptp_clock_table *table, struct nqptp_client *client,
                             const struct nqptp_address *addresses, unsigned count);
 
 /* May record i become the client's master as far as its Announces are concerned (9.3.2.5)? */
@@ -214,6 +243,14 @@ bool nqptp_client_qualifies(const struct nqptp_clock_table *table,
  */
 bool nqptp_client_select(const struct nqptp_clock_table *table, struct nqptp_client *client,
                          uint64_t now_ns);
+
+/*
+ * Why the client's master, which nqptp_client_select() has just chosen, won. `old` is the record of
+ * the master before it, or NQPTP_NO_CLOCK.
+ */
+struct nqptp_reason nqptp_client_reason(const struct nqptp_clock_table *table,
+                                        const struct nqptp_client *client, int old,
+                                        uint64_t now_ns);
 
 /*
  * Notes that a message came now. log_message_interval, base 2 of seconds, counts as a statement

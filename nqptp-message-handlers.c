@@ -14,6 +14,8 @@
 #define FOLLOW_UPS_MISSED 16         /* Syncs in a row without one: the clock is one-step now */
 #define CARRY_ON_NS (5 * (int64_t)MS)
 #define STALE_NS (1000 * MS)
+#define STEP_TOLD_NS (5 * (int64_t)MS)     /* a series that goes on where it was is no news */
+#define STOPPED_TIMES 2                    /* one repeated time may be a repeated datagram */
 #define WAKE_UP_GAP_NS (150 * MS)          /* between the two Announces that wake a clock up */
 #define SILENT_ANNOUNCES 3                 /* so many and no Follow_Up ever: woken up once more */
 #define STOPPED_SYNCS 480                  /* so many with one time, 60 s of them: woken up, ... */
@@ -64,19 +66,27 @@ static void begin(struct nqptp_effects *effects) {
     effects->form = NQPTP_FORM_NONE;
     effects->client = -1;
     effects->created = false;
+    effects->drop = NQPTP_DROP_NONE;
     effects->event_count = 0;
 }
 
-static void tell(struct nqptp_effects *effects, enum nqptp_event_kind kind, uint64_t clock_identity,
-                 const struct nqptp_address *address, int client) {
+static void tell(struct nqptp_effects *effects, struct nqptp_event event) {
     if (effects->event_count < NQPTP_EVENTS_MAX)
-        effects->events[effects->event_count++] =
-            (struct nqptp_event){kind, clock_identity, *address, client};
+        effects->events[effects->event_count++] = event;
 }
 
-static void tell_clock(struct nqptp_effects *effects, enum nqptp_event_kind kind,
-                       const struct nqptp_clock *clock) {
-    tell(effects, kind, clock->clock_identity, &clock->address, -1);
+/* An event about a clock, to be completed. */
+static struct nqptp_event clock_event(enum nqptp_event_kind kind, const struct nqptp_clock *clock) {
+    return (struct nqptp_event){
+        .kind = kind,
+        .clock_identity = clock->clock_identity,
+        .address = clock->address,
+        .client = -1,
+    };
+}
+
+static struct nqptp_event client_event(enum nqptp_event_kind kind, int c) {
+    return (struct nqptp_event){.kind = kind, .client = c};
 }
 
 static void publish(struct nqptp_effects *effects, int c) {
@@ -105,10 +115,19 @@ static bool carry_on(struct nqptp_client *client, struct nqptp_clock *clock) {
     return same;
 }
 
+/* Client c has no master any more: its record is deleted, or it may not be followed. */
+static void tell_no_master(int c, int old, struct nqptp_effects *effects) {
+    struct nqptp_event event = client_event(NQPTP_EVENT_NO_MASTER, c);
+
+    event.reason.won = old == NQPTP_NO_CLOCK ? NQPTP_WON_SILENT : NQPTP_WON_UNLISTED;
+    tell(effects, event);
+}
+
 /* Lets client c choose again; what it follows now is published if it is another clock. */
 static void select_master(struct nqptp_engine *engine, int c, uint64_t now_ns,
                           struct nqptp_effects *effects) {
     struct nqptp_client *client = &engine->table.clients[c];
+    int old = client->master;
 
     nqptp_client_select(&engine->table, client, now_ns);
     if (client->master == client->published)
@@ -116,20 +135,37 @@ static void select_master(struct nqptp_engine *engine, int c, uint64_t now_ns,
     client->published = client->master;
     publish(effects, c);
     if (client->master == NQPTP_NO_CLOCK) {
-        tell(effects, NQPTP_EVENT_NO_MASTER, 0, &(struct nqptp_address){0}, c);
+        tell_no_master(c, old, effects);
         return;
     }
     struct nqptp_clock *clock = &engine->table.clocks[client->master];
     if (carry_on(client, clock))
         publish_clock(engine, client->master, effects);
-    tell(effects, NQPTP_EVENT_MASTER, clock->clock_identity, &clock->address, c);
+    struct nqptp_event event = clock_event(NQPTP_EVENT_MASTER, clock);
+    event.client = c;
+    event.reason = nqptp_client_reason(&engine->table, client, old, now_ns);
+    tell(effects, event);
+}
+
+/* The clocks that some client may follow, as bits. */
+static uint32_t qualified(const struct nqptp_engine *engine) {
+    uint32_t mask = 0;
+    for (int c = 0; c < engine->table.clients_top; c++)
+        mask |= engine->table.clients[c].qualified;
+    return mask;
 }
 
 static void select_masters(struct nqptp_engine *engine, uint64_t now_ns,
                            struct nqptp_effects *effects) {
+    uint32_t before = qualified(engine);
+
     for (int c = 0; c < engine->table.clients_top; c++)
         if (engine->table.clients[c].in_use)
             select_master(engine, c, now_ns, effects);
+    uint32_t new = qualified(engine) & ~before;
+    for (int i = 0; i < NQPTP_CLOCKS_MAX && new; i++)
+        if (new >> i & 1)
+            tell(effects, clock_event(NQPTP_EVENT_QUALIFIED, &engine->table.clocks[i]));
 }
 
 /* Sends a message of ours to the clock the way it came to us. */
@@ -145,7 +181,7 @@ static struct nqptp_reply *reply_to(const struct nqptp_clock *clock,
 /* --- records ------------------------------------------------------------------------------- */
 
 static void delete_clock(struct nqptp_engine *engine, int i, struct nqptp_effects *effects) {
-    tell_clock(effects, NQPTP_EVENT_DELETED, &engine->table.clocks[i]);
+    tell(effects, clock_event(NQPTP_EVENT_DELETED, &engine->table.clocks[i]));
     nqptp_clock_delete(&engine->table, i);
 }
 
@@ -161,13 +197,16 @@ static int clock_of(struct nqptp_engine *engine, const struct nqptp_packet *pack
     bool listed = nqptp_clock_address_listed(&engine->table, &packet->source);
     i = nqptp_clock_room(&engine->table, listed, now_ns);
     if (i == NQPTP_NO_CLOCK) {
-        tell(effects, NQPTP_EVENT_REFUSED, identity, &packet->source, -1);
+        tell(effects, (struct nqptp_event){.kind = NQPTP_EVENT_REFUSED,
+                                           .clock_identity = identity,
+                                           .address = packet->source,
+                                           .client = -1});
         return i;
     }
     if (engine->table.clocks[i].in_use)
         delete_clock(engine, i, effects);
     nqptp_clock_create(&engine->table, i, identity, &packet->source, now_ns);
-    tell_clock(effects, NQPTP_EVENT_CREATED, &engine->table.clocks[i]);
+    tell(effects, clock_event(NQPTP_EVENT_CREATED, &engine->table.clocks[i]));
     return i;
 }
 
@@ -228,13 +267,55 @@ static void wake_if_stopped(struct nqptp_engine *engine, int i, uint64_t now_ns,
         wake_up(engine, clock, now_ns, effects);
 }
 
+/* --- samples --------------------------------------------------------------------------------- */
+
+/* Nothing more is heard of the clock's time: that is news if a client follows it. */
+static void lose(struct nqptp_engine *engine, int i, uint64_t now_ns,
+                 struct nqptp_effects *effects) {
+    struct nqptp_clock *clock = &engine->table.clocks[i];
+
+    clock->lost_ns = 0;
+    if (!nqptp_clock_is_master(&engine->table, i))
+        return;
+    struct nqptp_event event = clock_event(
+        clock->repeated_times >= STOPPED_TIMES ? NQPTP_EVENT_STOPPED : NQPTP_EVENT_SILENT, clock);
+    event.silent_ns = now_ns - clock->sampled_ns;
+    tell(effects, event);
+}
+
+/* What a sample of a master changed besides bringing its offset up to date. */
+static void tell_sample(const struct nqptp_clock *clock, const struct nqptp_reading *old,
+                        uint64_t silent_ns, bool lost, struct nqptp_effects *effects) {
+    const struct nqptp_reading *reading = &clock->reading;
+    struct nqptp_event event = clock_event(NQPTP_EVENT_STEPPED, clock);
+
+    event.moved_ns = (int64_t)(reading->offset_ns - old->offset_ns);
+    event.silent_ns = silent_ns;
+    event.grandmaster_identity = reading->grandmaster_identity;
+    if (reading->grandmaster_identity != old->grandmaster_identity)
+        event.kind = NQPTP_EVENT_GRANDMASTER;
+    else if (lost)
+        event.kind = NQPTP_EVENT_RESUMED;
+    else if (reading->start_time_ns == old->start_time_ns ||
+             (event.moved_ns < STEP_TOLD_NS && event.moved_ns > -STEP_TOLD_NS))
+        return;
+    tell(effects, event);
+}
+
 /* Gives clock i its sample, and those who follow it the news. All may choose again. */
 static void sample(struct nqptp_engine *engine, int i, uint64_t master_ns, uint64_t local_ns,
                    uint64_t now_ns, struct nqptp_effects *effects) {
-    if (!nqptp_clock_sample(&engine->table.clocks[i], master_ns, local_ns, now_ns))
+    struct nqptp_clock *clock = &engine->table.clocks[i];
+    struct nqptp_reading old = clock->reading;
+    uint64_t sampled_ns = clock->sampled_ns, lost_ns = clock->lost_ns;
+
+    if (!nqptp_clock_sample(clock, master_ns, local_ns, now_ns)) {
         wake_if_stopped(engine, i, now_ns, effects);
-    else
+    } else {
         publish_clock(engine, i, effects);
+        if (sampled_ns > 0 && nqptp_clock_is_master(&engine->table, i))
+            tell_sample(clock, &old, now_ns - sampled_ns, lost_ns == 0, effects);
+    }
     select_masters(engine, now_ns, effects);
 }
 
@@ -457,7 +538,9 @@ void nqptp_engine_drop(struct nqptp_engine *engine, enum nqptp_drop reason, uint
 void nqptp_engine_packet(struct nqptp_engine *engine, const struct nqptp_packet *packet,
                          uint64_t now_ns, struct nqptp_effects *effects) {
     begin(effects);
-    nqptp_engine_drop(engine, handle(engine, packet, now_ns, effects), 1);
+    enum nqptp_drop drop = handle(engine, packet, now_ns, effects);
+    nqptp_engine_drop(engine, drop, 1);
+    effects->drop = drop;
 }
 
 /* --- commands -------------------------------------------------------------------------------- */
@@ -549,7 +632,8 @@ static const char *command_timing_peers(struct nqptp_engine *engine, const struc
     effects->created = created;
     struct nqptp_client *client = &engine->table.clients[c];
     bool followed_nobody = client->has_list && client->peer_count == 0;
-    nqptp_client_set_peers(&engine->table, client, command->addresses, command->count);
+    if (nqptp_client_set_peers(&engine->table, client, command->addresses, command->count))
+        tell(effects, client_event(NQPTP_EVENT_LIST, c));
     client->first_wins = command->name[0] != '\0';
     if (command->count == 0 && !followed_nobody)
         publish(effects, c); /* even if the record is one that a previous process left */
@@ -588,6 +672,7 @@ static const char *obey(struct nqptp_engine *engine, const struct command *comma
         command_begin(engine, client, now_ns);
     else
         client->activity = command->letter == 'P' ? NQPTP_PAUSED : NQPTP_STOPPED;
+    tell(effects, client_event(NQPTP_EVENT_ACTIVITY, c));
     effects->client = c;
     effects->form = NQPTP_FORM_PLAY;
     return NULL;
@@ -653,6 +738,8 @@ static uint64_t clock_deadline(const struct nqptp_clock *clock) {
         deadline_ns = clock->waiting_until_ns;
     if (clock->wake_up_ns > 0 && clock->wake_up_ns < deadline_ns)
         deadline_ns = clock->wake_up_ns;
+    if (clock->lost_ns > 0 && clock->lost_ns < deadline_ns)
+        deadline_ns = clock->lost_ns;
     return deadline_ns;
 }
 
@@ -715,6 +802,8 @@ void nqptp_engine_expire(struct nqptp_engine *engine, uint64_t now_ns,
     struct nqptp_clock *clock = &engine->table.clocks[i];
     if (clock->waiting != NQPTP_NO_CLOCK && clock->waiting_until_ns <= now_ns) {
         serve_waiting(engine, i, now_ns, effects);
+    } else if (clock->lost_ns > 0 && clock->lost_ns <= now_ns) {
+        lose(engine, i, now_ns, effects);
     } else if (clock->wake_up_ns > 0) {
         clock->wake_up_ns = 0;
         if (nqptp_clock_listed(&engine->table, i))

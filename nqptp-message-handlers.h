@@ -18,7 +18,7 @@
 
 #define NQPTP_COMMAND_MAX 4096 /* bytes of a control datagram */
 #define NQPTP_OWN_ADDRESSES_MAX 128
-#define NQPTP_EVENTS_MAX (NQPTP_CLIENTS_MAX + 2)
+#define NQPTP_EVENTS_MAX (NQPTP_CLIENTS_MAX + 4)
 #define NQPTP_NO_DEADLINE UINT64_MAX
 
 struct nqptp_engine {
@@ -30,20 +30,32 @@ struct nqptp_engine {
     uint64_t drops[NQPTP_DROP_COUNT];
 };
 
-/* What is told to people who asked for it with -v. */
+/* What is told to people. */
 enum nqptp_event_kind {
-    NQPTP_EVENT_CREATED,   /* a record */
-    NQPTP_EVENT_DELETED,   /* a record: its clock fell silent, or another one needed the slot */
-    NQPTP_EVENT_REFUSED,   /* a clock, for want of a slot */
-    NQPTP_EVENT_MASTER,    /* a clock became master */
-    NQPTP_EVENT_NO_MASTER, /* there was a master; now there is none */
+    NQPTP_EVENT_CREATED,     /* a record */
+    NQPTP_EVENT_DELETED,     /* a record: its clock fell silent, or another one needed the slot */
+    NQPTP_EVENT_REFUSED,     /* a clock, for want of a slot */
+    NQPTP_EVENT_QUALIFIED,   /* a clock: a client may follow it from now on */
+    NQPTP_EVENT_LIST,        /* a client lists other addresses now */
+    NQPTP_EVENT_ACTIVITY,    /* a client's player began, paused or ended */
+    NQPTP_EVENT_MASTER,      /* a clock became master */
+    NQPTP_EVENT_NO_MASTER,   /* there was a master; now there is none */
+    NQPTP_EVENT_SILENT,      /* a master gave no sample for too long, */
+    NQPTP_EVENT_STOPPED,     /*   or only its old time again */
+    NQPTP_EVENT_RESUMED,     /* such a master gave a sample */
+    NQPTP_EVENT_STEPPED,     /* a master's time jumped */
+    NQPTP_EVENT_GRANDMASTER, /* a master has another grandmaster, hence another time */
 };
 
 struct nqptp_event {
     enum nqptp_event_kind kind;
-    uint64_t clock_identity;
+    uint64_t clock_identity; /* 0 and :: where no clock is meant */
     struct nqptp_address address;
-    int client; /* whose master; else -1 */
+    int client;                    /* whose list, activity, master; else -1 */
+    struct nqptp_reason reason;    /* MASTER; NO_MASTER: SILENT or UNLISTED */
+    uint64_t silent_ns;            /* SILENT, STOPPED, RESUMED: for how long */
+    int64_t moved_ns;              /* RESUMED, STEPPED: by how much its offset changed */
+    uint64_t grandmaster_identity; /* GRANDMASTER: the new one */
 };
 
 /* In which form a command came: it tells which layout its sender reads. */
@@ -67,6 +79,7 @@ struct nqptp_effects {
     int client;   /* whose command it was, or -1 */
     bool created; /* and it is new: it needs a shared memory object */
 
+    enum nqptp_drop drop; /* what became of the datagram */
     unsigned event_count;
     struct nqptp_event events[NQPTP_EVENTS_MAX];
 };

@@ -197,6 +197,7 @@ const char *nqptp_drop_describe(enum nqptp_drop drop) {
         [NQPTP_DROP_LATE] = "too late",
         [NQPTP_DROP_FULL] = "of a clock for which there is no room",
         [NQPTP_DROP_FOREIGN] = "a Delay_Resp to somebody else",
+        [NQPTP_DROP_KERNEL] = "dropped by the kernel",
     };
     return words[drop];
 }

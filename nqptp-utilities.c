@@ -64,7 +64,7 @@ void nqptp_log(int priority, const char *format, ...) {
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     if (log_to_journal())
-        fprintf(stderr, "<%d>%s\n", priority, text);
+        fprintf(stderr, "<%d>%s\n", priority < LOG_DEBUG ? priority : LOG_DEBUG, text);
     else
         fprintf(stderr, "nqptp: %s%s\n",
                 priority <= LOG_ERR       ? "error: "

@@ -17,9 +17,12 @@
 
 /* --- logging, on stderr -------------------------------------------------------------------- */
 
+#define NQPTP_LOG_BYTES (LOG_DEBUG + 1) /* a priority below those of syslog(3) */
+
 /*
  * Sets how much is logged: 0 LOG_NOTICE and what is more important, 1 also LOG_INFO, 2 also
- * LOG_DEBUG, 3 everything. The level is kept in the process's log mask, see setlogmask(3).
+ * LOG_DEBUG, 3 also NQPTP_LOG_BYTES. The level is kept in the process's log mask, see
+ * setlogmask(3).
  */
 void nqptp_log_open(unsigned verbosity);
 

@@ -6,6 +6,7 @@
 #include "nqptp-message-handlers.h"
 #include "nqptp-shm.h"
 #include "nqptp-status.h"
+#include "nqptp-story.h"
 #include "nqptp-utilities.h"
 
 #include <errno.h>
@@ -40,6 +41,10 @@
 
 #define NS_PER_S UINT64_C(1000000000)
 #define WARNING_SPACING_NS (5 * NS_PER_S)
+#define STORY_LINES 10                /* that may come at once, */
+#define STORY_LINE_NS (60 * NS_PER_S) /*   and one more each minute */
+#define STATE_SPACING_NS NS_PER_S     /* between reports to the service manager if much happens, */
+#define REPORT_SPACING_NS (10 * NS_PER_S) /*   and if not */
 #define KEPT_MAX                                                                                   \
     (NQPTP_CLIENTS_MAX * 5120)     /* bytes of commands that outlive us, a T of 4096 each */
 #define FIRST_COMMAND_NS 25000000  /* a player that waits for an object repeats its T each 5 ms */
@@ -106,6 +111,13 @@ struct spaced_warning {
     unsigned withheld;
 };
 
+/* The story is short, and no stranger who sends packets may make it long. */
+struct story {
+    unsigned lines;     /* told, less those whose minute is over */
+    uint64_t minute_ns; /* when the present one began */
+    unsigned withheld;
+};
+
 struct nqptp {
     const struct options *options;
     int epoll;
@@ -124,8 +136,12 @@ struct nqptp {
         unsigned lines;
     } events;
     struct spaced_warning refused_command, refused_clock, other_layout, new_object;
-    gid_t group; /* of shared memory objects, or -1 */
-    int kept;    /* a memfd with the commands in force; the service manager has it too */
+    struct story story;
+    bool notifies, news;         /* there is a service manager; something happened since */
+    uint64_t reported_ns;        /*   the summary was looked at last, */
+    struct nqptp_summary report; /*   which it was told */
+    gid_t group;                 /* of shared memory objects, or -1 */
+    int kept; /* a memfd with the commands in force; the service manager has it too */
     struct nqptp_shm shms[NQPTP_CLIENTS_MAX]; /* each client's object; fd -1: there is none */
     uint64_t look_ns[NQPTP_CLIENTS_MAX];      /* when to see whether it is still in its place */
     struct nqptp_interfaces interfaces;
@@ -160,26 +176,6 @@ static void publish(struct nqptp *nqptp, int c, uint64_t now_ns) {
     mend_object(nqptp, c, now_ns);
 }
 
-static void log_event(const struct nqptp *nqptp, const struct nqptp_event *event) {
-    static const char *const what[] = {
-        [NQPTP_EVENT_CREATED] = "new clock",
-        [NQPTP_EVENT_DELETED] = "clock deleted",
-        [NQPTP_EVENT_REFUSED] = "no room for clock",
-        [NQPTP_EVENT_MASTER] = "master is now",
-    };
-
-    const char *name = event->client < 0 ? "" : nqptp->shms[event->client].name;
-    const char *colon = *name ? ": " : "";
-
-    if (event->kind == NQPTP_EVENT_NO_MASTER) {
-        nqptp_log(LOG_INFO, "%s: there is no master now", name);
-        return;
-    }
-    char address[INET6_ADDRSTRLEN];
-    nqptp_log(LOG_INFO, "%s%s%s %016" PRIx64 " at %s", name, colon, what[event->kind],
-              event->clock_identity, nqptp_address_format(&event->address, address));
-}
-
 /* Is it time for this warning again? If so, *withheld says how many were left out. */
 static bool is_due(struct spaced_warning *warning, uint64_t now_ns, unsigned *withheld) {
     if (now_ns < warning->next_ns) {
@@ -191,7 +187,7 @@ static bool is_due(struct spaced_warning *warning, uint64_t now_ns, unsigned *wi
     return true;
 }
 
-/* May one more event be told in this minute? */
+/* May one more event be told in this minute to who asked for more than the story? */
 static bool may_tell(struct nqptp *nqptp, uint64_t now_ns) {
     if (now_ns >= nqptp->events.end_ns) {
         if (nqptp->events.lines > EVENTS_MOST)
@@ -202,20 +198,59 @@ static bool may_tell(struct nqptp *nqptp, uint64_t now_ns) {
     return nqptp->events.lines++ < EVENTS_MOST;
 }
 
+/* May the story have another line? */
+static bool may_add(struct story *story, uint64_t now_ns) {
+    uint64_t minutes = (now_ns - story->minute_ns) / STORY_LINE_NS;
+
+    story->lines = story->lines > minutes ? story->lines - (unsigned)minutes : 0;
+    story->minute_ns += minutes * STORY_LINE_NS;
+    if (story->lines == STORY_LINES)
+        return false;
+    story->lines++;
+    return true;
+}
+
+static int event_priority(struct nqptp *nqptp, const struct nqptp_event *event, uint64_t now_ns) {
+    if (!nqptp_story_essential(event))
+        return LOG_INFO;
+    if (may_add(&nqptp->story, now_ns))
+        return LOG_NOTICE;
+    nqptp->story.withheld++;
+    return LOG_INFO;
+}
+
 static void log_events(struct nqptp *nqptp, const struct nqptp_effects *effects, uint64_t now_ns) {
-    if (effects->event_count == 0 || !nqptp_log_enabled(LOG_INFO))
-        return;
     for (unsigned i = 0; i < effects->event_count; i++) {
         const struct nqptp_event *event = &effects->events[i];
+        int priority = event_priority(nqptp, event, now_ns);
+        char text[NQPTP_STORY_MAX];
         unsigned withheld = 0;
-        if (event->kind == NQPTP_EVENT_REFUSED && !is_due(&nqptp->refused_clock, now_ns, &withheld))
+        nqptp->news = true;
+        if (!nqptp_log_enabled(priority) || (event->kind == NQPTP_EVENT_REFUSED &&
+                                             !is_due(&nqptp->refused_clock, now_ns, &withheld)))
             continue;
-        bool told = may_tell(nqptp, now_ns);
-        if (told)
-            log_event(nqptp, event);
-        if (told && withheld > 0)
+        if (priority == LOG_INFO && !may_tell(nqptp, now_ns))
+            continue;
+        nqptp_log(priority, "%s", nqptp_story_event(&nqptp->engine, event, text));
+        if (withheld > 0)
             nqptp_log(LOG_INFO, "%u others had no room since the last such line", withheld);
     }
+}
+
+/* A message that came from an address or goes to one, for -vv, and its bytes, for -vvv. */
+static void log_message(const char *way, const struct nqptp_address *address, const uint8_t *data,
+                        size_t length, enum nqptp_drop drop) {
+    struct nqptp_message message;
+    char peer[INET6_ADDRSTRLEN], text[NQPTP_MESSAGE_TEXT_MAX], bytes[800];
+    bool parsed = nqptp_message_parse(data, length, &message) == NQPTP_DROP_NONE;
+
+    nqptp_log(LOG_DEBUG, "%s %s: %s%s%s", way, nqptp_address_format(address, peer),
+              parsed ? nqptp_message_describe(&message, text) : "a datagram",
+              drop == NQPTP_DROP_NONE ? "" : "; dropped: ",
+              drop == NQPTP_DROP_NONE ? "" : nqptp_drop_describe(drop));
+    if (nqptp_log_enabled(NQPTP_LOG_BYTES))
+        nqptp_log(NQPTP_LOG_BYTES, "%zu bytes: %s", length,
+                  nqptp_bytes_describe(data, length, bytes, sizeof bytes));
 }
 
 static void send_replies(struct nqptp *nqptp) {
@@ -223,6 +258,8 @@ static void send_replies(struct nqptp *nqptp) {
         const struct nqptp_reply *reply = &nqptp->replies[i];
         bool ipv4 = nqptp_address_is_ipv4(&reply->destination);
         enum source socket = reply->general ? GENERAL_IPV4 : EVENT_IPV4;
+        if (nqptp_log_enabled(LOG_DEBUG))
+            log_message("to", &reply->destination, reply->data, reply->length, NQPTP_DROP_NONE);
         nqptp_socket_send(nqptp->fds[ipv4 ? socket : socket + 1], reply,
                           nqptp->options->ports[reply->general ? GENERAL : EVENT]);
     }
@@ -326,6 +363,7 @@ static void refuse_client(struct nqptp *nqptp, struct nqptp_effects *effects, in
     nqptp_engine_forget(&nqptp->engine, effects->client);
     effects->publish &= ~(UINT32_C(1) << effects->client);
     effects->form = NQPTP_FORM_NONE;
+    effects->event_count = 0;
 }
 
 static void obey(struct nqptp *nqptp, const char *text, size_t length, uint64_t now_ns,
@@ -343,10 +381,14 @@ static void on_packets(struct nqptp *nqptp, enum source socket) {
     struct nqptp_effects effects;
     uint64_t now_ns = 0;
     int count = nqptp_socket_receive(nqptp->fds[socket], &nqptp->batch);
+    bool log = nqptp_log_enabled(LOG_DEBUG);
 
     for (int i = 0; i < count; i++) {
+        const struct nqptp_packet *packet = &nqptp->batch.packets[i];
         now_ns = nqptp_clock_now_ns();
-        nqptp_engine_packet(&nqptp->engine, &nqptp->batch.packets[i], now_ns, &effects);
+        nqptp_engine_packet(&nqptp->engine, packet, now_ns, &effects);
+        if (log)
+            log_message("from", &packet->source, packet->data, packet->length, effects.drop);
         carry_out(nqptp, &effects, now_ns);
     }
     if (count == NQPTP_BATCH)
@@ -540,6 +582,11 @@ static void (*const ready[SOURCES])(struct nqptp *nqptp, enum source source) = {
     [INTERFACES] = on_interfaces,
 };
 
+/* When the service manager is to be told at the earliest, if something wakes us until then. */
+static uint64_t report_due_ns(const struct nqptp *nqptp) {
+    return nqptp->reported_ns + (nqptp->news ? STATE_SPACING_NS : REPORT_SPACING_NS);
+}
+
 /* Sets the timer if it would come too late. One that comes too early only finds nothing to do. */
 static void arm_timer(struct nqptp *nqptp, uint64_t now_ns) {
     uint64_t due_ns = nqptp_engine_deadline(&nqptp->engine);
@@ -555,6 +602,8 @@ static void arm_timer(struct nqptp *nqptp, uint64_t now_ns) {
         due_ns = nqptp->rest_ns;
     if (nqptp->guarded && nqptp->flooded_until_ns < due_ns)
         due_ns = nqptp->flooded_until_ns;
+    if (nqptp->notifies && nqptp->news && report_due_ns(nqptp) < due_ns)
+        due_ns = report_due_ns(nqptp);
     if (due_ns >= nqptp->timer_ns)
         return;
     uint64_t left_ns = due_ns > now_ns ? due_ns - now_ns : 1;
@@ -590,6 +639,43 @@ static void set_guard(struct nqptp *nqptp, uint64_t now_ns) {
             nqptp_socket_guard(nqptp->fds[socket], flooded);
 }
 
+/* --- where things stand ---------------------------------------------------------------------- */
+
+/* If lines of the story were left out, says what came of it when there is a line to spare. */
+static void sum_up(struct nqptp *nqptp, uint64_t now_ns) {
+    struct nqptp_summary summary;
+    char text[NQPTP_STORY_MAX];
+
+    if (nqptp->story.withheld == 0 || !may_add(&nqptp->story, now_ns))
+        return;
+    nqptp_summary_make(&nqptp->engine, &summary);
+    nqptp_log(LOG_NOTICE, "%u more changes in short order; now: %s", nqptp->story.withheld,
+              nqptp_summary_format(&nqptp->engine, &summary, text));
+    nqptp->story.withheld = 0;
+}
+
+/* Tells the service manager, if that is news or something else is to be said, in one line. */
+static void report(struct nqptp *nqptp, const char *also, uint64_t now_ns) {
+    struct nqptp_summary summary;
+    char text[NQPTP_STORY_MAX], state[NQPTP_STORY_MAX + 32];
+
+    nqptp->reported_ns = now_ns;
+    nqptp->news = false;
+    nqptp_summary_make(&nqptp->engine, &summary);
+    if (!*also && nqptp_summary_news(&summary, &nqptp->report) == NQPTP_NEWS_NONE)
+        return;
+    nqptp->report = summary;
+    snprintf(state, sizeof state, "%sSTATUS=%s", also,
+             nqptp_summary_format(&nqptp->engine, &summary, text));
+    sd_notify(0, state);
+}
+
+static void follow_story(struct nqptp *nqptp, uint64_t now_ns) {
+    sum_up(nqptp, now_ns);
+    if (nqptp->notifies && now_ns >= report_due_ns(nqptp))
+        report(nqptp, "", now_ns);
+}
+
 static void loop(struct nqptp *nqptp) {
     struct epoll_event events[SOURCES];
 
@@ -597,6 +683,7 @@ static void loop(struct nqptp *nqptp) {
         uint64_t now_ns = nqptp_clock_now_ns();
         set_guard(nqptp, now_ns);
         set_rest(nqptp, now_ns);
+        follow_story(nqptp, now_ns);
         arm_timer(nqptp, now_ns);
         bool replies_wait = nqptp->reply_count > 0;
         int count = epoll_wait(nqptp->epoll, events, SOURCES, replies_wait ? 0 : -1);
@@ -753,6 +840,18 @@ static size_t read_kept(struct nqptp *nqptp, char *text, size_t size) {
     return length > 0 ? (size_t)length : 0;
 }
 
+static void say_hello(const struct nqptp *nqptp) {
+    const uint16_t *ports = nqptp->options->ports;
+
+    nqptp_log(LOG_NOTICE,
+              "version %s, clock identity %016" PRIx64 ", serves %s in layout %u%s, on UDP ports "
+              "%u, %u and %u",
+              PACKAGE_VERSION, nqptp->engine.self.clock_identity, nqptp->shms[0].name,
+              nqptp->shms[0].layout,
+              nqptp->shms[0].automatic ? " until a client wants another" : "", ports[EVENT],
+              ports[GENERAL], ports[CONTROL]);
+}
+
 /* Opens the objects, and brings every client back to where the process before this one had it. */
 static enum exit_status open_objects(struct nqptp *nqptp) {
     char text[KEPT_MAX];
@@ -768,6 +867,7 @@ static enum exit_status open_objects(struct nqptp *nqptp) {
     explain_object(NQPTP_INTERFACE_NAME, result);
     if (result < 0 && result != -EPERM)
         return FAILED;
+    say_hello(nqptp);
     for (char *end; line && (end = strchr(++line, '\n')); line = end)
         obey(nqptp, line, (size_t)(end - line), nqptp_clock_now_ns(), &effects);
     keep_commands(nqptp);
@@ -829,10 +929,8 @@ static enum exit_status start(struct nqptp *nqptp) {
         return status;
     follow_interfaces(nqptp);
     start_watchdog(nqptp);
-    nqptp_log(LOG_INFO, "version %s, clock identity %016" PRIx64 ", ports %u, %u and %u",
-              PACKAGE_VERSION, nqptp->engine.self.clock_identity, nqptp->options->ports[EVENT],
-              nqptp->options->ports[GENERAL], nqptp->options->ports[CONTROL]);
-    sd_notify(0, "READY=1");
+    nqptp->notifies = getenv("NOTIFY_SOCKET") != NULL;
+    report(nqptp, "READY=1\n", nqptp_clock_now_ns());
     return DONE;
 }
 

@@ -252,10 +252,15 @@ static inline bool published_no_master(const struct world *w) {
            r->reading.offset_ns == 0 && r->reading.start_time_ns == 0;
 }
 
-static inline bool idle(const struct world *w) {
+/* Is there nothing to be done, but for so many events to be told? */
+static inline bool idle_but(const struct world *w, unsigned event_count) {
     const struct nqptp_effects *e = &w->effects;
     return !e->publish && e->reply_count == 0 && !e->send_status && !e->refusal &&
-           e->event_count == 0;
+           e->event_count == event_count;
+}
+
+static inline bool idle(const struct world *w) {
+    return idle_but(w, 0);
 }
 
 static inline bool told(const struct world *w, enum nqptp_event_kind kind,

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT */
+/* What happens, in words: see the header. */
+#include "nqptp-story.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define PEERS_SHOWN 8
+#define STEP_SHOWN_NS 5000000 /* a smaller one may be a matter of estimation */
+
+struct line {
+    char *text;
+    size_t used;
+};
+
+__attribute__((format(printf, 2, 3))) static void add(struct line *line, const char *format, ...) {
+    size_t room = NQPTP_STORY_MAX - line->used;
+    va_list arguments;
+
+    va_start(arguments, format);
+    int length = vsnprintf(line->text + line->used, room, format, arguments);
+    va_end(arguments);
+    line->used += length < 0 ? 0 : (size_t)length < room ? (size_t)length : room - 1;
+}
+
+static void add_address(struct line *line, const char *before,
+                        const struct nqptp_address *address) {
+    char text[INET6_ADDRSTRLEN];
+    add(line, "%s%s", before, nqptp_address_format(address, text));
+}
+
+static void add_clock(struct line *line, uint64_t clock_identity,
+                      const struct nqptp_address *address) {
+    add(line, "%016" PRIx64, clock_identity);
+    add_address(line, " at ", address);
+}
+
+/* --- events ---------------------------------------------------------------------------------- */
+
+/* The rungs of the data set comparison, from NQPTP_WON_PRIORITY1 on: less is better in each. */
+static const struct {
+    const char *name;
+    bool identity;
+} rungs[] = {
+    {"priority1", false},     {"clockClass", false},
+    {"clockAccuracy", false}, {"offsetScaledLogVariance", false},
+    {"priority2", false},     {"grandmasterIdentity", true},
+    {"stepsRemoved", false},  {"clockIdentity", true},
+    {"portNumber", false},
+};
+
+static void add_rung(struct line *line, const struct nqptp_reason *reason) {
+    unsigned rung = (unsigned)reason->won - NQPTP_WON_PRIORITY1;
+
+    add(line,
+        rungs[rung].identity ? ", by %s: %016" PRIx64 " before %016" PRIx64
+                             : ", by %s: %" PRIu64 " before %" PRIu64,
+        rungs[rung].name, reason->mine, reason->theirs);
+}
+
+static void add_reason(struct line *line, const struct nqptp_reason *reason) {
+    switch (reason->won) {
+    case NQPTP_WON_ALONE:
+        add(line, ", the only candidate");
+        return;
+    case NQPTP_WON_ADDRESS:
+        add(line, ", by address, for all else is equal");
+        return;
+    case NQPTP_WON_FIRST:
+        add(line, ", the first in the list");
+        return;
+    case NQPTP_WON_STANDS_IN:
+        add_address(line, ", in place of ", &reason->address);
+        add(line, ", which is silent");
+        return;
+    case NQPTP_WON_SILENT:
+        add(line, ", for the one before is silent");
+        return;
+    case NQPTP_WON_UNLISTED:
+        add(line, ", for the one before is not listed any more");
+        return;
+    case NQPTP_WON_PRIORITY1:
+    case NQPTP_WON_CLOCK_CLASS:
+    case NQPTP_WON_CLOCK_ACCURACY:
+    case NQPTP_WON_VARIANCE:
+    case NQPTP_WON_PRIORITY2:
+    case NQPTP_WON_GRANDMASTER_IDENTITY:
+    case NQPTP_WON_STEPS_REMOVED:
+    case NQPTP_WON_CLOCK_IDENTITY:
+    case NQPTP_WON_PORT_NUMBER:
+        add_rung(line, reason);
+    }
+}
+
+static void add_list(struct line *line, const struct nqptp_client *client) {
+    if (client->peer_count == 0) {
+        add(line, "no clock may be master now");
+        return;
+    }
+    add(line, "only clocks at %u address%s may be master now:", client->peer_count,
+        client->peer_count == 1 ? "" : "es");
+    for (unsigned i = 0; i < client->peer_count && i < PEERS_SHOWN; i++)
+        add_address(line, " ", &client->peers[i].address);
+    if (client->peer_count > PEERS_SHOWN)
+        add(line, " ...");
+}
+
+static void add_move(struct line *line, int64_t moved_ns) {
+    if (moved_ns >= STEP_SHOWN_NS || moved_ns <= -STEP_SHOWN_NS)
+        add(line, ", its time moved by %+.3f s", (double)moved_ns / 1e9);
+}
+
+static void add_client_event(struct line *line, const struct nqptp_client *client,
+                             const struct nqptp_event *event) {
+    static const char *const activity[] = {
+        [NQPTP_STOPPED] = "ends", [NQPTP_PLAYING] = "begins", [NQPTP_PAUSED] = "pauses"};
+
+    add(line, "%s: ", client->name);
+    if (event->kind == NQPTP_EVENT_LIST) {
+        add_list(line, client);
+    } else if (event->kind == NQPTP_EVENT_ACTIVITY) {
+        add(line, "the player %s", activity[client->activity]);
+    } else if (event->kind == NQPTP_EVENT_NO_MASTER) {
+        add(line, "there is no master now%s",
+            event->reason.won == NQPTP_WON_SILENT ? ": the last one is silent for 120 s" : "");
+    } else {
+        add(line, "master is now ");
+        add_clock(line, event->clock_identity, &event->address);
+        add_reason(line, &event->reason);
+    }
+}
+
+static void add_clock_event(struct line *line, const struct nqptp_event *event) {
+    static const char *const words[] = {
+        [NQPTP_EVENT_CREATED] = "new clock",
+        [NQPTP_EVENT_DELETED] = "clock deleted",
+        [NQPTP_EVENT_REFUSED] = "no room for clock",
+        [NQPTP_EVENT_QUALIFIED] = "qualified to be master: clock",
+    };
+    double silent_s = (double)event->silent_ns / 1e9;
+
+    add(line, "%s ", event->kind <= NQPTP_EVENT_QUALIFIED ? words[event->kind] : "master");
+    add_clock(line, event->clock_identity, &event->address);
+    if (event->kind == NQPTP_EVENT_SILENT)
+        add(line, " is lost: no usable sample for %.1f s", silent_s);
+    else if (event->kind == NQPTP_EVENT_STOPPED)
+        add(line, " is lost: its time stands still for %.1f s", silent_s);
+    else if (event->kind == NQPTP_EVENT_RESUMED)
+        add(line, " is back after %.1f s", silent_s);
+    else if (event->kind == NQPTP_EVENT_STEPPED)
+        add(line, " has stepped");
+    else if (event->kind == NQPTP_EVENT_GRANDMASTER)
+        add(line, " has another grandmaster, %016" PRIx64, event->grandmaster_identity);
+    add_move(line, event->moved_ns);
+}
+
+/* Is the clock that was lost followed still, for want of a better one? */
+static bool stays(const struct nqptp_engine *engine, const struct nqptp_event *event) {
+    int i = nqptp_clock_find(&engine->table, event->clock_identity, &event->address);
+    return (event->kind == NQPTP_EVENT_SILENT || event->kind == NQPTP_EVENT_STOPPED) &&
+           i != NQPTP_NO_CLOCK && nqptp_clock_is_master(&engine->table, i);
+}
+
+const char *nqptp_story_event(const struct nqptp_engine *engine, const struct nqptp_event *event,
+                              char text[NQPTP_STORY_MAX]) {
+    struct line line = {text, 0};
+
+    if (event->client >= 0)
+        add_client_event(&line, &engine->table.clients[event->client], event);
+    else
+        add_clock_event(&line, event);
+    if (stays(engine, event))
+        add(&line, "; its last values stay");
+    return text;
+}
+
+bool nqptp_story_essential(const struct nqptp_event *event) {
+    switch (event->kind) {
+    case NQPTP_EVENT_LIST:
+    case NQPTP_EVENT_MASTER:
+    case NQPTP_EVENT_SILENT:
+    case NQPTP_EVENT_STOPPED:
+    case NQPTP_EVENT_RESUMED:
+    case NQPTP_EVENT_STEPPED:
+    case NQPTP_EVENT_GRANDMASTER:
+        return true;
+    case NQPTP_EVENT_NO_MASTER: /* else the list said it */
+        return event->reason.won == NQPTP_WON_SILENT;
+    case NQPTP_EVENT_CREATED:
+    case NQPTP_EVENT_DELETED:
+    case NQPTP_EVENT_REFUSED:
+    case NQPTP_EVENT_QUALIFIED:
+    case NQPTP_EVENT_ACTIVITY:
+        break;
+    }
+    return false;
+}
+
+/* --- where things stand ---------------------------------------------------------------------- */
+
+void nqptp_summary_make(const struct nqptp_engine *engine, struct nqptp_summary *summary) {
+    const struct nqptp_clock_table *table = &engine->table;
+
+    *summary = (struct nqptp_summary){.heard = engine->drops[NQPTP_DROP_NONE] > 0, .client = -1};
+    for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)
+        summary->clocks += table->clocks[i].in_use;
+    for (int c = 0; c < NQPTP_CLIENTS_MAX && summary->client < 0; c++)
+        if (table->clients[c].in_use && table->clients[c].master != NQPTP_NO_CLOCK)
+            summary->client = c;
+    if (summary->client < 0)
+        return;
+    const struct nqptp_clock *clock = &table->clocks[table->clients[summary->client].master];
+    summary->lost = clock->lost_ns == 0;
+    summary->clock_identity = clock->clock_identity;
+    summary->address = clock->address;
+    summary->rate_ppm = clock->estimator.slope_ppm;
+    summary->noise_us = clock->estimator.noise_us;
+}
+
+enum nqptp_news nqptp_summary_news(const struct nqptp_summary *summary,
+                                   const struct nqptp_summary *old) {
+    if (summary->heard != old->heard || summary->clocks != old->clocks ||
+        summary->client != old->client || summary->lost != old->lost ||
+        summary->clock_identity != old->clock_identity ||
+        !nqptp_address_equal(&summary->address, &old->address))
+        return NQPTP_NEWS_STATE;
+    if (summary->lost) /* the numbers are not shown */
+        return NQPTP_NEWS_NONE;
+    return fabs(summary->rate_ppm - old->rate_ppm) >= 1 ||
+                   fabs(summary->noise_us - old->noise_us) > 1 + old->noise_us / 4
+               ? NQPTP_NEWS_NUMBERS
+               : NQPTP_NEWS_NONE;
+}
+
+const char *nqptp_summary_format(const struct nqptp_engine *engine,
+                                 const struct nqptp_summary *summary, char text[NQPTP_STORY_MAX]) {
+    struct line line = {text, 0};
+
+    if (summary->clocks == 0) {
+        add(&line, "listening, nothing heard %s", summary->heard ? "now" : "yet");
+        return text;
+    }
+    if (summary->client < 0) {
+        add(&line, "no master");
+    } else {
+        if (summary->client > 0)
+            add(&line, "%s: ", engine->table.clients[summary->client].name);
+        add(&line, "master ");
+        add_clock(&line, summary->clock_identity, &summary->address);
+        if (summary->lost)
+            add(&line, ", lost");
+        else
+            add(&line, ", %+.1f ppm, %.0f us",
+                fabs(summary->rate_ppm) < 0.05 ? 0 : summary->rate_ppm, summary->noise_us);
+    }
+    add(&line, summary->client < 0 ? "; %u clock%s heard" : ", %u clock%s", summary->clocks,
+        summary->clocks == 1 ? "" : "s");
+    return text;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The story: what happens, in words for the log, and where things stand, in the one line that
+ * systemctl(1) shows. Pure; who logs and who sends is nqptp.c.
+ */
+#ifndef NQPTP_STORY_H
+#define NQPTP_STORY_H
+
+#include "nqptp-message-handlers.h"
+
+#define NQPTP_STORY_MAX 512 /* room for any line */
+
+/* Is the event one that everybody wants to know, rather than who asked for more with -v? */
+bool nqptp_story_essential(const struct nqptp_event *event);
+
+/*
+ * The event, which the engine has just told, as a line without its end. It has printable ASCII
+ * only. Returns text.
+ */
+const char *nqptp_story_event(const struct nqptp_engine *engine, const struct nqptp_event *event,
+                              char text[NQPTP_STORY_MAX]);
+
+/* Where things stand. */
+struct nqptp_summary {
+    bool heard; /* any message, ever */
+    unsigned clocks;
+    int client; /* the first that has a master, whose that below is; -1: none has */
+    bool lost;  /* it gives no samples */
+    uint64_t clock_identity;
+    struct nqptp_address address;
+    double rate_ppm; /* by which the master runs faster than this host */
+    double noise_us; /* by how much its packets are late on average */
+};
+
+void nqptp_summary_make(const struct nqptp_engine *engine, struct nqptp_summary *summary);
+
+enum nqptp_news {
+    NQPTP_NEWS_NONE,
+    NQPTP_NEWS_NUMBERS, /* the rate changed by 1 ppm, or the noise by a quarter, or more */
+    NQPTP_NEWS_STATE,   /* another master or none, or more or fewer clocks */
+};
+
+/* What is new since `old`. */
+enum nqptp_news nqptp_summary_news(const struct nqptp_summary *summary,
+                                   const struct nqptp_summary *old);
+
+/* "master 98698aaf9c950008 at 192.0.2.1, +12.3 ppm, 41 us, 3 clocks". Returns text. */
+const char *nqptp_summary_format(const struct nqptp_engine *engine,
+                                 const struct nqptp_summary *summary, char text[NQPTP_STORY_MAX]);
+
+#endif
