@@ -174,11 +174,13 @@ const char *nqptp_message_describe(const struct nqptp_message *message,
 
 const char *nqptp_bytes_describe(const uint8_t *data, size_t length, char *text, size_t size) {
     size_t fits = (size - sizeof "...") / 2;
-    size_t shown = length < fits ? length : fits;
+    bool whole = length <= fits;
 
-    for (size_t i = 0; i < shown; i++)
+    if (!whole)
+        length = fits;
+    for (size_t i = 0; i < length; i++)
         snprintf(text + 2 * i, 3, "%02x", data[i]);
-    strcpy(text + 2 * shown, shown < length ? "..." : "");
+    snprintf(text + 2 * length, sizeof "...", "%s", whole ? "" : "...");
     return text;
 }
 

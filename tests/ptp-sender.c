@@ -73,7 +73,8 @@ struct options {
     uint64_t identity, offset_ns;
     int64_t correction_ns;
     double rate, announce_rate, seconds, skew_ppm, lose_sync_percent, serve_muted;
-    double fickle; /* every so many seconds it becomes the other one of two: */
+    double sleep_after, sleep_for; /* seconds; 0: it never does */
+    double fickle;                 /* every so many seconds it becomes the other one of two: */
     uint64_t other_offset_ns, other_grandmaster;
     unsigned other_priority1;
     bool no_announce, no_sync, absurd, one_step, reorder, duplicate, low_ports, verbose, general,
@@ -424,6 +425,16 @@ static uint64_t identity_of(const struct options *o, const struct stream *stream
     return o->identity + stream->master;
 }
 
+/* The time of the masters' clocks, which stand still while they sleep, on that of an ideal one. */
+static uint64_t awake_ns(const struct sender *s, uint64_t raw_ns) {
+    uint64_t fell_ns = s->start_ns + (uint64_t)(s->options.sleep_after * 1e9);
+    uint64_t slept_ns = (uint64_t)(s->options.sleep_for * 1e9);
+
+    if (slept_ns == 0 || raw_ns <= fell_ns)
+        return raw_ns;
+    return raw_ns - fell_ns < slept_ns ? fell_ns : raw_ns - slept_ns;
+}
+
 static void send_follow_up(struct sender *s, unsigned i, uint64_t truth_ns, int64_t corrected) {
     const struct options *o = &s->options;
     const struct stream *stream = &s->streams[i];
@@ -464,7 +475,7 @@ static void send_two_step(struct sender *s, unsigned i, struct message *sync) {
     sync->taken_ns = raw_ns = now_ns();
     if (!lost)
         send_message(s, i, EVENT, sync);
-    send_follow_up(s, i, master_time(o, s->streams[i].master, raw_ns), corrected);
+    send_follow_up(s, i, master_time(o, s->streams[i].master, awake_ns(s, raw_ns)), corrected);
 }
 
 /* Does the address that we serve still say anything, if that is wanted? */
@@ -867,6 +878,7 @@ static const char usage[] =
     "  --log FILE             of each of the first master's Syncs and Follow_Ups: to which\n"
     "                         destination, type, time taken, time sent\n"
     "  --mirror               all destinations get the same, with the same delays\n"
+    "  --sleep-after SECONDS, --sleep-for SECONDS   its two-step clock stands still meanwhile\n"
     "  --serve-muted SECONDS  stop serving who sends us nothing for so long (with --low-ports)\n"
     "  --mode masters|junk|truncate|flood, --count N\n"
     "  --seconds N, --seed N\n"
@@ -903,6 +915,8 @@ static const struct setting {
     {"seconds", NUMBER, offsetof(struct options, seconds), NULL},
     {"skew", NUMBER, offsetof(struct options, skew_ppm), NULL},
     {"lose-sync-percent", NUMBER, offsetof(struct options, lose_sync_percent), NULL},
+    {"sleep-after", NUMBER, offsetof(struct options, sleep_after), NULL},
+    {"sleep-for", NUMBER, offsetof(struct options, sleep_for), NULL},
     {"serve-muted", NUMBER, offsetof(struct options, serve_muted), NULL},
     {"fickle", NUMBER, offsetof(struct options, fickle), NULL},
     {"other-offset", INTEGER, offsetof(struct options, other_offset_ns), NULL},

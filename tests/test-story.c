@@ -65,7 +65,7 @@ static void test_reasons_of_the_comparison(void) {
     struct world w = world_begin();
     (void)send_announce(&w, &one);
     const struct nqptp_announce same = w.engine.table.clocks[0].announce;
-    struct nqptp_announce a = same;
+    struct nqptp_announce a;
 
 #define CHECK_REASON(change, reason)                                                               \
     a = same;                                                                                      \

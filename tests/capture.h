@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reads captures of packets: pcap and pcapng files that are in memory as a whole, and the UDP
+ * datagrams in them. It knows no PTP. Files come with bug reports, so nothing in them is believed:
+ * whatever the bytes, nothing is read beyond them.
+ */
+#ifndef NQPTP_CAPTURE_H
+#define NQPTP_CAPTURE_H
+
+#include "nqptp-message.h"
+
+#define CAPTURE_INTERFACES_MAX 64
+
+/* How an interface of a capture gives its packets. */
+struct capture_interface {
+    uint32_t link;      /* LINKTYPE_ number */
+    uint8_t resolution; /* of times, as in if_tsresol: 6 is 10^-6 s, 0x80 | 10 is 2^-10 s */
+    int64_t offset_s;   /* what to add to them */
+};
+
+struct capture {
+    const uint8_t *data;
+    size_t size, at;
+    bool pcapng, swapped; /* swapped: it is of the other byte order */
+    struct capture_interface interfaces[CAPTURE_INTERFACES_MAX];
+    unsigned interface_count;
+    unsigned packets;      /* read so far */
+    const char *complaint; /* why it is at its end; NULL: because there is no more */
+};
+
+struct capture_packet {
+    uint64_t time_ns; /* modulo 2^64 */
+    uint32_t link;
+    const uint8_t *data;
+    size_t length; /* that was captured */
+};
+
+struct capture_datagram {
+    struct nqptp_address source, destination;
+    uint16_t source_port, destination_port;
+    const uint8_t *data;
+    size_t length;  /* that was captured */
+    bool truncated; /* there was more */
+    bool outgoing;  /* the capture says that its host sent this */
+};
+
+/* Begins to read. Returns false, with a complaint, if these bytes are no capture. */
+bool capture_open(struct capture *capture, const uint8_t *data, size_t size);
+
+/* Gets the next packet. Returns false at the end, with a complaint if that is not where it should
+ * be. */
+bool capture_next(struct capture *capture, struct capture_packet *packet);
+
+/* Finds the UDP datagram in a packet. Returns false if there is none, or only a fragment of one. */
+bool capture_datagram(const struct capture_packet *packet, struct capture_datagram *datagram);
+
+#endif
