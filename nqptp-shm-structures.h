@@ -3,18 +3,25 @@
  * The shared memory interface of nqptp: the byte layouts that clients map, and the constants they
  * need. It is all a client has to include, and it includes nothing of nqptp's own.
  *
- * A client opens the POSIX shared memory object NQPTP_INTERFACE_NAME, or one of its own name, and
- * maps it shared. In layouts 4, 8 and 9 it does so read-write, locks shm_mutex, checks the
- * version, copies what it needs and unlocks; for that it must be a member of group "nqptp". In
- * layout 10 it maps the object read-only and needs no lock: see struct shm_structure_10.
+ * A client opens the POSIX shared memory object NQPTP_INTERFACE_NAME, or one of its own name, maps
+ * it shared, and looks at `version` before anything else. There are two ways of reading:
+ *
+ * - Layout 10, for new clients. Send the command "/name T ADDRESS ..." to NQPTP_CONTROL_PORT, then
+ *   open the object read-only. There is no lock: see struct shm_structure_10.
+ * - Layouts 4, 8 and 9. Open read-write, for which it takes membership of group "nqptp". Lock
+ *   shm_mutex, copy, unlock. Whoever keeps the mutex for a second is taken to be dead and loses it.
+ *
+ * The object is complete as soon as it has its name, and keeps its place while the daemon restarts
+ * or crashes; when it is stopped for good it publishes "no master" and removes the object.
  *
  * Times are nanoseconds modulo 2^64, so subtract and add them as uint64_t:
  *
  *     the master's time = the local clock now + local_to_master_time_offset
  *
- * where the local clock is CLOCK_REALTIME in layout 4 and CLOCK_MONOTONIC_RAW in all others. While
- * there is no master clock, master_clock_id, all times and the first byte of master_clock_ip are
- * zero.
+ * where the local clock is CLOCK_REALTIME in layout 4 and CLOCK_MONOTONIC_RAW in all others. A
+ * clock that falls silent leaves its last values for up to two minutes: local_time says how old
+ * they are. While there is no master, master_clock_id, all times and the first byte of
+ * master_clock_ip are 0.
  */
 #ifndef NQPTP_SHM_STRUCTURES_H
 #define NQPTP_SHM_STRUCTURES_H
@@ -29,8 +36,12 @@
 /* The value of `version` in the first layout below; 8, 9 and 10 are those of the others. */
 #define NQPTP_SHM_STRUCTURES_VERSION 4
 
-/* The UDP port, on the loopback addresses only, that takes the client's commands, such as
- * "T 192.0.2.7": the addresses whose clocks may become master, the whole list each time. */
+/*
+ * The UDP port, on 127.0.0.1 and ::1 only, that takes commands, a datagram each. "/name T ADDRESS
+ * ..." lists the addresses, numeric, whose clocks may become master, all of them each time and none
+ * if there is none, for the client of object "/name", which is made if need be. "/name B", "P" and
+ * "E" say that it begins, pauses and ends playing. A bare "T ADDRESS ..." is layout 4's way.
+ */
 #define NQPTP_CONTROL_PORT 9000
 
 /* Two names that clients of 2021 may know the same things by. */
@@ -41,7 +52,7 @@
 #define MAX_CLOCKS 32
 #endif
 
-/* Layout 4. */
+/* Layout 4: what this interface began with; Shairport Sync of May 2021. */
 struct shm_structure {
     pthread_mutex_t shm_mutex;            /* process-shared; hold it only to copy the rest */
     uint16_t version;                     /* NQPTP_SHM_STRUCTURES_VERSION */
@@ -52,7 +63,7 @@ struct shm_structure {
     uint64_t local_to_master_time_offset; /* the master's time minus CLOCK_REALTIME */
 };
 
-/* Layouts 8 and 9, which differ by their number only. */
+/* Layouts 8 and 9, which differ by their number only: Shairport Sync 4.1 and 4.2. */
 struct shm_structure_9 {
     pthread_mutex_t shm_mutex; /* process-shared; hold it only to copy the rest */
     uint16_t version;          /* 8 or 9 */
@@ -63,8 +74,7 @@ struct shm_structure_9 {
     uint64_t master_clock_start_time; /* CLOCK_MONOTONIC_RAW of the first of its unbroken samples */
 };
 
-/* As in layouts 8 and 9. */
-struct shm_structure_set {
+struct shm_structure_set { /* each member as in layouts 8 and 9 */
     uint64_t master_clock_id;
     uint64_t local_time;
     uint64_t local_to_master_time_offset;
@@ -72,8 +82,14 @@ struct shm_structure_set {
 };
 
 /*
- * Layout 10. The daemon writes main, a memory barrier, secondary. Copy the whole object, a memory
- * barrier, copy it again: main of the first copy is valid if secondary of the second is equal.
+ * Layout 10: Shairport Sync 4.3 and later. The daemon writes main, then secondary. So copy the
+ * whole object twice:
+ *
+ *     first = *shared;
+ *     __sync_synchronize();
+ *     second = *shared;
+ *     if (memcmp(&first.main, &second.secondary, sizeof first.main) == 0)
+ *         ... first.main is whole; else go on with what you had, and look again in a moment
  */
 struct shm_structure_10 {
     uint16_t version; /* 10 */
