@@ -38,6 +38,7 @@ has_no_privileges
 shows_its_state
 strictly
 members_read_and_others_do_not
+tells_its_story
 restarts_keep_the_object
 players_play_on 5
 players_play_on 2021
