@@ -459,3 +459,15 @@ enum nqptp_estimate nqptp_estimator_sample(struct nqptp_estimator *e, uint64_t m
 uint64_t nqptp_estimator_offset_ns(const struct nqptp_estimator *e) {
     return e->base_offset_ns + (uint64_t)e->published.ns;
 }
+
+bool nqptp_estimator_quality(const struct nqptp_estimator *e, struct nqptp_quality *quality) {
+    *quality = (struct nqptp_quality){.rate_ppm = e->slope_ppm, .noise_us = e->noise_us};
+    if (e->bins == 0)
+        return false;
+    int64_t left_ns = e->line.ns - e->published.ns;
+    unsigned root = 1;
+    while ((root + 1) * (root + 1) <= e->bins)
+        root++;
+    quality->error_us = to_us(left_ns < 0 ? -left_ns : left_ns) + e->noise_us / root;
+    return true;
+}

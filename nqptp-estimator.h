@@ -75,4 +75,19 @@ enum nqptp_estimate nqptp_estimator_sample(struct nqptp_estimator *estimator, ui
 /* Master's time minus local time after the last sample that said something, modulo 2^64. */
 uint64_t nqptp_estimator_offset_ns(const struct nqptp_estimator *estimator);
 
+/* How good the estimate is. */
+struct nqptp_quality {
+    double rate_ppm; /* the master's rate minus that of CLOCK_MONOTONIC_RAW */
+    double noise_us; /* by how much the best packet of a second was later than the quickest, mean */
+    double error_us; /* of the offset, as far as that may be told from here: see below */
+};
+
+/*
+ * Returns false if there was no sample yet. The error is how far the offset still is from the line,
+ * plus noise / sqrt(bins), about one standard deviation of the line. The least time that a packet
+ * takes is not in it: it cannot be told from a clock that is late.
+ */
+bool nqptp_estimator_quality(const struct nqptp_estimator *estimator,
+                             struct nqptp_quality *quality);
+
 #endif

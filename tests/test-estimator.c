@@ -164,6 +164,33 @@ static void check_delays(double skew) {
     CHECK_EQ_U64(run.restarts, 1, "%+.0f ppm: delays are no steps", skew * 1e6);
 }
 
+/* A line through samples that are late by up to 100 us is not as bad as these. */
+static void test_quality(void) {
+    struct run run = run_begin();
+    struct nqptp_quality quality;
+
+    CHECK(!nqptp_estimator_quality(&run.estimator, &quality), "without samples there is none");
+    run.skew = 20e-6;
+    struct prng prng = {7};
+    for (int i = 0; i < 800; i++) {
+        run_wait(&run, SYNC_INTERVAL);
+        (void)run_sample(&run, (int64_t)(prng_next(&prng) % (uint64_t)(100 * US)));
+    }
+    CHECK(nqptp_estimator_quality(&run.estimator, &quality), "with some there is");
+    CHECK(quality.rate_ppm > 19 && quality.rate_ppm < 21, "the rate: %f ppm", quality.rate_ppm);
+    CHECK(quality.noise_us > 1 && quality.noise_us < 50, "the noise: %f us", quality.noise_us);
+    CHECK(quality.error_us >= quality.noise_us / 8 && quality.error_us < quality.noise_us,
+          "after 100 s the error is a part of it: %f us", quality.error_us);
+    run.offset_ns += 2 * MS; /* a shorter path */
+    for (int i = 0; i < 4; i++) {
+        run_wait(&run, SYNC_INTERVAL);
+        (void)run_sample(&run, 0);
+    }
+    (void)nqptp_estimator_quality(&run.estimator, &quality);
+    CHECK(quality.error_us > 500, "what is still to be made up for is in it: %f us",
+          quality.error_us);
+}
+
 static void test_delays(void) {
     check_delays(0);
     check_delays(50e-6);
@@ -488,6 +515,7 @@ int main(void) {
     test_reset();
     test_constant_offset();
     test_skew();
+    test_quality();
     test_delays();
     test_one_outlier();
     test_outliers_apart();
