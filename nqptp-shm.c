@@ -678,14 +678,31 @@ int nqptp_shm_remove_foreign(const char *name, uid_t owner) {
     return result;
 }
 
-void nqptp_shm_describe(const char *name, char *text, size_t size) {
+int nqptp_shm_inspect(const char *name, struct nqptp_shm_found *found) {
     char path[NAME_MAX];
     struct stat status;
 
     path_of(name, path);
     if (lstat(path, &status) < 0)
+        return -errno;
+    *found = (struct nqptp_shm_found){.owner = status.st_uid, .mode = status.st_mode & 07777};
+    if (!S_ISREG(status.st_mode))
+        return 0;
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) {
+        found->leased = errno == EWOULDBLOCK;
+        return 0;
+    }
+    found->layout = read_layout(fd);
+    close(fd);
+    return 0;
+}
+
+void nqptp_shm_describe(const char *name, char *text, size_t size) {
+    struct nqptp_shm_found found;
+
+    if (nqptp_shm_inspect(name, &found) < 0)
         snprintf(text, size, "gone by now");
     else
-        snprintf(text, size, "owned by uid %u, mode %04o", (unsigned)status.st_uid,
-                 (unsigned)status.st_mode & 07777);
+        snprintf(text, size, "owned by uid %u, mode %04o", (unsigned)found.owner, found.mode);
 }

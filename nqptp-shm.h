@@ -153,6 +153,17 @@ void nqptp_shm_remove(struct nqptp_shm *shm);
  */
 int nqptp_shm_remove_foreign(const char *name, uid_t owner);
 
+/* What there is by the name of an object, whoever it belongs to. */
+struct nqptp_shm_found {
+    uid_t owner;
+    unsigned mode;
+    unsigned layout; /* by the number in it; 0: it has none, or may not be read */
+    bool leased;     /* a daemon lives that waits for it to be opened; then the layout is 0 */
+};
+
+/* Returns 0, or -errno: -ENOENT if there is nothing. It may cost a daemon its lease for 30 s. */
+int nqptp_shm_inspect(const char *name, struct nqptp_shm_found *found);
+
 /* Owner and mode of an object, for people: "owned by uid 0, mode 0644". */
 void nqptp_shm_describe(const char *name, char *text, size_t size);
 

@@ -372,7 +372,7 @@ static bool process_holds(const char *pid, const char *link) {
     return found;
 }
 
-static void process_name(const char *pid, char *name, size_t size) {
+void nqptp_process_name(const char *pid, char *name, size_t size) {
     char path[300];
 
     snprintf(path, sizeof path, "/proc/%s/comm", pid);
@@ -387,31 +387,39 @@ static void process_name(const char *pid, char *name, size_t size) {
         fclose(file);
 }
 
-void nqptp_port_holder(uint16_t port, char *text, size_t size) {
-    unsigned user;
+bool nqptp_port_find_holder(uint16_t port, struct nqptp_holder *holder) {
     unsigned long inode;
-    char link[64], name[64];
+    char link[64];
     struct dirent *entry;
 
-    if (!find_port("/proc/self/net/udp", port, &user, &inode) &&
-        !find_port("/proc/self/net/udp6", port, &user, &inode)) {
-        snprintf(text, size, "its holder is not to be seen from here");
-        return;
-    }
-    snprintf(text, size,
-             "held by a process of uid %u; run \"ss -ulpn 'sport = :%u'\" as root to see which",
-             user, port);
+    *holder = (struct nqptp_holder){.pid = 0};
+    if (!find_port("/proc/self/net/udp", port, &holder->user, &inode) &&
+        !find_port("/proc/self/net/udp6", port, &holder->user, &inode))
+        return false;
     snprintf(link, sizeof link, "socket:[%lu]", inode);
     DIR *processes = opendir("/proc");
-    while (processes && (entry = readdir(processes))) {
+    while (processes && holder->pid == 0 && (entry = readdir(processes))) {
         if (!isdigit((unsigned char)entry->d_name[0]) || !process_holds(entry->d_name, link))
             continue;
-        process_name(entry->d_name, name, sizeof name);
-        snprintf(text, size, "held by %s (pid %s)", name, entry->d_name);
-        break;
+        nqptp_process_name(entry->d_name, holder->name, sizeof holder->name);
+        holder->pid = atoi(entry->d_name);
     }
     if (processes)
         closedir(processes);
+    return true;
+}
+
+void nqptp_port_holder(uint16_t port, char *text, size_t size) {
+    struct nqptp_holder holder;
+
+    if (!nqptp_port_find_holder(port, &holder))
+        snprintf(text, size, "its holder is not to be seen from here");
+    else if (holder.pid > 0)
+        snprintf(text, size, "held by %s (pid %d)", holder.name, holder.pid);
+    else
+        snprintf(text, size,
+                 "held by a process of uid %u; run \"ss -ulpn 'sport = :%u'\" as root to see which",
+                 holder.user, port);
 }
 
 /* --- interfaces ---------------------------------------------------------------------------- */

@@ -106,6 +106,19 @@ int nqptp_socket_receive(int fd, struct nqptp_batch *batch);
 /* Sends a reply to the port of its destination. What the network refuses is lost, as UDP is. */
 int nqptp_socket_send(int fd, const struct nqptp_reply *reply, uint16_t port);
 
+/* Who has a UDP port open, as far as this process may know. */
+struct nqptp_holder {
+    unsigned user;
+    int pid; /* 0: not to be seen without being root */
+    char name[64];
+};
+
+/* Returns false if nobody has. */
+bool nqptp_port_find_holder(uint16_t port, struct nqptp_holder *holder);
+
+/* The name of the program that a process runs, printable; "?" if there is no such process. */
+void nqptp_process_name(const char *pid, char *name, size_t size);
+
 /* Says who holds a UDP port, as far as this process may know, in words after "port N is in use". */
 void nqptp_port_holder(uint16_t port, char *text, size_t size);
 
