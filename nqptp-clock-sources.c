@@ -9,6 +9,7 @@
 #define ALIVE_LEAST_NS (3 * NS_PER_S)
 #define ALIVE_MOST_NS (10 * NS_PER_S)
 #define ALIVE_SYNC_INTERVALS 8
+#define ASLEEP_REPEATS 3 /* one may be a packet that was repeated under another number */
 #define STATED_LEAST (-7)
 #define STATED_MOST 4
 #define STEPS_REMOVED_LIMIT 255 /* 9.3.2.5 d */
@@ -240,6 +241,10 @@ static uint64_t patience_ns(const struct nqptp_clock *clock) {
 
 bool nqptp_clock_alive(const struct nqptp_clock *clock, uint64_t now_ns) {
     return clock->sampled_ns > 0 && now_ns - clock->sampled_ns <= patience_ns(clock);
+}
+
+bool nqptp_clock_asleep(const struct nqptp_clock *clock) {
+    return clock->repeated_times >= ASLEEP_REPEATS;
 }
 
 /* Counts the jumps of a clock's time, and those that go far, or back on the one before, for more.

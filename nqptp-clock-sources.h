@@ -68,7 +68,8 @@ struct nqptp_clock {
     bool in_use;
     uint64_t clock_identity;
     struct nqptp_address address;
-    uint64_t heard_ns; /* the last accepted Sync, Follow_Up or Announce */
+    uint64_t heard_ns; /* the last accepted Sync, Follow_Up or Announce, */
+    uint64_t packets;  /*   of which there were so many */
 
     bool announced; /* `announce` and `port_number` are valid */
     bool confirmed; /* announced itself twice in short order: may displace a standing master */
@@ -201,6 +202,9 @@ bool nqptp_clock_sample(struct nqptp_clock *clock, uint64_t master_ns, uint64_t 
 
 /* It gave a sample within max(3 s, 8 sync intervals), at most 10 s. */
 bool nqptp_clock_alive(const struct nqptp_clock *clock, uint64_t now_ns);
+
+/* Its messages come, but give the same time again and again: it has stopped. */
+bool nqptp_clock_asleep(const struct nqptp_clock *clock);
 
 /*
  * The data set comparison of 9.3.4 between two clocks that have announced themselves: negative if

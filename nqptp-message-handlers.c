@@ -213,6 +213,7 @@ static int clock_of(struct nqptp_engine *engine, const struct nqptp_packet *pack
 /* The clock spoke: when, and by which of our addresses and interfaces it reaches us. */
 static void hear(struct nqptp_clock *clock, const struct nqptp_packet *packet, uint64_t now_ns) {
     clock->heard_ns = now_ns;
+    clock->packets++;
     clock->address.scope_id = packet->source.scope_id;
     clock->local = packet->local;
     clock->interface = packet->interface;
@@ -548,6 +549,7 @@ void nqptp_engine_packet(struct nqptp_engine *engine, const struct nqptp_packet 
 struct command {
     char name[NQPTP_NAME_SIZE]; /* empty: the command came without one */
     char letter;
+    unsigned columns; /* of ? */
     unsigned count;
     struct nqptp_address addresses[NQPTP_PEERS_MAX];
 };
@@ -589,6 +591,19 @@ static const char *read_addresses(const char *text, size_t length, struct comman
     return NULL;
 }
 
+/* What may come after ?: " json", or a space and how many columns, of at most four digits. */
+static const char *read_form(const char *text, size_t length, struct command *command) {
+    bool json = length == 5 && memcmp(text, " json", length) == 0;
+    size_t at = 1;
+
+    command->columns = length > 0 ? 0 : NQPTP_STATUS_COLUMNS;
+    if (length == 0 || json)
+        return NULL;
+    for (; at < length && at < 5 && text[at] >= '0' && text[at] <= '9'; at++)
+        command->columns = command->columns * 10 + (unsigned)(text[at] - '0');
+    return text[0] == ' ' && at == length && command->columns > 0 ? NULL : "unknown form of ?";
+}
+
 static const char *read_command(const char *text, size_t length, struct command *command) {
     command->name[0] = '\0';
     command->count = 0;
@@ -615,8 +630,10 @@ static const char *read_command(const char *text, size_t length, struct command 
         command->letter = text[at++];
     if (command->letter == 'T' && (at == length || text[at] == ' '))
         return read_addresses(text + at, length - at, command);
-    const char *letters = command->name[0] ? "BEP" : "?";
-    if (command->letter == '\0' || !strchr(letters, command->letter) || at < length)
+    if (command->letter == '?' && !command->name[0])
+        return read_form(text + at, length - at, command);
+    if (!command->name[0] || command->letter == '\0' || !strchr("BEP", command->letter) ||
+        at < length)
         return "unknown command";
     return NULL;
 }
@@ -661,6 +678,7 @@ static const char *obey(struct nqptp_engine *engine, const struct command *comma
 
     if (command->letter == '?') {
         effects->send_status = true;
+        effects->status_columns = command->columns;
         return NULL;
     }
     if (command->letter == 'T')

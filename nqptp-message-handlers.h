@@ -16,7 +16,8 @@
 /* The port number that we, and the reference implementation before us, send from. */
 #define NQPTP_PORT_NUMBER 32776
 
-#define NQPTP_COMMAND_MAX 4096 /* bytes of a control datagram */
+#define NQPTP_COMMAND_MAX 4096  /* bytes of a control datagram */
+#define NQPTP_STATUS_COLUMNS 80 /* of the answer to a ? that does not say how many */
 #define NQPTP_OWN_ADDRESSES_MAX 128
 #define NQPTP_EVENTS_MAX (NQPTP_CLIENTS_MAX + 4)
 #define NQPTP_NO_DEADLINE UINT64_MAX
@@ -73,8 +74,9 @@ struct nqptp_effects {
     unsigned reply_count;
     struct nqptp_reply replies[2];
 
-    bool send_status;    /* answer the command with the status */
-    const char *refusal; /* why the command was refused; NULL if it was not */
+    bool send_status;        /* answer the command with the status: */
+    unsigned status_columns; /*   as text of this width, or, 0, as JSON */
+    const char *refusal;     /* why the command was refused; NULL if it was not */
     enum nqptp_form form;
     int client;   /* whose command it was, or -1 */
     bool created; /* and it is new: it needs a shared memory object */
@@ -139,7 +141,8 @@ uint64_t nqptp_engine_rest_ns(const struct nqptp_engine *engine, uint64_t now_ns
  * A datagram came in by the control port. `T` followed by addresses, each after a space, lists
  * the clocks that may become master; `T` alone says none may. `/name T` is the same for a client
  * by that name, whose first address wins; `/name B`, `/name P` and `/name E` say that it plays,
- * pauses and ends. `?` asks for the status. One NUL at the end is allowed. Anything else sets
+ * pauses and ends. `?` asks for the status as text for 80 columns, `? 132` for 132 of them, and
+ * `? json` as JSON. One NUL at the end is allowed. Anything else sets
  * effects->refusal and changes nothing.
  */
 void nqptp_engine_command(struct nqptp_engine *engine, const char *text, size_t length,

@@ -1,20 +1,45 @@
 /* SPDX-License-Identifier: MIT */
-/* The status: the engine's state as text for people. Pure; it changes nothing and prints nothing.
+/*
+ * The status: the engine's state as text for people, and as JSON for programs. Pure; it changes
+ * nothing and prints nothing. nqptp(8) says what the members of the JSON mean, and in what units.
  */
 #ifndef NQPTP_STATUS_H
 #define NQPTP_STATUS_H
 
 #include "nqptp-message-handlers.h"
 
-/* Room enough for a full table and as many clients as there may be. */
-#define NQPTP_STATUS_MAX 16384
+/* What one datagram holds; a status with everything full and as long as can be is shorter. */
+#define NQPTP_STATUS_MAX 65507
+
+/* Of a client's addresses no more than these are named. */
+#define NQPTP_STATUS_PEERS 16
+
+enum nqptp_use { NQPTP_USE_UNKNOWN, NQPTP_USE_NONE, NQPTP_USE_OPEN };
+
+/* What there is to tell: the engine, and what is not to be found in it. */
+struct nqptp_status {
+    const struct nqptp_engine *engine;
+    const char *version; /* of the program */
+    uint64_t now_ns;     /* CLOCK_MONOTONIC_RAW, */
+    uint64_t started_ns; /*   and when this process began */
+    uint16_t event_port, general_port;
+    struct {
+        unsigned layout;
+        enum nqptp_use use; /* has anybody got it open? */
+    } objects[NQPTP_CLIENTS_MAX];
+    char interfaces[NQPTP_CLOCKS_MAX][16]; /* name of that which a clock is heard by, or empty */
+};
 
 /*
- * Writes the status at now_ns (CLOCK_MONOTONIC_RAW) into text, always terminated: what each client
- * asked for and its master, then a row for each record. Returns its length, less than size; what
- * does not fit is left out.
+ * Writes the status as lines of at most so many columns, 40 at least, into text: what each client
+ * asked for and its master, a row for each record, what was dropped and, if it can name what is
+ * wrong, a hint. Only a word that is longer by itself makes a longer line. Always terminated.
+ * Returns the length, less than size; what does not fit is left out.
  */
-size_t nqptp_status_format(const struct nqptp_engine *engine, uint64_t now_ns, char *text,
-                           size_t size);
+size_t nqptp_status_text(const struct nqptp_status *status, unsigned columns, char *text,
+                         size_t size);
+
+/* The same facts as a JSON object in one line. */
+size_t nqptp_status_json(const struct nqptp_status *status, char *text, size_t size);
 
 #endif

@@ -15,6 +15,7 @@
 #include <grp.h>
 #include <inttypes.h>
 #include <linux/capability.h>
+#include <net/if.h>
 #include <poll.h>
 #include <pwd.h>
 #include <signal.h>
@@ -123,6 +124,7 @@ struct nqptp {
     int epoll;
     int fds[SOURCES];
     bool stopping, restarting;
+    uint64_t started_ns;
     bool resting; /* packets wait until rest_ns to be read */
     uint64_t rest_ns;
     bool guarded;              /* the kernel drops what is of no use */
@@ -413,10 +415,39 @@ static void count_kernel_drops(struct nqptp *nqptp) {
     }
 }
 
-static void send_status(struct nqptp *nqptp, enum source socket, int i, uint64_t now_ns) {
+static enum nqptp_use use_of(const struct nqptp_shm *shm) {
+    return !shm->automatic || shm->leaseless ? NQPTP_USE_UNKNOWN
+           : shm->leased                     ? NQPTP_USE_NONE
+                                             : NQPTP_USE_OPEN;
+}
+
+static struct nqptp_status status_now(const struct nqptp *nqptp, uint64_t now_ns) {
+    struct nqptp_status status = {
+        .engine = &nqptp->engine,
+        .version = PACKAGE_VERSION,
+        .now_ns = now_ns,
+        .started_ns = nqptp->started_ns,
+        .event_port = nqptp->options->ports[EVENT],
+        .general_port = nqptp->options->ports[GENERAL],
+    };
+
+    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
+        status.objects[c].layout = nqptp->shms[c].layout;
+        status.objects[c].use = use_of(&nqptp->shms[c]);
+    }
+    for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)
+        if (nqptp->engine.table.clocks[i].in_use)
+            if_indextoname(nqptp->engine.table.clocks[i].interface, status.interfaces[i]);
+    return status;
+}
+
+static void send_status(struct nqptp *nqptp, enum source socket, int i, unsigned columns,
+                        uint64_t now_ns) {
     char text[NQPTP_STATUS_MAX];
     count_kernel_drops(nqptp);
-    size_t length = nqptp_status_format(&nqptp->engine, now_ns, text, sizeof text);
+    struct nqptp_status status = status_now(nqptp, now_ns);
+    size_t length = columns > 0 ? nqptp_status_text(&status, columns, text, sizeof text)
+                                : nqptp_status_json(&status, text, sizeof text);
     const struct sockaddr_storage *sender = &nqptp->batch.senders[i];
 
     sendto(nqptp->fds[socket], text, length, MSG_DONTWAIT, (const struct sockaddr *)sender,
@@ -458,7 +489,7 @@ static int take_commands(struct nqptp *nqptp, enum source socket) {
             to_keep = false;
         }
         if (effects.send_status)
-            send_status(nqptp, socket, i, now_ns);
+            send_status(nqptp, socket, i, effects.status_columns, now_ns);
         if (effects.refusal && is_due(&nqptp->refused_command, now_ns, &withheld))
             nqptp_log(LOG_WARNING,
                       "command refused: %s (%u others refused since the last such warning)",
@@ -952,6 +983,7 @@ static enum exit_status run(const struct options *options) {
     }
     nqptp->options = options;
     nqptp->timer_ns = NQPTP_NO_DEADLINE;
+    nqptp->started_ns = nqptp_clock_now_ns();
     nqptp_batch_init(&nqptp->batch);
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
         nqptp->shms[c].fd = -1;

@@ -73,7 +73,7 @@ bad_commands() {
     answers
 }
 survives 'commands that are none' bad_commands
-is 'the list is as it was' "$(sed -n 's/^List: *//p' "$tmp/status")" '1 address'
+is 'the list is as it was' "$(sed -n 's/^List: *//p' "$tmp/status")" '1 address: 10.77.0.2'
 
 kill $watch
 check 'a client that read all the while always found the master' wait $watch

@@ -17,8 +17,8 @@ check 'with 32 clocks the best is followed' measure --expect-id "$identity" \
     --expect-ip 10.77.0.2 --raw-truth 1 --within 100000
 sed 's/^/# /' "$tmp/said"
 check 'they are 32 rows in the status' eventually 5 has_rows 32
-is 'each clock has its own row' "$(sort -u "$tmp/status" | grep -c '^98698aaf9c9500.* 10\.77\.0\.2 ')" 32
-is 'one of them is marked as master' "$(grep -c '^98698aaf9c950008 .* master' "$tmp/status")" 1
+is 'each clock has its own row' "$(sort -u "$tmp/status" | grep -c '^[*.].* 98698aaf9c9500.* 10\.77\.0\.2 ')" 32
+is 'one of them is marked as master' "$(grep -c '^\*.* 98698aaf9c950008 ' "$tmp/status")" 1
 stop_senders
 stop_daemon
 

@@ -391,8 +391,12 @@ static void test_stopped_clock_is_not_alive(void) {
     for (int n = 0; n < 40; n++) {
         b.now_ns += 125 * MS;
         (void)nqptp_clock_sample(&b.table.clocks[i], stopped_at_ns, b.now_ns, b.now_ns);
+        CHECK(nqptp_clock_asleep(&b.table.clocks[i]) == (n >= 2),
+              "repeated %d times: asleep from 3 on", n + 1);
     }
     CHECK(!nqptp_clock_alive(&b.table.clocks[i], b.now_ns), "the same time for 5 s: not alive");
+    (void)nqptp_clock_sample(&b.table.clocks[i], stopped_at_ns + S, b.now_ns, b.now_ns);
+    CHECK(!nqptp_clock_asleep(&b.table.clocks[i]), "another time: awake");
 }
 
 /* --- samples --------------------------------------------------------------------------------- */

@@ -203,6 +203,20 @@ static void test_status(void) {
     check_status("with an empty list", &w, 1);
 }
 
+static void test_status_forms(void) {
+    static const struct {
+        const char *text;
+        unsigned columns;
+    } forms[] = {{"?", 80}, {"? 40", 40}, {"? 9999", 9999}, {"? 1", 1}, {"? json", 0}};
+    struct world w = world_begin();
+
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        command(&w, forms[i].text);
+        CHECK(w.effects.send_status && w.effects.status_columns == forms[i].columns,
+              "%s: %u columns, 0 for JSON", forms[i].text, forms[i].columns);
+    }
+}
+
 /* --- bad input ------------------------------------------------------------------------------- */
 
 /* Returns the reason. */
@@ -234,6 +248,16 @@ static void test_unknown_commands(void) {
     (void)CHECK_REFUSED("a space before T", " T 192.0.2.1");
     (void)CHECK_REFUSED("an address alone", "192.0.2.1");
     (void)CHECK_REFUSED("a space", " ");
+    (void)CHECK_REFUSED("a question with a blank", "? ");
+    (void)CHECK_REFUSED("with a width of 0", "? 0");
+    (void)CHECK_REFUSED("with one of five digits", "? 10000");
+    (void)CHECK_REFUSED("with one that is no number", "? 4x");
+    (void)CHECK_REFUSED("with a negative one", "? -4");
+    (void)CHECK_REFUSED("with no space", "?80");
+    (void)CHECK_REFUSED("with no space before the form", "?json");
+    (void)CHECK_REFUSED("of another form", "? xml");
+    (void)CHECK_REFUSED("of the form and more", "? json ");
+    (void)CHECK_REFUSED("by a name", "/nqptp ?");
     (void)CHECK_REFUSED("two questions", "??");
 }
 
@@ -330,6 +354,7 @@ int main(void) {
     test_256_addresses();
     test_longest_command();
     test_status();
+    test_status_forms();
     test_unknown_commands();
     test_bad_addresses();
     test_bad_octets();
