@@ -3,6 +3,7 @@
  * The daemon: options, the context, the event loop, and carrying out what the engine asks for.
  * It knows no PTP. One thread, one epoll, and nothing at all to do while nothing happens.
  */
+#include "nqptp-diagnosis.h"
 #include "nqptp-message-handlers.h"
 #include "nqptp-shm.h"
 #include "nqptp-status.h"
@@ -16,7 +17,6 @@
 #include <inttypes.h>
 #include <linux/capability.h>
 #include <net/if.h>
-#include <poll.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -75,6 +75,7 @@ struct options {
     const char *user, *group; /* NULL: the default */
     unsigned layout;          /* of client 0's object, or NQPTP_SHM_AUTO */
     uint16_t ports[PORTS];
+    bool json; /* with SHOW_STATUS */
 };
 
 /* What epoll tells apart: `ready` below says what to do about each. The sockets come first. */
@@ -998,35 +999,18 @@ static enum exit_status run(const struct options *options) {
     return status;
 }
 
-/* --- asking a running daemon ------------------------------------------------------------------ */
-
-/* Asks at one loopback address. Returns whether an answer came. */
-static bool ask(const char *loopback, uint16_t port) {
-    struct nqptp_address address;
-    struct sockaddr_storage name;
-    char text[NQPTP_STATUS_MAX];
-    ssize_t length = -1;
-
-    nqptp_address_parse(loopback, strlen(loopback), &address);
-    socklen_t size = nqptp_socket_address(&address, port, &name);
-    int fd = socket(name.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    struct pollfd answer = {.fd = fd, .events = POLLIN};
-    if (fd < 0)
-        return false;
-    if (connect(fd, (struct sockaddr *)&name, size) == 0 && send(fd, "?", 1, 0) == 1 &&
-        poll(&answer, 1, 1000) == 1)
-        length = recv(fd, text, sizeof text, 0);
-    close(fd);
-    if (length > 0)
-        fwrite(text, 1, (size_t)length, stdout);
-    return length > 0;
-}
+/* --- instead of running ----------------------------------------------------------------------- */
 
 static enum exit_status show_status(const struct options *options) {
-    if (ask("127.0.0.1", options->ports[CONTROL]) || ask("::1", options->ports[CONTROL]))
+    if (nqptp_diagnosis_ask(options->ports[CONTROL], options->json))
         return DONE;
-    nqptp_log(LOG_ERR, "no answer from UDP port %u of this host: nqptp does not seem to run",
-              options->ports[CONTROL]);
+    nqptp_diagnosis_print(&(struct nqptp_diagnosis){
+        .event_port = options->ports[EVENT],
+        .general_port = options->ports[GENERAL],
+        .control_port = options->ports[CONTROL],
+        .user = options->user ? options->user : DEFAULT_NAME,
+        .group = options->group ? options->group : DEFAULT_NAME,
+    });
     return FAILED;
 }
 
@@ -1056,7 +1040,8 @@ static void show_help(FILE *file) {
         "    -vv                    more verbose log,\n"
         "    -vvv                   very verbose log,\n"
         "    -h, --help             this help text,\n"
-        "    --status               print what the running nqptp is doing,\n"
+        "    --status               print what the running nqptp is doing, or why none answers,\n"
+        "    --json                 with --status: as JSON,\n"
         "    --smi=VERSION          shared memory interface 4, 8, 9, 10 [auto: as clients need],\n"
         "    --user=NAME            the user to become when started as root [nqptp],\n"
         "    --group=NAME           the group that may use the shared memory [nqptp],\n"
@@ -1092,7 +1077,7 @@ static bool read_layout(const char *text, unsigned *layout) {
     return false;
 }
 
-enum long_option { SMI = 256, USER, GROUP, STATUS, LEFT_OVER, PORT };
+enum long_option { SMI = 256, USER, GROUP, STATUS, JSON, LEFT_OVER, PORT };
 
 /* Takes in one option. Returns NULL, or what is wrong with it. */
 static const char *take_option(struct options *options, int option, const char *value) {
@@ -1108,6 +1093,9 @@ static const char *take_option(struct options *options, int option, const char *
         return NULL;
     case STATUS:
         options->action = SHOW_STATUS;
+        return NULL;
+    case JSON:
+        options->json = true;
         return NULL;
     case LEFT_OVER:
         options->action = REMOVE_LEFT_OVER;
@@ -1135,6 +1123,7 @@ static struct options read_options(int argc, char **argv) {
         {"help", no_argument, NULL, 'h'},
         {"verbose", no_argument, NULL, 'v'},
         {"status", no_argument, NULL, STATUS},
+        {"json", no_argument, NULL, JSON},
         {"smi", required_argument, NULL, SMI},
         {"user", required_argument, NULL, USER},
         {"group", required_argument, NULL, GROUP},
@@ -1155,6 +1144,8 @@ static struct options read_options(int argc, char **argv) {
         complaint = take_option(&options, option, optarg);
     if (!complaint && optind < argc)
         complaint = "it takes options only, no other arguments";
+    if (!complaint && options.json && options.action != SHOW_STATUS)
+        complaint = "--json goes with --status";
     if (complaint) {
         if (*complaint)
             fprintf(stderr, "nqptp: %s\n", complaint);
