@@ -12,7 +12,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <ifaddrs.h>
 #include <limits.h>
+#include <net/if.h>
 #include <poll.h>
 #include <pwd.h>
 #include <signal.h>
@@ -311,15 +313,21 @@ static bool check_port(struct report *report, uint16_t port, bool advice) {
     return false;
 }
 
-static void check_loopback(struct report *report) {
-    int ipv4 = nqptp_socket_open(AF_INET, 0, true), ipv6 = nqptp_socket_open(AF_INET6, 0, true);
+/* The daemon is to be reached by loopback only. Returns whether that is up. */
+static bool check_loopback(struct report *report) {
+    struct ifaddrs *list;
+    bool up = false;
 
-    if (ipv4 < 0 && ipv6 < 0) {
-        say("loopback", "neither 127.0.0.1 nor ::1 is there, by which the daemon is to be reached");
-        advise(report, true, "ip link set lo up");
-    }
-    close(ipv4);
-    close(ipv6);
+    if (getifaddrs(&list) < 0)
+        return true;
+    for (const struct ifaddrs *i = list; i; i = i->ifa_next)
+        up |= (i->ifa_flags & IFF_LOOPBACK) && (i->ifa_flags & IFF_UP);
+    freeifaddrs(list);
+    if (up)
+        return true;
+    say("loopback", "is down, and it is the only way to reach a daemon");
+    advise(report, true, "ip link set lo up");
+    return false;
 }
 
 /* --- this user, and the object ---------------------------------------------------------------- */
@@ -500,13 +508,12 @@ void nqptp_diagnosis_print(const struct nqptp_diagnosis *expected) {
 
     nqptp_log(LOG_ERR, "no answer from UDP port %u of this host: nqptp does not run, or not there",
               expected->control_port);
-    bool elsewhere = check_processes(&report);
-    check_loopback(&report);
-    check_port(&report, expected->event_port, !elsewhere);
-    check_port(&report, expected->general_port, !elsewhere);
-    check_port(&report, expected->control_port, !elsewhere);
+    bool clear = check_processes(&report) || !check_loopback(&report); /* what to do */
+    check_port(&report, expected->event_port, !clear);
+    check_port(&report, expected->general_port, !clear);
+    check_port(&report, expected->control_port, !clear);
     bool may_bind = check_permission(&report);
-    if (!elsewhere) {
+    if (!clear) {
         check_object(&report);
         check_group(&report, check_player());
         check_service(&report, may_bind);

@@ -318,7 +318,8 @@ static void explain_object(const char *name, int result) {
     case EPERM:
         nqptp_log(
             LOG_WARNING,
-            "not a member of the group that %s is meant for: only this user and root can use it",
+            "not a member of the group that %s is meant for: only this user and root can use it; "
+            "start as root, or put this user into the group",
             name);
         break;
     case EEXIST:
@@ -330,7 +331,8 @@ static void explain_object(const char *name, int result) {
                       quote, name, quote);
         break;
     default:
-        nqptp_log(LOG_ERR, "cannot make %s: %s", name, strerror(-result));
+        nqptp_log(LOG_ERR, "cannot make %s: %s; it needs a /dev/shm with room: see df /dev/shm",
+                  name, strerror(-result));
     }
 }
 
@@ -737,7 +739,8 @@ static enum exit_status port_failure(const struct options *options, enum source 
     switch (error) {
     case EADDRINUSE:
         nqptp_port_holder(port, holder, sizeof holder);
-        nqptp_log(LOG_ERR, "UDP port %u is in use: %s", port, holder);
+        nqptp_log(LOG_ERR, "UDP port %u is in use: %s; nqptp --status tells how to end that", port,
+                  holder);
         return PORT_BUSY;
     case EACCES:
     case EPERM:
@@ -746,6 +749,10 @@ static enum exit_status port_failure(const struct options *options, enum source 
                   "has, and root), or sysctl net.ipv4.ip_unprivileged_port_start=%u",
                   port, port);
         return NO_PERMISSION;
+    case EADDRNOTAVAIL:
+        nqptp_log(LOG_ERR, "no loopback address for UDP port %u; as root, run: ip link set lo up",
+                  port);
+        return FAILED;
     default:
         nqptp_log(LOG_ERR, "cannot open UDP port %u: %s", port, strerror(error));
         return FAILED;
@@ -773,8 +780,10 @@ static gid_t group_id(const struct options *options) {
     const struct group *group = getgrnam(name);
 
     if (!group)
-        nqptp_log(LOG_WARNING, "there is no group %s: only this user and root can use %s", name,
-                  NQPTP_INTERFACE_NAME);
+        nqptp_log(LOG_WARNING,
+                  "there is no group %s: only this user and root can use %s; as root, run: "
+                  "groupadd -r %s",
+                  name, NQPTP_INTERFACE_NAME, name);
     return group ? group->gr_gid : (gid_t)-1;
 }
 
@@ -784,7 +793,9 @@ static const struct passwd *user_to_be(const struct options *options) {
 
     if (user || options->user)
         return user;
-    nqptp_log(LOG_WARNING, "there is no user %s; going on as nobody", DEFAULT_NAME);
+    nqptp_log(LOG_WARNING,
+              "there is no user %s; going on as nobody; as root, run: useradd -r -g %s %s",
+              DEFAULT_NAME, DEFAULT_NAME, DEFAULT_NAME);
     return getpwnam("nobody");
 }
 
@@ -1020,9 +1031,15 @@ static enum exit_status remove_left_over(const struct options *options) {
 
     if (result > 0)
         nqptp_log(LOG_NOTICE, "removed %s, which another user had left", NQPTP_INTERFACE_NAME);
-    if (result < 0)
-        nqptp_log(LOG_ERR, "cannot remove %s, which is another user's: %s", NQPTP_INTERFACE_NAME,
-                  result == -EBUSY ? "it is in use" : strerror(-result));
+    if (result == -EBUSY)
+        nqptp_log(LOG_ERR,
+                  "cannot remove %s, which is another user's: it is in use; to see by whom, "
+                  "run as root: fuser -v /dev/shm%s",
+                  NQPTP_INTERFACE_NAME, NQPTP_INTERFACE_NAME);
+    else if (result < 0)
+        nqptp_log(LOG_ERR,
+                  "cannot remove %s, which is another user's: %s; as root, run: rm /dev/shm%s",
+                  NQPTP_INTERFACE_NAME, strerror(-result), NQPTP_INTERFACE_NAME);
     return result < 0 ? FAILED : DONE;
 }
 

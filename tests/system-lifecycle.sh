@@ -68,6 +68,7 @@ inode=$(stat -c %i $object)
 run
 is 'a second instance: exit status 3' "$status" 3
 says 'it names the port' '\<319\>'
+says 'and says how to go on' 'nqptp --status'
 if is_root; then
     says 'and the process that holds it' "\\<$daemon\\>"
 else
@@ -186,10 +187,14 @@ if is_root && has setpriv; then
     run --remove-left-over
     is '--remove-left-over does not remove what is mapped' "$status" 1
     says 'and says so' 'in use'
+    says 'and how to see by whom' 'fuser -v /dev/shm/nqptp'
     run
     is 'nor does root start over it' "$status" 1
     check 'it is still there' test -e $object
     wait $mapped
+    run_as as_service "$tmp/nqptp" --remove-left-over
+    is 'who may not remove it cannot' "$status" 1
+    says 'and is told how' 'as root, run: rm /dev/shm/nqptp'
     run --remove-left-over
     is 'it removes what nobody uses' "$status" 0
     says 'and says so' removed
@@ -215,5 +220,18 @@ if is_root && has setpriv; then
 else
     skip "the service does not start over somebody's object" 'it takes root to leave one'
 fi
+
+# --- a machine that lacks something ---
+
+mount -t tmpfs tmpfs /run
+tmp=/run
+mount -t tmpfs -o nr_inodes=1,mode=1777 tmpfs /dev/shm
+run
+is 'no room for the object: exit status 1' "$status" 1
+says 'and what to look at' 'cannot make /nqptp: .* df /dev/shm'
+ip addr flush dev lo
+run
+is 'no loopback: exit status 1' "$status" 1
+says 'and how to bring it up' 'ip link set lo up'
 
 done_testing

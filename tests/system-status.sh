@@ -353,7 +353,7 @@ fi
 ip link set lo down
 ask
 fails 'without loopback'
-check 'it is to be brought up' grep -q '^  ip link set lo up$' "$tmp/stderr"
+is 'it is to be brought up' "$(steps)" 'ip link set lo up'
 ip link set lo up
 ip addr add 127.0.0.1/8 dev lo 2>/dev/null
 ip addr add 10.77.0.1/24 dev here 2>/dev/null
