@@ -50,6 +50,7 @@ static const char *const drop_names[NQPTP_DROP_COUNT] = {
     [NQPTP_DROP_LATE] = "late",
     [NQPTP_DROP_FULL] = "full",
     [NQPTP_DROP_FOREIGN] = "foreign",
+    [NQPTP_DROP_KERNEL] = "kernel",
 };
 
 static const char *const activity_names[] = {

@@ -215,7 +215,7 @@ in_there "$sender" --mode flood --from 10.77.0.3 --to 10.77.0.1 --rate 500 --cou
 flooding=$!
 survives 'a flood of commands' guest --count "$((seconds * 50000))" flood
 wait $flooding
-is 'the list is as it was' "$(sed -n 's/^List: *//p' "$tmp/status" | head -n 1)" '1 address'
+is 'the list is as it was' "$(sed -n 's/^List: *//p' "$tmp/status" | head -n 1)" '1 address: 10.77.0.2'
 is 'there are no more than 16 objects' "$(find /dev/shm -maxdepth 1 -type f | wc -l)" 16
 lines=$(wc -l <"$tmp/log")
 rare=$(grep -cv 'clock\|master is\|no master' "$tmp/log")

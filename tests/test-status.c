@@ -497,6 +497,19 @@ static void test_widths(void) {
           "in 80 columns a common clock has one line");
 }
 
+static void test_reasons(void) {
+    struct world w = world_begin();
+    char text[NQPTP_STATUS_MAX];
+    unsigned named = 0;
+
+    for (unsigned d = 0; d < NQPTP_DROP_COUNT; d++)
+        w.engine.packets += w.engine.drops[d] = d + 1;
+    (void)write_text(&w, 40, text);
+    for (const char *at = text; (at = strchr(at, '=')); at++)
+        named += at[-1] >= 'a' && at[-1] <= 'z';
+    CHECK_EQ_U64(named, NQPTP_DROP_COUNT - 1, "every reason for a drop has a name");
+}
+
 static void test_hostile_names(void) {
     char text[NQPTP_STATUS_MAX];
     struct world w = world_begin();
@@ -554,6 +567,7 @@ int main(void) {
     test_full_table();
     test_room();
     test_widths();
+    test_reasons();
     test_hostile_names();
     test_every_size();
     return tap_done();
