@@ -54,7 +54,7 @@ for one in $players; do
     control "/${one%:*} T"
 done
 all_silent() {
-    answers && test "$(awk '$2 ~ /^0[0-9a-f]+$/ && $4 + 0 >= 2' "$tmp/status" | wc -l)" = "$(rows)"
+    answers && test "$(awk '/^[*.]/ && $4 + 0 >= 2' "$tmp/status" | wc -l)" = "$(rows)"
 }
 check 'all of them stop when they hear nothing' eventually $((mute + 10)) all_silent
 still_there() {
