@@ -683,9 +683,11 @@ int nqptp_shm_inspect(const char *name, struct nqptp_shm_found *found) {
     struct stat status;
 
     path_of(name, path);
+    *found = (struct nqptp_shm_found){0};
     if (lstat(path, &status) < 0)
         return -errno;
-    *found = (struct nqptp_shm_found){.owner = status.st_uid, .mode = status.st_mode & 07777};
+    found->owner = status.st_uid;
+    found->mode = status.st_mode & 07777;
     if (!S_ISREG(status.st_mode))
         return 0;
     int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);

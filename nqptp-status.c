@@ -378,7 +378,7 @@ static void write_steps(const struct nqptp_status *status, int i, char cell[CELL
 static void write_grandmaster(const struct nqptp_status *status, int i, char cell[CELL_SIZE]) {
     const struct nqptp_clock *clock = &status->engine->table.clocks[i];
     if (clock->announced && clock->announce.grandmaster_identity == clock->clock_identity)
-        strcpy(cell, "self");
+        snprintf(cell, CELL_SIZE, "self");
     else if (clock->announced)
         snprintf(cell, CELL_SIZE, "%016" PRIx64, clock->announce.grandmaster_identity);
 }
@@ -470,9 +470,9 @@ size_t nqptp_status_text(const struct nqptp_status *status, unsigned columns, ch
 
 /* A comma, unless this is the first of its object or array; then the name, unless it is NULL. */
 static void begin_member(struct page *page, const char *name) {
-    char last = page->used > 0 ? page->text[page->used - 1] : '{';
+    const char *last = page->text + page->used - 1; /* there is a brace at least */
 
-    if (last != '{' && last != '[')
+    if (*last != '{' && *last != '[')
         add(page, ",");
     if (name)
         add(page, "\"%s\":", name);
@@ -491,8 +491,10 @@ __attribute__((format(printf, 3, 4))) static void member(struct page *page, cons
 static void member_text(struct page *page, const char *name, const char *text) {
     member(page, name, "\"");
     for (; *text; text++) {
-        bool plain = *text >= ' ' && *text <= '~' && *text != '"' && *text != '\\';
-        add(page, plain ? "%c" : "\\u%04x", plain ? *text : (unsigned char)*text);
+        if (*text < ' ' || *text > '~' || *text == '"' || *text == '\\')
+            add(page, "\\u%04x", (unsigned char)*text);
+        else
+            add(page, "%c", *text);
     }
     add(page, "\"");
 }

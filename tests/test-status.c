@@ -110,6 +110,7 @@ static const char *json_number(const char *at) {
 }
 
 /* The members of an object or array, after the bracket that opens it. */
+// NOLINTNEXTLINE(misc-no-recursion): JSON nests, and this no deeper than 5
 static const char *json_members(const char *at, char close, unsigned depth) {
     if (*at == close)
         return at + 1;
@@ -127,6 +128,7 @@ static const char *json_members(const char *at, char close, unsigned depth) {
     return NULL;
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): see above
 static const char *json_value(const char *at, unsigned depth) {
     static const char *const words[] = {"true", "false", "null"};
 
@@ -506,8 +508,8 @@ static void test_reasons(void) {
     for (unsigned d = 0; d < NQPTP_DROP_COUNT; d++)
         w.engine.packets += w.engine.drops[d] = d + 1;
     (void)write_text(&w, 40, text);
-    for (const char *at = text; (at = strchr(at, '=')); at++)
-        named += at[-1] >= 'a' && at[-1] <= 'z';
+    for (const char *sign = text; (sign = strchr(sign, '=')); sign++)
+        named += sign[-1] >= 'a' && sign[-1] <= 'z';
     CHECK_EQ_U64(named, NQPTP_DROP_COUNT - 1, "every reason for a drop has a name");
 }
 
