@@ -175,7 +175,7 @@ static void become(const char *path, const char *const arguments[], int output, 
     dup2(null, STDIN_FILENO);
     dup2(null, STDERR_FILENO);
     dup2(output, STDOUT_FILENO);
-    if (!as_nobody || nqptp_privileges_drop(NOBODY, NOBODY) == 0)
+    if (!as_nobody || nqptp_privileges_drop(NOBODY, NOBODY, 0) == 0)
         execve(path, (char *const *)arguments, (char *const *)environment);
     _exit(127);
 }

@@ -218,9 +218,10 @@ static inline void require_effects(const struct nqptp_engine *engine,
     REQUIRE(effects->event_count <= NQPTP_EVENTS_MAX);
     for (unsigned i = 0; i < effects->event_count; i++) {
         const struct nqptp_event *event = &effects->events[i];
-        REQUIRE(event->kind <= NQPTP_EVENT_NO_MASTER);
+        REQUIRE(event->kind <= NQPTP_EVENT_GRANDMASTER);
         REQUIRE(event->client >= -1 && event->client < NQPTP_CLIENTS_MAX);
-        REQUIRE((event->client >= 0) == (event->kind >= NQPTP_EVENT_MASTER));
+        REQUIRE((event->client >= 0) ==
+                (event->kind >= NQPTP_EVENT_LIST && event->kind <= NQPTP_EVENT_NO_MASTER));
     }
     REQUIRE(effects->client >= -1 && effects->client < NQPTP_CLIENTS_MAX);
     REQUIRE((effects->client >= 0) == (effects->form != NQPTP_FORM_NONE));
@@ -229,15 +230,19 @@ static inline void require_effects(const struct nqptp_engine *engine,
 
 /* --- what is written ------------------------------------------------------------------------- */
 
-/* All of it fits, and of less room the first of it is made use of. */
+/* All of it fits, and less room holds less of it. */
 static inline void require_status(const struct nqptp_engine *engine, uint64_t now_ns) {
     static char text[NQPTP_STATUS_MAX], part[NQPTP_STATUS_MAX];
-    size_t length = nqptp_status_format(engine, now_ns, text, sizeof text);
+    const struct nqptp_status status = {
+        .engine = engine, .version = "0", .now_ns = now_ns, .started_ns = now_ns};
+    size_t length = nqptp_status_text(&status, 80, text, sizeof text);
 
     REQUIRE(length < sizeof text - 1 && strlen(text) == length && is_printable(text, length));
     size_t size = length * 2 / 3 + 1;
-    size_t less = nqptp_status_format(engine, now_ns, part, size);
-    REQUIRE(less == size - 1 && strlen(part) == less && memcmp(text, part, less) == 0);
+    size_t less = nqptp_status_text(&status, 80, part, size);
+    REQUIRE(less < size && strlen(part) == less);
+    length = nqptp_status_json(&status, text, sizeof text);
+    REQUIRE(length < sizeof text - 1 && strlen(text) == length && is_printable(text, length));
 }
 
 static inline bool same_wishes(const struct nqptp_client *a, const struct nqptp_client *b) {

@@ -149,7 +149,11 @@ static void print_summary(const struct replay *r, const struct capture *capture)
         if (r->engine.drops[drop] > 0)
             printf("%8" PRIu64 " %s\n", r->engine.drops[drop],
                    nqptp_drop_describe((enum nqptp_drop)drop));
-    nqptp_status_format(&r->engine, r->now_ns, text, sizeof text);
+    nqptp_status_text(&(struct nqptp_status){.engine = &r->engine,
+                                             .version = PACKAGE_VERSION,
+                                             .now_ns = r->now_ns,
+                                             .started_ns = BASE_NS},
+                      80, text, sizeof text);
     printf("\n%s", text);
 }
 
