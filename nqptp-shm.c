@@ -401,6 +401,23 @@ static int furnish(const struct nqptp_shm *shm) {
     return error != 0 ? -error : refused ? -EPERM : 0;
 }
 
+/*
+ * As long as we live the object is locked, which tells another daemon of this user, whose ports are
+ * other ones, to leave it alone. Clients could hold such a lock to keep us out, so it counts only
+ * if a process of this user has it. The other sign of a daemon, a lease, is no client's to take.
+ */
+static int claim(const struct nqptp_shm *shm) {
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    char process[32];
+    struct stat status;
+
+    if (fcntl(shm->fd, F_SETLK, &lock) == 0 || fcntl(shm->fd, F_GETLK, &lock) < 0 ||
+        lock.l_type == F_UNLCK)
+        return 0;
+    snprintf(process, sizeof process, "/proc/%d", (int)lock.l_pid);
+    return stat(process, &status) == 0 && status.st_uid == geteuid() ? -EBUSY : 0;
+}
+
 static int create(struct nqptp_shm *shm, uint64_t now_ns) {
     char unnamed[64], path[NAME_MAX];
     int holder, result;
@@ -413,6 +430,7 @@ static int create(struct nqptp_shm *shm, uint64_t now_ns) {
         return furnished;
     if ((result = map(shm)) < 0 || (result = touch_or_repair(shm, true, &holder)) < 0)
         return result;
+    claim(shm);
     if (shm->automatic)
         take_lease(shm, now_ns); /* before it can be opened */
     snprintf(unnamed, sizeof unnamed, "/proc/self/fd/%d", shm->fd);
@@ -442,10 +460,14 @@ static int adopt(struct nqptp_shm *shm, unsigned kept, uint64_t now_ns) {
     int holder, result;
 
     shm->fd = shm_open(shm->name, O_RDWR | O_NONBLOCK, 0);
+    if (shm->fd < 0 && errno == EWOULDBLOCK)
+        return -EBUSY;
     if (shm->fd < 0) /* a symbolic link and a directory are not ours either */
         return errno == EACCES || errno == ELOOP || errno == EINVAL ? -EEXIST : -errno;
     if (fstat(shm->fd, &status) < 0 || !S_ISREG(status.st_mode) || status.st_uid != geteuid())
         return -EEXIST;
+    if ((result = claim(shm)) < 0)
+        return result;
     unsigned found = read_layout(shm->fd);
     if (strcmp(shm->name, NQPTP_INTERFACE_NAME) != 0 && shm->layout == 10 &&
         (found != 10 || status.st_size != NQPTP_SHM_SIZE))

@@ -87,7 +87,8 @@ struct nqptp_shm {
  * or NQPTP_SHM_AUTO; kept is what an earlier process is known to have served, or 0. The object's
  * group becomes `group` unless that is (gid_t)-1; layout 10 is for everybody to read. now_ns is
  * CLOCK_MONOTONIC_RAW, here and below.
- * Returns 0 or -errno; -EEXIST means that the object is another user's. -EPERM: all is well but
+ * Returns 0 or -errno; -EEXIST means that the object is another user's, -EBUSY that another process
+ * of this user serves it, and it is left alone. -EPERM: all is well but
  * for the group, which this process may not give.
  */
 int nqptp_shm_open(struct nqptp_shm *shm, const char *name, unsigned layout, unsigned kept,

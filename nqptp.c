@@ -330,6 +330,9 @@ static void explain_object(const char *name, int result) {
             nqptp_log(LOG_ERR, "%s is not ours: %s; as root, run: rm %s/dev/shm%s%s", name, owner,
                       quote, name, quote);
         break;
+    case EBUSY:
+        nqptp_log(LOG_ERR, "another nqptp serves %s; each takes a /dev/shm of its own", name);
+        break;
     default:
         nqptp_log(LOG_ERR, "cannot make %s: %s; it needs a /dev/shm with room: see df /dev/shm",
                   name, strerror(-result));

@@ -213,6 +213,99 @@ static void test_not_ours(const char *name) {
 
 /* --- the other layouts ----------------------------------------------------------------------- */
 
+/* Starts a process that does something to the object, and waits until that is done. */
+static pid_t start_holder(void (*act)(const char *name), const char *name) {
+    int done[2];
+    char byte;
+
+    if (pipe(done) < 0)
+        return -1;
+    pid_t child = fork();
+    if (child == 0) {
+        act(name);
+        close(done[1]);
+        for (;;)
+            pause();
+    }
+    close(done[1]);
+    CHECK_EQ_I64(read(done[0], &byte, 1), 0, "another process is there");
+    close(done[0]);
+    return child;
+}
+
+static void end_holder(pid_t child) {
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+}
+
+static void serve(const char *name, unsigned layout) {
+    struct nqptp_shm shm;
+
+    if (nqptp_shm_open(&shm, name, layout, 0, NO_GROUP, START_NS) != 0)
+        abort();
+    nqptp_shm_publish(&shm, &(struct nqptp_shm_record){.clock_identity = 7, .ip = "7.7"}, 0,
+                      START_NS);
+}
+
+static void serve_layout_4(const char *name) {
+    serve(name, 4);
+}
+
+static void serve_auto(const char *name) {
+    serve(name, NQPTP_SHM_AUTO);
+}
+
+static void lock_as_client(const char *name) {
+    struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+    int fd = shm_open(name, O_RDONLY, 0);
+
+    if (fcntl(fd, F_SETLK, &lock) < 0 || setresuid(12345, 12345, 12345) < 0)
+        abort();
+}
+
+/* The ports do not keep daemons apart that listen in different places. */
+static void test_served_by_another(const char *name) {
+    struct shm_structure *client, seen;
+    struct nqptp_shm shm;
+    pid_t other = start_holder(serve_layout_4, name);
+
+    CHECK_EQ_I64(nqptp_shm_open(&shm, name, 10, 0, NO_GROUP, START_NS), -EBUSY,
+                 "what another process serves is not to be had");
+    CHECK(client_read(name, &seen) && seen.version == 4 && seen.master_clock_id == 7,
+          "and stays as it is");
+    client = client_map(name);
+    CHECK_EQ_I64(nqptp_shm_open(&shm, name, 4, 0, NO_GROUP, START_NS), -EBUSY,
+                 "nor while a client has it mapped");
+    end_holder(other);
+    shm = open_as(name, 4, START_NS);
+    CHECK(shm.adopted, "once that one is dead it is");
+    munmap(client, sizeof *client);
+    nqptp_shm_remove(&shm);
+
+    other = start_holder(serve_auto, name);
+    CHECK_EQ_I64(nqptp_shm_open(&shm, name, 4, 0, NO_GROUP, START_NS), -EBUSY,
+                 "nor if that one has a lease");
+    end_holder(other);
+    shm = open_as(name, 4, START_NS);
+    nqptp_shm_remove(&shm);
+}
+
+/* A lock is no client's means to keep a daemon from starting. */
+static void test_locked_by_client(const char *name) {
+    struct nqptp_shm shm;
+
+    if (geteuid() != 0) {
+        CHECK(true, "another user's lock # SKIP it takes root to be another user");
+        return;
+    }
+    end_holder(start_holder(serve_layout_4, name));
+    pid_t client = start_holder(lock_as_client, name);
+    shm = open_as(name, 4, START_NS);
+    CHECK(shm.adopted, "though another user's process has it locked");
+    end_holder(client);
+    nqptp_shm_remove(&shm);
+}
+
 static void test_layouts_8_and_9(const char *name, unsigned layout) {
     struct nqptp_shm shm = open_as(name, layout, START_NS);
     struct shm_structure_9 *map = (void *)client_map(name);
@@ -858,6 +951,8 @@ int main(void) {
     test_new_object(name);
     test_adoption(name);
     test_not_ours(name);
+    test_served_by_another(name);
+    test_locked_by_client(name);
     test_layouts_8_and_9(name, 8);
     test_layouts_8_and_9(name, 9);
     test_layout_10(name);
