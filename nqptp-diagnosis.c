@@ -303,11 +303,11 @@ static bool check_port(struct report *report, uint16_t port, bool advice) {
     char title[16], text[160];
 
     snprintf(title, sizeof title, "port %u", port);
-    if (!nqptp_port_find_holder(port, &holder)) {
+    if (!nqptp_port_find_holder(port, NULL, &holder)) {
         say(title, "free");
         return true;
     }
-    nqptp_port_holder(port, text, sizeof text);
+    nqptp_port_holder(port, NULL, text, sizeof text);
     say(title, "%s%s", text,
         port == report->expected->control_port ? ", which does not answer as this nqptp does" : "");
     if (advice)

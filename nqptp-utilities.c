@@ -171,23 +171,61 @@ static int prepare(int fd, int family, bool loopback) {
                              : set_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
 }
 
+static bool is_wildcard(const struct nqptp_address *address) {
+    static const uint8_t none[4];
+
+    return IN6_IS_ADDR_UNSPECIFIED(&address->ip) ||
+           (nqptp_address_is_ipv4(address) && memcmp(&address->ip.s6_addr[12], none, 4) == 0);
+}
+
+/* Binds to the address and, unless that is NULL, to the interface. */
+static int bind_socket(int fd, const struct nqptp_address *address, const char *interface,
+                       uint16_t port) {
+    struct sockaddr_storage name;
+    socklen_t length = nqptp_socket_address(address, port, &name);
+
+    if (interface &&
+        setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, interface, (socklen_t)strlen(interface)) < 0)
+        return -errno;
+    return bind(fd, (struct sockaddr *)&name, length) < 0 ? -errno : 0;
+}
+
+static int open_socket(const struct nqptp_address *address, const char *interface, uint16_t port,
+                       bool shared, bool loopback) {
+    int family = nqptp_address_is_ipv4(address) ? AF_INET : AF_INET6;
+    int fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return -errno;
+    int result = prepare(fd, family, loopback);
+    if (result == 0 && shared)
+        result = nqptp_socket_share(fd, true);
+    if (result == 0 && !loopback &&
+        !is_wildcard(address)) /* it may come later, and again; for IPv6 as well */
+        result = set_option(fd, IPPROTO_IP, IP_FREEBIND, 1);
+    if (result == 0)
+        result = bind_socket(fd, address, interface, port);
+    if (result < 0)
+        close(fd);
+    return result < 0 ? result : fd;
+}
+
 int nqptp_socket_open(int family, uint16_t port, bool loopback) {
     static const char *const own[2][2] = {{"0.0.0.0", "127.0.0.1"}, {"::", "::1"}};
     const char *text = own[family == AF_INET6][loopback];
     struct nqptp_address address;
-    struct sockaddr_storage name;
 
     nqptp_address_parse(text, strlen(text), &address);
-    socklen_t length = nqptp_socket_address(&address, port, &name);
-    int fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -errno;
-    int result = prepare(fd, family, loopback);
-    if (result == 0 && bind(fd, (struct sockaddr *)&name, length) < 0)
-        result = -errno;
-    if (result < 0)
-        close(fd);
-    return result < 0 ? result : fd;
+    return open_socket(&address, NULL, port, false, loopback);
+}
+
+int nqptp_socket_open_at(const struct nqptp_address *address, const char *interface, uint16_t port,
+                         bool shared) {
+    return open_socket(address, interface, port, shared, false);
+}
+
+int nqptp_socket_share(int fd, bool shared) {
+    return set_option(fd, SOL_SOCKET, SO_REUSEADDR, shared);
 }
 
 /* Our side of the datagram: where a reply should come from. A group is no address to send from. */
@@ -335,23 +373,6 @@ uint32_t nqptp_socket_drops(int fd) {
 
 /* --- who holds a port ------------------------------------------------------------------------ */
 
-/* Looks for the port in a table such as /proc/self/net/udp; the formats are those of proc(5). */
-static bool find_port(const char *table, uint16_t port, unsigned *user, unsigned long *inode) {
-    FILE *file = fopen(table, "re");
-    char line[512];
-    unsigned number;
-    bool found = false;
-
-    if (!file)
-        return false;
-    while (!found && fgets(line, sizeof line, file))
-        found = sscanf(line, " %*d: %*[0-9A-Fa-f]:%x %*s %*x %*s %*s %*x %u %*u %lu", &number, user,
-                       inode) == 3 &&
-                number == port;
-    fclose(file);
-    return found;
-}
-
 /* Does the process have a descriptor open on `link`, such as "socket:[4711]"? */
 static bool process_holds(const char *pid, const char *link) {
     char path[300], target[64];
@@ -372,6 +393,51 @@ static bool process_holds(const char *pid, const char *link) {
     return found;
 }
 
+/* Is this the address, as such a table has it? 0.0.0.0 is not ::. */
+static bool is_address(const char *there, const struct nqptp_address *address) {
+    uint32_t words[4];
+    char here[33];
+    bool ipv4 = nqptp_address_is_ipv4(address);
+
+    memcpy(words, &address->ip, sizeof words);
+    snprintf(here, sizeof here, "%08X%08X%08X%08X", words[0], words[1], words[2], words[3]);
+    return strcmp(there, ipv4 && strlen(there) == 8 ? here + 24 : here) == 0;
+}
+
+/* Can a socket there keep one at the address, or anywhere if that is NULL, from the port? */
+static bool is_in_the_way(const char *there, const struct nqptp_address *address) {
+    bool everywhere = strspn(there, "0") == strlen(there);
+
+    return !address || is_address(there, address) ||
+           (everywhere && (strlen(there) > 8 || nqptp_address_is_ipv4(address)));
+}
+
+/*
+ * Looks for the port in a table such as /proc/self/net/udp; the formats are those of proc(5). A
+ * socket of our own is not in our way.
+ */
+static bool find_port(const char *table, uint16_t port, const struct nqptp_address *address,
+                      bool exactly, unsigned *user, unsigned long *inode) {
+    FILE *file = fopen(table, "re");
+    char line[512], there[33], link[64];
+    unsigned number;
+    bool found = false;
+
+    if (!file)
+        return false;
+    while (!found && fgets(line, sizeof line, file)) {
+        if (sscanf(line, " %*d: %32[0-9A-Fa-f]:%x %*s %*x %*s %*s %*x %u %*u %lu", there, &number,
+                   user, inode) != 4)
+            continue;
+        snprintf(link, sizeof link, "socket:[%lu]", *inode);
+        found = number == port &&
+                (exactly ? is_address(there, address) : is_in_the_way(there, address)) &&
+                !process_holds("self", link);
+    }
+    fclose(file);
+    return found;
+}
+
 void nqptp_process_name(const char *pid, char *name, size_t size) {
     char path[300];
 
@@ -387,14 +453,24 @@ void nqptp_process_name(const char *pid, char *name, size_t size) {
         fclose(file);
 }
 
-bool nqptp_port_find_holder(uint16_t port, struct nqptp_holder *holder) {
+bool nqptp_port_taken(uint16_t port, const struct nqptp_address *address) {
+    const char *table =
+        nqptp_address_is_ipv4(address) ? "/proc/self/net/udp" : "/proc/self/net/udp6";
+    unsigned user;
+    unsigned long inode;
+
+    return access(table, R_OK) < 0 || find_port(table, port, address, true, &user, &inode);
+}
+
+bool nqptp_port_find_holder(uint16_t port, const struct nqptp_address *address,
+                            struct nqptp_holder *holder) {
     unsigned long inode;
     char link[64];
     struct dirent *entry;
 
     *holder = (struct nqptp_holder){.pid = 0};
-    if (!find_port("/proc/self/net/udp", port, &holder->user, &inode) &&
-        !find_port("/proc/self/net/udp6", port, &holder->user, &inode))
+    if (!find_port("/proc/self/net/udp", port, address, false, &holder->user, &inode) &&
+        !find_port("/proc/self/net/udp6", port, address, false, &holder->user, &inode))
         return false;
     snprintf(link, sizeof link, "socket:[%lu]", inode);
     DIR *processes = opendir("/proc");
@@ -409,10 +485,11 @@ bool nqptp_port_find_holder(uint16_t port, struct nqptp_holder *holder) {
     return true;
 }
 
-void nqptp_port_holder(uint16_t port, char *text, size_t size) {
+void nqptp_port_holder(uint16_t port, const struct nqptp_address *address, char *text,
+                       size_t size) {
     struct nqptp_holder holder;
 
-    if (!nqptp_port_find_holder(port, &holder))
+    if (!nqptp_port_find_holder(port, address, &holder))
         snprintf(text, size, "its holder is not to be seen from here");
     else if (holder.pid > 0)
         snprintf(text, size, "held by %s (pid %d)", holder.name, holder.pid);
@@ -439,13 +516,15 @@ int nqptp_interfaces_read(struct nqptp_interfaces *interfaces) {
     if (getifaddrs(&list) < 0)
         return -errno;
     for (struct ifaddrs *i = list; i; i = i->ifa_next) {
-        unsigned index = (i->ifa_flags & IFF_MULTICAST) ? if_nametoindex(i->ifa_name) : 0;
-        if (index > 0)
+        unsigned index = if_nametoindex(i->ifa_name);
+        if (index > 0 && (i->ifa_flags & IFF_MULTICAST))
             add_interface(interfaces, index);
         if (i->ifa_addr && interfaces->address_count < NQPTP_ADDRESSES_MAX &&
-            (i->ifa_addr->sa_family == AF_INET || i->ifa_addr->sa_family == AF_INET6))
+            (i->ifa_addr->sa_family == AF_INET || i->ifa_addr->sa_family == AF_INET6)) {
+            interfaces->owners[interfaces->address_count] = index;
             interfaces->addresses[interfaces->address_count++] =
                 address_of((const struct sockaddr_storage *)(const void *)i->ifa_addr);
+        }
     }
     freeifaddrs(list);
     return 0;

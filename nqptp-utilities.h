@@ -71,6 +71,18 @@ socklen_t nqptp_socket_address(const struct nqptp_address *address, uint16_t por
 int nqptp_socket_open(int family, uint16_t port, bool loopback);
 
 /*
+ * The same with receive times and multicast in mind, bound to an address, 0.0.0.0 and :: being
+ * every one of their family, and to an interface, unless that is NULL. The address need not exist.
+ * shared: see below. -ENODEV: the interface does not exist; -EPERM: binding to one takes
+ * CAP_NET_RAW, as it did before Linux 5.7.
+ */
+int nqptp_socket_open_at(const struct nqptp_address *address, const char *interface, uint16_t port,
+                         bool shared);
+
+/* Whether another shared socket may be bound where this one is, if both are so at that moment. */
+int nqptp_socket_share(int fd, bool shared);
+
+/*
  * While guarded, a socket is given no datagram but those that say to be PTP version 2 of domain 0,
  * and a Sync, a Follow_Up or an Announce; the kernel drops and counts the rest, before it takes
  * any room. Returns 0 or -errno.
@@ -113,14 +125,24 @@ struct nqptp_holder {
     char name[64];
 };
 
-/* Returns false if nobody has. */
-bool nqptp_port_find_holder(uint16_t port, struct nqptp_holder *holder);
+/*
+ * Who keeps us from a UDP port of an address, or of any if that is NULL? Returns false if nobody
+ * does.
+ */
+bool nqptp_port_find_holder(uint16_t port, const struct nqptp_address *address,
+                            struct nqptp_holder *holder);
 
 /* The name of the program that a process runs, printable; "?" if there is no such process. */
 void nqptp_process_name(const char *pid, char *name, size_t size);
 
-/* Says who holds a UDP port, as far as this process may know, in words after "port N is in use". */
-void nqptp_port_holder(uint16_t port, char *text, size_t size);
+/*
+ * Has another process a socket bound to exactly this address, which may be a wildcard, and port?
+ * Yes, if that is not to be seen.
+ */
+bool nqptp_port_taken(uint16_t port, const struct nqptp_address *address);
+
+/* Says so as far as this process may know, in words after "port N is in use". */
+void nqptp_port_holder(uint16_t port, const struct nqptp_address *address, char *text, size_t size);
 
 /* --- interfaces ---------------------------------------------------------------------------- */
 
@@ -132,6 +154,7 @@ struct nqptp_interfaces {
     unsigned count, address_count;
     uint32_t indices[NQPTP_INTERFACES_MAX];
     struct nqptp_address addresses[NQPTP_ADDRESSES_MAX];
+    uint32_t owners[NQPTP_ADDRESSES_MAX]; /* the interface that each of them belongs to */
 };
 
 int nqptp_interfaces_read(struct nqptp_interfaces *interfaces);

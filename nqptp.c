@@ -4,6 +4,7 @@
  * It knows no PTP. One thread, one epoll, and nothing at all to do while nothing happens.
  */
 #include "nqptp-diagnosis.h"
+#include "nqptp-endpoints.h"
 #include "nqptp-message-handlers.h"
 #include "nqptp-shm.h"
 #include "nqptp-status.h"
@@ -76,31 +77,18 @@ struct options {
     unsigned layout;          /* of client 0's object, or NQPTP_SHM_AUTO */
     uint16_t ports[PORTS];
     bool json; /* with SHOW_STATUS */
+    struct nqptp_limits limits;
 };
 
-/* What epoll tells apart: `ready` below says what to do about each. The sockets come first. */
+/* What epoll tells apart: `ready` below says what to do about each. Endpoints come after them. */
 enum source {
-    EVENT_IPV4,
-    EVENT_IPV6,
-    GENERAL_IPV4,
-    GENERAL_IPV6,
     CONTROL_IPV4,
     CONTROL_IPV6,
-    SOCKETS,
-    SIGNALS = SOCKETS,
+    SIGNALS,
     TIMER,
     CLOCK_SET, /* CLOCK_REALTIME was set */
     INTERFACES,
     SOURCES
-};
-
-static const struct {
-    int family;
-    enum port port;
-} sockets[SOCKETS] = {
-    [EVENT_IPV4] = {AF_INET, EVENT},     [EVENT_IPV6] = {AF_INET6, EVENT},
-    [GENERAL_IPV4] = {AF_INET, GENERAL}, [GENERAL_IPV6] = {AF_INET6, GENERAL},
-    [CONTROL_IPV4] = {AF_INET, CONTROL}, [CONTROL_IPV6] = {AF_INET6, CONTROL},
 };
 
 /* Strangers and clients can make any number of the lines that -v adds: so many in a minute. */
@@ -126,13 +114,10 @@ struct nqptp {
     int fds[SOURCES];
     bool stopping, restarting;
     uint64_t started_ns;
-    bool resting; /* packets wait until rest_ns to be read */
-    uint64_t rest_ns;
-    bool guarded;              /* the kernel drops what is of no use */
-    uint64_t flooded_until_ns; /* that long, because very many came at once */
-    uint32_t kernel_drops[SOCKETS];
-    uint64_t timer_ns;    /* what the timer is set to, or NQPTP_NO_DEADLINE */
-    uint64_t watchdog_ns; /* how often the service manager wants to hear from us; 0: never */
+    uint64_t rest_ns;          /* until then packets may wait to be read */
+    uint64_t flooded_until_ns; /* until then the kernel drops what is of no use */
+    uint64_t timer_ns;         /* what the timer is set to, or NQPTP_NO_DEADLINE */
+    uint64_t watchdog_ns;      /* how often the service manager wants to hear from us; 0: never */
     uint64_t watchdog_due_ns;
     struct {
         uint64_t end_ns; /* of this minute */
@@ -147,7 +132,7 @@ struct nqptp {
     int kept; /* a memfd with the commands in force; the service manager has it too */
     struct nqptp_shm shms[NQPTP_CLIENTS_MAX]; /* each client's object; fd -1: there is none */
     uint64_t look_ns[NQPTP_CLIENTS_MAX];      /* when to see whether it is still in its place */
-    struct nqptp_interfaces interfaces;
+    struct nqptp_endpoints endpoints;
     struct nqptp_engine engine;
     struct nqptp_batch batch;
     struct nqptp_reply replies[REPLIES_MAX]; /* to be sent when what is there has been read */
@@ -261,12 +246,9 @@ static void log_message(const char *way, const struct nqptp_address *address, co
 static void send_replies(struct nqptp *nqptp) {
     for (unsigned i = 0; i < nqptp->reply_count; i++) {
         const struct nqptp_reply *reply = &nqptp->replies[i];
-        bool ipv4 = nqptp_address_is_ipv4(&reply->destination);
-        enum source socket = reply->general ? GENERAL_IPV4 : EVENT_IPV4;
         if (nqptp_log_enabled(LOG_DEBUG))
             log_message("to", &reply->destination, reply->data, reply->length, NQPTP_DROP_NONE);
-        nqptp_socket_send(nqptp->fds[ipv4 ? socket : socket + 1], reply,
-                          nqptp->options->ports[reply->general ? GENERAL : EVENT]);
+        nqptp_endpoints_send(&nqptp->endpoints, reply);
     }
     nqptp->reply_count = 0;
 }
@@ -387,10 +369,10 @@ static void obey(struct nqptp *nqptp, const char *text, size_t length, uint64_t 
 
 /* --- what epoll wakes us for ------------------------------------------------------------------ */
 
-static void on_packets(struct nqptp *nqptp, enum source socket) {
+static void on_packets(struct nqptp *nqptp, unsigned endpoint) {
     struct nqptp_effects effects;
     uint64_t now_ns = 0;
-    int count = nqptp_socket_receive(nqptp->fds[socket], &nqptp->batch);
+    int count = nqptp_socket_receive(nqptp->endpoints.list[endpoint].fd, &nqptp->batch);
     bool log = nqptp_log_enabled(LOG_DEBUG);
 
     for (int i = 0; i < count; i++) {
@@ -407,18 +389,8 @@ static void on_packets(struct nqptp *nqptp, enum source socket) {
 
 /* Packets that nobody was woken up for. */
 static void end_rest(struct nqptp *nqptp) {
-    for (enum source socket = EVENT_IPV4; socket <= GENERAL_IPV6 && nqptp->resting; socket++)
-        if (nqptp->fds[socket] >= 0)
-            on_packets(nqptp, socket);
-}
-
-/* What the kernel dropped since we last asked is dropped as well. */
-static void count_kernel_drops(struct nqptp *nqptp) {
-    for (enum source socket = EVENT_IPV4; socket <= GENERAL_IPV6; socket++) {
-        uint32_t drops = nqptp->fds[socket] < 0 ? 0 : nqptp_socket_drops(nqptp->fds[socket]);
-        nqptp_engine_drop(&nqptp->engine, NQPTP_DROP_KERNEL, drops - nqptp->kernel_drops[socket]);
-        nqptp->kernel_drops[socket] = drops;
-    }
+    for (unsigned i = 0; i < nqptp->endpoints.count && nqptp->endpoints.resting; i++)
+        on_packets(nqptp, i);
 }
 
 static enum nqptp_use use_of(const struct nqptp_shm *shm) {
@@ -450,7 +422,7 @@ static struct nqptp_status status_now(const struct nqptp *nqptp, uint64_t now_ns
 static void send_status(struct nqptp *nqptp, enum source socket, int i, unsigned columns,
                         uint64_t now_ns) {
     char text[NQPTP_STATUS_MAX];
-    count_kernel_drops(nqptp);
+    nqptp_engine_drop(&nqptp->engine, NQPTP_DROP_KERNEL, nqptp_endpoints_drops(&nqptp->endpoints));
     struct nqptp_status status = status_now(nqptp, now_ns);
     size_t length = columns > 0 ? nqptp_status_text(&status, columns, text, sizeof text)
                                 : nqptp_status_json(&status, text, sizeof text);
@@ -572,41 +544,10 @@ static void on_clock_set(struct nqptp *nqptp, enum source source) {
     }
 }
 
-static bool has_interface(const struct nqptp_interfaces *interfaces, uint32_t index) {
-    for (unsigned i = 0; i < interfaces->count; i++)
-        if (interfaces->indices[i] == index)
-            return true;
-    return false;
-}
-
-static void set_membership(const struct nqptp *nqptp, uint32_t interface, bool join) {
-    for (enum source socket = EVENT_IPV4; socket <= GENERAL_IPV6; socket++) {
-        int result =
-            nqptp->fds[socket] < 0
-                ? 0
-                : nqptp_multicast(nqptp->fds[socket], sockets[socket].family, interface, join);
-        if (join && result < 0 && result != -ENODEV)
-            nqptp_log(LOG_INFO, "no PTP multicast on interface %" PRIu32 ": %s", interface,
-                      strerror(-result));
-    }
-}
-
-/* Joins the groups wherever they are not joined yet, and frees the places of interfaces gone. */
 static void follow_interfaces(struct nqptp *nqptp) {
-    struct nqptp_interfaces before = nqptp->interfaces;
-    int result = nqptp_interfaces_read(&nqptp->interfaces);
-
-    if (result < 0) {
-        nqptp_log(LOG_WARNING, "cannot read the list of interfaces: %s", strerror(-result));
-        return;
-    }
-    for (unsigned i = 0; i < before.count; i++)
-        if (!has_interface(&nqptp->interfaces, before.indices[i]))
-            set_membership(nqptp, before.indices[i], false);
-    for (unsigned i = 0; i < nqptp->interfaces.count; i++)
-        set_membership(nqptp, nqptp->interfaces.indices[i], true);
-    nqptp_engine_set_own_addresses(&nqptp->engine, nqptp->interfaces.addresses,
-                                   nqptp->interfaces.address_count);
+    nqptp_endpoints_follow(&nqptp->endpoints);
+    nqptp_engine_set_own_addresses(&nqptp->engine, nqptp->endpoints.own,
+                                   nqptp->endpoints.own_count);
 }
 
 static void on_interfaces(struct nqptp *nqptp, enum source source) {
@@ -615,11 +556,16 @@ static void on_interfaces(struct nqptp *nqptp, enum source source) {
 }
 
 static void (*const ready[SOURCES])(struct nqptp *nqptp, enum source source) = {
-    [EVENT_IPV4] = on_packets,    [EVENT_IPV6] = on_packets,    [GENERAL_IPV4] = on_packets,
-    [GENERAL_IPV6] = on_packets,  [CONTROL_IPV4] = on_commands, [CONTROL_IPV6] = on_commands,
-    [SIGNALS] = on_signal,        [TIMER] = on_timer,           [CLOCK_SET] = on_clock_set,
-    [INTERFACES] = on_interfaces,
+    [CONTROL_IPV4] = on_commands, [CONTROL_IPV6] = on_commands, [SIGNALS] = on_signal,
+    [TIMER] = on_timer,           [CLOCK_SET] = on_clock_set,   [INTERFACES] = on_interfaces,
 };
+
+static void dispatch(struct nqptp *nqptp, uint32_t tag) {
+    if (tag >= SOURCES)
+        on_packets(nqptp, tag - SOURCES);
+    else
+        ready[tag](nqptp, (enum source)tag);
+}
 
 /* When the service manager is to be told at the earliest, if something wakes us until then. */
 static uint64_t report_due_ns(const struct nqptp *nqptp) {
@@ -637,9 +583,9 @@ static void arm_timer(struct nqptp *nqptp, uint64_t now_ns) {
     }
     if (nqptp->watchdog_ns > 0 && nqptp->watchdog_due_ns < due_ns)
         due_ns = nqptp->watchdog_due_ns;
-    if (nqptp->resting && nqptp->rest_ns < due_ns)
+    if (nqptp->endpoints.resting && nqptp->rest_ns < due_ns)
         due_ns = nqptp->rest_ns;
-    if (nqptp->guarded && nqptp->flooded_until_ns < due_ns)
+    if (nqptp->endpoints.guarded && nqptp->flooded_until_ns < due_ns)
         due_ns = nqptp->flooded_until_ns;
     if (nqptp->notifies && nqptp->news && report_due_ns(nqptp) < due_ns)
         due_ns = report_due_ns(nqptp);
@@ -655,27 +601,8 @@ static void arm_timer(struct nqptp *nqptp, uint64_t now_ns) {
 
 /* Whether packets shall wake us up, or wait for the timer. */
 static void set_rest(struct nqptp *nqptp, uint64_t now_ns) {
-    nqptp->rest_ns = nqptp->guarded ? 0 : nqptp_engine_rest_ns(&nqptp->engine, now_ns);
-    if (nqptp->resting == (nqptp->rest_ns > 0))
-        return;
-    nqptp->resting = nqptp->rest_ns > 0;
-    for (enum source socket = EVENT_IPV4; socket <= GENERAL_IPV6; socket++) {
-        struct epoll_event event = {.events = nqptp->resting ? 0 : EPOLLIN, .data.u32 = socket};
-        if (nqptp->fds[socket] >= 0)
-            epoll_ctl(nqptp->epoll, EPOLL_CTL_MOD, nqptp->fds[socket], &event);
-    }
-}
-
-/* In a flood the kernel sorts out what it can, so that there is room for the rest. */
-static void set_guard(struct nqptp *nqptp, uint64_t now_ns) {
-    bool flooded = now_ns < nqptp->flooded_until_ns;
-
-    if (nqptp->guarded == flooded)
-        return;
-    nqptp->guarded = flooded;
-    for (enum source socket = EVENT_IPV4; socket <= GENERAL_IPV6; socket++)
-        if (nqptp->fds[socket] >= 0)
-            nqptp_socket_guard(nqptp->fds[socket], flooded);
+    nqptp->rest_ns = nqptp->endpoints.guarded ? 0 : nqptp_engine_rest_ns(&nqptp->engine, now_ns);
+    nqptp_endpoints_rest(&nqptp->endpoints, nqptp->rest_ns > 0);
 }
 
 /* --- where things stand ---------------------------------------------------------------------- */
@@ -716,18 +643,20 @@ static void follow_story(struct nqptp *nqptp, uint64_t now_ns) {
 }
 
 static void loop(struct nqptp *nqptp) {
-    struct epoll_event events[SOURCES];
+    struct epoll_event events[SOURCES + NQPTP_ENDPOINTS_MAX];
 
     while (!nqptp->stopping) {
         uint64_t now_ns = nqptp_clock_now_ns();
-        set_guard(nqptp, now_ns);
+        /* In a flood the kernel sorts out what it can, so that there is room for the rest. */
+        nqptp_endpoints_guard(&nqptp->endpoints, now_ns < nqptp->flooded_until_ns);
         set_rest(nqptp, now_ns);
         follow_story(nqptp, now_ns);
         arm_timer(nqptp, now_ns);
         bool replies_wait = nqptp->reply_count > 0;
-        int count = epoll_wait(nqptp->epoll, events, SOURCES, replies_wait ? 0 : -1);
+        int count =
+            epoll_wait(nqptp->epoll, events, sizeof events / sizeof *events, replies_wait ? 0 : -1);
         for (int i = 0; i < count; i++)
-            ready[events[i].data.u32](nqptp, (enum source)events[i].data.u32);
+            dispatch(nqptp, events[i].data.u32);
         if (replies_wait)
             send_replies(nqptp);
     }
@@ -735,46 +664,70 @@ static void loop(struct nqptp *nqptp) {
 
 /* --- starting -------------------------------------------------------------------------------- */
 
-static enum exit_status port_failure(const struct options *options, enum source socket, int error) {
-    uint16_t port = options->ports[sockets[socket].port];
+/* The place is where the port was to be opened, in words that follow its number. */
+static enum exit_status port_failure(uint16_t port, const char *place,
+                                     const struct nqptp_address *address, int error) {
     char holder[160];
 
     switch (error) {
     case EADDRINUSE:
-        nqptp_port_holder(port, holder, sizeof holder);
-        nqptp_log(LOG_ERR, "UDP port %u is in use: %s; nqptp --status tells how to end that", port,
-                  holder);
+        nqptp_port_holder(port, address, holder, sizeof holder);
+        nqptp_log(LOG_ERR, "UDP port %u%s is in use: %s; nqptp --status tells how to end that",
+                  port, place, holder);
         return PORT_BUSY;
     case EACCES:
+        nqptp_log(LOG_ERR,
+                  "no permission for UDP port %u%s: it takes CAP_NET_BIND_SERVICE (as the service "
+                  "has, and root), or sysctl net.ipv4.ip_unprivileged_port_start=%u",
+                  port, place, port);
+        return NO_PERMISSION;
     case EPERM:
         nqptp_log(LOG_ERR,
-                  "no permission for UDP port %u: it takes CAP_NET_BIND_SERVICE (as the service "
-                  "has, and root), or sysctl net.ipv4.ip_unprivileged_port_start=%u",
-                  port, port);
+                  "no permission for UDP port %u%s: before Linux 5.7 it takes CAP_NET_RAW to bind "
+                  "to an interface; -i with its address does without",
+                  port, place);
         return NO_PERMISSION;
     case EADDRNOTAVAIL:
         nqptp_log(LOG_ERR, "no loopback address for UDP port %u; as root, run: ip link set lo up",
                   port);
         return FAILED;
     default:
-        nqptp_log(LOG_ERR, "cannot open UDP port %u: %s", port, strerror(error));
+        nqptp_log(LOG_ERR, "cannot open UDP port %u%s: %s", port, place, strerror(error));
         return FAILED;
     }
 }
 
-/* Opens each port for IPv4 and IPv6; one family is enough. */
-static enum exit_status open_sockets(struct nqptp *nqptp) {
-    for (enum source socket = EVENT_IPV4; socket < SOCKETS; socket++) {
-        enum port port = sockets[socket].port;
-        int fd =
-            nqptp_socket_open(sockets[socket].family, nqptp->options->ports[port], port == CONTROL);
-        bool other_family = sockets[socket].family == AF_INET || nqptp->fds[socket ^ 1] >= 0;
+/* Opens the control port for IPv4 and IPv6; one family is enough. */
+static enum exit_status open_control(struct nqptp *nqptp) {
+    uint16_t port = nqptp->options->ports[CONTROL];
+
+    for (enum source socket = CONTROL_IPV4; socket <= CONTROL_IPV6; socket++) {
+        bool ipv4 = socket == CONTROL_IPV4;
+        int fd = nqptp_socket_open(ipv4 ? AF_INET : AF_INET6, port, true);
         bool absent = fd == -EAFNOSUPPORT || fd == -EADDRNOTAVAIL;
-        if (fd < 0 && !(absent && other_family))
-            return port_failure(nqptp->options, socket, -fd);
+        bool other_family = ipv4 || nqptp->fds[CONTROL_IPV4] >= 0;
         nqptp->fds[socket] = fd;
+        if (fd >= 0 || (absent && other_family))
+            continue;
+        enum exit_status status = port_failure(port, "", NULL, -fd);
+        if (status == PORT_BUSY)
+            nqptp_log(LOG_ERR, "a second nqptp on this host takes another by --control-port=");
+        return status;
     }
     return DONE;
+}
+
+static enum exit_status open_sockets(struct nqptp *nqptp) {
+    const struct options *options = nqptp->options;
+    const struct nqptp_endpoint *failed;
+
+    int result = nqptp_endpoints_open(&nqptp->endpoints, &failed);
+    if (result == 0)
+        return open_control(nqptp);
+    char place[NQPTP_PLACE_SIZE];
+    return port_failure(options->ports[failed->general ? GENERAL : EVENT],
+                        nqptp_endpoint_place(failed, place),
+                        failed->limit.has_address ? &failed->limit.address : NULL, -result);
 }
 
 /* The group that may use the objects, or -1. */
@@ -803,11 +756,14 @@ static const struct passwd *user_to_be(const struct options *options) {
 }
 
 /*
- * What is still needed once the ports are bound: nothing; or, if we stay root, the right to give
- * the object to its group.
+ * What is still needed once the ports are bound: nothing; or the right to bind those of an
+ * interface that comes back; or, if we stay root, the right to give the object to its group.
  */
-static uint64_t needed_capabilities(uid_t user) {
-    return user == 0 ? UINT64_C(1) << CAP_CHOWN : 0;
+static uint64_t needed_capabilities(const struct nqptp *nqptp, uid_t user) {
+    bool reopen = nqptp_endpoints_reopen(&nqptp->endpoints);
+
+    return (reopen ? UINT64_C(1) << CAP_NET_BIND_SERVICE : 0) |
+           (user == 0 ? UINT64_C(1) << CAP_CHOWN : 0);
 }
 
 /*
@@ -815,12 +771,13 @@ static uint64_t needed_capabilities(uid_t user) {
  * privileges. But a program that is executed anew inherits none, and the sockets go along.
  */
 static enum exit_status begin_anew(const struct nqptp *nqptp) {
-    char text[16 * SOCKETS];
+    char text[16 * (2 + NQPTP_ENDPOINTS_MAX)];
     int length = 0;
 
-    for (enum source socket = 0; socket < SOCKETS; socket++) {
-        length += sprintf(text + length, "%d ", nqptp->fds[socket]);
-        fcntl(nqptp->fds[socket], F_SETFD, 0);
+    for (unsigned i = 0; i < 2 + nqptp->endpoints.count; i++) {
+        int fd = i < 2 ? nqptp->fds[CONTROL_IPV4 + i] : nqptp->endpoints.list[i - 2].fd;
+        length += sprintf(text + length, "%d ", fd);
+        fcntl(fd, F_SETFD, 0);
     }
     setenv(SOCKETS_VARIABLE, text, 1);
     execv("/proc/self/exe", nqptp->options->argv);
@@ -834,9 +791,13 @@ static bool take_sockets(struct nqptp *nqptp) {
 
     if (!text)
         return false;
-    for (enum source socket = 0; socket < SOCKETS; socket++) {
-        nqptp->fds[socket] = (int)strtol(text, &text, 10);
-        fcntl(nqptp->fds[socket], F_SETFD, FD_CLOEXEC);
+    for (unsigned i = 0; i < 2 + nqptp->endpoints.count; i++) {
+        int fd = (int)strtol(text, &text, 10);
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
+        if (i < 2)
+            nqptp->fds[CONTROL_IPV4 + i] = fd;
+        else
+            nqptp_endpoints_take(&nqptp->endpoints, i - 2, fd);
     }
     unsetenv(SOCKETS_VARIABLE);
     prctl(PR_SET_NAME, program_invocation_short_name); /* it would be "exe" */
@@ -844,7 +805,9 @@ static bool take_sockets(struct nqptp *nqptp) {
 }
 
 /* Started as root: clears what another user left in our place, then becomes less than root. */
-static enum exit_status leave_root(const struct options *options, gid_t group) {
+static enum exit_status leave_root(const struct nqptp *nqptp) {
+    const struct options *options = nqptp->options;
+    gid_t group = nqptp->group;
     const struct passwd *user = user_to_be(options);
     if (!user) {
         nqptp_log(LOG_ERR, "there is no user to become; name one with --user=");
@@ -853,7 +816,7 @@ static enum exit_status leave_root(const struct options *options, gid_t group) {
     if (nqptp_shm_remove_foreign(NQPTP_INTERFACE_NAME, user->pw_uid) > 0)
         nqptp_log(LOG_NOTICE, "removed %s, which another user had left", NQPTP_INTERFACE_NAME);
     int result = nqptp_privileges_drop(user->pw_uid, group != (gid_t)-1 ? group : user->pw_gid,
-                                       needed_capabilities(user->pw_uid));
+                                       needed_capabilities(nqptp, user->pw_uid));
     if (result < 0) {
         nqptp_log(LOG_ERR, "cannot become user %s: %s; --user=root stays root", user->pw_name,
                   strerror(-result));
@@ -866,8 +829,8 @@ static enum exit_status shed_privileges(const struct nqptp *nqptp, bool anew) {
     uid_t user = geteuid();
 
     if (user == 0)
-        return leave_root(nqptp->options, nqptp->group);
-    int result = nqptp_privileges_drop(user, getegid(), needed_capabilities(user));
+        return leave_root(nqptp);
+    int result = nqptp_privileges_drop(user, getegid(), needed_capabilities(nqptp, user));
     if (result < 0 && !anew)
         return begin_anew(nqptp);
     if (result < 0) /* then it is the file that bestows them */
@@ -941,16 +904,17 @@ static enum exit_status open_sources(struct nqptp *nqptp) {
     nqptp->fds[CLOCK_SET] = timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK | TFD_CLOEXEC);
     nqptp->fds[INTERFACES] = nqptp_interfaces_watch();
     watch_clock(nqptp);
-    for (enum source source = 0; source < SOURCES; source++) {
+    int result = nqptp_endpoints_watch(&nqptp->endpoints, nqptp->epoll, SOURCES);
+    for (enum source source = 0; source < SOURCES && result == 0; source++) {
         struct epoll_event event = {.events = EPOLLIN, .data.u32 = source};
-        if (source < SOCKETS && nqptp->fds[source] < 0)
+        if (source <= CONTROL_IPV6 && nqptp->fds[source] < 0)
             continue; /* a family that is not to be had here */
-        if (epoll_ctl(nqptp->epoll, EPOLL_CTL_ADD, nqptp->fds[source], &event) < 0) {
-            nqptp_log(LOG_ERR, "cannot set up the event loop: %s", strerror(errno));
-            return FAILED;
-        }
+        if (epoll_ctl(nqptp->epoll, EPOLL_CTL_ADD, nqptp->fds[source], &event) < 0)
+            result = -errno;
     }
-    return DONE;
+    if (result < 0)
+        nqptp_log(LOG_ERR, "cannot set up the event loop: %s", strerror(-result));
+    return result < 0 ? FAILED : DONE;
 }
 
 static void start_watchdog(struct nqptp *nqptp) {
@@ -967,6 +931,8 @@ static enum exit_status start(struct nqptp *nqptp) {
     enum exit_status status;
 
     nqptp->fds[SIGNALS] = open_signals();
+    nqptp_endpoints_init(&nqptp->endpoints, &nqptp->options->limits, nqptp->options->ports[EVENT],
+                         nqptp->options->ports[GENERAL]);
     bool anew = take_sockets(nqptp);
     if (!anew && (status = open_sockets(nqptp)) != DONE)
         return status;
@@ -1062,6 +1028,8 @@ static void show_help(FILE *file) {
         "    -h, --help             this help text,\n"
         "    --status               print what the running nqptp is doing, or why none answers,\n"
         "    --json                 with --status: as JSON,\n"
+        "    -i, --interface=NAME|ADDRESS\n"
+        "                           listen there only; may be repeated [everywhere],\n"
         "    --smi=VERSION          shared memory interface 4, 8, 9, 10 [auto: as clients need],\n"
         "    --user=NAME            the user to become when started as root [nqptp],\n"
         "    --group=NAME           the group that may use the shared memory [nqptp],\n"
@@ -1111,6 +1079,8 @@ static const char *take_option(struct options *options, int option, const char *
     case 'h':
         options->action = SHOW_HELP;
         return NULL;
+    case 'i':
+        return nqptp_limits_add(&options->limits, value);
     case STATUS:
         options->action = SHOW_STATUS;
         return NULL;
@@ -1142,6 +1112,7 @@ static struct options read_options(int argc, char **argv) {
         {"version", no_argument, NULL, 'V'},
         {"help", no_argument, NULL, 'h'},
         {"verbose", no_argument, NULL, 'v'},
+        {"interface", required_argument, NULL, 'i'},
         {"status", no_argument, NULL, STATUS},
         {"json", no_argument, NULL, JSON},
         {"smi", required_argument, NULL, SMI},
@@ -1160,7 +1131,7 @@ static struct options read_options(int argc, char **argv) {
     const char *complaint = NULL;
     int option;
 
-    while (!complaint && (option = getopt_long(argc, argv, "Vhv", names, NULL)) != -1)
+    while (!complaint && (option = getopt_long(argc, argv, "Vhvi:", names, NULL)) != -1)
         complaint = take_option(&options, option, optarg);
     if (!complaint && optind < argc)
         complaint = "it takes options only, no other arguments";

@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: MIT */
+/* The sockets of PTP: see the header. */
+#include "nqptp-endpoints.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#define NAME_SIZE (INET6_ADDRSTRLEN + IF_NAMESIZE) /* an address, % and an interface */
+#define LOOPBACK 1                                 /* the index of interface lo, always */
+
+/* --- what -i names --------------------------------------------------------------------------- */
+
+/* As the kernel has it, dev_valid_name(). */
+static bool is_interface_name(const char *text) {
+    size_t length = strlen(text);
+
+    return length > 0 && length < IF_NAMESIZE && strcspn(text, "/: \t\n\v\f\r") == length &&
+           strcmp(text, ".") != 0 && strcmp(text, "..") != 0;
+}
+
+static bool is_link_local(const struct nqptp_address *address) {
+    return IN6_IS_ADDR_LINKLOCAL(&address->ip);
+}
+
+/* Can it be the address of one host? Both families' wildcards and groups cannot. */
+static bool is_host(const struct nqptp_address *address) {
+    uint8_t first = address->ip.s6_addr[12];
+
+    if (nqptp_address_is_ipv4(address))
+        return first > 0 && first < 224;
+    return !IN6_IS_ADDR_UNSPECIFIED(&address->ip) && !IN6_IS_ADDR_MULTICAST(&address->ip);
+}
+
+static const char *read_address(const char *text, struct nqptp_limit *limit) {
+    const char *percent = strchr(text, '%');
+
+    if (nqptp_address_parse(text, strlen(text), &limit->address) < 0 || !is_host(&limit->address))
+        return "-i takes an interface or an address of this host";
+    if (!percent != !is_link_local(&limit->address))
+        return "-i takes a link-local address, and no other, with its interface, as fe80::1%eth0";
+    if (percent && !is_interface_name(percent + 1))
+        return "-i: no interface can have that name";
+    limit->has_address = true;
+    snprintf(limit->interface, sizeof limit->interface, "%s", percent ? percent + 1 : "");
+    return NULL;
+}
+
+static const char *read_limit(const char *text, struct nqptp_limit *limit) {
+    *limit = (struct nqptp_limit){.has_address = false};
+    if (strchr(text, ':') || (strchr(text, '.') && text[strspn(text, ".0123456789")] == '\0'))
+        return read_address(text, limit);
+    if (!is_interface_name(text))
+        return "-i takes an interface or an address of this host";
+    snprintf(limit->interface, sizeof limit->interface, "%s", text);
+    return NULL;
+}
+
+const char *nqptp_limits_add(struct nqptp_limits *limits, const char *text) {
+    struct nqptp_limit limit;
+    const char *complaint = read_limit(text, &limit);
+
+    if (complaint)
+        return complaint;
+    for (unsigned i = 0; i < limits->count; i++)
+        if (strcmp(limits->list[i].interface, limit.interface) == 0 &&
+            limits->list[i].has_address == limit.has_address &&
+            nqptp_address_equal(&limits->list[i].address, &limit.address))
+            return NULL;
+    if (limits->count == NQPTP_LIMITS_MAX)
+        return "-i may be given 8 times";
+    limits->list[limits->count++] = limit;
+    return NULL;
+}
+
+/* --- the table ------------------------------------------------------------------------------- */
+
+static void add_pair(struct nqptp_endpoints *endpoints, const struct nqptp_limit *limit,
+                     const char *address) {
+    for (int general = 0; general <= 1; general++) {
+        struct nqptp_endpoint *endpoint = &endpoints->list[endpoints->count++];
+        *endpoint = (struct nqptp_endpoint){.limit = *limit, .general = general, .fd = -1};
+        if (!limit->has_address)
+            nqptp_address_parse(address, strlen(address), &endpoint->limit.address);
+    }
+}
+
+void nqptp_endpoints_init(struct nqptp_endpoints *endpoints, const struct nqptp_limits *limits,
+                          uint16_t event_port, uint16_t general_port) {
+    const struct nqptp_limits everything = {.count = 1};
+
+    *endpoints = (struct nqptp_endpoints){
+        .ports = {event_port, general_port},
+        .limited = limits->count > 0,
+        .epoll = -1,
+    };
+    if (!endpoints->limited)
+        limits = &everything;
+    for (unsigned i = 0; i < limits->count; i++) {
+        add_pair(endpoints, &limits->list[i], "0.0.0.0");
+        if (!limits->list[i].has_address)
+            add_pair(endpoints, &limits->list[i], "::");
+    }
+}
+
+static int family_of(const struct nqptp_endpoint *endpoint) {
+    return nqptp_address_is_ipv4(&endpoint->limit.address) ? AF_INET : AF_INET6;
+}
+
+/* As it was given to -i. */
+static const char *limit_name(const struct nqptp_limit *limit, char name[NAME_SIZE]) {
+    char address[INET6_ADDRSTRLEN] = "";
+
+    if (limit->has_address)
+        nqptp_address_format(&limit->address, address);
+    snprintf(name, NAME_SIZE, "%s%s%s", address, *address && *limit->interface ? "%" : "",
+             limit->interface);
+    return name;
+}
+
+const char *nqptp_endpoint_place(const struct nqptp_endpoint *endpoint,
+                                 char place[NQPTP_PLACE_SIZE]) {
+    const struct nqptp_limit *limit = &endpoint->limit;
+
+    place[0] = '\0';
+    if (!limit->has_address && !*limit->interface)
+        return place;
+    char name[NAME_SIZE];
+    snprintf(place, NQPTP_PLACE_SIZE, " %s %s", limit->has_address ? "of" : "on",
+             limit_name(limit, name));
+    return place;
+}
+
+bool nqptp_endpoints_reopen(const struct nqptp_endpoints *endpoints) {
+    for (unsigned i = 0; i < endpoints->count; i++)
+        if (*endpoints->list[i].limit.interface)
+            return true;
+    return false;
+}
+
+/* Does the endpoint get what comes to this address of ours by this interface? */
+static bool serves(const struct nqptp_endpoint *endpoint, const struct nqptp_address *local,
+                   uint32_t interface) {
+    const struct nqptp_limit *limit = &endpoint->limit;
+
+    return (!*limit->interface || endpoint->interface == interface) &&
+           (!limit->has_address || nqptp_address_equal(&limit->address, local));
+}
+
+/* Each limit has endpoints of two ports, and perhaps of two families: is it the first of them? */
+static bool is_first_of_limit(const struct nqptp_endpoint *endpoint) {
+    return !endpoint->general && (endpoint->limit.has_address || family_of(endpoint) == AF_INET);
+}
+
+/* --- opening and closing --------------------------------------------------------------------- */
+
+/*
+ * Others that let the port be shared (ptp4l does) may have it elsewhere, before us or after us,
+ * though to the kernel a socket of an address is in the way of one that is bound to any interface.
+ * Nobody takes anything from anybody then, because what comes in goes to the socket that is the
+ * more particular one: an address before an interface before all. The same place is for one only.
+ */
+static int bind_limited(const struct nqptp_address *address, const char *interface, uint16_t port) {
+    int fd = nqptp_socket_open_at(address, interface, port, false);
+
+    if (fd == -EADDRINUSE && !nqptp_port_taken(port, address))
+        fd = nqptp_socket_open_at(address, interface, port, true);
+    if (fd >= 0)
+        nqptp_socket_share(fd, true);
+    return fd;
+}
+
+static int watch(const struct nqptp_endpoints *endpoints, unsigned i, int operation) {
+    struct epoll_event event = {
+        .events = endpoints->resting ? 0 : EPOLLIN,
+        .data.u32 = endpoints->tag + i,
+    };
+
+    if (endpoints->epoll < 0 || endpoints->list[i].fd < 0)
+        return 0;
+    return epoll_ctl(endpoints->epoll, operation, endpoints->list[i].fd, &event) < 0 ? -errno : 0;
+}
+
+/* Returns -ENODEV if its interface does not exist. */
+static int open_endpoint(struct nqptp_endpoints *endpoints, unsigned i) {
+    struct nqptp_endpoint *endpoint = &endpoints->list[i];
+    const struct nqptp_limit *limit = &endpoint->limit;
+    struct nqptp_address address = limit->address;
+    uint32_t interface = *limit->interface ? if_nametoindex(limit->interface) : 0;
+
+    if (*limit->interface && interface == 0)
+        return -ENODEV;
+    address.scope_id = limit->has_address ? interface : 0; /* this binds to the interface as well */
+    uint16_t port = endpoints->ports[endpoint->general];
+    const char *device = interface > 0 && !limit->has_address ? limit->interface : NULL;
+    int fd = endpoints->limited ? bind_limited(&address, device, port)
+                                : nqptp_socket_open_at(&address, NULL, port, false);
+    if (fd < 0)
+        return fd;
+    endpoint->fd = fd;
+    endpoint->interface = interface;
+    endpoint->drops = 0;
+    if (endpoints->guarded)
+        nqptp_socket_guard(fd, true);
+    return watch(endpoints, i, EPOLL_CTL_ADD);
+}
+
+int nqptp_endpoints_open(struct nqptp_endpoints *endpoints, const struct nqptp_endpoint **failed) {
+    for (unsigned i = 0; i < endpoints->count; i++) {
+        const struct nqptp_endpoint *endpoint = &endpoints->list[i];
+        int result = open_endpoint(endpoints, i);
+        bool ipv4 = family_of(endpoint) == AF_INET;
+        bool other_family = !endpoint->limit.has_address && (ipv4 || endpoint[-2].fd >= 0);
+        bool absent = result == -EAFNOSUPPORT || result == -EADDRNOTAVAIL;
+        if (result < 0 && result != -ENODEV && !(absent && other_family)) {
+            *failed = endpoint;
+            return result;
+        }
+    }
+    return 0;
+}
+
+void nqptp_endpoints_take(struct nqptp_endpoints *endpoints, unsigned i, int fd) {
+    struct nqptp_endpoint *endpoint = &endpoints->list[i];
+
+    endpoint->fd = fd;
+    endpoint->interface = fd < 0 ? 0 : if_nametoindex(endpoint->limit.interface);
+}
+
+int nqptp_endpoints_watch(struct nqptp_endpoints *endpoints, int epoll, uint32_t tag) {
+    endpoints->epoll = epoll;
+    endpoints->tag = tag;
+    for (unsigned i = 0; i < endpoints->count; i++) {
+        int result = watch(endpoints, i, EPOLL_CTL_ADD);
+        if (result < 0)
+            return result;
+    }
+    return 0;
+}
+
+/* --- coming and going ------------------------------------------------------------------------ */
+
+static bool has_interface(const struct nqptp_interfaces *interfaces, uint32_t index) {
+    for (unsigned i = 0; i < interfaces->count; i++)
+        if (interfaces->indices[i] == index)
+            return true;
+    return false;
+}
+
+static void set_membership(const struct nqptp_endpoints *endpoints, uint32_t interface, bool join) {
+    for (unsigned i = 0; i < endpoints->count; i++) {
+        const struct nqptp_endpoint *endpoint = &endpoints->list[i];
+        bool elsewhere = endpoint->interface > 0 && endpoint->interface != interface;
+        if (endpoint->fd < 0 || endpoint->limit.has_address || elsewhere)
+            continue;
+        int result = nqptp_multicast(endpoint->fd, family_of(endpoint), interface, join);
+        if (join && result < 0 && result != -ENODEV)
+            nqptp_log(LOG_INFO, "no PTP multicast on interface %" PRIu32 ": %s", interface,
+                      strerror(-result));
+    }
+}
+
+/* Joins the groups wherever they are not joined yet, and frees the places of interfaces gone. */
+static void follow_groups(const struct nqptp_endpoints *endpoints,
+                          const struct nqptp_interfaces *before) {
+    const struct nqptp_interfaces *now = &endpoints->interfaces;
+
+    for (unsigned i = 0; i < before->count; i++)
+        if (!has_interface(now, before->indices[i]))
+            set_membership(endpoints, before->indices[i], false);
+    for (unsigned i = 0; i < now->count; i++)
+        set_membership(endpoints, now->indices[i], true);
+}
+
+static void close_endpoint(struct nqptp_endpoint *endpoint) {
+    close(endpoint->fd);
+    endpoint->fd = -1;
+    endpoint->interface = 0;
+}
+
+/* An interface that came back is bound anew: the old socket never hears of it again. */
+static void follow_interface(struct nqptp_endpoints *endpoints, unsigned i) {
+    struct nqptp_endpoint *endpoint = &endpoints->list[i];
+
+    if (endpoint->fd >= 0 && if_nametoindex(endpoint->limit.interface) != endpoint->interface)
+        close_endpoint(endpoint);
+    int result = endpoint->fd < 0 ? open_endpoint(endpoints, i) : 0;
+    if (result < 0 && result != -ENODEV && result != -EAFNOSUPPORT && result != endpoint->error) {
+        char place[NQPTP_PLACE_SIZE];
+        nqptp_log(LOG_WARNING, "cannot open UDP port %u%s: %s", endpoints->ports[endpoint->general],
+                  nqptp_endpoint_place(endpoint, place), strerror(-result));
+    }
+    endpoint->error = result;
+}
+
+/* All of 127.0.0.0/8 is, but only what is assigned shows among the addresses. */
+static bool is_loopback(const struct nqptp_address *address) {
+    return nqptp_address_is_ipv4(address) && address->ip.s6_addr[12] == IN_LOOPBACKNET;
+}
+
+/* Has this host what the endpoint's -i names? */
+static bool is_there(const struct nqptp_endpoints *endpoints,
+                     const struct nqptp_endpoint *endpoint) {
+    const struct nqptp_interfaces *now = &endpoints->interfaces;
+
+    if (!endpoint->limit.has_address)
+        return if_nametoindex(endpoint->limit.interface) > 0;
+    if (is_loopback(&endpoint->limit.address))
+        return true;
+    for (unsigned i = 0; i < now->address_count; i++)
+        if (serves(endpoint, &now->addresses[i], now->owners[i]))
+            return true;
+    return false;
+}
+
+/*
+ * What comes and goes is for those who asked to hear of it; what is not there at the start may be
+ * a slip of the pen.
+ */
+static void tell_presence(const struct nqptp_endpoints *endpoints,
+                          struct nqptp_endpoint *endpoint) {
+    bool there = is_there(endpoints, endpoint);
+    char name[NAME_SIZE];
+
+    limit_name(&endpoint->limit, name);
+    if (!endpoints->followed && !there)
+        nqptp_log(LOG_NOTICE, "%s is not there yet; it is listened on as soon as it is", name);
+    else if (endpoints->followed && there != endpoint->there)
+        nqptp_log(LOG_INFO, "%s is %s", name, there ? "there" : "gone");
+    endpoint->there = there;
+}
+
+static void add_own(struct nqptp_endpoints *endpoints, const struct nqptp_address *address) {
+    if (endpoints->own_count < NQPTP_ADDRESSES_MAX)
+        endpoints->own[endpoints->own_count++] = *address;
+}
+
+/* The addresses that were given, and those of the interfaces that were. */
+static void find_own(struct nqptp_endpoints *endpoints) {
+    const struct nqptp_interfaces *now = &endpoints->interfaces;
+
+    endpoints->own_count = 0;
+    for (unsigned i = 0; i < endpoints->count; i++) {
+        const struct nqptp_endpoint *endpoint = &endpoints->list[i];
+        if (!is_first_of_limit(endpoint))
+            continue;
+        if (endpoint->limit.has_address)
+            add_own(endpoints, &endpoint->limit.address);
+        for (unsigned a = 0; a < now->address_count && !endpoint->limit.has_address; a++)
+            if (serves(endpoint, &now->addresses[a], now->owners[a]))
+                add_own(endpoints, &now->addresses[a]);
+    }
+}
+
+void nqptp_endpoints_follow(struct nqptp_endpoints *endpoints) {
+    struct nqptp_interfaces before = endpoints->interfaces;
+    struct nqptp_interfaces *now = &endpoints->interfaces;
+    int result = nqptp_interfaces_read(now);
+
+    if (result < 0) {
+        nqptp_log(LOG_WARNING, "cannot read the list of interfaces: %s", strerror(-result));
+        return;
+    }
+    for (unsigned i = 0; i < endpoints->count; i++)
+        if (*endpoints->list[i].limit.interface)
+            follow_interface(endpoints, i);
+    for (unsigned i = 0; endpoints->limited && i < endpoints->count; i++)
+        if (is_first_of_limit(&endpoints->list[i]))
+            tell_presence(endpoints, &endpoints->list[i]);
+    endpoints->followed = true;
+    follow_groups(endpoints, &before);
+    find_own(endpoints);
+}
+
+/* --- while they are open --------------------------------------------------------------------- */
+
+void nqptp_endpoints_rest(struct nqptp_endpoints *endpoints, bool resting) {
+    if (endpoints->resting == resting)
+        return;
+    endpoints->resting = resting;
+    for (unsigned i = 0; i < endpoints->count; i++)
+        watch(endpoints, i, EPOLL_CTL_MOD);
+}
+
+void nqptp_endpoints_guard(struct nqptp_endpoints *endpoints, bool guarded) {
+    if (endpoints->guarded == guarded)
+        return;
+    endpoints->guarded = guarded;
+    for (unsigned i = 0; i < endpoints->count; i++)
+        if (endpoints->list[i].fd >= 0)
+            nqptp_socket_guard(endpoints->list[i].fd, guarded);
+}
+
+uint64_t nqptp_endpoints_drops(struct nqptp_endpoints *endpoints) {
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < endpoints->count; i++) {
+        struct nqptp_endpoint *endpoint = &endpoints->list[i];
+        uint32_t drops = endpoint->fd < 0 ? 0 : nqptp_socket_drops(endpoint->fd);
+        sum += (uint32_t)(drops - endpoint->drops);
+        endpoint->drops = drops;
+    }
+    return sum;
+}
+
+/*
+ * A sender on this host may have its address on another interface than the one it reaches us by.
+ * What is sent there by that interface would leave the host.
+ */
+static uint32_t way_to(const struct nqptp_endpoints *endpoints,
+                       const struct nqptp_endpoint *endpoint, const struct nqptp_reply *reply) {
+    const struct nqptp_interfaces *interfaces = &endpoints->interfaces;
+
+    for (unsigned i = 0; endpoints->limited && i < interfaces->address_count; i++)
+        if (nqptp_address_equal(&interfaces->addresses[i], &reply->destination) &&
+            interfaces->owners[i] != reply->interface)
+            return endpoint->interface > 0 && family_of(endpoint) == AF_INET ? LOOPBACK : 0;
+    return reply->interface;
+}
+
+void nqptp_endpoints_send(const struct nqptp_endpoints *endpoints,
+                          const struct nqptp_reply *reply) {
+    bool ipv4 = nqptp_address_is_ipv4(&reply->destination);
+
+    for (unsigned i = 0; i < endpoints->count; i++) {
+        const struct nqptp_endpoint *endpoint = &endpoints->list[i];
+        if (endpoint->fd < 0 || endpoint->general != reply->general ||
+            (family_of(endpoint) == AF_INET) != ipv4 ||
+            !serves(endpoint, &reply->local, reply->interface))
+            continue;
+        struct nqptp_reply sent = *reply;
+        sent.interface = way_to(endpoints, endpoint, reply);
+        nqptp_socket_send(endpoint->fd, &sent, endpoints->ports[reply->general]);
+        return;
+    }
+}

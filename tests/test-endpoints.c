@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Proves what -i takes, and, on the loopback interface, that endpoints stay out of the way of other
+ * programs and of each other, and that a reply leaves from where its clock was heard.
+ */
+#include "nqptp-endpoints.h"
+
+#include "tap.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* --- what -i takes --------------------------------------------------------------------------- */
+
+static void test_what_is_taken(void) {
+    static const struct {
+        const char *text;
+        bool address;
+        const char *interface;
+    } good[] = {
+        {"eth0", false, "eth0"},
+        {"10.77.0.1", true, ""},
+        {"127.0.0.1", true, ""},
+        {"fd77::1", true, ""},
+        {"::1", true, ""},
+        {"fe80::1%eth0", true, "eth0"},
+        {"eth0.100", false, "eth0.100"},
+        {"123456789012345", false, "123456789012345"},
+        {"100", false, "100"},
+        {"wl-p\xC3\xA4", false, "wl-p\xC3\xA4"},
+    };
+
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        struct nqptp_limits limits = {.count = 0};
+        CHECK(nqptp_limits_add(&limits, good[i].text) == NULL && limits.count == 1, "-i %s",
+              good[i].text);
+        CHECK(limits.list[0].has_address == good[i].address, "is an %s",
+              good[i].address ? "address" : "interface");
+        CHECK_EQ_STR(limits.list[0].interface, good[i].interface, "of this name");
+    }
+}
+
+static void test_what_is_not(void) {
+    static const char *const bad[] = {
+        "",
+        "10.77.0",
+        "10.77.0.1.5",
+        "10.77.0.256",
+        "0.0.0.0",
+        "224.0.1.129",
+        "255.1.1.1",
+        "::",
+        "ff02::181",
+        "fe80::1",
+        "fe80::1%",
+        "fe80::1%a/b",
+        "fd77::1%lo",
+        "a/b",
+        "a b",
+        "a:1",
+        ".",
+        "..",
+        "fe80::1%1234567890123456",
+        "1234567890123456",
+    };
+    struct nqptp_limits limits = {.count = 0};
+
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        CHECK(nqptp_limits_add(&limits, bad[i]) != NULL, "-i '%s' is refused", bad[i]);
+    CHECK_EQ_U64(limits.count, 0, "and changes nothing");
+}
+
+static void test_how_many(void) {
+    struct nqptp_limits limits = {.count = 0};
+    char name[16] = "eth0";
+
+    for (int i = 0; i < NQPTP_LIMITS_MAX; i++) {
+        name[3] = (char)('0' + i);
+        CHECK(nqptp_limits_add(&limits, name) == NULL, "-i %s", name);
+    }
+    CHECK(nqptp_limits_add(&limits, "eth3") == NULL, "one of them again");
+    CHECK_EQ_U64(limits.count, NQPTP_LIMITS_MAX, "counts once");
+    CHECK(nqptp_limits_add(&limits, "10.77.0.1") != NULL, "more is too much");
+}
+
+/* --- sockets --------------------------------------------------------------------------------- */
+
+/* A pair of ports that are free on loopback addresses. */
+static void find_ports(uint16_t ports[2]) {
+    int fds[2];
+
+    for (int i = 0; i < 2; i++) {
+        struct sockaddr_in name = {.sin_family = AF_INET};
+        socklen_t size = sizeof name;
+        fds[i] = nqptp_socket_open(AF_INET, 0, true);
+        getsockname(fds[i], (struct sockaddr *)&name, &size);
+        ports[i] = ntohs(name.sin_port);
+    }
+    close(fds[0]);
+    close(fds[1]);
+}
+
+/* Opens endpoints for up to two limits. Returns 0 or -errno, and says where it failed. */
+static int open_for(struct nqptp_endpoints *endpoints, const uint16_t ports[2], const char *first,
+                    const char *second, char place[NQPTP_PLACE_SIZE]) {
+    const struct nqptp_endpoint *failed;
+    struct nqptp_limits limits = {.count = 0};
+
+    if (first)
+        nqptp_limits_add(&limits, first);
+    if (second)
+        nqptp_limits_add(&limits, second);
+    nqptp_endpoints_init(endpoints, &limits, ports[0], ports[1]);
+    int result = nqptp_endpoints_open(endpoints, &failed);
+    place[0] = '\0';
+    if (result < 0)
+        nqptp_endpoint_place(failed, place);
+    return result;
+}
+
+static void close_all(struct nqptp_endpoints *endpoints) {
+    for (unsigned i = 0; i < endpoints->count; i++)
+        if (endpoints->list[i].fd >= 0)
+            close(endpoints->list[i].fd);
+}
+
+/* As open_for(), in another process, which ends then. */
+static int open_elsewhere(const uint16_t ports[2], const char *limit,
+                          char place[NQPTP_PLACE_SIZE]) {
+    struct nqptp_endpoints endpoints;
+    int channel[2], result = 1;
+
+    if (pipe(channel) < 0)
+        return result;
+    pid_t child = fork();
+    if (child == 0) {
+        for (int fd = STDERR_FILENO + 1; fd < 100; fd++)
+            if (fd != channel[1])
+                close(fd); /* its own sockets are in nobody's way */
+        result = open_for(&endpoints, ports, limit, NULL, place);
+        bool told = write(channel[1], &result, sizeof result) == sizeof result &&
+                    write(channel[1], place, NQPTP_PLACE_SIZE) == NQPTP_PLACE_SIZE;
+        _exit(!told);
+    }
+    close(channel[1]);
+    place[0] = '?';
+    bool told = read(channel[0], &result, sizeof result) == sizeof result &&
+                read(channel[0], place, NQPTP_PLACE_SIZE) == NQPTP_PLACE_SIZE;
+    close(channel[0]);
+    waitpid(child, NULL, 0);
+    return told ? result : 1;
+}
+
+/* Checks that somebody else finds the limit's place taken. */
+static void check_taken(const uint16_t ports[2], const char *limit, const char *expected) {
+    char place[NQPTP_PLACE_SIZE];
+    int fd = nqptp_socket_open(AF_INET, 0, true);
+    bool emulated = nqptp_socket_guard(fd, false) == -ENOPROTOOPT;
+
+    close(fd);
+    if (emulated && htons(1) == 1) {
+        CHECK(true, "%s # SKIP an emulator shows addresses in the other byte order", expected);
+        return;
+    }
+    CHECK_EQ_I64(open_elsewhere(ports, limit, place), -EADDRINUSE, "others find no place%s",
+                 expected);
+    CHECK_EQ_STR(place, expected, "which they are told");
+}
+
+static void test_side_by_side(const uint16_t ports[2]) {
+    struct nqptp_endpoints one, two;
+    char place[NQPTP_PLACE_SIZE];
+
+    CHECK_EQ_I64(open_for(&one, ports, "127.0.0.1", NULL, place), 0, "127.0.0.1");
+    CHECK_EQ_U64(one.count, 2, "takes two sockets");
+    CHECK_EQ_I64(open_elsewhere(ports, "127.0.0.2", place), 0, "127.0.0.2 beside it");
+    check_taken(ports, "127.0.0.1", " of 127.0.0.1");
+    check_taken(ports, NULL, "");
+    CHECK_EQ_I64(open_for(&two, ports, "192.0.2.1", NULL, place), 0,
+                 "an address that this host does not have");
+    close_all(&two);
+    close_all(&one);
+}
+
+/* Who has the port everywhere, and lets it be shared or not, which decides. */
+static void test_shared(const uint16_t ports[2]) {
+    struct nqptp_endpoints endpoints;
+    char place[NQPTP_PLACE_SIZE];
+    int fd = nqptp_socket_open(AF_INET, ports[0], false);
+
+    CHECK_EQ_I64(open_for(&endpoints, ports, "127.0.0.1", NULL, place), -EADDRINUSE,
+                 "who has the port everywhere keeps us out");
+    CHECK_EQ_STR(place, " of 127.0.0.1", "it says where");
+    nqptp_socket_share(fd, true);
+    CHECK_EQ_I64(open_for(&endpoints, ports, "127.0.0.1", NULL, place), 0, "unless he shares it");
+    close(fd);
+    struct nqptp_address all;
+    nqptp_address_parse("0.0.0.0", 7, &all);
+    fd = nqptp_socket_open_at(&all, NULL, ports[0], true);
+    CHECK(fd >= 0, "who shares it may also come later");
+    close(fd);
+    close_all(&endpoints);
+}
+
+static void test_interfaces(const uint16_t ports[2]) {
+    struct nqptp_endpoints one;
+    char place[NQPTP_PLACE_SIZE];
+
+    CHECK_EQ_I64(open_for(&one, ports, "no-such-if", NULL, place), 0, "an interface to come");
+    CHECK_EQ_I64(one.list[0].fd, -1, "has no socket yet");
+    CHECK(nqptp_endpoints_reopen(&one), "and will need one");
+    int result = open_for(&one, ports, "lo", "127.0.0.1", place);
+    if (result == -EPERM) {
+        CHECK(true, "interfaces # SKIP this kernel lets only root bind to them");
+        close_all(&one);
+        return;
+    }
+    CHECK_EQ_I64(result, 0, "an interface and its address are not in each other's way");
+    check_taken(ports, "127.0.0.1", " of 127.0.0.1");
+    check_taken(ports, "lo", " on lo");
+    close_all(&one);
+}
+
+/* Whence a reply to 127.0.0.9 comes if its clock was heard at `local`; "" if it does not. */
+static const char *sent_from(const struct nqptp_endpoints *endpoints, int receiver,
+                             const char *local, char text[INET6_ADDRSTRLEN]) {
+    struct nqptp_reply reply = {.length = 44, .interface = 1};
+    struct pollfd readable = {.fd = receiver, .events = POLLIN};
+    struct sockaddr_in from = {.sin_family = AF_INET};
+    socklen_t size = sizeof from;
+    char data[64];
+
+    nqptp_address_parse(local, strlen(local), &reply.local);
+    nqptp_address_parse("127.0.0.9", 9, &reply.destination);
+    nqptp_endpoints_send(endpoints, &reply);
+    poll(&readable, 1, 0); /* loopback delivers at once */
+    if (recvfrom(receiver, data, sizeof data, MSG_DONTWAIT, (struct sockaddr *)&from, &size) < 0)
+        return "";
+    inet_ntop(AF_INET, &from.sin_addr, text, INET6_ADDRSTRLEN);
+    CHECK_EQ_U64(ntohs(from.sin_port), endpoints->ports[0], "by the event port");
+    return text;
+}
+
+static void test_replies(const uint16_t ports[2]) {
+    struct nqptp_endpoints endpoints;
+    struct nqptp_address there;
+    char place[NQPTP_PLACE_SIZE], text[INET6_ADDRSTRLEN];
+
+    nqptp_address_parse("127.0.0.9", 9, &there);
+    int receiver = nqptp_socket_open_at(&there, NULL, ports[0], false);
+    CHECK_EQ_I64(open_for(&endpoints, ports, "127.0.0.2", "127.0.0.3", place), 0, "two addresses");
+    nqptp_endpoints_follow(&endpoints);
+    CHECK_EQ_STR(sent_from(&endpoints, receiver, "127.0.0.2", text), "127.0.0.2", "of the first");
+    CHECK_EQ_STR(sent_from(&endpoints, receiver, "127.0.0.3", text), "127.0.0.3", "of the second");
+    CHECK_EQ_STR(sent_from(&endpoints, receiver, "127.0.0.4", text), "", "of none: not at all");
+    close_all(&endpoints);
+    close(receiver);
+}
+
+static bool owns(const struct nqptp_endpoints *endpoints, const char *text) {
+    struct nqptp_address address;
+
+    nqptp_address_parse(text, strlen(text), &address);
+    for (unsigned i = 0; i < endpoints->own_count; i++)
+        if (nqptp_address_equal(&endpoints->own[i], &address))
+            return true;
+    return false;
+}
+
+/* Only from these can come what we sent ourselves. */
+static void test_own_addresses(const uint16_t ports[2]) {
+    struct nqptp_endpoints endpoints;
+    char place[NQPTP_PLACE_SIZE];
+
+    open_for(&endpoints, ports, NULL, NULL, place);
+    nqptp_endpoints_follow(&endpoints);
+    CHECK(owns(&endpoints, "127.0.0.1"), "127.0.0.1 is our own address");
+    close_all(&endpoints);
+    open_for(&endpoints, ports, "127.0.0.2", NULL, place);
+    nqptp_endpoints_follow(&endpoints);
+    CHECK(!owns(&endpoints, "127.0.0.1"), "but not if another one was given");
+    close_all(&endpoints);
+    open_for(&endpoints, ports, "127.0.0.1", NULL, place);
+    nqptp_endpoints_follow(&endpoints);
+    CHECK(owns(&endpoints, "127.0.0.1"), "it is if it was");
+    close_all(&endpoints);
+}
+
+int main(void) {
+    uint16_t ports[2];
+
+    nqptp_log_open(0);
+    test_what_is_taken();
+    test_what_is_not();
+    test_how_many();
+    find_ports(ports);
+    test_side_by_side(ports);
+    test_shared(ports);
+    test_interfaces(ports);
+    test_replies(ports);
+    test_own_addresses(ports);
+    return tap_done();
+}
