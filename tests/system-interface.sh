@@ -51,6 +51,17 @@ hears_only() { # IDENTITY
     follows "$1" && sleep 1 && has_rows 1 && grep -q "^$1" "$tmp/status"
 }
 
+# Starts another daemon, which is expected to end.
+second() { # OPTION...
+    status=0
+    is_root || set -- --user=root --group=root "$@"
+    timeout 10 "$nqptp" "$@" 2>"$tmp/second" || status=$?
+}
+
+says() { # NAME PATTERN
+    check "$1" grep -q -e "$2" "$tmp/second" || sed 's/^/# second: /' "$tmp/second"
+}
+
 needs_ipv6() { # NAME
     test "$ipv6" = yes && return
     skip "$1" 'no IPv6 here'
@@ -140,6 +151,22 @@ beside 'a sender at an address of another interface' 10.78.0.1 10.77.0.1
 beside 'a sender at another address, IPv6' fd77::11 fd77::1
 beside 'a sender at an address of another interface, IPv6' fd78::1 fd77::1
 
+# One that takes every address of IPv4, and does not share.
+start_own_sender --low-ports --to 10.77.0.99
+for place in 10.77.0.1 here; do
+    second -i $place
+    is "-i $place beside who has all addresses: exit status" $status 3
+    says 'which is said' "port 319 o[fn] $place is in use"
+    is_root && says 'and by whom' 'held by ptp-sender'
+done
+if needs_ipv6 'beside who has all addresses of IPv4: an IPv6 address'; then
+    start_daemon -i fd77::1
+    start_sender --to fd77::1 --identity $other
+    check 'an address of IPv6 is left' eventually 15 follows $other
+    stop_daemon
+fi
+stop_senders
+
 if has ptp4l && mount -t tmpfs tmpfs /run; then
     cat >"$tmp/ptp4l.conf" <<END
 [global]
@@ -180,14 +207,6 @@ inode=$(stat -c %i /dev/shm/nqptp)
 start_sender --to 10.78.0.1 --identity $other
 user=$(stat -c %u /dev/shm/nqptp)
 user=$(getent passwd "$user" | cut -d: -f1)
-second() { # OPTION...
-    status=0
-    is_root || set -- --user=root --group=root "$@"
-    timeout 10 "$nqptp" "$@" 2>"$tmp/second" || status=$?
-}
-says() { # NAME PATTERN
-    check "$1" grep -q -e "$2" "$tmp/second" || sed 's/^/# second: /' "$tmp/second"
-}
 start_own_sender --low-ports --from 10.77.0.11 --to 10.77.0.99
 second -i 10.77.0.1
 is 'another one in the same place: exit status' $status 3
