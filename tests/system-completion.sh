@@ -24,6 +24,8 @@ is '--smi=a' "$(offered --smi = a)" auto
 is '--smi a, with a blank' "$(offered --smi a)" auto
 is '--user=root' "$(offered --user = roo)" root
 is '--group=root' "$(offered --group = roo)" root
+is '--interface=lo' "$(offered --interface = lo | tr ' ' '\n' | grep -x lo)" lo
+is '-i lo' "$(offered -i lo | tr ' ' '\n' | grep -x lo)" lo
 is 'a port is for the user to say' "$(offered --event-port = '')" ''
 is 'no other words' "$(offered x)" ''
 is 'all that -h names are offered, and no more' \

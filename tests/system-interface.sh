@@ -48,7 +48,7 @@ answered_from() { # ADDRESS
 
 # Is there one row only, and a second later still?
 hears_only() { # IDENTITY
-    follows "$1" && sleep 1 && has_rows 1 && grep -q "^$1" "$tmp/status"
+    follows "$1" && sleep 1 && has_rows 1 && grep -q "^[*].* $1 " "$tmp/status"
 }
 
 # Starts another daemon, which is expected to end.
@@ -363,6 +363,24 @@ reborn '-i link-local, the interface' fe80::1%there -i fe80::1%here
 reborn '-i NAME, the interface' 10.77.0.1 -i here --user=root
 reborn '-i NAME, the interface, multicast' 224.0.1.129 -i here
 reborn '-i NAME, the interface, multicast of IPv6' ff0e::181 -i here
+
+# --- what it takes ---
+
+capabilities() {
+    awk '/^Cap(Prm|Eff|Amb)/ { print $2 }' "/proc/$daemon/status" | sort -u | tr -d '\n'
+}
+
+if is_root; then
+    start_daemon -i 10.77.0.1
+    is 'with an address nothing is kept' "$(capabilities)" 0000000000000000
+    stop_daemon
+    start_daemon -i here
+    check 'with an interface the right to bind ports is' \
+        test "$(capabilities)" = 00000000000000000000000000000400
+    stop_daemon
+else
+    skip 'capabilities' 'it takes root to have any'
+fi
 
 # --- what is not there yet ---
 
