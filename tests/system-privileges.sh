@@ -44,11 +44,14 @@ user_of_daemon() {
 cp "$nqptp" "$build/tests/without-capset" "$tmp" # where everybody may run them
 chmod 755 "$tmp/nqptp" "$tmp/without-capset"
 
-# Starts it as the unit does: with one capability, which it inherits.
+options=''
+
+# Starts it as the unit does, with $options: with one capability, which it inherits.
 start_as_service() { # COMMAND-BEFORE...
+    # shellcheck disable=SC2086 # a list
     setpriv --reuid=65534 --regid=65534 --clear-groups --no-new-privs \
         --inh-caps=-all,+net_bind_service --ambient-caps=-all,+net_bind_service \
-        --bounding-set=-all,+net_bind_service "$@" "$tmp/nqptp" 2>"$tmp/log" &
+        --bounding-set=-all,+net_bind_service "$@" "$tmp/nqptp" $options 2>"$tmp/log" &
     daemon=$!
     eventually 10 answers || not_ok 'the daemon starts'
 }
@@ -62,6 +65,16 @@ if is_root; then
     has_none 'in a sandbox that lets nobody change capabilities'
     is 'in that sandbox: it goes by its name' "$(cat "/proc/$daemon/comm")" nqptp
     works 'in that sandbox'
+
+    options='-i 10.77.9.9 -i 10.77.0.1'
+    start_as_service "$tmp/without-capset"
+    has_none 'in that sandbox, with -i'
+    start_sender --to 10.77.0.1
+    check 'in that sandbox, with -i: it follows a clock' "$reader" --wait-master 10 \
+        --expect-id "$identity" --count 1 --quiet
+    stop_senders
+    stop_daemon
+    options=''
 
     start_daemon --user=nobody
     check_not 'started as root: it is not root now' test "$(user_of_daemon)" = '0 0 0'
