@@ -228,7 +228,7 @@ static void test_interfaces(const uint16_t ports[2]) {
 /* Whence a reply to 127.0.0.9 comes if its clock was heard at `local`; "" if it does not. */
 static const char *sent_from(const struct nqptp_endpoints *endpoints, int receiver,
                              const char *local, char text[INET6_ADDRSTRLEN]) {
-    struct nqptp_reply reply = {.length = 44, .interface = 1};
+    struct nqptp_reply reply = {.length = 44}; /* an emulator may not know interfaces */
     struct pollfd readable = {.fd = receiver, .events = POLLIN};
     struct sockaddr_in from = {.sin_family = AF_INET};
     socklen_t size = sizeof from;
