@@ -11,11 +11,13 @@
 #include "nqptp-story.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define NS_PER_S UINT64_C(1000000000)
 #define CONTROL_PORT 9000
@@ -273,26 +275,20 @@ static void run(struct replay *r, struct capture *capture) {
 
 /* --- files and options ----------------------------------------------------------------------- */
 
+/* From a file, or from standard input; all of it, or nothing if it is too large. */
 static uint8_t *read_file(const char *name, size_t *size) {
-    FILE *file = strcmp(name, "-") == 0 ? stdin : fopen(name, "rbe");
-    uint8_t *data = NULL;
-    size_t room = 0;
+    int fd = strcmp(name, "-") == 0 ? STDIN_FILENO : open(name, O_RDONLY | O_CLOEXEC);
+    uint8_t *data = malloc(FILE_MAX);
+    ssize_t got = -1;
 
-    if (!file)
+    for (*size = 0; fd >= 0 && data && *size < FILE_MAX; *size += (size_t)got)
+        if ((got = read(fd, data + *size, FILE_MAX - *size)) <= 0)
+            break;
+    if (got < 0)
         die(name, strerror(errno));
-    for (*size = 0; *size == room && room < FILE_MAX;
-         *size += fread(data + *size, 1, room - *size, file)) {
-        room = room ? 2 * room : 1u << 16;
-        uint8_t *more = realloc(data, room);
-        if (!more)
-            die(name, "no memory for it");
-        data = more;
-    }
-    if (ferror(file))
-        die(name, strerror(errno));
-    if (!feof(file))
+    if (got > 0)
         die(name, "it is too large");
-    fclose(file);
+    close(fd);
     return data;
 }
 

@@ -155,6 +155,8 @@ static struct found read_tight(const uint8_t *bytes, size_t length) {
     struct found found = {0};
     struct capture capture;
 
+    if (!block)
+        abort();
     memcpy(block, bytes, length);
     if (capture_open(&capture, block, length))
         while (found.packets < 1000 && capture_next(&capture, &found.packet)) {
