@@ -470,9 +470,9 @@ size_t nqptp_status_text(const struct nqptp_status *status, unsigned columns, ch
 
 /* A comma, unless this is the first of its object or array; then the name, unless it is NULL. */
 static void begin_member(struct page *page, const char *name) {
-    const char *last = page->text + page->used - 1; /* there is a brace at least */
+    int last = page->used > 0 ? page->text[page->used - 1] : '{'; /* there was no room for it */
 
-    if (*last != '{' && *last != '[')
+    if (last != '{' && last != '[')
         add(page, ",");
     if (name)
         add(page, "\"%s\":", name);

@@ -25,7 +25,7 @@
 #define SPAN_NS (INT64_C(365) * 86400 * 1000000000) /* further from the first none is believed */
 #define HOSTS_MAX 128
 #define TRUTHS_MAX 16
-#define FILE_MAX (256u << 20)
+#define FILE_MAX (64u << 20)
 
 /* From a time of the capture on: a clock's true offset from that then, and its rate, in ppm. */
 struct truth {
@@ -277,11 +277,11 @@ static void run(struct replay *r, struct capture *capture) {
 
 /* From a file, or from standard input; all of it, or nothing if it is too large. */
 static uint8_t *read_file(const char *name, size_t *size) {
+    static uint8_t data[FILE_MAX];
     int fd = strcmp(name, "-") == 0 ? STDIN_FILENO : open(name, O_RDONLY | O_CLOEXEC);
-    uint8_t *data = malloc(FILE_MAX);
     ssize_t got = -1;
 
-    for (*size = 0; fd >= 0 && data && *size < FILE_MAX; *size += (size_t)got)
+    for (*size = 0; fd >= 0 && *size < FILE_MAX; *size += (size_t)got)
         if ((got = read(fd, data + *size, FILE_MAX - *size)) <= 0)
             break;
     if (got < 0)
@@ -363,6 +363,5 @@ int main(int argc, char **argv) {
     if (capture.complaint)
         fprintf(stderr, "replay: %s: after %u packets: %s\n", name, capture.packets,
                 capture.complaint);
-    free(data);
     return capture.complaint ? 1 : 0;
 }
