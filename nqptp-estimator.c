@@ -37,23 +37,28 @@
 #define BIN_MOST_NS (1 * S)
 
 /* Fit. */
-#define SLOPE_LIMIT_PPM 250.0    /* oscillators keep within 100 ppm each, NTP may add some */
-#define SIGMA_PPM 25.0           /* how crystals at home differ */
-#define NOISE_UNKNOWN_US 300.0   /* a home network's, with the weight of */
-#define NOISE_UNKNOWN_WEIGHT 3.0 /* this many bins */
-#define FAR_NOISES 5             /* a bin this far below was held up, it is not noise */
-#define LATE_MOST 20             /* the best of more is late by more than exponential delays say */
-#define TRUSTED_BINS 12          /* with fewer any bin may be the only good one */
-#define FALSE_MOST 3             /* bins with false samples in a window that are coped with */
-#define SUPPORTERS 2             /* bins that are about as high make one believable */
-#define STANDS_OUT_US 30.0       /* what is worth being called false */
+#define SLOPE_LIMIT_PPM 250.0     /* oscillators keep within 100 ppm each, NTP may add some */
+#define SIGMA_PPM 25.0            /* how crystals at home differ */
+#define NOISE_UNKNOWN_US 300.0    /* a home network's, with the weight of */
+#define NOISE_UNKNOWN_WEIGHT 3.0  /* this many bins */
+#define FAR_NOISES 5              /* a bin this far below was held up, it is not noise */
+#define LATE_MOST 20              /* the best of more is late by more than exponential delays say */
+#define LATE_BINS 32              /* so many tell how their depths vary, */
+#define LATE_NOISE_MOST_US 1000.0 /*   unless something is wrong with the clock: */
+#define SPREAD_MOST .9            /*   as those of exponential delays do, */
+#define SPREAD_LEAST .35          /*   or as those of sums of them; then the best of 32 to 64 */
+#define LATE_ALIKE 7              /*   is late by the mean by this */
+#define TRUSTED_BINS 12           /* with fewer any bin may be the only good one */
+#define FALSE_MOST 3              /* bins with false samples in a window that are coped with */
+#define SUPPORTERS 2              /* bins that are about as high make one believable */
+#define STANDS_OUT_US 30.0        /* what is worth being called false */
 
 /* Shaper. */
-#define SHAPED_NS (5 * S)       /* until then what is published is the line */
-#define FAST_NS (15 * S)        /* until then the line may have much to learn */
-#define STEP_FAST_NS (100 * US) /* a sample: with what follows the slope less than 150 us */
-#define STEP_SLOW_NS (40 * US)  /* a sample: too little to be heard */
-#define SHARE 4                 /* of the error that is left, taken back by each sample */
+#define SHAPED_NS (5 * S)      /* until then what is published is the line */
+#define FAST_NS (15 * S)       /* until then the line may have much to learn */
+#define STEP_FAST_NS (95 * US) /* a sample: with what follows the slope less than 150 us */
+#define STEP_SLOW_NS (40 * US) /* a sample: too little to be heard */
+#define SHARE 4                /* of the error that is left, taken back by each sample */
 
 void nqptp_estimator_reset(struct nqptp_estimator *estimator) {
     *estimator = (struct nqptp_estimator){0};
@@ -253,6 +258,7 @@ struct fit {
     unsigned hull[NQPTP_ESTIMATOR_BINS], corners;
     double centre_s; /* the mean time of the bins that say where the line is */
     double level_us; /* of the line, now */
+    double spread;   /* how the bins' depths differ: their variance by the square of their mean */
 };
 
 static void load(struct fit *f, const struct nqptp_estimator *e, int64_t now_ns) {
@@ -360,8 +366,9 @@ static void touch(struct fit *f, struct nqptp_estimator *e) {
 }
 
 /* How far the bins lie below the line on average, by a prior that soon weighs little. */
-static double mean_noise(const struct fit *f, const struct nqptp_estimator *e) {
+static double mean_noise(struct fit *f, const struct nqptp_estimator *e) {
     double sum_us = NOISE_UNKNOWN_US * NOISE_UNKNOWN_WEIGHT, weight = NOISE_UNKNOWN_WEIGHT;
+    double depths_us = 0, squares = 0, depths = 0;
 
     for (unsigned i = 0; i < f->n; i++) {
         double depth_us = f->level_us - height(f, i, e->slope_ppm);
@@ -369,8 +376,27 @@ static double mean_noise(const struct fit *f, const struct nqptp_estimator *e) {
             continue;
         sum_us += depth_us < FAR_NOISES * e->noise_us ? depth_us : FAR_NOISES * e->noise_us;
         weight++;
+        depths_us += depth_us;
+        squares += depth_us * depth_us;
+        depths++;
     }
+    f->spread = depths_us > 0 ? squares * depths / (depths_us * depths_us) - 1 : 1;
     return sum_us / weight;
+}
+
+/*
+ * By how much even the quickest bin is late. If delays are exponential, whose depths vary as much
+ * as they are large, that is their mean by the number of bins. Where each packet has several delays
+ * to pass, the depths vary less, none is quick, and the best is late by more.
+ */
+static double lateness(const struct fit *f, double noise_us) {
+    double n = f->n < LATE_MOST ? f->n : LATE_MOST;
+    double alike = (SPREAD_MOST - f->spread) / (SPREAD_MOST - SPREAD_LEAST);
+
+    alike = f->n < LATE_BINS || noise_us > LATE_NOISE_MOST_US || alike < 0 ? 0
+            : alike > 1                                                    ? 1
+                                                                           : alike;
+    return f->n < 3 ? 0 : noise_us * ((1 - alike) / n + alike / LATE_ALIKE);
 }
 
 static void fit_line(struct nqptp_estimator *e, int64_t now_ns) {
@@ -382,8 +408,7 @@ static void fit_line(struct nqptp_estimator *e, int64_t now_ns) {
     find_centre(&fit, e, now_ns);
     touch(&fit, e);
     e->noise_us = mean_noise(&fit, e);
-    if (fit.n >= 3) /* even the quickest of n is late, by this if delays are exponential */
-        fit.level_us += e->noise_us / (fit.n < LATE_MOST ? fit.n : LATE_MOST);
+    fit.level_us += lateness(&fit, e->noise_us);
     e->line = (struct nqptp_point){now_ns, e->bin[fit.n - 1].ns + to_ns(fit.level_us)};
 }
 

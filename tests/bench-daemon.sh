@@ -210,8 +210,8 @@ accuracy_rows() {
     pair_row 'wired +12 ppm' 40 wired 12 .15 .20 -
     pair_row 'wired +20 ppm' 40 wired 20 .15 .20 -
     pair_row 'wifi +12 ppm' 40 wifi 12 .12 .30 -
-    pair_row 'wifi holds -10 ppm' 40 holdwifi -10 .10 .20 -
-    pair_row 'wifi holds +4 ppm' 40 holdwifi 4 .10 .20 -
+    pair_row 'wifi holds -10 ppm' 40 holdwifi -10 .10 .30 -
+    pair_row 'wifi holds +4 ppm' 40 holdwifi 4 .10 .30 -
     pair_row 'wifi sleeps -3 ppm' 40 sleepwifi -3 .45 .60 -
     pair_row 'bad wifi +20 ppm' 40 badwifi 20 .12 .35 -
     make_busy

@@ -294,7 +294,7 @@ static const struct {
 } networks[] = {
     {"wired", {.network = WIRED}, .03, .03, .05, 10, .2, 10, 1000, 5000},
     {"good wifi", {.network = GOOD_WIFI}, .12, .08, .30, 25, 1, 45, 1000, 5000},
-    {"wifi with holds", {.network = HOLDING_WIFI}, .20, .20, .45, 130, 10, 45, 1000, 5000},
+    {"wifi with holds", {.network = HOLDING_WIFI}, .15, .15, .35, 110, 10, 45, 1000, 5000},
     {"typical wifi", {.network = TYPICAL_WIFI}, .45, .40, .60, 450, NAN, 45, NAN, NAN},
     {"bad wifi", {.network = BAD_WIFI}, .12, .08, .35, 60, 5, 45, 1000, 5000},
     {"good wifi, 1/500 too high",
