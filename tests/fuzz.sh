@@ -31,7 +31,9 @@ command -v "$cc" >/dev/null || { echo "no $cc here; it is in Debian package clan
 sources_of() { # TARGET
     case $1 in
     message | estimator) echo "$top/nqptp-$1.c" ;;
-    *) find "$top" -maxdepth 1 -name 'nqptp-*.c' ! -name nqptp-shm.c ! -name nqptp-utilities.c ;;
+    *) for room in message estimator clock-sources message-handlers status; do
+        echo "$top/nqptp-$room.c"
+    done ;;
     esac
 }
 
