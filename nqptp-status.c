@@ -19,7 +19,8 @@ struct page {
     int column, gap;     /* how far the line has come; blanks before its next word */
 };
 
-static void add_arguments(struct page *page, const char *format, va_list arguments) {
+__attribute__((format(printf, 2, 0))) static void
+add_arguments(struct page *page, const char *format, va_list arguments) {
     int length = vsnprintf(page->text + page->used, page->size - page->used, format, arguments);
     if (length < 0)
         return;

@@ -87,7 +87,7 @@ files_of "$work/root-here" >"$work/files"
 unit=$(sed -n 's/.* \(.*\)\/nqptp.service$/\1/p' "$work/files")
 printf '%s\n' '755 ./usr/bin/nqptp' '644 ./usr/include/nqptp-shm-structures.h' \
     "644 $unit/nqptp.service" '644 ./usr/lib/sysusers.d/nqptp.conf' \
-    '644 ./usr/share/man/man8/nqptp.8' | sort -k 2 >"$work/expected"
+    '644 ./usr/share/bash-completion/completions/nqptp' '644 ./usr/share/man/man8/nqptp.8' | sort -k 2 >"$work/expected"
 check 'and is what it should be, no less and no more' diff "$work/expected" "$work/files"
 files_of "$work/root-there" >"$work/files"
 check 'with the same modes' diff "$work/expected" "$work/files"
