@@ -337,7 +337,7 @@ static void test_swap(void) {
     run.restarts = 0;
     (void)run_on(&run, 500 * MS);
     CHECK_EQ_U64(run.restarts, 1, "another master, 7.3 s behind: a new series within 0.5 s");
-    check_within(run_error(&run), FRESH_ERROR + 10 * US, "with its offset");
+    check_within(run_error(&run), FRESH_ERROR + 20 * US, "with its offset");
     (void)run_on(&run, 10 * S);
     check_within(run_on(&run, 60 * S), 5 * US, "and its rate");
     CHECK_EQ_U64(run.restarts, 1, "and no other");
