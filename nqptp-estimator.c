@@ -258,7 +258,8 @@ struct fit {
     unsigned hull[NQPTP_ESTIMATOR_BINS], corners;
     double centre_s; /* the mean time of the bins that say where the line is */
     double level_us; /* of the line, now */
-    double spread;   /* how the bins' depths differ: their variance by the square of their mean */
+    double depth_us; /* of the bins below it, on average, */
+    double spread;   /*   and how they differ: their variance by the square of that */
 };
 
 static void load(struct fit *f, const struct nqptp_estimator *e, int64_t now_ns) {
@@ -380,6 +381,7 @@ static double mean_noise(struct fit *f, const struct nqptp_estimator *e) {
         squares += depth_us * depth_us;
         depths++;
     }
+    f->depth_us = depths > 0 ? depths_us / depths : 0;
     f->spread = depths_us > 0 ? squares * depths / (depths_us * depths_us) - 1 : 1;
     return sum_us / weight;
 }
@@ -391,12 +393,13 @@ static double mean_noise(struct fit *f, const struct nqptp_estimator *e) {
  */
 static double lateness(const struct fit *f, double noise_us) {
     double n = f->n < LATE_MOST ? f->n : LATE_MOST;
-    double alike = (SPREAD_MOST - f->spread) / (SPREAD_MOST - SPREAD_LEAST);
+    double alike = clamp((SPREAD_MOST - f->spread) / (SPREAD_MOST - SPREAD_LEAST), 1);
 
-    alike = f->n < LATE_BINS || noise_us > LATE_NOISE_MOST_US || alike < 0 ? 0
-            : alike > 1                                                    ? 1
-                                                                           : alike;
-    return f->n < 3 ? 0 : noise_us * ((1 - alike) / n + alike / LATE_ALIKE);
+    if (f->n < 3)
+        return 0;
+    if (f->n < LATE_BINS || noise_us > LATE_NOISE_MOST_US || alike < 0)
+        alike = 0;
+    return (1 - alike) * noise_us / n + alike * f->depth_us / LATE_ALIKE;
 }
 
 static void fit_line(struct nqptp_estimator *e, int64_t now_ns) {
