@@ -788,8 +788,11 @@ static unsigned clocks_alive(const struct nqptp_clock_table *table, uint64_t now
     return count;
 }
 
-/* When the client's next sample is about to come; 0 if it waits for one already. */
+/* When the client's next sample is about to come; 0 if it waits for one already, and never for who
+ * may follow nobody. */
 static uint64_t awaited_ns(const struct nqptp_engine *engine, const struct nqptp_client *client) {
+    if (client->has_list && client->peer_count == 0)
+        return NQPTP_NO_DEADLINE;
     if (client->master == NQPTP_NO_CLOCK)
         return 0;
     const struct nqptp_clock *clock = &engine->table.clocks[client->master];

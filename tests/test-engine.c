@@ -719,6 +719,8 @@ static void test_rest(void) {
     CHECK_EQ_U64(rest(&w), 100 * MS, "once it is there they may again");
     command(&w, "/other T 10.0.9.9");
     CHECK_EQ_U64(rest(&w), 0, "nor while a client waits for its first sample");
+    command(&w, "/other T");
+    CHECK(rest(&w) > 0, "one that may follow nobody waits for none");
     command(&w, "/other T 10.0.0.1");
     CHECK(rest(&w) > 0, "nothing keeps them once it has one");
     pass(&w, 11 * S);
