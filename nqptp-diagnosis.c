@@ -2,7 +2,7 @@
 /* Asking a daemon, and finding out why none answers: see the header. */
 #include "nqptp-diagnosis.h"
 
-#include "nqptp-message-handlers.h"
+#include "nqptp-commands.h"
 #include "nqptp-shm.h"
 #include "nqptp-status.h"
 #include "nqptp-utilities.h"

@@ -2,8 +2,8 @@
 /* The engine: see the header. Clauses are those of IEEE 1588-2008. */
 #include "nqptp-message-handlers.h"
 
-#include <stdarg.h>
-#include <stdio.h>
+#include "nqptp-commands.h"
+
 #include <string.h>
 
 #define MS UINT64_C(1000000)
@@ -546,101 +546,10 @@ void nqptp_engine_packet(struct nqptp_engine *engine, const struct nqptp_packet 
 
 /* --- commands -------------------------------------------------------------------------------- */
 
-struct command {
-    char name[NQPTP_NAME_SIZE]; /* empty: the command came without one */
-    char letter;
-    unsigned columns; /* of ? */
-    unsigned count;
-    struct nqptp_address addresses[NQPTP_PEERS_MAX];
-};
-
-static bool printable(const char *text, size_t length) {
-    for (size_t i = 0; i < length; i++)
-        if (text[i] < ' ' || text[i] > '~')
-            return false;
-    return true;
-}
-
-/* The name of an object: a slash, then no other and no directory's. */
-static const char *read_name(const char *text, size_t length, struct command *command) {
-    bool directory =
-        (length == 2 && text[1] == '.') || (length == 3 && text[1] == '.' && text[2] == '.');
-    if (length < 2 || length >= sizeof command->name || memchr(text + 1, '/', length - 1) ||
-        directory)
-        return "not a name of shared memory: / and 1 to 62 characters, no other /";
-    memcpy(command->name, text, length);
-    command->name[length] = '\0';
-    return NULL;
-}
-
-/* Addresses, each after one space or more. */
-static const char *read_addresses(const char *text, size_t length, struct command *command) {
-    for (size_t at = 0; at < length;) {
-        if (text[at] == ' ') {
-            at++;
-            continue;
-        }
-        const char *space = memchr(text + at, ' ', length - at);
-        size_t word = space ? (size_t)(space - (text + at)) : length - at;
-        if (command->count == NQPTP_PEERS_MAX)
-            return "more than 256 addresses";
-        if (nqptp_address_parse(text + at, word, &command->addresses[command->count++]) < 0)
-            return "not a numeric IPv4 or IPv6 address";
-        at += word;
-    }
-    return NULL;
-}
-
-/* What may come after ?: " json", or a space and how many columns, of at most four digits. */
-static const char *read_form(const char *text, size_t length, struct command *command) {
-    bool json = length == 5 && memcmp(text, " json", length) == 0;
-    size_t at = 1;
-
-    command->columns = length > 0 ? 0 : NQPTP_STATUS_COLUMNS;
-    if (length == 0 || json)
-        return NULL;
-    for (; at < length && at < 5 && text[at] >= '0' && text[at] <= '9'; at++)
-        command->columns = command->columns * 10 + (unsigned)(text[at] - '0');
-    return text[0] == ' ' && at == length && command->columns > 0 ? NULL : "unknown form of ?";
-}
-
-static const char *read_command(const char *text, size_t length, struct command *command) {
-    command->name[0] = '\0';
-    command->count = 0;
-    if (length > NQPTP_COMMAND_MAX)
-        return "longer than 4096 bytes";
-    if (length > 0 && text[length - 1] == '\0')
-        length--;
-    if (length == 0)
-        return "empty";
-    if (!printable(text, length))
-        return "not printable ASCII";
-    size_t at = 0;
-    if (text[0] == '/') {
-        const char *space = memchr(text, ' ', length);
-        size_t end = space ? (size_t)(space - text) : length;
-        const char *refusal = read_name(text, end, command);
-        if (refusal)
-            return refusal;
-        for (at = end; at < length && text[at] == ' ';)
-            at++;
-    }
-    command->letter = '\0';
-    if (at < length)
-        command->letter = text[at++];
-    if (command->letter == 'T' && (at == length || text[at] == ' '))
-        return read_addresses(text + at, length - at, command);
-    if (command->letter == '?' && !command->name[0])
-        return read_form(text + at, length - at, command);
-    if (!command->name[0] || command->letter == '\0' || !strchr("BEP", command->letter) ||
-        at < length)
-        return "unknown command";
-    return NULL;
-}
-
 /* T: the client's list is replaced. A name that is new makes a client. */
-static const char *command_timing_peers(struct nqptp_engine *engine, const struct command *command,
-                                        int c, struct nqptp_effects *effects) {
+static const char *command_timing_peers(struct nqptp_engine *engine,
+                                        const struct nqptp_command *command, int c,
+                                        struct nqptp_effects *effects) {
     bool created = c < 0;
     if (created)
         c = nqptp_client_create(&engine->table, command->name);
@@ -672,8 +581,8 @@ static void command_begin(struct nqptp_engine *engine, struct nqptp_client *clie
     clock->series_unrest = (struct nqptp_unrest){0};
 }
 
-static const char *obey(struct nqptp_engine *engine, const struct command *command, uint64_t now_ns,
-                        struct nqptp_effects *effects) {
+static const char *obey(struct nqptp_engine *engine, const struct nqptp_command *command,
+                        uint64_t now_ns, struct nqptp_effects *effects) {
     int c = command->name[0] ? nqptp_client_find(&engine->table, command->name) : 0;
 
     if (command->letter == '?') {
@@ -698,53 +607,14 @@ static const char *obey(struct nqptp_engine *engine, const struct command *comma
 
 void nqptp_engine_command(struct nqptp_engine *engine, const char *text, size_t length,
                           uint64_t now_ns, struct nqptp_effects *effects) {
-    struct command command;
+    struct nqptp_command command;
 
     begin(effects);
-    effects->refusal = read_command(text, length, &command);
+    effects->refusal = nqptp_command_parse(text, length, &command);
     if (!effects->refusal)
         effects->refusal = obey(engine, &command, now_ns, effects);
     if (!effects->refusal)
         select_masters(engine, now_ns, effects);
-}
-
-/* Adds to the text, whose length becomes size when it is full. */
-__attribute__((format(printf, 4, 5))) static void add(char *text, size_t size, size_t *length,
-                                                      const char *format, ...) {
-    va_list arguments;
-
-    va_start(arguments, format);
-    int more = vsnprintf(text + *length, size - *length, format, arguments);
-    va_end(arguments);
-    *length = more < 0 || (size_t)more >= size - *length ? size : *length + (size_t)more;
-}
-
-static void save_client(const struct nqptp_client *client, int c, char *text, size_t size,
-                        size_t *length) {
-    bool named = c > 0 || client->first_wins;
-
-    if (client->has_list) {
-        char address[INET6_ADDRSTRLEN];
-        add(text, size, length, "%s%sT", named ? client->name : "", named ? " " : "");
-        for (unsigned i = 0; i < client->peer_count; i++)
-            add(text, size, length, " %s",
-                nqptp_address_format(&client->peers[i].address, address));
-        add(text, size, length, "\n");
-    }
-    if (client->activity != NQPTP_STOPPED)
-        add(text, size, length, "%s %c\n", client->name,
-            client->activity == NQPTP_PLAYING ? 'B' : 'P');
-}
-
-size_t nqptp_engine_save(const struct nqptp_engine *engine, char *text, size_t size) {
-    size_t length = 0;
-
-    if (size > 0)
-        text[0] = '\0'; /* there may be no client */
-    for (int c = 0; c < engine->table.clients_top; c++)
-        if (engine->table.clients[c].in_use && length < size)
-            save_client(&engine->table.clients[c], c, text, size, &length);
-    return length < size ? length : 0;
 }
 
 /* --- deadlines ------------------------------------------------------------------------------- */

@@ -16,8 +16,6 @@
 /* The port number that we, and the reference implementation before us, send from. */
 #define NQPTP_PORT_NUMBER 32776
 
-#define NQPTP_COMMAND_MAX 4096  /* bytes of a control datagram */
-#define NQPTP_STATUS_COLUMNS 80 /* of the answer to a ? that does not say how many */
 #define NQPTP_OWN_ADDRESSES_MAX 128
 #define NQPTP_EVENTS_MAX (NQPTP_CLIENTS_MAX + 4)
 #define NQPTP_NO_DEADLINE UINT64_MAX
@@ -112,12 +110,6 @@ void nqptp_engine_inherit(struct nqptp_engine *engine, int c, const struct nqptp
 /* Client c is no more: its object could not be made. */
 void nqptp_engine_forget(struct nqptp_engine *engine, int c);
 
-/*
- * Writes the commands, a line each, that bring a fresh engine to where the clients have brought
- * this one. Always terminated; returns the length, or 0 if size does not suffice.
- */
-size_t nqptp_engine_save(const struct nqptp_engine *engine, char *text, size_t size);
-
 /* Our own addresses, by which the engine tells what we sent ourselves. More than fit are ignored.
  */
 void nqptp_engine_set_own_addresses(struct nqptp_engine *engine,
@@ -138,12 +130,10 @@ void nqptp_engine_drop(struct nqptp_engine *engine, enum nqptp_drop reason, uint
 uint64_t nqptp_engine_rest_ns(const struct nqptp_engine *engine, uint64_t now_ns);
 
 /*
- * A datagram came in by the control port. `T` followed by addresses, each after a space, lists
- * the clocks that may become master; `T` alone says none may. `/name T` is the same for a client
- * by that name, whose first address wins; `/name B`, `/name P` and `/name E` say that it plays,
- * pauses and ends. `?` asks for the status as text for 80 columns, `? 132` for 132 of them, and
- * `? json` as JSON. One NUL at the end is allowed. Anything else sets
- * effects->refusal and changes nothing.
+ * A datagram came in by the control port; nqptp-commands.h says what it may be. `T` lists the
+ * clocks that may become master, or says that none may; `/name T` does so for a client by that
+ * name, whose first address wins; `/name B`, `/name P` and `/name E` say that it plays, pauses and
+ * ends; `?` asks for the status. Anything else sets effects->refusal and changes nothing.
  */
 void nqptp_engine_command(struct nqptp_engine *engine, const char *text, size_t length,
                           uint64_t now_ns, struct nqptp_effects *effects);

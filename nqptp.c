@@ -3,6 +3,7 @@
  * The daemon: options, the context, the event loop, and carrying out what the engine asks for.
  * It knows no PTP. One thread, one epoll, and nothing at all to do while nothing happens.
  */
+#include "nqptp-commands.h"
 #include "nqptp-diagnosis.h"
 #include "nqptp-endpoints.h"
 #include "nqptp-message-handlers.h"
@@ -337,7 +338,7 @@ static void mend_object(struct nqptp *nqptp, int c, uint64_t now_ns) {
 static void keep_commands(struct nqptp *nqptp) {
     char text[KEPT_MAX];
     int head = snprintf(text, sizeof text, "%u\n", nqptp->shms[0].layout);
-    size_t length = nqptp_engine_save(&nqptp->engine, text + head, sizeof text - (size_t)head);
+    size_t length = nqptp_commands_save(&nqptp->engine.table, text + head, sizeof text - (size_t)head);
 
     length += (size_t)head;
     if (nqptp->kept >= 0 &&

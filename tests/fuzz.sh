@@ -31,7 +31,7 @@ command -v "$cc" >/dev/null || { echo "no $cc here; it is in Debian package clan
 sources_of() { # TARGET
     case $1 in
     message | estimator) echo "$top/nqptp-$1.c" ;;
-    *) for room in message estimator clock-sources message-handlers status; do
+    *) for room in message estimator clock-sources commands message-handlers status; do
         echo "$top/nqptp-$room.c"
     done ;;
     esac

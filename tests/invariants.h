@@ -6,6 +6,7 @@
 #ifndef NQPTP_INVARIANTS_H
 #define NQPTP_INVARIANTS_H
 
+#include "nqptp-commands.h"
 #include "nqptp-status.h"
 
 #include "fuzz.h"
@@ -272,19 +273,19 @@ static inline void require_saved(const struct nqptp_engine *engine, struct nqptp
     static char text[SAVED_MAX], again[SAVED_MAX];
 
     memset(text, 'x', 2);
-    size_t length = nqptp_engine_save(engine, text, sizeof text);
+    size_t length = nqptp_commands_save(&engine->table, text, sizeof text);
     REQUIRE(length < sizeof text && strlen(text) == length && is_printable(text, length));
     nqptp_engine_init(fresh, engine->self.clock_identity, engine->table.clients[0].name);
     restore(fresh, text, now_ns);
-    REQUIRE(nqptp_engine_save(fresh, again, sizeof again) == length && strcmp(text, again) == 0);
+    REQUIRE(nqptp_commands_save(&fresh->table, again, sizeof again) == length && strcmp(text, again) == 0);
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
         const struct nqptp_client *client = &engine->table.clients[c];
         int other = client->in_use ? nqptp_client_find(&fresh->table, client->name) : -1;
         REQUIRE(!client->in_use ||
                 (other >= 0 && same_wishes(client, &fresh->table.clients[other])));
     }
-    REQUIRE(nqptp_engine_save(engine, again, length + 1) == length);
-    REQUIRE(length == 0 || nqptp_engine_save(engine, again, length) == 0);
+    REQUIRE(nqptp_commands_save(&engine->table, again, length + 1) == length);
+    REQUIRE(length == 0 || nqptp_commands_save(&engine->table, again, length) == 0);
     REQUIRE(length == 0 || strnlen(again, length) < length);
 }
 

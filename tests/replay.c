@@ -7,6 +7,7 @@
  * Syncs are sent; those to port 9000 as commands.
  */
 #include "capture.h"
+#include "nqptp-commands.h"
 #include "nqptp-status.h"
 #include "nqptp-story.h"
 

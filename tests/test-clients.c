@@ -5,6 +5,7 @@
  * whatever a clock does (stop, go slow, resume, change its grandmaster, move to another address),
  * the record that its players read keeps their rules at every step.
  */
+#include "nqptp-commands.h"
 #include "nqptp-message-handlers.h"
 
 #include "prng.h"
@@ -415,16 +416,16 @@ static void test_save(void) {
     struct world w = world_begin(), again = world_begin();
     char text[4096] = "what was there before", copy[4096];
 
-    CHECK_EQ_U64(nqptp_engine_save(&w.engine, text, sizeof text), 0, "at first there is nothing");
+    CHECK_EQ_U64(nqptp_commands_save(&w.engine.table, text, sizeof text), 0, "at first there is nothing");
     CHECK_EQ_STR(text, "", "to keep");
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
         command(&w, commands[i]);
         CHECK(!w.effects.refusal, "%s", commands[i]);
         again = world_begin();
-        size_t length = nqptp_engine_save(&w.engine, text, sizeof text);
+        size_t length = nqptp_commands_save(&w.engine.table, text, sizeof text);
         CHECK_EQ_U64(length, strlen(text), "it is kept");
         replay(&again, text);
-        (void)nqptp_engine_save(&again.engine, copy, sizeof copy);
+        (void)nqptp_commands_save(&again.engine.table, copy, sizeof copy);
         CHECK_EQ_STR(copy, text, "and a fresh engine comes to the same");
     }
     CHECK_EQ_U64(client(&again, "/one")->activity, NQPTP_PLAYING, "one plays");
@@ -434,10 +435,10 @@ static void test_save(void) {
     CHECK_EQ_U64(client(&again, "/two")->activity, NQPTP_PAUSED, "two pauses");
     CHECK_EQ_U64(client(&again, "/three")->activity, NQPTP_STOPPED, "three does neither");
     CHECK(client(&again, "/four")->has_list, "four lists nobody");
-    CHECK_EQ_U64(nqptp_engine_save(&w.engine, copy, strlen(text)), 0, "no room for the NUL: none");
+    CHECK_EQ_U64(nqptp_commands_save(&w.engine.table, copy, strlen(text)), 0, "no room for the NUL: none");
     CHECK(memchr(copy, '\0', strlen(text)), "but terminated");
-    CHECK_EQ_U64(nqptp_engine_save(&w.engine, copy, strlen(text) + 1), strlen(text), "room for it");
-    CHECK_EQ_U64(nqptp_engine_save(&w.engine, copy, 1), 0, "room for nothing else");
+    CHECK_EQ_U64(nqptp_commands_save(&w.engine.table, copy, strlen(text) + 1), strlen(text), "room for it");
+    CHECK_EQ_U64(nqptp_commands_save(&w.engine.table, copy, 1), 0, "room for nothing else");
     CHECK_EQ_STR(copy, "", "terminated");
 }
 
@@ -448,7 +449,7 @@ static void test_save_without_list(void) {
     char text[100];
 
     command(&w, "/nqptp B");
-    (void)nqptp_engine_save(&w.engine, text, sizeof text);
+    (void)nqptp_commands_save(&w.engine.table, text, sizeof text);
     w = world_begin();
     replay(&w, text);
     CHECK(!client(&w, "/nqptp")->has_list && client(&w, "/nqptp")->activity == NQPTP_PLAYING,

@@ -4,6 +4,7 @@
  * at once and the same list again has none; and that bad input of any kind is refused with a
  * reason and leaves all state as it was.
  */
+#include "nqptp-commands.h"
 #include "nqptp-message-handlers.h"
 
 #include "prng.h"

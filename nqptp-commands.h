@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The words of the control port: a datagram's text -> a command; and what clients asked for -> the
+ * commands that would ask for it again. What a command does is the engine's business.
+ */
+#ifndef NQPTP_COMMANDS_H
+#define NQPTP_COMMANDS_H
+
+#include "nqptp-clock-sources.h"
+
+#define NQPTP_COMMAND_MAX 4096  /* bytes of a control datagram */
+#define NQPTP_STATUS_COLUMNS 80 /* of the answer to a ? that does not say how many */
+
+struct nqptp_command {
+    char name[NQPTP_NAME_SIZE]; /* of whose object, with the slash; empty: it came without one */
+    char letter;                /* T, B, P, E or ? */
+    unsigned columns;           /* of ?: as text of this width, or, 0, as JSON */
+    unsigned count;             /* of T */
+    struct nqptp_address addresses[NQPTP_PEERS_MAX];
+};
+
+/*
+ * `T` or `/name T`, followed by addresses, each after a space; `/name B`, `/name P`, `/name E`;
+ * `?`, `? 132` for so many columns, `? json`. One NUL at the end is allowed.
+ * Returns NULL, or why it is no command: a text that does not depend on what was sent. *command is
+ * undefined then.
+ */
+const char *nqptp_command_parse(const char *text, size_t length, struct nqptp_command *command);
+
+/*
+ * Writes the commands, a line each, that bring a fresh engine to where the clients have brought
+ * this one. Always terminated; returns the length, or 0 if size does not suffice.
+ */
+size_t nqptp_commands_save(const struct nqptp_clock_table *table, char *text, size_t size);
+
+#endif
