@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The daemon: options, the context, the event loop, and carrying out what the engine asks for.
- * It knows no PTP. One thread, one epoll, and nothing at all to do while nothing happens.
+ * The daemon: the context, the event loop, and carrying out what the engine asks for. It knows no
+ * PTP. One thread, one epoll, and nothing at all to do while nothing happens.
  */
 #include "nqptp-commands.h"
 #include "nqptp-diagnosis.h"
 #include "nqptp-endpoints.h"
+#include "nqptp-journal.h"
 #include "nqptp-message-handlers.h"
+#include "nqptp-options.h"
 #include "nqptp-shm.h"
 #include "nqptp-status.h"
-#include "nqptp-story.h"
 #include "nqptp-utilities.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <grp.h>
 #include <inttypes.h>
 #include <linux/capability.h>
@@ -43,19 +43,13 @@
 #endif
 
 #define NS_PER_S UINT64_C(1000000000)
-#define WARNING_SPACING_NS (5 * NS_PER_S)
-#define STORY_LINES 10                /* that may come at once, */
-#define STORY_LINE_NS (60 * NS_PER_S) /*   and one more each minute */
-#define STATE_SPACING_NS NS_PER_S     /* between reports to the service manager if much happens, */
-#define REPORT_SPACING_NS (10 * NS_PER_S) /*   and if not */
 #define KEPT_MAX                                                                                   \
     (NQPTP_CLIENTS_MAX * 5120)     /* bytes of commands that outlive us, a T of 4096 each */
 #define FIRST_COMMAND_NS 25000000  /* a player that waits for an object repeats its T each 5 ms */
 #define FLOODED_NS (10 * NS_PER_S) /* after more came at once than can be read in one go */
 #define LOOK_NS NS_PER_S /* between looks after an object, which cost as much as a packet */
 #define REPLIES_MAX 64
-#define OPENING_ROUNDS 16    /* of commands that are read before an opener is let in */
-#define DEFAULT_NAME "nqptp" /* of user and group */
+#define OPENING_ROUNDS 16 /* of commands that are read before an opener is let in */
 #define SOCKETS_VARIABLE "NQPTP_SOCKETS"
 
 enum exit_status {
@@ -64,21 +58,6 @@ enum exit_status {
     USAGE = 2,
     PORT_BUSY = 3,
     NO_PERMISSION = 4,
-};
-
-enum action { RUN, SHOW_VERSION, SHOW_HELP, SHOW_STATUS, REMOVE_LEFT_OVER, REFUSE };
-
-enum port { EVENT, GENERAL, CONTROL, PORTS };
-
-struct options {
-    enum action action;
-    unsigned verbosity;
-    char *const *argv;
-    const char *user, *group; /* NULL: the default */
-    unsigned layout;          /* of client 0's object, or NQPTP_SHM_AUTO */
-    uint16_t ports[PORTS];
-    bool json; /* with SHOW_STATUS */
-    struct nqptp_limits limits;
 };
 
 /* What epoll tells apart: `ready` below says what to do about each. Endpoints come after them. */
@@ -92,25 +71,8 @@ enum source {
     SOURCES
 };
 
-/* Strangers and clients can make any number of the lines that -v adds: so many in a minute. */
-#define EVENTS_MOST 100
-#define EVENTS_NS (60 * NS_PER_S)
-
-/* A warning that may come as often as strangers like is given once in a while, with a count. */
-struct spaced_warning {
-    uint64_t next_ns;
-    unsigned withheld;
-};
-
-/* The story is short, and no stranger who sends packets may make it long. */
-struct story {
-    unsigned lines;     /* told, less those whose minute is over */
-    uint64_t minute_ns; /* when the present one began */
-    unsigned withheld;
-};
-
 struct nqptp {
-    const struct options *options;
+    const struct nqptp_options *options;
     int epoll;
     int fds[SOURCES];
     bool stopping, restarting;
@@ -120,17 +82,11 @@ struct nqptp {
     uint64_t timer_ns;         /* what the timer is set to, or NQPTP_NO_DEADLINE */
     uint64_t watchdog_ns;      /* how often the service manager wants to hear from us; 0: never */
     uint64_t watchdog_due_ns;
-    struct {
-        uint64_t end_ns; /* of this minute */
-        unsigned lines;
-    } events;
-    struct spaced_warning refused_command, refused_clock, other_layout, new_object;
-    struct story story;
-    bool notifies, news;         /* there is a service manager; something happened since */
-    uint64_t reported_ns;        /*   the summary was looked at last, */
-    struct nqptp_summary report; /*   which it was told */
-    gid_t group;                 /* of shared memory objects, or -1 */
-    int kept; /* a memfd with the commands in force; the service manager has it too */
+    bool notifies; /* there is a service manager that hears from us */
+    struct nqptp_spaced_warning refused_command, other_layout, new_object;
+    struct nqptp_journal journal;
+    gid_t group; /* of shared memory objects, or -1 */
+    int kept;    /* a memfd with the commands in force; the service manager has it too */
     struct nqptp_shm shms[NQPTP_CLIENTS_MAX]; /* each client's object; fd -1: there is none */
     uint64_t look_ns[NQPTP_CLIENTS_MAX];      /* when to see whether it is still in its place */
     struct nqptp_endpoints endpoints;
@@ -165,90 +121,12 @@ static void publish(struct nqptp *nqptp, int c, uint64_t now_ns) {
     mend_object(nqptp, c, now_ns);
 }
 
-/* Is it time for this warning again? If so, *withheld says how many were left out. */
-static bool is_due(struct spaced_warning *warning, uint64_t now_ns, unsigned *withheld) {
-    if (now_ns < warning->next_ns) {
-        warning->withheld++;
-        return false;
-    }
-    *withheld = warning->withheld;
-    *warning = (struct spaced_warning){.next_ns = now_ns + WARNING_SPACING_NS};
-    return true;
-}
-
-/* May one more event be told in this minute to who asked for more than the story? */
-static bool may_tell(struct nqptp *nqptp, uint64_t now_ns) {
-    if (now_ns >= nqptp->events.end_ns) {
-        if (nqptp->events.lines > EVENTS_MOST)
-            nqptp_log(LOG_INFO, "%u lines were left out", nqptp->events.lines - EVENTS_MOST);
-        nqptp->events.end_ns = now_ns + EVENTS_NS;
-        nqptp->events.lines = 0;
-    }
-    return nqptp->events.lines++ < EVENTS_MOST;
-}
-
-/* May the story have another line? */
-static bool may_add(struct story *story, uint64_t now_ns) {
-    uint64_t minutes = (now_ns - story->minute_ns) / STORY_LINE_NS;
-
-    story->lines = story->lines > minutes ? story->lines - (unsigned)minutes : 0;
-    story->minute_ns += minutes * STORY_LINE_NS;
-    if (story->lines == STORY_LINES)
-        return false;
-    story->lines++;
-    return true;
-}
-
-static int event_priority(struct nqptp *nqptp, const struct nqptp_event *event, uint64_t now_ns) {
-    if (!nqptp_story_essential(event))
-        return LOG_INFO;
-    if (may_add(&nqptp->story, now_ns))
-        return LOG_NOTICE;
-    nqptp->story.withheld++;
-    return LOG_INFO;
-}
-
-static void log_events(struct nqptp *nqptp, const struct nqptp_effects *effects, uint64_t now_ns) {
-    for (unsigned i = 0; i < effects->event_count; i++) {
-        const struct nqptp_event *event = &effects->events[i];
-        int priority = event_priority(nqptp, event, now_ns);
-        char text[NQPTP_STORY_MAX];
-        unsigned withheld = 0;
-        nqptp->news = true;
-        if (!nqptp_log_enabled(priority) || (event->kind == NQPTP_EVENT_REFUSED &&
-                                             !is_due(&nqptp->refused_clock, now_ns, &withheld)))
-            continue;
-        if (priority == LOG_INFO && !may_tell(nqptp, now_ns))
-            continue;
-        nqptp_log(priority, "%s", nqptp_story_event(&nqptp->engine, event, text));
-        if (withheld > 0)
-            nqptp_log(LOG_INFO, "%u others had no room since the last such line", withheld);
-    }
-}
-
-/* A message that came from an address or goes to one, for -vv, and its bytes, for -vvv. */
-static void log_message(const char *way, const struct nqptp_address *address, const uint8_t *data,
-                        size_t length, enum nqptp_drop drop) {
-    struct nqptp_message message;
-    char peer[INET6_ADDRSTRLEN], text[NQPTP_MESSAGE_TEXT_MAX];
-    bool parsed = nqptp_message_parse(data, length, &message) == NQPTP_DROP_NONE;
-
-    nqptp_log(LOG_DEBUG, "%s %s: %s%s%s", way, nqptp_address_format(address, peer),
-              parsed ? nqptp_message_describe(&message, text) : "a datagram",
-              drop == NQPTP_DROP_NONE ? "" : "; dropped: ",
-              drop == NQPTP_DROP_NONE ? "" : nqptp_drop_describe(drop));
-    if (nqptp_log_enabled(NQPTP_LOG_BYTES)) {
-        char bytes[800];
-        nqptp_log(NQPTP_LOG_BYTES, "%zu bytes: %s", length,
-                  nqptp_bytes_describe(data, length, bytes, sizeof bytes));
-    }
-}
-
 static void send_replies(struct nqptp *nqptp) {
     for (unsigned i = 0; i < nqptp->reply_count; i++) {
         const struct nqptp_reply *reply = &nqptp->replies[i];
         if (nqptp_log_enabled(LOG_DEBUG))
-            log_message("to", &reply->destination, reply->data, reply->length, NQPTP_DROP_NONE);
+            nqptp_journal_message("to", &reply->destination, reply->data, reply->length,
+                                  NQPTP_DROP_NONE);
         nqptp_endpoints_send(&nqptp->endpoints, reply);
     }
     nqptp->reply_count = 0;
@@ -267,7 +145,7 @@ static void carry_out(struct nqptp *nqptp, const struct nqptp_effects *effects, 
             publish(nqptp, c, now_ns);
     for (unsigned i = 0; i < effects->reply_count; i++)
         postpone_reply(nqptp, &effects->replies[i]);
-    log_events(nqptp, effects, now_ns);
+    nqptp_journal_events(&nqptp->journal, &nqptp->engine, effects, now_ns);
 }
 
 /* --- objects --------------------------------------------------------------------------------- */
@@ -330,7 +208,7 @@ static void mend_object(struct nqptp *nqptp, int c, uint64_t now_ns) {
 
     if (result < 0)
         explain_object(shm->name, result);
-    else if (result > 0 && is_due(&nqptp->new_object, now_ns, &withheld))
+    else if (result > 0 && nqptp_warning_due(&nqptp->new_object, now_ns, &withheld))
         nqptp_log(LOG_NOTICE, "somebody removed %s; there is a new one", shm->name);
 }
 
@@ -338,7 +216,8 @@ static void mend_object(struct nqptp *nqptp, int c, uint64_t now_ns) {
 static void keep_commands(struct nqptp *nqptp) {
     char text[KEPT_MAX];
     int head = snprintf(text, sizeof text, "%u\n", nqptp->shms[0].layout);
-    size_t length = nqptp_commands_save(&nqptp->engine.table, text + head, sizeof text - (size_t)head);
+    size_t length =
+        nqptp_commands_save(&nqptp->engine.table, text + head, sizeof text - (size_t)head);
 
     length += (size_t)head;
     if (nqptp->kept >= 0 &&
@@ -351,7 +230,7 @@ static void refuse_client(struct nqptp *nqptp, struct nqptp_effects *effects, in
                           uint64_t now_ns) {
     unsigned withheld;
 
-    if (is_due(&nqptp->refused_command, now_ns, &withheld))
+    if (nqptp_warning_due(&nqptp->refused_command, now_ns, &withheld))
         explain_object(nqptp->engine.table.clients[effects->client].name, result);
     nqptp_engine_forget(&nqptp->engine, effects->client);
     effects->publish &= ~(UINT32_C(1) << effects->client);
@@ -381,7 +260,8 @@ static void on_packets(struct nqptp *nqptp, unsigned endpoint) {
         now_ns = nqptp_clock_now_ns();
         nqptp_engine_packet(&nqptp->engine, packet, now_ns, &effects);
         if (log)
-            log_message("from", &packet->source, packet->data, packet->length, effects.drop);
+            nqptp_journal_message("from", &packet->source, packet->data, packet->length,
+                                  effects.drop);
         carry_out(nqptp, &effects, now_ns);
     }
     if (count == NQPTP_BATCH)
@@ -406,8 +286,8 @@ static struct nqptp_status status_now(const struct nqptp *nqptp, uint64_t now_ns
         .version = PACKAGE_VERSION,
         .now_ns = now_ns,
         .started_ns = nqptp->started_ns,
-        .event_port = nqptp->options->ports[EVENT],
-        .general_port = nqptp->options->ports[GENERAL],
+        .event_port = nqptp->options->event_port,
+        .general_port = nqptp->options->general_port,
     };
 
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
@@ -445,7 +325,7 @@ static void ask_object(struct nqptp *nqptp, const struct nqptp_effects *effects,
 
     mend_object(nqptp, effects->client, now_ns);
     if (!nqptp_shm_ask(shm, asked[effects->form], now_ns) &&
-        is_due(&nqptp->other_layout, now_ns, &withheld))
+        nqptp_warning_due(&nqptp->other_layout, now_ns, &withheld))
         nqptp_log(LOG_NOTICE, "a client asks for another layout of %s than the %u that others use",
                   shm->name, shm->layout);
 }
@@ -469,7 +349,7 @@ static int take_commands(struct nqptp *nqptp, enum source socket) {
         }
         if (effects.send_status)
             send_status(nqptp, socket, i, effects.status_columns, now_ns);
-        if (effects.refusal && is_due(&nqptp->refused_command, now_ns, &withheld))
+        if (effects.refusal && nqptp_warning_due(&nqptp->refused_command, now_ns, &withheld))
             nqptp_log(LOG_WARNING,
                       "command refused: %s (%u others refused since the last such warning)",
                       effects.refusal, withheld);
@@ -568,11 +448,6 @@ static void dispatch(struct nqptp *nqptp, uint32_t tag) {
         ready[tag](nqptp, (enum source)tag);
 }
 
-/* When the service manager is to be told at the earliest, if something wakes us until then. */
-static uint64_t report_due_ns(const struct nqptp *nqptp) {
-    return nqptp->reported_ns + (nqptp->news ? STATE_SPACING_NS : REPORT_SPACING_NS);
-}
-
 /* Sets the timer if it would come too late. One that comes too early only finds nothing to do. */
 static void arm_timer(struct nqptp *nqptp, uint64_t now_ns) {
     uint64_t due_ns = nqptp_engine_deadline(&nqptp->engine);
@@ -588,8 +463,8 @@ static void arm_timer(struct nqptp *nqptp, uint64_t now_ns) {
         due_ns = nqptp->rest_ns;
     if (nqptp->endpoints.guarded && nqptp->flooded_until_ns < due_ns)
         due_ns = nqptp->flooded_until_ns;
-    if (nqptp->notifies && nqptp->news && report_due_ns(nqptp) < due_ns)
-        due_ns = report_due_ns(nqptp);
+    if (nqptp->notifies && nqptp->journal.news && nqptp_journal_look_ns(&nqptp->journal) < due_ns)
+        due_ns = nqptp_journal_look_ns(&nqptp->journal);
     if (due_ns >= nqptp->timer_ns)
         return;
     uint64_t left_ns = due_ns > now_ns ? due_ns - now_ns : 1;
@@ -608,38 +483,20 @@ static void set_rest(struct nqptp *nqptp, uint64_t now_ns) {
 
 /* --- where things stand ---------------------------------------------------------------------- */
 
-/* If lines of the story were left out, says what came of it when there is a line to spare. */
-static void sum_up(struct nqptp *nqptp, uint64_t now_ns) {
-    struct nqptp_summary summary;
-    char text[NQPTP_STORY_MAX];
-
-    if (nqptp->story.withheld == 0 || !may_add(&nqptp->story, now_ns))
-        return;
-    nqptp_summary_make(&nqptp->engine, &summary);
-    nqptp_log(LOG_NOTICE, "%u more changes in short order; now: %s", nqptp->story.withheld,
-              nqptp_summary_format(&nqptp->engine, &summary, text));
-    nqptp->story.withheld = 0;
-}
-
 /* Tells the service manager, if that is news or something else is to be said, in one line. */
 static void report(struct nqptp *nqptp, const char *also, uint64_t now_ns) {
-    struct nqptp_summary summary;
     char text[NQPTP_STORY_MAX], state[NQPTP_STORY_MAX + 32];
+    bool news = nqptp_journal_look(&nqptp->journal, &nqptp->engine, now_ns, text);
 
-    nqptp->reported_ns = now_ns;
-    nqptp->news = false;
-    nqptp_summary_make(&nqptp->engine, &summary);
-    if (!*also && nqptp_summary_news(&summary, &nqptp->report) == NQPTP_NEWS_NONE)
+    if (!news && !*also)
         return;
-    nqptp->report = summary;
-    snprintf(state, sizeof state, "%sSTATUS=%s", also,
-             nqptp_summary_format(&nqptp->engine, &summary, text));
+    snprintf(state, sizeof state, "%sSTATUS=%s", also, text);
     sd_notify(0, state);
 }
 
 static void follow_story(struct nqptp *nqptp, uint64_t now_ns) {
-    sum_up(nqptp, now_ns);
-    if (nqptp->notifies && now_ns >= report_due_ns(nqptp))
+    nqptp_journal_sum_up(&nqptp->journal, &nqptp->engine, now_ns);
+    if (nqptp->notifies && now_ns >= nqptp_journal_look_ns(&nqptp->journal))
         report(nqptp, "", now_ns);
 }
 
@@ -700,7 +557,7 @@ static enum exit_status port_failure(uint16_t port, const char *place,
 
 /* Opens the control port for IPv4 and IPv6; one family is enough. */
 static enum exit_status open_control(struct nqptp *nqptp) {
-    uint16_t port = nqptp->options->ports[CONTROL];
+    uint16_t port = nqptp->options->control_port;
 
     for (enum source socket = CONTROL_IPV4; socket <= CONTROL_IPV6; socket++) {
         bool ipv4 = socket == CONTROL_IPV4;
@@ -719,21 +576,21 @@ static enum exit_status open_control(struct nqptp *nqptp) {
 }
 
 static enum exit_status open_sockets(struct nqptp *nqptp) {
-    const struct options *options = nqptp->options;
+    const struct nqptp_options *options = nqptp->options;
     const struct nqptp_endpoint *failed;
 
     int result = nqptp_endpoints_open(&nqptp->endpoints, &failed);
     if (result == 0)
         return open_control(nqptp);
     char place[NQPTP_PLACE_SIZE];
-    return port_failure(options->ports[failed->general ? GENERAL : EVENT],
+    return port_failure(failed->general ? options->general_port : options->event_port,
                         nqptp_endpoint_place(failed, place),
                         failed->limit.has_address ? &failed->limit.address : NULL, -result);
 }
 
 /* The group that may use the objects, or -1. */
-static gid_t group_id(const struct options *options) {
-    const char *name = options->group ? options->group : DEFAULT_NAME;
+static gid_t group_id(const struct nqptp_options *options) {
+    const char *name = options->group ? options->group : NQPTP_DEFAULT_NAME;
     const struct group *group = getgrnam(name);
 
     if (!group)
@@ -745,14 +602,14 @@ static gid_t group_id(const struct options *options) {
 }
 
 /* Who to become: the user asked for, else nqptp, else nobody, who owns next to nothing. */
-static const struct passwd *user_to_be(const struct options *options) {
-    const struct passwd *user = getpwnam(options->user ? options->user : DEFAULT_NAME);
+static const struct passwd *user_to_be(const struct nqptp_options *options) {
+    const struct passwd *user = getpwnam(options->user ? options->user : NQPTP_DEFAULT_NAME);
 
     if (user || options->user)
         return user;
     nqptp_log(LOG_WARNING,
               "there is no user %s; going on as nobody; as root, run: useradd -r -g %s %s",
-              DEFAULT_NAME, DEFAULT_NAME, DEFAULT_NAME);
+              NQPTP_DEFAULT_NAME, NQPTP_DEFAULT_NAME, NQPTP_DEFAULT_NAME);
     return getpwnam("nobody");
 }
 
@@ -807,7 +664,7 @@ static bool take_sockets(struct nqptp *nqptp) {
 
 /* Started as root: clears what another user left in our place, then becomes less than root. */
 static enum exit_status leave_root(const struct nqptp *nqptp) {
-    const struct options *options = nqptp->options;
+    const struct nqptp_options *options = nqptp->options;
     gid_t group = nqptp->group;
     const struct passwd *user = user_to_be(options);
     if (!user) {
@@ -853,15 +710,15 @@ static size_t read_kept(struct nqptp *nqptp, char *text, size_t size) {
 }
 
 static void say_hello(const struct nqptp *nqptp) {
-    const uint16_t *ports = nqptp->options->ports;
+    const struct nqptp_options *options = nqptp->options;
 
     nqptp_log(LOG_NOTICE,
               "version %s, clock identity %016" PRIx64 ", serves %s in layout %u%s, on UDP ports "
               "%u, %u and %u",
               PACKAGE_VERSION, nqptp->engine.self.clock_identity, nqptp->shms[0].name,
               nqptp->shms[0].layout,
-              nqptp->shms[0].automatic ? " until a client wants another" : "", ports[EVENT],
-              ports[GENERAL], ports[CONTROL]);
+              nqptp->shms[0].automatic ? " until a client wants another" : "", options->event_port,
+              options->general_port, options->control_port);
 }
 
 /* Opens the objects, and brings every client back to where the process before this one had it. */
@@ -932,8 +789,8 @@ static enum exit_status start(struct nqptp *nqptp) {
     enum exit_status status;
 
     nqptp->fds[SIGNALS] = open_signals();
-    nqptp_endpoints_init(&nqptp->endpoints, &nqptp->options->limits, nqptp->options->ports[EVENT],
-                         nqptp->options->ports[GENERAL]);
+    nqptp_endpoints_init(&nqptp->endpoints, &nqptp->options->limits, nqptp->options->event_port,
+                         nqptp->options->general_port);
     bool anew = take_sockets(nqptp);
     if (!anew && (status = open_sockets(nqptp)) != DONE)
         return status;
@@ -957,7 +814,7 @@ static void stop(struct nqptp *nqptp) {
         nqptp_shm_remove(&nqptp->shms[c]);
 }
 
-static enum exit_status run(const struct options *options) {
+static enum exit_status run(const struct nqptp_options *options) {
     struct nqptp *nqptp = calloc(1, sizeof *nqptp);
     if (!nqptp) {
         nqptp_log(LOG_ERR, "out of memory");
@@ -982,21 +839,21 @@ static enum exit_status run(const struct options *options) {
 
 /* --- instead of running ----------------------------------------------------------------------- */
 
-static enum exit_status show_status(const struct options *options) {
-    if (nqptp_diagnosis_ask(options->ports[CONTROL], options->json))
+static enum exit_status show_status(const struct nqptp_options *options) {
+    if (nqptp_diagnosis_ask(options->control_port, options->json))
         return DONE;
     nqptp_diagnosis_print(&(struct nqptp_diagnosis){
-        .event_port = options->ports[EVENT],
-        .general_port = options->ports[GENERAL],
-        .control_port = options->ports[CONTROL],
-        .user = options->user ? options->user : DEFAULT_NAME,
-        .group = options->group ? options->group : DEFAULT_NAME,
+        .event_port = options->event_port,
+        .general_port = options->general_port,
+        .control_port = options->control_port,
+        .user = options->user ? options->user : NQPTP_DEFAULT_NAME,
+        .group = options->group ? options->group : NQPTP_DEFAULT_NAME,
     });
     return FAILED;
 }
 
-static enum exit_status remove_left_over(const struct options *options) {
-    const struct passwd *user = getpwnam(options->user ? options->user : DEFAULT_NAME);
+static enum exit_status remove_left_over(const struct nqptp_options *options) {
+    const struct passwd *user = getpwnam(options->user ? options->user : NQPTP_DEFAULT_NAME);
     int result = nqptp_shm_remove_foreign(NQPTP_INTERFACE_NAME, user ? user->pw_uid : geteuid());
 
     if (result > 0)
@@ -1013,159 +870,30 @@ static enum exit_status remove_left_over(const struct options *options) {
     return result < 0 ? FAILED : DONE;
 }
 
-/* --- options --------------------------------------------------------------------------------- */
-
 static void show_version(void) {
     printf("Version: %s. Shared Memory Interface Version: 4, 8, 9 and 10.\n", PACKAGE_VERSION);
 }
 
-static void show_help(FILE *file) {
-    fputs(
-        "usage: nqptp [option ...]\n"
-        "    -V, --version          print version,\n"
-        "    -v, --verbose          verbose log,\n"
-        "    -vv                    more verbose log,\n"
-        "    -vvv                   very verbose log,\n"
-        "    -h, --help             this help text,\n"
-        "    --status               print what the running nqptp is doing, or why none answers,\n"
-        "    --json                 with --status: as JSON,\n"
-        "    -i, --interface=NAME|ADDRESS\n"
-        "                           listen there only; may be repeated [everywhere],\n"
-        "    --smi=VERSION          shared memory interface 4, 8, 9, 10 [auto: as clients need],\n"
-        "    --user=NAME            the user to become when started as root [nqptp],\n"
-        "    --group=NAME           the group that may use the shared memory [nqptp],\n"
-        "    --event-port=PORT      instead of UDP port 319,\n"
-        "    --general-port=PORT    instead of UDP port 320,\n"
-        "    --control-port=PORT    instead of UDP port 9000,\n"
-        "    --remove-left-over     remove shared memory that another user left, and exit.\n",
-        file);
-}
-
-static bool read_port(const char *text, uint16_t *port) {
-    char *end;
-    unsigned long value = strtoul(text, &end, 10);
-
-    if (*text < '0' || *text > '9' || *end != '\0' || value < 1 || value > 65535)
-        return false;
-    *port = (uint16_t)value;
-    return true;
-}
-
-static bool read_layout(const char *text, unsigned *layout) {
-    static const struct {
-        const char *name;
-        unsigned layout;
-    } known[] = {{"4", 4}, {"8", 8}, {"9", 9}, {"10", 10}, {"auto", NQPTP_SHM_AUTO}};
-
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-        if (strcmp(text, known[i].name) != 0)
-            continue;
-        *layout = known[i].layout;
-        return true;
-    }
-    return false;
-}
-
-enum long_option { SMI = 256, USER, GROUP, STATUS, JSON, LEFT_OVER, PORT };
-
-/* Takes in one option. Returns NULL, or what is wrong with it. */
-static const char *take_option(struct options *options, int option, const char *value) {
-    switch (option) {
-    case 'v':
-        options->verbosity++;
-        return NULL;
-    case 'V':
-        options->action = SHOW_VERSION;
-        return NULL;
-    case 'h':
-        options->action = SHOW_HELP;
-        return NULL;
-    case 'i':
-        return nqptp_limits_add(&options->limits, value);
-    case STATUS:
-        options->action = SHOW_STATUS;
-        return NULL;
-    case JSON:
-        options->json = true;
-        return NULL;
-    case LEFT_OVER:
-        options->action = REMOVE_LEFT_OVER;
-        return NULL;
-    case SMI:
-        return read_layout(value, &options->layout) ? NULL : "--smi= takes 4, 8, 9, 10 or auto";
-    case USER:
-        options->user = value;
-        return getpwnam(value) ? NULL : "--user= names no user of this system";
-    case GROUP:
-        options->group = value;
-        return getgrnam(value) ? NULL : "--group= names no group of this system";
-    case PORT + EVENT:
-    case PORT + GENERAL:
-    case PORT + CONTROL:
-        return read_port(value, &options->ports[option - PORT]) ? NULL : "a port is 1 to 65535";
-    default:
-        return ""; /* getopt_long() has said it already */
-    }
-}
-
-static struct options read_options(int argc, char **argv) {
-    static const struct option names[] = {
-        {"version", no_argument, NULL, 'V'},
-        {"help", no_argument, NULL, 'h'},
-        {"verbose", no_argument, NULL, 'v'},
-        {"interface", required_argument, NULL, 'i'},
-        {"status", no_argument, NULL, STATUS},
-        {"json", no_argument, NULL, JSON},
-        {"smi", required_argument, NULL, SMI},
-        {"user", required_argument, NULL, USER},
-        {"group", required_argument, NULL, GROUP},
-        {"event-port", required_argument, NULL, PORT + EVENT},
-        {"general-port", required_argument, NULL, PORT + GENERAL},
-        {"control-port", required_argument, NULL, PORT + CONTROL},
-        {"remove-left-over", no_argument, NULL, LEFT_OVER},
-        {NULL, 0, NULL, 0},
-    };
-    struct options options = {
-        .argv = argv,
-        .ports = {NQPTP_EVENT_PORT, NQPTP_GENERAL_PORT, NQPTP_CONTROL_PORT},
-    };
-    const char *complaint = NULL;
-    int option;
-
-    while (!complaint && (option = getopt_long(argc, argv, "Vhvi:", names, NULL)) != -1)
-        complaint = take_option(&options, option, optarg);
-    if (!complaint && optind < argc)
-        complaint = "it takes options only, no other arguments";
-    if (!complaint && options.json && options.action != SHOW_STATUS)
-        complaint = "--json goes with --status";
-    if (complaint) {
-        if (*complaint)
-            fprintf(stderr, "nqptp: %s\n", complaint);
-        options.action = REFUSE;
-    }
-    return options;
-}
-
 int main(int argc, char **argv) {
-    struct options options = read_options(argc, argv);
+    struct nqptp_options options = nqptp_options_read(argc, argv);
 
     nqptp_log_open(options.verbosity);
     switch (options.action) {
-    case RUN:
+    case NQPTP_RUN:
         return (int)run(&options);
-    case SHOW_VERSION:
+    case NQPTP_SHOW_VERSION:
         show_version();
         return DONE;
-    case SHOW_HELP:
-        show_help(stdout);
+    case NQPTP_SHOW_HELP:
+        nqptp_options_help(stdout);
         return DONE;
-    case SHOW_STATUS:
+    case NQPTP_SHOW_STATUS:
         return (int)show_status(&options);
-    case REMOVE_LEFT_OVER:
+    case NQPTP_REMOVE_LEFT_OVER:
         return (int)remove_left_over(&options);
-    case REFUSE:
+    case NQPTP_REFUSE:
         break;
     }
-    show_help(stderr);
+    nqptp_options_help(stderr);
     return USAGE;
 }

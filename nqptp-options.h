@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The command line: what is asked for, or why it is refused. It reads the names of users, groups
+ * and interfaces, and does nothing but print.
+ */
+#ifndef NQPTP_OPTIONS_H
+#define NQPTP_OPTIONS_H
+
+#include "nqptp-endpoints.h"
+
+#include <stdio.h>
+
+enum nqptp_action {
+    NQPTP_RUN,
+    NQPTP_SHOW_VERSION,
+    NQPTP_SHOW_HELP,
+    NQPTP_SHOW_STATUS,
+    NQPTP_REMOVE_LEFT_OVER,
+    NQPTP_REFUSE, /* it was said why */
+};
+
+struct nqptp_options {
+    enum nqptp_action action;
+    unsigned verbosity;
+    char *const *argv;
+    const char *user, *group; /* NULL: the default, which need not exist */
+    unsigned layout;          /* of client 0's object, or NQPTP_SHM_AUTO */
+    uint16_t event_port, general_port, control_port;
+    bool json; /* with NQPTP_SHOW_STATUS */
+    struct nqptp_limits limits;
+};
+
+#define NQPTP_DEFAULT_NAME "nqptp" /* of user and group */
+
+/* Reads the arguments of main(). If they are refused, says why on stderr. */
+struct nqptp_options nqptp_options_read(int argc, char **argv);
+
+void nqptp_options_help(FILE *file);
+
+#endif
