@@ -3,6 +3,7 @@
 #include "nqptp-diagnosis.h"
 
 #include "nqptp-commands.h"
+#include "nqptp-ports.h"
 #include "nqptp-shm.h"
 #include "nqptp-status.h"
 #include "nqptp-utilities.h"

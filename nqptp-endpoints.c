@@ -2,6 +2,8 @@
 /* The sockets of PTP: see the header. */
 #include "nqptp-endpoints.h"
 
+#include "nqptp-ports.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>

@@ -118,32 +118,6 @@ int nqptp_socket_receive(int fd, struct nqptp_batch *batch);
 /* Sends a reply to the port of its destination. What the network refuses is lost, as UDP is. */
 int nqptp_socket_send(int fd, const struct nqptp_reply *reply, uint16_t port);
 
-/* Who has a UDP port open, as far as this process may know. */
-struct nqptp_holder {
-    unsigned user;
-    int pid; /* 0: not to be seen without being root */
-    char name[64];
-};
-
-/*
- * Who keeps us from a UDP port of an address, or of any if that is NULL? Returns false if nobody
- * does.
- */
-bool nqptp_port_find_holder(uint16_t port, const struct nqptp_address *address,
-                            struct nqptp_holder *holder);
-
-/* The name of the program that a process runs, printable; "?" if there is no such process. */
-void nqptp_process_name(const char *pid, char *name, size_t size);
-
-/*
- * Has another process a socket bound to exactly this address, which may be a wildcard, and port?
- * Yes, if that is not to be seen.
- */
-bool nqptp_port_taken(uint16_t port, const struct nqptp_address *address);
-
-/* Says so as far as this process may know, in words after "port N is in use". */
-void nqptp_port_holder(uint16_t port, const struct nqptp_address *address, char *text, size_t size);
-
 /* --- interfaces ---------------------------------------------------------------------------- */
 
 #define NQPTP_INTERFACES_MAX 64

@@ -9,6 +9,7 @@
 #include "nqptp-journal.h"
 #include "nqptp-message-handlers.h"
 #include "nqptp-options.h"
+#include "nqptp-ports.h"
 #include "nqptp-shm.h"
 #include "nqptp-status.h"
 #include "nqptp-utilities.h"

@@ -3,6 +3,7 @@
  * Proves the kernel's edge, as far as one process can without the ports of PTP: the conversion of
  * receive times, batches of datagrams on the loopback interface, busy ports, and the log.
  */
+#include "nqptp-ports.h"
 #include "nqptp-utilities.h"
 
 #include "tap.h"

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/* Who holds a UDP port: see the header. */
+#include "nqptp-ports.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Does the process have a descriptor open on `link`, such as "socket:[4711]"? */
+static bool process_holds(const char *pid, const char *link) {
+    char path[300], target[64];
+    struct dirent *entry;
+    bool found = false;
+
+    snprintf(path, sizeof path, "/proc/%s/fd", pid);
+    DIR *directory = opendir(path);
+    while (directory && !found && (entry = readdir(directory))) {
+        ssize_t length = readlinkat(dirfd(directory), entry->d_name, target, sizeof target - 1);
+        if (length > 0) {
+            target[length] = '\0';
+            found = strcmp(target, link) == 0;
+        }
+    }
+    if (directory)
+        closedir(directory);
+    return found;
+}
+
+/* Is this the address, as such a table has it? 0.0.0.0 is not ::. */
+static bool is_address(const char *there, const struct nqptp_address *address) {
+    uint32_t words[4];
+    char here[33];
+    bool ipv4 = nqptp_address_is_ipv4(address);
+
+    memcpy(words, &address->ip, sizeof words);
+    snprintf(here, sizeof here, "%08X%08X%08X%08X", words[0], words[1], words[2], words[3]);
+    return strcmp(there, ipv4 && strlen(there) == 8 ? here + 24 : here) == 0;
+}
+
+/* Can a socket there keep one at the address, or anywhere if that is NULL, from the port? */
+static bool is_in_the_way(const char *there, const struct nqptp_address *address) {
+    bool everywhere = strspn(there, "0") == strlen(there);
+
+    return !address || is_address(there, address) ||
+           (everywhere && (strlen(there) > 8 || nqptp_address_is_ipv4(address)));
+}
+
+/*
+ * Looks for the port in a table such as /proc/self/net/udp; the formats are those of proc(5). A
+ * socket of our own is not in our way.
+ */
+static bool find_port(const char *table, uint16_t port, const struct nqptp_address *address,
+                      bool exactly, unsigned *user, unsigned long *inode) {
+    FILE *file = fopen(table, "re");
+    char line[512], there[33], link[64];
+    unsigned number;
+    bool found = false;
+
+    if (!file)
+        return false;
+    while (!found && fgets(line, sizeof line, file)) {
+        if (sscanf(line, " %*d: %32[0-9A-Fa-f]:%x %*s %*x %*s %*s %*x %u %*u %lu", there, &number,
+                   user, inode) != 4)
+            continue;
+        snprintf(link, sizeof link, "socket:[%lu]", *inode);
+        found = number == port &&
+                (exactly ? is_address(there, address) : is_in_the_way(there, address)) &&
+                !process_holds("self", link);
+    }
+    fclose(file);
+    return found;
+}
+
+void nqptp_process_name(const char *pid, char *name, size_t size) {
+    char path[300];
+
+    snprintf(path, sizeof path, "/proc/%s/comm", pid);
+    FILE *file = fopen(path, "re");
+    if (!file || !fgets(name, (int)size, file))
+        snprintf(name, size, "?");
+    name[strcspn(name, "\n")] = '\0';
+    for (char *c = name; *c; c++)
+        if (!isprint((unsigned char)*c))
+            *c = '?';
+    if (file)
+        fclose(file);
+}
+
+bool nqptp_port_taken(uint16_t port, const struct nqptp_address *address) {
+    const char *table =
+        nqptp_address_is_ipv4(address) ? "/proc/self/net/udp" : "/proc/self/net/udp6";
+    unsigned user;
+    unsigned long inode;
+
+    return access(table, R_OK) < 0 || find_port(table, port, address, true, &user, &inode);
+}
+
+bool nqptp_port_find_holder(uint16_t port, const struct nqptp_address *address,
+                            struct nqptp_holder *holder) {
+    unsigned long inode;
+    char link[64];
+    struct dirent *entry;
+
+    *holder = (struct nqptp_holder){.pid = 0};
+    if (!find_port("/proc/self/net/udp", port, address, false, &holder->user, &inode) &&
+        !find_port("/proc/self/net/udp6", port, address, false, &holder->user, &inode))
+        return false;
+    snprintf(link, sizeof link, "socket:[%lu]", inode);
+    DIR *processes = opendir("/proc");
+    while (processes && holder->pid == 0 && (entry = readdir(processes))) {
+        if (!isdigit((unsigned char)entry->d_name[0]) || !process_holds(entry->d_name, link))
+            continue;
+        nqptp_process_name(entry->d_name, holder->name, sizeof holder->name);
+        holder->pid = atoi(entry->d_name);
+    }
+    if (processes)
+        closedir(processes);
+    return true;
+}
+
+void nqptp_port_holder(uint16_t port, const struct nqptp_address *address, char *text,
+                       size_t size) {
+    struct nqptp_holder holder;
+
+    if (!nqptp_port_find_holder(port, address, &holder))
+        snprintf(text, size, "its holder is not to be seen from here");
+    else if (holder.pid > 0)
+        snprintf(text, size, "held by %s (pid %d)", holder.name, holder.pid);
+    else
+        snprintf(text, size,
+                 "held by a process of uid %u; run \"ss -ulpn 'sport = :%u'\" as root to see which",
+                 holder.user, port);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/* Who holds a UDP port, as /proc tells it: see proc(5). It opens no port and touches no process. */
+#ifndef NQPTP_PORTS_H
+#define NQPTP_PORTS_H
+
+#include "nqptp-message.h"
+
+/* Who has a UDP port open, as far as this process may know. */
+struct nqptp_holder {
+    unsigned user;
+    int pid; /* 0: not to be seen without being root */
+    char name[64];
+};
+
+/*
+ * Who keeps us from a UDP port of an address, or of any if that is NULL? Returns false if nobody
+ * does.
+ */
+bool nqptp_port_find_holder(uint16_t port, const struct nqptp_address *address,
+                            struct nqptp_holder *holder);
+
+/* Says who that is, in words after "port N is in use". */
+void nqptp_port_holder(uint16_t port, const struct nqptp_address *address, char *text, size_t size);
+
+/*
+ * Has another process a socket bound to exactly this address, which may be a wildcard, and port?
+ * Yes, if that is not to be seen.
+ */
+bool nqptp_port_taken(uint16_t port, const struct nqptp_address *address);
+
+/* The name of the program that a process runs, printable; "?" if there is no such process. */
+void nqptp_process_name(const char *pid, char *name, size_t size);
+
+#endif
