@@ -26,11 +26,21 @@ fi
 ip link set side up
 in_there ip link set edge up
 
-# As start_sender, but on this host.
+# As start_sender, but on this host, where it is to have the ports before somebody else tries.
 start_own_sender() { # OPTION...
-    "$sender" "$@" >"$tmp/sender" 2>&1 &
+    "$sender" --low-ports "$@" >"$tmp/sender" 2>&1 &
     last_sender=$!
     senders="$senders $last_sender"
+    check 'another program takes the ports' eventually 5 has_ports "$last_sender"
+}
+
+# Is one of its sockets bound to port 320? That is the last that it binds.
+has_ports() { # PID
+    for link in $(readlink "/proc/$1/fd/"*); do
+        socket=${link#socket:\[}
+        grep -q ":0140 .* ${socket%]} " /proc/net/udp /proc/net/udp6 && return
+    done
+    return 1
 }
 
 # Is this clock master, with a sample of the last second?
@@ -134,13 +144,13 @@ stop_daemon
 # followed. Its answers come back to it, so they went by the right way.
 beside() { # NAME ITS-ADDRESS OUR-ADDRESS
     case $2 in *:*) needs_ipv6 "$1" || return ;; esac
-    start_own_sender --low-ports --verbose --from "$2" --to "$3" --identity $mac --offset 5
+    start_own_sender --verbose --from "$2" --to "$3" --identity $mac --offset 5
     start_daemon -i "$3"
     control "T $2"
     check "$1: is followed" measure --expect-id $mac --expect-ip "$2" --raw-truth 5 --within 100000
     check "$1: and answered" eventually 5 answered_from "$3"
     stop_senders
-    start_own_sender --low-ports --verbose --from "$2" --to "$3" --identity $mac --offset 7
+    start_own_sender --verbose --from "$2" --to "$3" --identity $mac --offset 7
     check "$1: it may also start later" eventually 10 answered_from "$3"
     stop_senders
     stop_daemon
@@ -152,7 +162,7 @@ beside 'a sender at another address, IPv6' fd77::11 fd77::1
 beside 'a sender at an address of another interface, IPv6' fd78::1 fd77::1
 
 # One that takes every address of IPv4, and does not share.
-start_own_sender --low-ports --to 10.77.0.99
+start_own_sender --to 10.77.0.99
 for place in 10.77.0.1 here; do
     second -i $place
     is "-i $place beside who has all addresses: exit status" $status 3
@@ -207,7 +217,7 @@ inode=$(stat -c %i /dev/shm/nqptp)
 start_sender --to 10.78.0.1 --identity $other
 user=$(stat -c %u /dev/shm/nqptp)
 user=$(getent passwd "$user" | cut -d: -f1)
-start_own_sender --low-ports --from 10.77.0.11 --to 10.77.0.99
+start_own_sender --from 10.77.0.11 --to 10.77.0.99
 second -i 10.77.0.1
 is 'another one in the same place: exit status' $status 3
 says 'the port and the place are named' 'port 319 of 10\.77\.0\.1 .*in use'
