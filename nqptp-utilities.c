@@ -26,6 +26,7 @@
 
 #define NS_PER_S UINT64_C(1000000000)
 #define RECEIVE_BUFFER (1 << 20) /* bytes; what the kernel grants by default holds 550 messages */
+#define PAIR_NS 500              /* a pair of clocks read in so short a time is good enough */
 #define LOCALLY_ADMINISTERED (UINT64_C(2) << 56) /* in the first octet of an EUI-64 */
 
 /* --- logging ------------------------------------------------------------------------------- */
@@ -92,7 +93,7 @@ struct nqptp_clock_pair nqptp_clock_pair_read(void) {
     struct nqptp_clock_pair best = {0, 0};
     uint64_t shortest_ns = UINT64_MAX;
 
-    for (int attempt = 0; attempt < 3; attempt++) {
+    for (int attempt = 0; attempt < 3 && shortest_ns > PAIR_NS; attempt++) {
         uint64_t before_ns = nqptp_clock_now_ns();
         uint64_t realtime_ns = clock_ns(CLOCK_REALTIME);
         uint64_t took_ns = nqptp_clock_now_ns() - before_ns;

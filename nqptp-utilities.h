@@ -37,7 +37,7 @@ void nqptp_log(int priority, const char *format, ...) __attribute__((format(prin
 /* CLOCK_MONOTONIC_RAW in nanoseconds. */
 uint64_t nqptp_clock_now_ns(void);
 
-/* Two clocks read at the same moment, to within half of the shortest of three attempts. */
+/* Two clocks read at the same moment: to 0.25 us, or half of the shortest of three attempts. */
 struct nqptp_clock_pair {
     uint64_t raw_ns;      /* CLOCK_MONOTONIC_RAW */
     uint64_t realtime_ns; /* CLOCK_REALTIME */

@@ -8,7 +8,7 @@
 # run. Not part of "make check". It takes eight minutes, prints tables and leaves them as CSV in the
 # directory named, or bench-results.
 #
-#     make bench-daemon       or       tests/bench-daemon.sh [DIRECTORY]
+#     make bench       or       tests/bench-daemon.sh [DIRECTORY]
 
 # What must not be exceeded.
 QUIET_RMS_US=5      # one master, nothing between
