@@ -40,7 +40,8 @@ static bool may_add(struct nqptp_journal *journal, uint64_t now_ns) {
 
     journal->story_lines =
         journal->story_lines > minutes ? journal->story_lines - (unsigned)minutes : 0;
-    journal->story_minute_ns += minutes * STORY_LINE_NS;
+    journal->story_minute_ns =
+        journal->story_lines > 0 ? journal->story_minute_ns + minutes * STORY_LINE_NS : now_ns;
     if (journal->story_lines == STORY_LINES)
         return false;
     journal->story_lines++;

@@ -24,7 +24,7 @@ bool nqptp_warning_due(struct nqptp_spaced_warning *warning, uint64_t now_ns, un
 /* All zero: nothing was told yet. Times are CLOCK_MONOTONIC_RAW. */
 struct nqptp_journal {
     unsigned story_lines;     /* told, less those whose minute is over */
-    uint64_t story_minute_ns; /* when the present one began */
+    uint64_t story_minute_ns; /* when the present one began; the first does with a line */
     unsigned story_withheld;
     unsigned event_lines;   /* that -v added in this minute, */
     uint64_t events_end_ns; /*   which is over then */

@@ -45,6 +45,7 @@ players_play_on 2021
 stayed_within
 crashes_are_survived 10
 watchdog_barks
+listens_on_an_interface_only
 stops_clean
 busy_port_is_told
 left_over_of_root

@@ -77,7 +77,7 @@ boot() {
         --capability=all --system-call-filter=bpf --link-journal=no --resolv-conf=off -b -D "$root" \
         </dev/null >"$work/console" 2>&1 &
     nspawn=$!
-    for _ in $(seq 100); do
+    for _ in $(seq 600); do
         init=$(pgrep -P "$nspawn" | head -n 1)
         [ -n "$init" ] && inside systemctl is-system-running --wait >"$work/running" 2>/dev/null
         case $(cat "$work/running" 2>/dev/null) in

@@ -23,6 +23,7 @@ is_another_than() { # PID
     new=$(pidof nqptp) && test "$new" != "$1" && systemctl is-active -q nqptp
 }
 said() { # WHAT, in the journal since mark()
+    journalctl --sync
     journalctl -q -u nqptp --since="$(cat /run/mark)" | grep -e "$1"
 }
 '

@@ -65,6 +65,25 @@ tells_its_story() {
         grep "master is now 1122334455667788 at 127.0.0.1, the only candidate" /run/journal'
 }
 
+# It keeps the right to bind the ports of an interface that comes later, and no other.
+listens_on_an_interface_only() {
+    change_unit 'ExecStart=' 'ExecStart=/usr/local/bin/nqptp -i late'
+    mark
+    check "with -i of an interface that is not there, it starts" inside systemctl restart nqptp
+    check "and says so" shell 'said "late is not there yet"'
+    check "it keeps CAP_NET_BIND_SERVICE only" shell '
+        grep ^Cap /proc/$(pidof nqptp)/status
+        grep "^CapEff:.*0000000000000400$" /proc/$(pidof nqptp)/status'
+    check "the ports are bound when the interface comes" shell '
+        ip link add late type dummy && ip addr add 192.0.2.1/24 dev late && ip link set late up
+        bound() { ss -Huln | grep "%late:319 " && ss -Huln | grep "%late:320 "; }
+        eventually 10 bound'
+    refuse "and those of no other" shell 'ss -Huln | grep ":319 " | grep -v "%late:"'
+    shell 'ip link del late'
+    undo_change
+    inside systemctl restart nqptp
+}
+
 stops_clean() {
     check "systemctl stop" inside systemctl stop nqptp
     check "removes the object" shell 'test ! -e /dev/shm/nqptp'

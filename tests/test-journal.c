@@ -80,13 +80,16 @@ static void test_story(void) {
 
     happen(&journal, &w, NQPTP_EVENT_MASTER, 9, now_ns);
     CHECK_EQ_U64(lines(&log, last), 9, "what is essential is told");
-    happen(&journal, &w, NQPTP_EVENT_MASTER, 10000, now_ns);
+    happen(&journal, &w, NQPTP_EVENT_MASTER, 5000, now_ns);
     CHECK_EQ_U64(lines(&log, last), 1, "but ten lines at once");
+    now_ns += 60 * S - 1;
+    happen(&journal, &w, NQPTP_EVENT_MASTER, 5000, now_ns);
+    CHECK_EQ_U64(lines(&log, last), 0, "and no more in the minute after the first");
     happen(&journal, &w, NQPTP_EVENT_CREATED, 10000, now_ns);
     CHECK_EQ_U64(lines(&log, last), 0, "and what is not so is not");
     nqptp_journal_sum_up(&journal, &w.engine, now_ns);
     CHECK_EQ_U64(lines(&log, last), 0, "nor is it summed up while there is no line to spare");
-    now_ns += 61 * S;
+    now_ns++;
     nqptp_journal_sum_up(&journal, &w.engine, now_ns);
     CHECK_EQ_U64(lines(&log, last), 1, "a minute later there is one");
     CHECK_EQ_STR(last,
