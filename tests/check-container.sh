@@ -11,26 +11,8 @@
 
 set -u
 PATH=$PATH:/usr/sbin:/sbin
-count=0
-failures=0
-
-skip_all() {
-    echo "1..0 # SKIP $1"
-    exit 77
-}
-
-check() { # NAME COMMAND...
-    count=$((count + 1))
-    name=$1
-    shift
-    if "$@" >"$work/out" 2>&1; then
-        echo "ok $count - $name"
-    else
-        failures=$((failures + 1))
-        echo "not ok $count - $name"
-        sed 's/^/# /' "$work/out" "$work/log"
-    fi
-}
+# shellcheck source=tests/tap.sh
+. "$(dirname "$0")/tap.sh"
 
 eventually() { # COMMAND...
     for _ in $(seq 100); do
@@ -154,5 +136,4 @@ musl-gcc -static -D_GNU_SOURCE -o "$work/player-musl" "${srcdir:-.}/tests/player
 docker_and_podman
 mistakes
 
-echo "1..$count"
-[ "$failures" -eq 0 ]
+done_testing

@@ -13,6 +13,8 @@
 # shellcheck disable=SC2016
 
 set -u
+# shellcheck source=tests/tap.sh
+. "$(dirname "$0")/tap.sh"
 # shellcheck source=tests/container.sh
 . "$(dirname "$0")/container.sh"
 directory=$1
@@ -78,4 +80,4 @@ check "no account, no unit and no shared memory" diff "$work/accounts-before" "$
 refuse "and nothing that systemd or dpkg remembers" \
     shell 'find /var/lib/systemd /var/lib/dpkg/info -name "*nqptp*" | grep .'
 
-container_done
+done_testing

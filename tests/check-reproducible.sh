@@ -10,22 +10,8 @@
 
 set -u
 tarball=$1
-count=0
-failures=0
-
-# Runs a command that must succeed; what it says is shown only if it does not.
-check() { # NAME COMMAND...
-    count=$((count + 1))
-    name=$1
-    shift
-    if "$@" >"$work/out" 2>&1; then
-        echo "ok $count - $name"
-    else
-        failures=$((failures + 1))
-        echo "not ok $count - $name"
-        tail -n 60 "$work/out" | sed 's/^/# /'
-    fi
-}
+# shellcheck source=tests/tap.sh
+. "$(dirname "$0")/tap.sh"
 
 # The maintainer's programs, each in a version that tells that it was called.
 hide_autotools() {
@@ -94,5 +80,4 @@ check 'with the same modes' diff "$work/expected" "$work/files"
 check 'packed again it is the same tarball' pack_again
 check 'nothing asked for autotools' test ! -e "$work/called"
 
-echo "1..$count"
-test $failures -eq 0
+done_testing

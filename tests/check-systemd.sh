@@ -12,6 +12,8 @@
 # shellcheck disable=SC2016
 
 here=$(dirname "$0")
+# shellcheck source=tests/tap.sh
+. "$here/tap.sh"
 # shellcheck source=tests/container.sh
 . "$here/container.sh"
 # shellcheck source=tests/systemd-container.sh
@@ -70,4 +72,4 @@ has_no_privileges
 members_read_and_others_do_not
 stops_clean
 
-container_done
+done_testing

@@ -1,47 +1,12 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=sh
 #
-# What those tests share that boot a real systemd in a container: TAP, and the container. A test
-# sources this file, calls `prepare`, fills $root with a file system, calls `boot`, and then runs
-# commands `inside`. All is gone when the test ends. It needs root.
+# What those tests share that boot a real systemd in a container. A test sources tap.sh and this
+# file, calls `prepare`, fills $root with a file system, calls `boot`, and then runs commands
+# `inside`. All is gone when the test ends. It needs root.
 
-count=0
-failures=0
 init=   # the container's, by its number outside
 nspawn= # the process that runs it
-
-skip_all() {
-    echo "1..0 # SKIP $1"
-    exit 77
-}
-
-ok() { # STATUS NAME
-    count=$((count + 1))
-    if [ "$1" -eq 0 ]; then
-        echo "ok $count - $2"
-    else
-        failures=$((failures + 1))
-        echo "not ok $count - $2"
-    fi
-}
-
-# Runs a command that must succeed; what it says is shown only if it does not.
-check() { # NAME COMMAND...
-    name=$1
-    shift
-    if "$@" >"$work/out" 2>&1; then
-        ok 0 "$name"
-    else
-        ok 1 "$name"
-        sed 's/^/# /' "$work/out"
-    fi
-}
-
-refuse() { # NAME COMMAND...
-    name=$1
-    shift
-    if "$@" >"$work/out" 2>&1; then ok 1 "$name"; else ok 0 "$name"; fi
-}
 
 inside() {
     timeout 300 nsenter -t "$init" -a "$@"
@@ -100,10 +65,4 @@ shut_down() {
     umount "$root" 2>/dev/null
     find "$cgroup" -depth -type d -exec rmdir {} + 2>/dev/null
     umount "$work" && rmdir "$work"
-}
-
-# shellcheck disable=SC2317
-container_done() {
-    echo "1..$count"
-    [ "$failures" -eq 0 ]
 }
