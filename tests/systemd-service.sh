@@ -75,7 +75,7 @@ listens_on_an_interface_only() {
         grep ^Cap /proc/$(pidof nqptp)/status
         grep "^CapEff:.*0000000000000400$" /proc/$(pidof nqptp)/status'
     check "the ports are bound when the interface comes" shell '
-        ip link add late type dummy && ip addr add 192.0.2.1/24 dev late && ip link set late up
+        ip link add late type veth peer name other && ip addr add 192.0.2.1/24 dev late && ip link set late up
         bound() { ss -Huln | grep "%late:319 " && ss -Huln | grep "%late:320 "; }
         eventually 10 bound'
     refuse "and those of no other" shell 'ss -Huln | grep ":319 " | grep -v "%late:"'
