@@ -28,9 +28,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define MS UINT64_C(1000000)
 #define ANSWER_MS 2000  /* a daemon answers in a millisecond, unless its machine is very busy */
 #define PROGRAM_MS 3000 /* as does a program that tells its version */
-#define NEXT_MAX 8
+#define NEXT_MAX 12
 #define LINE_SIZE 200
 #define NOBODY 65534
 #define BIND_SERVICE 10 /* CAP_NET_BIND_SERVICE, capabilities(7) */
@@ -99,6 +100,12 @@ static ssize_t ask(const char *loopback, uint16_t port, const char *question, ch
     return length;
 }
 
+/* Others may have the port. */
+static bool is_answer(const char *text, size_t length, bool json) {
+    const char *beginning = json ? "{\"version\":" : "Version:";
+    return length > strlen(beginning) && memcmp(text, beginning, strlen(beginning)) == 0;
+}
+
 bool nqptp_diagnosis_ask(uint16_t control_port, bool json) {
     char question[16] = "? json";
     char text[NQPTP_STATUS_MAX + 1];
@@ -108,7 +115,7 @@ bool nqptp_diagnosis_ask(uint16_t control_port, bool json) {
     ssize_t length = ask("127.0.0.1", control_port, question, text, NQPTP_STATUS_MAX);
     if (length <= 0)
         length = ask("::1", control_port, question, text, NQPTP_STATUS_MAX);
-    if (length <= 0)
+    if (length <= 0 || !is_answer(text, (size_t)length, json))
         return false;
     print(text, (size_t)length, !json && wants_colour());
     return true;
@@ -120,6 +127,8 @@ struct report {
     const struct nqptp_diagnosis *expected;
     unsigned count;
     bool as_root; /* some of the steps need it */
+    bool blind;   /* somebody has a port, but only root can see who */
+    bool rival;   /* a program that is no nqptp has a port of PTP */
     bool daemon;  /* one lives here, though it does not answer */
     char next[NEXT_MAX][LINE_SIZE];
 };
@@ -195,7 +204,9 @@ static bool run(const char *path, const char *const arguments[], bool as_nobody,
         become(path, arguments, channel[1], as_nobody);
     close(channel[1]);
     struct pollfd output = {.fd = channel[0], .events = POLLIN};
-    while (pid > 0 && used < size - 1 && poll(&output, 1, PROGRAM_MS) == 1) {
+    uint64_t end_ms = nqptp_clock_now_ns() / MS + PROGRAM_MS, now_ms;
+    while (pid > 0 && used < size - 1 && (now_ms = nqptp_clock_now_ns() / MS) < end_ms &&
+           poll(&output, 1, (int)(end_ms - now_ms)) == 1) {
         ssize_t more = read(channel[0], text + used, size - 1 - used);
         if (more <= 0)
             break;
@@ -212,9 +223,15 @@ static bool run(const char *path, const char *const arguments[], bool as_nobody,
 
 /* --- other daemons, and the ports ------------------------------------------------------------- */
 
+/* Is the word that long option, perhaps shortened as getopt_long(3) allows, with its value or not?
+ */
+static bool is_option(const char *word, const char *option, size_t least) {
+    size_t length = strcspn(word, "=");
+    return length >= least && strncmp(word, option, length) == 0;
+}
+
 /* The control port in a command line, or 0 if that is no daemon's. */
 static unsigned long control_port_of(const char *pid) {
-    static const char option[] = "--control-port=";
     char path[300], line[4096];
     unsigned long port = NQPTP_CONTROL_PORT;
 
@@ -226,10 +243,14 @@ static unsigned long control_port_of(const char *pid) {
     fclose(file);
     line[length] = '\0';
     for (const char *word = line; word < line + length; word += strlen(word) + 1) {
-        if (strcmp(word, "--status") == 0)
+        if (is_option(word, "--status", sizeof "--st" - 1))
             return 0;
-        if (strncmp(word, option, sizeof option - 1) == 0)
-            port = strtoul(word + sizeof option - 1, NULL, 10);
+        if (!is_option(word, "--control-port", sizeof "--c" - 1))
+            continue;
+        const char *value = strchr(word, '=');
+        if (!value)
+            value = word + strlen(word); /* it is the next word, or there is none */
+        port = value < line + length ? strtoul(value + 1, NULL, 10) : port;
     }
     return length > 0 ? port : 0;
 }
@@ -280,20 +301,23 @@ static bool check_processes(struct report *report) {
 }
 
 /* How to end a process: its service, if it is one. */
-static void advise_end(struct report *report, const struct nqptp_holder *holder, uint16_t port) {
+static void advise_end(struct report *report, const struct nqptp_holder *holder) {
     static const char suffix[] = ".service";
     char path[64], group[LINE_SIZE] = "";
 
     if (holder->pid == 0) {
-        advise(report, true, "ss -ulpn 'sport = :%u'", port);
+        report->blind = true;
+        if (geteuid() != 0) /* who is root, in a container, has to look elsewhere */
+            advise(report, true, "%s --status", program_invocation_name);
         return;
     }
     snprintf(path, sizeof path, "/proc/%d/cgroup", holder->pid);
     read_line(path, "0::/system.slice/", group, sizeof group);
-    size_t length = strlen(group);
-    if (length >= sizeof suffix && strcmp(group + length - (sizeof suffix - 1), suffix) == 0 &&
-        !strchr(group, '/'))
-        advise(report, true, "systemctl disable --now %s", group);
+    const char *slash = strrchr(group, '/'); /* ptp4l@eth0.service is in a slice of its own */
+    const char *unit = slash ? slash + 1 : group;
+    size_t length = strlen(unit);
+    if (length >= sizeof suffix && strcmp(unit + length - (sizeof suffix - 1), suffix) == 0)
+        advise(report, true, "systemctl disable --now '%s'", unit);
     else
         advise(report, true, "kill %d", holder->pid);
 }
@@ -311,8 +335,9 @@ static bool check_port(struct report *report, uint16_t port, bool advice) {
     nqptp_port_holder(port, NULL, text, sizeof text);
     say(title, "%s%s", text,
         port == report->expected->control_port ? ", which does not answer as this nqptp does" : "");
+    report->rival |= port != report->expected->control_port && strcmp(holder.name, "nqptp") != 0;
     if (advice)
-        advise_end(report, &holder, port);
+        advise_end(report, &holder);
     return false;
 }
 
@@ -355,13 +380,16 @@ static bool check_permission(const struct report *report) {
     return capable || open_to_all;
 }
 
-/* Would the daemon take over what belongs to that user? Without a user of its own it is nobody. */
+/*
+ * Would the daemon take over what belongs to that user? Without a user of its own it is nobody; and
+ * started as root it does not stay that.
+ */
 static bool is_daemons(const struct report *report, uid_t owner) {
     const struct passwd *user = getpwnam(report->expected->user);
 
     if (!user)
         user = getpwnam("nobody");
-    return owner == geteuid() || (user && owner == user->pw_uid);
+    return (geteuid() != 0 && owner == geteuid()) || (user && owner == user->pw_uid);
 }
 
 static void check_object(struct report *report) {
@@ -402,7 +430,6 @@ static bool is_member(const struct group *group, const struct passwd *user) {
 static void check_group(struct report *report, unsigned layout) {
     const char *name = report->expected->group, *user = report->expected->user;
     const struct group *group = getgrnam(name);
-    const struct passwd *player = getpwnam(PLAYER);
 
     say("group", "%s %s", name,
         !group ? "does not exist: only the daemon's user could use layouts 4, 8 and 9"
@@ -413,6 +440,7 @@ static void check_group(struct report *report, unsigned layout) {
         advise(report, true, "groupadd -r %s", name);
     if (!getpwnam(user))
         advise(report, true, "useradd -r -g %s %s", name, user);
+    const struct passwd *player = getpwnam(PLAYER); /* until the next such call */
     if (player && layout > 0 && layout < 10 && (!group || !is_member(group, player)))
         advise(report, true, "usermod -aG %s %s", name, PLAYER);
 }
@@ -489,18 +517,31 @@ static void check_service(struct report *report, bool may_bind) {
 
     if (access("/run/systemd/system", F_OK) == 0)
         run("/bin/systemctl", arguments, false, state, sizeof state);
+    if (state_is(state, "LoadState=masked")) {
+        say("service", "nqptp.service is masked");
+        advise(report, true, "systemctl unmask nqptp");
+        advise(report, true, "systemctl enable --now nqptp");
+        return;
+    }
     if (!state_is(state, "LoadState=loaded")) {
         say("service", "%s",
-            *state ? "no unit nqptp.service is installed" : "systemd does not run here");
-        advise(report, !may_bind, "%s -v", program_invocation_name);
+            !*state                                  ? "systemd does not run here"
+            : state_is(state, "LoadState=not-found") ? "no unit nqptp.service is installed"
+                                                     : "systemd cannot load nqptp.service");
+        if (*state && !state_is(state, "LoadState=not-found"))
+            advise(report, false, "systemctl status nqptp");
+        else if (!report->blind)
+            advise(report, !may_bind, "%s -v", program_invocation_name);
         return;
     }
     bool failed = state_is(state, "ActiveState=failed");
     bool inactive = state_is(state, "ActiveState=inactive");
-    say("service", "nqptp.service is %s",
-        failed     ? "failed: its log says why"
-        : inactive ? "not running"
-                   : "running, but does not answer here");
+    say("service", "nqptp.service %s",
+        failed     ? "has failed: its log says why"
+        : inactive ? "is not running"
+        : state_is(state, "ActiveState=active")
+            ? "is running, but does not answer here"
+            : "is about to start or stop, perhaps again and again");
     if (!inactive)
         advise(report, true, "journalctl -u nqptp -n 20");
     advise(report, true, inactive ? "systemctl enable --now nqptp" : "systemctl restart nqptp");
@@ -522,6 +563,13 @@ void nqptp_diagnosis_print(const struct nqptp_diagnosis *expected) {
         check_group(&report, check_player());
         check_service(&report, may_bind);
     }
+    if (report.rival)
+        say("beside", "with -i nqptp takes one place only and leaves the rest to others: nqptp(8)");
+    if (report.blind && geteuid() == 0)
+        say("outside", "who has a port is not to be seen from this container: run "
+                       "nqptp --status, or ss -ulpn, on its host");
+    if (report.count == 0)
+        return;
     fprintf(stderr, "Next%s:\n", report.as_root && geteuid() != 0 ? ", as root" : "");
     for (unsigned i = 0; i < report.count; i++)
         fprintf(stderr, "  %s\n", report.next[i]);

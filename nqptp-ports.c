@@ -130,7 +130,7 @@ void nqptp_port_holder(uint16_t port, const struct nqptp_address *address, char 
     else if (holder.pid > 0)
         snprintf(text, size, "held by %s (pid %d)", holder.name, holder.pid);
     else
-        snprintf(text, size,
-                 "held by a process of uid %u; run \"ss -ulpn 'sport = :%u'\" as root to see which",
-                 holder.user, port);
+        snprintf(text, size, "held by a process of uid %u%s", holder.user,
+                 geteuid() == 0 ? " that is not to be seen from here"
+                                : "; only root can see which");
 }

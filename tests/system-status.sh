@@ -212,7 +212,7 @@ holder ptp-sender "$here"
 if has setpriv && is_root; then
     run_as ordinary "$tmp/nqptp" --status
     reports 'an ordinary user sees whose it is' 'port 319  *held by a process of uid 0'
-    check 'and how root sees more' grep -q "^  ss -ulpn 'sport = :319'\$" "$tmp/stderr"
+    check 'and how root sees more' grep -q "^  $tmp/nqptp --status\$" "$tmp/stderr"
 fi
 kill "$here"
 wait "$here" 2>/dev/null
