@@ -59,6 +59,12 @@ static const char *read_layout(const char *text, unsigned *layout) {
     return "--smi= takes 4, 8, 9, 10 or auto";
 }
 
+static const char *no_such(const char *kind, const char *name) {
+    fprintf(stderr, "nqptp: --%s=%s: there is no such %s; as root, run: %sadd -r %s\n", kind, name,
+            kind, kind, name);
+    return "";
+}
+
 enum long_option {
     SMI = 256,
     USER,
@@ -98,10 +104,10 @@ static const char *take_option(struct nqptp_options *options, int option, const 
         return read_layout(value, &options->layout);
     case USER:
         options->user = value;
-        return getpwnam(value) ? NULL : "--user= names no user of this system";
+        return getpwnam(value) ? NULL : no_such("user", value);
     case GROUP:
         options->group = value;
-        return getgrnam(value) ? NULL : "--group= names no group of this system";
+        return getgrnam(value) ? NULL : no_such("group", value);
     case EVENT_PORT:
         return read_port(value, &options->event_port);
     case GENERAL_PORT:
@@ -146,6 +152,12 @@ struct nqptp_options nqptp_options_read(int argc, char **argv) {
         complaint = "it takes options only, no other arguments";
     if (!complaint && options.json && options.action != NQPTP_SHOW_STATUS)
         complaint = "--json goes with --status";
+    if (!complaint && options.limits.count > 0 && options.action == NQPTP_SHOW_STATUS)
+        complaint = "-i is for the daemon; --status tells where it listens";
+    if (!complaint &&
+        (options.event_port == options.general_port || options.event_port == options.control_port ||
+         options.general_port == options.control_port))
+        complaint = "the three ports must be three";
     if (complaint) {
         if (*complaint)
             fprintf(stderr, "nqptp: %s\n", complaint);
