@@ -11,8 +11,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#define NAME_SIZE (INET6_ADDRSTRLEN + IF_NAMESIZE) /* an address, % and an interface */
-#define LOOPBACK 1                                 /* the index of interface lo, always */
+#define LOOPBACK 1 /* the index of interface lo, always */
 
 /* --- what -i names --------------------------------------------------------------------------- */
 
@@ -113,12 +112,12 @@ static int family_of(const struct nqptp_endpoint *endpoint) {
 }
 
 /* As it was given to -i. */
-static const char *limit_name(const struct nqptp_limit *limit, char name[NAME_SIZE]) {
+const char *nqptp_limit_name(const struct nqptp_limit *limit, char name[NQPTP_PLACE_SIZE]) {
     char address[INET6_ADDRSTRLEN] = "";
 
     if (limit->has_address)
         nqptp_address_format(&limit->address, address);
-    snprintf(name, NAME_SIZE, "%s%s%s", address, *address && *limit->interface ? "%" : "",
+    snprintf(name, NQPTP_PLACE_SIZE, "%s%s%s", address, *address && *limit->interface ? "%" : "",
              limit->interface);
     return name;
 }
@@ -130,9 +129,9 @@ const char *nqptp_endpoint_place(const struct nqptp_endpoint *endpoint,
     place[0] = '\0';
     if (!limit->has_address && !*limit->interface)
         return place;
-    char name[NAME_SIZE];
+    char name[NQPTP_PLACE_SIZE];
     snprintf(place, NQPTP_PLACE_SIZE, " %s %s", limit->has_address ? "of" : "on",
-             limit_name(limit, name));
+             nqptp_limit_name(limit, name));
     return place;
 }
 
@@ -152,8 +151,7 @@ static bool serves(const struct nqptp_endpoint *endpoint, const struct nqptp_add
            (!limit->has_address || nqptp_address_equal(&limit->address, local));
 }
 
-/* Each limit has endpoints of two ports, and perhaps of two families: is it the first of them? */
-static bool is_first_of_limit(const struct nqptp_endpoint *endpoint) {
+bool nqptp_endpoint_is_first(const struct nqptp_endpoint *endpoint) {
     return !endpoint->general && (endpoint->limit.has_address || family_of(endpoint) == AF_INET);
 }
 
@@ -325,9 +323,9 @@ static bool is_there(const struct nqptp_endpoints *endpoints,
 static void tell_presence(const struct nqptp_endpoints *endpoints,
                           struct nqptp_endpoint *endpoint) {
     bool there = is_there(endpoints, endpoint);
-    char name[NAME_SIZE];
+    char name[NQPTP_PLACE_SIZE];
 
-    limit_name(&endpoint->limit, name);
+    nqptp_limit_name(&endpoint->limit, name);
     if (!endpoints->followed && !there)
         nqptp_log(LOG_NOTICE, "%s is not there yet; it is listened on as soon as it is", name);
     else if (endpoints->followed && there != endpoint->there)
@@ -347,7 +345,7 @@ static void find_own(struct nqptp_endpoints *endpoints) {
     endpoints->own_count = 0;
     for (unsigned i = 0; i < endpoints->count; i++) {
         const struct nqptp_endpoint *endpoint = &endpoints->list[i];
-        if (!is_first_of_limit(endpoint))
+        if (!nqptp_endpoint_is_first(endpoint))
             continue;
         if (endpoint->limit.has_address)
             add_own(endpoints, &endpoint->limit.address);
@@ -370,7 +368,7 @@ void nqptp_endpoints_follow(struct nqptp_endpoints *endpoints) {
         if (*endpoints->list[i].limit.interface)
             follow_interface(endpoints, i);
     for (unsigned i = 0; endpoints->limited && i < endpoints->count; i++)
-        if (is_first_of_limit(&endpoints->list[i]))
+        if (nqptp_endpoint_is_first(&endpoints->list[i]))
             tell_presence(endpoints, &endpoints->list[i]);
     endpoints->followed = true;
     follow_groups(endpoints, &before);

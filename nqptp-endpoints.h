@@ -17,7 +17,7 @@
 
 #define NQPTP_LIMITS_MAX 8
 #define NQPTP_ENDPOINTS_MAX (4 * NQPTP_LIMITS_MAX)
-#define NQPTP_PLACE_SIZE 72
+#define NQPTP_PLACE_SIZE 72 /* for an IPv6 address, %, an interface and a word */
 
 /* An interface, an address, or both if the address is link-local. */
 struct nqptp_limit {
@@ -37,7 +37,7 @@ struct nqptp_endpoint {
     int fd;                   /* -1: not open, for want of the interface, or of its family */
     uint32_t interface;       /* the index of the one it is bound to, or 0 */
     uint32_t drops;           /* by the kernel, as counted already */
-    bool there;               /* what its limit names */
+    bool there;               /* what its limit names; kept of the first of each limit */
     int error;                /* why it could not be opened, 0 or -errno; told once */
 };
 
@@ -61,6 +61,9 @@ struct nqptp_endpoints {
  */
 const char *nqptp_limits_add(struct nqptp_limits *limits, const char *text);
 
+/* The limit as it was given, printable if it was. Returns name. */
+const char *nqptp_limit_name(const struct nqptp_limit *limit, char name[NQPTP_PLACE_SIZE]);
+
 /* Prepares the endpoints; none is open yet. */
 void nqptp_endpoints_init(struct nqptp_endpoints *endpoints, const struct nqptp_limits *limits,
                           uint16_t event_port, uint16_t general_port);
@@ -77,6 +80,9 @@ void nqptp_endpoints_take(struct nqptp_endpoints *endpoints, unsigned i, int fd)
 /* Where the endpoint listens, in words after "UDP port N": "", " on eth0" or " of 10.0.0.1". */
 const char *nqptp_endpoint_place(const struct nqptp_endpoint *endpoint,
                                  char place[NQPTP_PLACE_SIZE]);
+
+/* Each limit has endpoints of two ports, and perhaps of two families: is it the first of them? */
+bool nqptp_endpoint_is_first(const struct nqptp_endpoint *endpoint);
 
 /*
  * Can it be that a port has to be bound again? An interface that is taken away and comes back is

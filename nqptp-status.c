@@ -11,6 +11,7 @@
 #define FIELD_INDENT 10
 #define ROW_INDENT 1 /* the longest address then fits into a line of its own */
 #define CELL_SIZE 48
+#define SYNC_EXPECTED 24 /* packets of a clock among which there should be some */
 
 struct page {
     char *text;
@@ -87,6 +88,7 @@ static unsigned clocks_in_use(const struct nqptp_clock_table *table) {
 /* Of some clocks: how many are in one state or another. */
 struct census {
     unsigned heard, alive, asleep, sampled;
+    unsigned syncs_only; /* of those nothing but Syncs came, so one of the two ports is deaf */
 };
 
 static struct census count_clocks(const struct nqptp_status *status,
@@ -102,6 +104,8 @@ static struct census count_clocks(const struct nqptp_status *status,
         census.alive += nqptp_clock_alive(clock, status->now_ns);
         census.asleep += nqptp_clock_asleep(clock);
         census.sampled += clock->sampled_ns > 0;
+        census.syncs_only +=
+            !clock->announced && clock->follow_up_ns == 0 && clock->sampled_ns == 0;
     }
     return census;
 }
@@ -110,6 +114,9 @@ static bool gives_time(const struct nqptp_status *status, int master) {
     const struct nqptp_clock *clock = &status->engine->table.clocks[master];
     return nqptp_clock_alive(clock, status->now_ns) && !nqptp_clock_asleep(clock);
 }
+
+static const char unused[] = "nobody has it open: is Shairport Sync running, built for AirPlay 2 "
+                             "and, if older than 4.3, in group nqptp?";
 
 /* Why a client has no master that gives its time, though the list allows some. */
 static const char *trouble_with(const struct census *listed, const struct census *others) {
@@ -122,9 +129,15 @@ static const char *trouble_with(const struct census *listed, const struct census
         return "the clock has stopped, so its sender is asleep: play something, or wake it up";
     if (listed->alive > 0)
         return "a clock gives its time, but does not qualify: it has not announced itself";
+    if (listed->syncs_only == listed->heard)
+        return "of a clock nothing but Syncs gets here: does a firewall drop UDP port 320?";
     if (listed->sampled == 0)
         return "a clock is heard, but gives no time: its sender is not playing to this host";
     return "the clock has fallen silent: is its sender still there, and playing to this host?";
+}
+
+static bool gets_no_sync(const struct nqptp_clock *clock) {
+    return clock->packets >= SYNC_EXPECTED && sync_interval_s(clock) == 0;
 }
 
 static const char *trouble_of(const struct nqptp_status *status, int c) {
@@ -132,19 +145,39 @@ static const char *trouble_of(const struct nqptp_status *status, int c) {
     struct census listed = count_clocks(status, client, true);
     struct census others = count_clocks(status, client, false);
 
-    if (!client->in_use || (client->has_list && client->peer_count == 0))
+    if (!client->in_use)
         return NULL;
+    if (client->has_list && client->peer_count == 0) /* who has it open may just be idle */
+        return status->objects[c].use == NQPTP_USE_NONE ? unused : NULL;
     if (client->master == NQPTP_NO_CLOCK || !gives_time(status, client->master))
         return trouble_with(&listed, &others);
+    if (gets_no_sync(&status->engine->table.clocks[client->master]))
+        return "no Sync of the master gets here, so its time is less exact: does a firewall drop "
+               "UDP port 319?";
     if (status->objects[c].use == NQPTP_USE_NONE)
-        return "nobody has it open: is Shairport Sync running, and built for AirPlay 2?";
+        return unused;
     return NULL;
+}
+
+static bool is_nowhere(const struct nqptp_status *status) {
+    for (unsigned i = 0; i < status->place_count; i++)
+        if (status->places[i].there)
+            return false;
+    return status->place_count > 0;
 }
 
 /* What is wrong, if that can be told from here. Returns false if not. */
 static bool write_hint(const struct nqptp_status *status, char *text, size_t size) {
     const struct nqptp_engine *engine = status->engine;
 
+    if (engine->packets == 0 && is_nowhere(status))
+        return snprintf(text, size, "%s is not there: see ip address; was it meant?",
+                        status->places[0].name) > 0;
+    if (engine->packets == 0 && status->objects[0].use == NQPTP_USE_NONE &&
+        engine->table.clients_top == 1)
+        return snprintf(text, size, "nothing was heard on UDP ports %u and %u, and %s: %s",
+                        status->event_port, status->general_port, engine->table.clients[0].name,
+                        unused) > 0;
     if (engine->packets == 0)
         return snprintf(text, size,
                         "nothing was heard on UDP ports %u and %u since the start: is this player "
@@ -307,6 +340,21 @@ static void add_client(struct page *page, const struct nqptp_status *status, int
         add_master(page, status, client->master);
 }
 
+static void add_places(struct page *page, const struct nqptp_status *status) {
+    char word[NQPTP_STATUS_PLACE + 16];
+
+    if (status->place_count == 0)
+        return;
+    page->indent = FIELD_INDENT;
+    put(page, "Listens:", FIELD_INDENT - 1, false);
+    for (unsigned i = 0; i < status->place_count; i++) {
+        snprintf(word, sizeof word, "%s%s", status->places[i].name,
+                 status->places[i].there ? "" : " (not there)");
+        put_words(page, word);
+    }
+    end_line(page);
+}
+
 static void add_drops(struct page *page, const struct nqptp_engine *engine) {
     char word[CELL_SIZE];
 
@@ -451,6 +499,7 @@ size_t nqptp_status_text(const struct nqptp_status *status, unsigned columns, ch
     page.columns = columns > COLUMNS_LEAST ? (int)columns : COLUMNS_LEAST;
     add_field(&page, "Version:", "%s, up %s", status->version,
               duration(seconds_since(status->started_ns, status->now_ns), uptime));
+    add_places(&page, status);
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
         if (engine->table.clients[c].in_use)
             add_client(&page, status, c);
@@ -604,6 +653,14 @@ size_t nqptp_status_json(const struct nqptp_status *status, char *text, size_t s
     member(&page, "uptime_s", "%.3f", seconds_since(status->started_ns, status->now_ns));
     member(&page, "packets_used", "%" PRIu64, engine->drops[NQPTP_DROP_NONE]);
     member(&page, "packets_dropped", "%" PRIu64, engine->packets - engine->drops[NQPTP_DROP_NONE]);
+    member(&page, "places", "[");
+    for (unsigned i = 0; i < status->place_count; i++) {
+        member(&page, NULL, "{");
+        member_text(&page, "name", status->places[i].name);
+        member_bool(&page, "there", status->places[i].there);
+        add(&page, "}");
+    }
+    add(&page, "]");
     member(&page, "clients", "[");
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
         if (engine->table.clients[c].in_use)

@@ -14,6 +14,10 @@
 /* Of a client's addresses no more than these are named. */
 #define NQPTP_STATUS_PEERS 16
 
+/* That the daemon may be told to listen at, and the length of such a name with its NUL. */
+#define NQPTP_STATUS_PLACES 8
+#define NQPTP_STATUS_PLACE 72
+
 enum nqptp_use { NQPTP_USE_UNKNOWN, NQPTP_USE_NONE, NQPTP_USE_OPEN };
 
 /* What there is to tell: the engine, and what is not to be found in it. */
@@ -27,6 +31,11 @@ struct nqptp_status {
         unsigned layout;
         enum nqptp_use use; /* has anybody got it open? */
     } objects[NQPTP_CLIENTS_MAX];
+    unsigned place_count; /* 0: it listens everywhere */
+    struct {
+        char name[NQPTP_STATUS_PLACE];
+        bool there; /* is there such an interface or address now? */
+    } places[NQPTP_STATUS_PLACES];
     char interfaces[NQPTP_CLOCKS_MAX][16]; /* name of that which a clock is heard by, or empty */
 };
 

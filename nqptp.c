@@ -169,28 +169,35 @@ static int open_object(struct nqptp *nqptp, int c, unsigned layout, unsigned kep
     return result;
 }
 
-static void explain_object(const char *name, int result) {
-    /* Clients choose theirs: it is to be quoted, or else kept out of a command for root. */
-    const char *quote = strcmp(name, NQPTP_INTERFACE_NAME) == 0 ? "" : "'";
+static void explain_object(const struct nqptp *nqptp, const char *name, int result) {
     char owner[64];
+    struct nqptp_shm_found found;
 
+    if (result == -EEXIST && nqptp_shm_inspect(name, &found) == 0 && found.leased)
+        result = -EBUSY; /* by a daemon of another user */
     switch (-result) {
     case 0:
         break;
     case EPERM:
         nqptp_log(
             LOG_WARNING,
-            "not a member of the group that %s is meant for: only this user and root can use it; "
-            "start as root, or put this user into the group",
-            name);
+            "cannot give %s to group %s: players up to Shairport Sync 4.2 cannot use it; start "
+            "as root, or put this user into the group by usermod -aG",
+            name, nqptp->options->group ? nqptp->options->group : NQPTP_DEFAULT_NAME);
         break;
     case EEXIST:
         nqptp_shm_describe(name, owner, sizeof owner);
-        if (strchr(name, '\''))
-            nqptp_log(LOG_ERR, "%s is not ours: %s", name, owner);
-        else
-            nqptp_log(LOG_ERR, "%s is not ours: %s; as root, run: rm %s/dev/shm%s%s", name, owner,
-                      quote, name, quote);
+        if (strcmp(name, NQPTP_INTERFACE_NAME) == 0)
+            nqptp_log(LOG_ERR, "%s is not ours: %s; as root, run: rm /dev/shm%s", name, owner,
+                      name);
+        else if (strchr(name, '\'')) /* which does not go into a command for root */
+            nqptp_log(LOG_ERR, "%s is not ours: %s; its client must take another name", name,
+                      owner);
+        else /* a client chose it, and may have chosen what another program lives by */
+            nqptp_log(LOG_ERR,
+                      "%s is not ours: %s; its client must take another name, or, if nothing uses "
+                      "this one, as root, run: rm '/dev/shm%s'",
+                      name, owner, name);
         break;
     case EBUSY:
         nqptp_log(LOG_ERR, "another nqptp serves %s; each takes a /dev/shm of its own", name);
@@ -208,7 +215,7 @@ static void mend_object(struct nqptp *nqptp, int c, uint64_t now_ns) {
     unsigned withheld;
 
     if (result < 0)
-        explain_object(shm->name, result);
+        explain_object(nqptp, shm->name, result);
     else if (result > 0 && nqptp_warning_due(&nqptp->new_object, now_ns, &withheld))
         nqptp_log(LOG_NOTICE, "somebody removed %s; there is a new one", shm->name);
 }
@@ -232,7 +239,7 @@ static void refuse_client(struct nqptp *nqptp, struct nqptp_effects *effects, in
     unsigned withheld;
 
     if (nqptp_warning_due(&nqptp->refused_command, now_ns, &withheld))
-        explain_object(nqptp->engine.table.clients[effects->client].name, result);
+        explain_object(nqptp, nqptp->engine.table.clients[effects->client].name, result);
     nqptp_engine_forget(&nqptp->engine, effects->client);
     effects->publish &= ~(UINT32_C(1) << effects->client);
     effects->form = NQPTP_FORM_NONE;
@@ -281,6 +288,9 @@ static enum nqptp_use use_of(const struct nqptp_shm *shm) {
                                              : NQPTP_USE_OPEN;
 }
 
+_Static_assert(NQPTP_STATUS_PLACES >= NQPTP_LIMITS_MAX, "each of -i is told");
+_Static_assert(NQPTP_STATUS_PLACE >= NQPTP_PLACE_SIZE, "by its name");
+
 static struct nqptp_status status_now(const struct nqptp *nqptp, uint64_t now_ns) {
     struct nqptp_status status = {
         .engine = &nqptp->engine,
@@ -291,6 +301,13 @@ static struct nqptp_status status_now(const struct nqptp *nqptp, uint64_t now_ns
         .general_port = nqptp->options->general_port,
     };
 
+    for (unsigned i = 0; i < nqptp->endpoints.count && nqptp->endpoints.limited; i++) {
+        const struct nqptp_endpoint *endpoint = &nqptp->endpoints.list[i];
+        if (!nqptp_endpoint_is_first(endpoint))
+            continue;
+        nqptp_limit_name(&endpoint->limit, status.places[status.place_count].name);
+        status.places[status.place_count++].there = endpoint->there;
+    }
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
         status.objects[c].layout = nqptp->shms[c].layout;
         status.objects[c].use = use_of(&nqptp->shms[c]);
@@ -523,6 +540,12 @@ static void loop(struct nqptp *nqptp) {
 
 /* --- starting -------------------------------------------------------------------------------- */
 
+static bool is_nqptps(uint16_t port, const struct nqptp_address *address) {
+    struct nqptp_holder holder;
+
+    return nqptp_port_find_holder(port, address, &holder) && strcmp(holder.name, "nqptp") == 0;
+}
+
 /* The place is where the port was to be opened, in words that follow its number. */
 static enum exit_status port_failure(uint16_t port, const char *place,
                                      const struct nqptp_address *address, int error) {
@@ -531,8 +554,10 @@ static enum exit_status port_failure(uint16_t port, const char *place,
     switch (error) {
     case EADDRINUSE:
         nqptp_port_holder(port, address, holder, sizeof holder);
-        nqptp_log(LOG_ERR, "UDP port %u%s is in use: %s; nqptp --status tells how to end that",
-                  port, place, holder);
+        nqptp_log(LOG_ERR, "UDP port %u%s is in use: %s; %s", port, place, holder,
+                  is_nqptps(port, address)
+                      ? "systemctl stop nqptp ends the service, kill another one"
+                      : "as root, nqptp --status tells how to end that");
         return PORT_BUSY;
     case EACCES:
         nqptp_log(LOG_ERR,
@@ -569,7 +594,7 @@ static enum exit_status open_control(struct nqptp *nqptp) {
         if (fd >= 0 || (absent && other_family))
             continue;
         enum exit_status status = port_failure(port, "", NULL, -fd);
-        if (status == PORT_BUSY)
+        if (status == PORT_BUSY && is_nqptps(port, NULL))
             nqptp_log(LOG_ERR, "a second nqptp on this host takes another by --control-port=");
         return status;
     }
@@ -734,7 +759,7 @@ static enum exit_status open_objects(struct nqptp *nqptp) {
     nanosleep(&(struct timespec){.tv_nsec = FIRST_COMMAND_NS}, NULL);
     char *line = strchr(text, '\n');
     int result = open_object(nqptp, 0, nqptp->options->layout, line ? (unsigned)atoi(text) : 0);
-    explain_object(NQPTP_INTERFACE_NAME, result);
+    explain_object(nqptp, NQPTP_INTERFACE_NAME, result);
     if (result < 0 && result != -EPERM)
         return FAILED;
     say_hello(nqptp);
@@ -842,7 +867,7 @@ static enum exit_status run(const struct nqptp_options *options) {
 
 static enum exit_status show_status(const struct nqptp_options *options) {
     if (nqptp_diagnosis_ask(options->control_port, options->json))
-        return DONE;
+        return fflush(stdout) == 0 ? DONE : FAILED;
     nqptp_diagnosis_print(&(struct nqptp_diagnosis){
         .event_port = options->event_port,
         .general_port = options->general_port,

@@ -68,7 +68,7 @@ inode=$(stat -c %i $object)
 run
 is 'a second instance: exit status 3' "$status" 3
 says 'it names the port' '\<319\>'
-says 'and says how to go on' 'nqptp --status'
+says 'and says how to go on' 'systemctl stop nqptp'
 if is_root; then
     says 'and the process that holds it' "\\<$daemon\\>"
 else
