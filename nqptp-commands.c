@@ -29,8 +29,14 @@ static const char *read_name(const char *text, size_t length, struct nqptp_comma
     return NULL;
 }
 
-/* Addresses, each after one space or more. */
+/*
+ * Addresses, each after one space or more. Some become longer as nqptp_commands_save() writes them,
+ * and that has to be a command again.
+ */
 static const char *read_addresses(const char *text, size_t length, struct nqptp_command *command) {
+    size_t saved = strlen(command->name) + 2;
+    char address[INET6_ADDRSTRLEN];
+
     for (size_t at = 0; at < length;) {
         if (text[at] == ' ') {
             at++;
@@ -42,9 +48,10 @@ static const char *read_addresses(const char *text, size_t length, struct nqptp_
             return "more than 256 addresses";
         if (nqptp_address_parse(text + at, word, &command->addresses[command->count++]) < 0)
             return "not a numeric IPv4 or IPv6 address";
+        saved += 1 + strlen(nqptp_address_format(&command->addresses[command->count - 1], address));
         at += word;
     }
-    return NULL;
+    return saved > NQPTP_COMMAND_MAX ? "longer than 4096 bytes once written in full" : NULL;
 }
 
 /* What may come after ?: " json", or a space and how many columns, of at most four digits. */

@@ -322,20 +322,35 @@ static void advise_end(struct report *report, const struct nqptp_holder *holder)
         advise(report, true, "kill %d", holder->pid);
 }
 
+/* Is it an address of the control port that keeps somebody else from it? */
+static bool find_control_holder(uint16_t port, struct nqptp_address *address,
+                                struct nqptp_holder *holder) {
+    static const char *const own[] = {"127.0.0.1", "::1"};
+    bool found = false;
+
+    for (size_t i = 0; i < sizeof own / sizeof *own && !found; i++) {
+        nqptp_address_parse(own[i], strlen(own[i]), address);
+        found = nqptp_port_find_holder(port, address, holder);
+    }
+    return found;
+}
+
 /* Returns whether it is free. */
 static bool check_port(struct report *report, uint16_t port, bool advice) {
     struct nqptp_holder holder;
+    struct nqptp_address own;
     char title[16], text[160];
+    bool control = port == report->expected->control_port;
 
     snprintf(title, sizeof title, "port %u", port);
-    if (!nqptp_port_find_holder(port, NULL, &holder)) {
+    if (!(control ? find_control_holder(port, &own, &holder)
+                  : nqptp_port_find_holder(port, NULL, &holder))) {
         say(title, "free");
         return true;
     }
-    nqptp_port_holder(port, NULL, text, sizeof text);
-    say(title, "%s%s", text,
-        port == report->expected->control_port ? ", which does not answer as this nqptp does" : "");
-    report->rival |= port != report->expected->control_port && strcmp(holder.name, "nqptp") != 0;
+    nqptp_holder_describe(&holder, text, sizeof text);
+    say(title, "%s%s", text, control ? ", which does not answer as this nqptp does" : "");
+    report->rival |= !control && strcmp(holder.name, "nqptp") != 0;
     if (advice)
         advise_end(report, &holder);
     return false;

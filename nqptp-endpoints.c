@@ -169,7 +169,7 @@ static int bind_limited(const struct nqptp_address *address, const char *interfa
     if (fd == -EADDRINUSE && !nqptp_port_taken(port, address))
         fd = nqptp_socket_open_at(address, interface, port, true);
     if (fd >= 0)
-        nqptp_socket_share(fd, true);
+        nqptp_socket_share(fd);
     return fd;
 }
 
@@ -250,14 +250,15 @@ static bool has_interface(const struct nqptp_interfaces *interfaces, uint32_t in
     return false;
 }
 
-static void set_membership(const struct nqptp_endpoints *endpoints, uint32_t interface, bool join) {
+static void set_membership(const struct nqptp_endpoints *endpoints, uint32_t interface, bool join,
+                           bool tell) {
     for (unsigned i = 0; i < endpoints->count; i++) {
         const struct nqptp_endpoint *endpoint = &endpoints->list[i];
         bool elsewhere = endpoint->interface > 0 && endpoint->interface != interface;
         if (endpoint->fd < 0 || endpoint->limit.has_address || elsewhere)
             continue;
         int result = nqptp_multicast(endpoint->fd, family_of(endpoint), interface, join);
-        if (join && result < 0 && result != -ENODEV)
+        if (tell && result < 0 && result != -ENODEV)
             nqptp_log(LOG_INFO, "no PTP multicast on interface %" PRIu32 ": %s", interface,
                       strerror(-result));
     }
@@ -270,9 +271,10 @@ static void follow_groups(const struct nqptp_endpoints *endpoints,
 
     for (unsigned i = 0; i < before->count; i++)
         if (!has_interface(now, before->indices[i]))
-            set_membership(endpoints, before->indices[i], false);
+            set_membership(endpoints, before->indices[i], false, false);
     for (unsigned i = 0; i < now->count; i++)
-        set_membership(endpoints, now->indices[i], true);
+        set_membership(endpoints, now->indices[i], true,
+                       !has_interface(before, now->indices[i])); /* once is enough */
 }
 
 static void close_endpoint(struct nqptp_endpoint *endpoint) {
@@ -373,6 +375,13 @@ void nqptp_endpoints_follow(struct nqptp_endpoints *endpoints) {
     endpoints->followed = true;
     follow_groups(endpoints, &before);
     find_own(endpoints);
+}
+
+bool nqptp_endpoints_wait(const struct nqptp_endpoints *endpoints) {
+    for (unsigned i = 0; i < endpoints->count; i++)
+        if (endpoints->list[i].error == -EADDRINUSE)
+            return true;
+    return false;
 }
 
 /* --- while they are open --------------------------------------------------------------------- */

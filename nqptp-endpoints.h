@@ -105,6 +105,10 @@ void nqptp_endpoints_guard(struct nqptp_endpoints *endpoints, bool guarded);
  */
 void nqptp_endpoints_follow(struct nqptp_endpoints *endpoints);
 
+/* Is there one that somebody else had the port of when it was to be opened? Nothing tells when that
+ * ends, so follow again after a while. */
+bool nqptp_endpoints_wait(const struct nqptp_endpoints *endpoints);
+
 /* How many datagrams the kernel dropped since this was asked last. */
 uint64_t nqptp_endpoints_drops(struct nqptp_endpoints *endpoints);
 

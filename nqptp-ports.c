@@ -121,16 +121,14 @@ bool nqptp_port_find_holder(uint16_t port, const struct nqptp_address *address,
     return true;
 }
 
-void nqptp_port_holder(uint16_t port, const struct nqptp_address *address, char *text,
-                       size_t size) {
-    struct nqptp_holder holder;
-
-    if (!nqptp_port_find_holder(port, address, &holder))
+const char *nqptp_holder_describe(const struct nqptp_holder *holder, char *text, size_t size) {
+    if (!holder)
         snprintf(text, size, "its holder is not to be seen from here");
-    else if (holder.pid > 0)
-        snprintf(text, size, "held by %s (pid %d)", holder.name, holder.pid);
+    else if (holder->pid > 0)
+        snprintf(text, size, "held by %s (pid %d)", holder->name, holder->pid);
     else
-        snprintf(text, size, "held by a process of uid %u%s", holder.user,
+        snprintf(text, size, "held by a process of uid %u%s", holder->user,
                  geteuid() == 0 ? " that is not to be seen from here"
                                 : "; only root can see which");
+    return text;
 }

@@ -8,8 +8,8 @@
 /* Who has a UDP port open, as far as this process may know. */
 struct nqptp_holder {
     unsigned user;
-    int pid; /* 0: not to be seen without being root */
-    char name[64];
+    int pid;       /* 0: not to be seen without being root, */
+    char name[64]; /*   and then empty */
 };
 
 /*
@@ -19,8 +19,8 @@ struct nqptp_holder {
 bool nqptp_port_find_holder(uint16_t port, const struct nqptp_address *address,
                             struct nqptp_holder *holder);
 
-/* Says who that is, in words after "port N is in use". */
-void nqptp_port_holder(uint16_t port, const struct nqptp_address *address, char *text, size_t size);
+/* Who that is, or that it is not to be seen (NULL), after "port N is in use: ". Returns text. */
+const char *nqptp_holder_describe(const struct nqptp_holder *holder, char *text, size_t size);
 
 /*
  * Has another process a socket bound to exactly this address, which may be a wildcard, and port?

@@ -470,8 +470,9 @@ static int adopt(struct nqptp_shm *shm, unsigned kept, uint64_t now_ns) {
         return result;
     unsigned found = read_layout(shm->fd);
     if (strcmp(shm->name, NQPTP_INTERFACE_NAME) != 0 && shm->layout == 10 &&
-        (found != 10 || status.st_size != NQPTP_SHM_SIZE))
-        return -EEXIST; /* who chose the name may have chosen that of another program's file */
+        (found != 10 || status.st_size != NQPTP_SHM_SIZE || status.st_nlink != 1))
+        return -EEXIST; /* who chose the name may have linked it to another object, or chosen that
+                         * of another program's file */
     if (shm->automatic && kept == 0 && found > 0)
         shm->layout = found;
     int furnished = furnish(shm);

@@ -4,7 +4,8 @@
  *
  * Whoever maps an object of the mutex layouts may write anything into it, lock its mutex and die,
  * or cut it short. So nothing is read back from it while it is in use but the lock word and the
- * holder beside it, the daemon never waits, and no pthread function is called on the mapped mutex.
+ * holder beside it, the daemon never waits, and no pthread function is called on the mapped mutex
+ * (but where the C library's is not as we know it: see self_test()).
  * This module knows no PTP, and nothing outside it touches the mapping.
  */
 #ifndef NQPTP_SHM_H
@@ -87,7 +88,8 @@ struct nqptp_shm {
  * or NQPTP_SHM_AUTO; kept is what an earlier process is known to have served, or 0. The object's
  * group becomes `group` unless that is (gid_t)-1; layout 10 is for everybody to read. now_ns is
  * CLOCK_MONOTONIC_RAW, here and below.
- * Returns 0 or -errno; -EEXIST means that the object is another user's, -EBUSY that another process
+ * Returns 0 or -errno; -EEXIST means that the object is another user's (or, if
+ * it has a name of its own, linked or not one of ours), -EBUSY that another process
  * of this user serves it, and it is left alone. -EPERM: all is well but
  * for the group, which this process may not give.
  */

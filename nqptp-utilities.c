@@ -198,7 +198,7 @@ static int open_socket(const struct nqptp_address *address, const char *interfac
         return -errno;
     int result = prepare(fd, family, loopback);
     if (result == 0 && shared)
-        result = nqptp_socket_share(fd, true);
+        result = nqptp_socket_share(fd);
     if (result == 0 && !loopback &&
         !is_wildcard(address)) /* it may come later, and again; for IPv6 as well */
         result = set_option(fd, IPPROTO_IP, IP_FREEBIND, 1);
@@ -209,13 +209,8 @@ static int open_socket(const struct nqptp_address *address, const char *interfac
     return result < 0 ? result : fd;
 }
 
-int nqptp_socket_open(int family, uint16_t port, bool loopback) {
-    static const char *const own[2][2] = {{"0.0.0.0", "127.0.0.1"}, {"::", "::1"}};
-    const char *text = own[family == AF_INET6][loopback];
-    struct nqptp_address address;
-
-    nqptp_address_parse(text, strlen(text), &address);
-    return open_socket(&address, NULL, port, false, loopback);
+int nqptp_socket_open_local(const struct nqptp_address *address, uint16_t port) {
+    return open_socket(address, NULL, port, false, true);
 }
 
 int nqptp_socket_open_at(const struct nqptp_address *address, const char *interface, uint16_t port,
@@ -223,8 +218,8 @@ int nqptp_socket_open_at(const struct nqptp_address *address, const char *interf
     return open_socket(address, interface, port, shared, false);
 }
 
-int nqptp_socket_share(int fd, bool shared) {
-    return set_option(fd, SOL_SOCKET, SO_REUSEADDR, shared);
+int nqptp_socket_share(int fd) {
+    return set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
 }
 
 /* Our side of the datagram: where a reply should come from. A group is no address to send from. */

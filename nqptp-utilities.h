@@ -64,23 +64,22 @@ socklen_t nqptp_socket_address(const struct nqptp_address *address, uint16_t por
                                struct sockaddr_storage *storage);
 
 /*
- * Opens a UDP socket bound to the port: of the loopback address only, or of every address with
- * receive times and multicast in mind. IPv6 ones are V6ONLY. -EADDRINUSE means what it says;
+ * Opens a UDP socket bound to a loopback address and the port. -EADDRINUSE means what it says;
  * -EAFNOSUPPORT and -EADDRNOTAVAIL mean that this family is not to be had here.
  */
-int nqptp_socket_open(int family, uint16_t port, bool loopback);
+int nqptp_socket_open_local(const struct nqptp_address *address, uint16_t port);
 
 /*
  * The same with receive times and multicast in mind, bound to an address, 0.0.0.0 and :: being
  * every one of their family, and to an interface, unless that is NULL. The address need not exist.
- * shared: see below. -ENODEV: the interface does not exist; -EPERM: binding to one takes
- * CAP_NET_RAW, as it did before Linux 5.7.
+ * IPv6 ones are V6ONLY. shared: see below. -ENODEV: the interface does not exist; -EPERM: binding
+ * to one takes CAP_NET_RAW, as it did before Linux 5.7.
  */
 int nqptp_socket_open_at(const struct nqptp_address *address, const char *interface, uint16_t port,
                          bool shared);
 
-/* Whether another shared socket may be bound where this one is, if both are so at that moment. */
-int nqptp_socket_share(int fd, bool shared);
+/* Lets other shared sockets be bound where this one is. */
+int nqptp_socket_share(int fd);
 
 /*
  * While guarded, a socket is given no datagram but those that say to be PTP version 2 of domain 0,

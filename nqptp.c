@@ -48,6 +48,7 @@
     (NQPTP_CLIENTS_MAX * 5120)     /* bytes of commands that outlive us, a T of 4096 each */
 #define FIRST_COMMAND_NS 25000000  /* a player that waits for an object repeats its T each 5 ms */
 #define FLOODED_NS (10 * NS_PER_S) /* after more came at once than can be read in one go */
+#define BUSY_NS (10 * NS_PER_S)    /* between tries for a port that another program has */
 #define LOOK_NS NS_PER_S /* between looks after an object, which cost as much as a packet */
 #define REPLIES_MAX 64
 #define OPENING_ROUNDS 16 /* of commands that are read before an opener is let in */
@@ -80,11 +81,12 @@ struct nqptp {
     uint64_t started_ns;
     uint64_t rest_ns;          /* until then packets may wait to be read */
     uint64_t flooded_until_ns; /* until then the kernel drops what is of no use */
+    uint64_t busy_ns;          /* when to try again for a port, or NQPTP_NO_DEADLINE */
     uint64_t timer_ns;         /* what the timer is set to, or NQPTP_NO_DEADLINE */
     uint64_t watchdog_ns;      /* how often the service manager wants to hear from us; 0: never */
     uint64_t watchdog_due_ns;
     bool notifies; /* there is a service manager that hears from us */
-    struct nqptp_spaced_warning refused_command, other_layout, new_object;
+    struct nqptp_spaced_warning refused_command, other_layout, new_object, not_kept;
     struct nqptp_journal journal;
     gid_t group; /* of shared memory objects, or -1 */
     int kept;    /* a memfd with the commands in force; the service manager has it too */
@@ -226,10 +228,12 @@ static void keep_commands(struct nqptp *nqptp) {
     int head = snprintf(text, sizeof text, "%u\n", nqptp->shms[0].layout);
     size_t length =
         nqptp_commands_save(&nqptp->engine.table, text + head, sizeof text - (size_t)head);
+    unsigned withheld;
 
     length += (size_t)head;
     if (nqptp->kept >= 0 &&
-        (pwrite(nqptp->kept, text, length, 0) < 0 || ftruncate(nqptp->kept, (off_t)length) < 0))
+        (pwrite(nqptp->kept, text, length, 0) < 0 || ftruncate(nqptp->kept, (off_t)length) < 0) &&
+        nqptp_warning_due(&nqptp->not_kept, nqptp_clock_now_ns(), &withheld))
         nqptp_log(LOG_WARNING, "cannot keep what clients asked for: %s", strerror(errno));
 }
 
@@ -402,20 +406,31 @@ static void on_signal(struct nqptp *nqptp, enum source source) {
     nqptp->restarting = signal.ssi_signo == SIGUSR1;
 }
 
+static void follow_interfaces(struct nqptp *nqptp) {
+    nqptp_endpoints_follow(&nqptp->endpoints);
+    nqptp_engine_set_own_addresses(&nqptp->engine, nqptp->endpoints.own,
+                                   nqptp->endpoints.own_count);
+    nqptp->busy_ns = nqptp_endpoints_wait(&nqptp->endpoints) ? nqptp_clock_now_ns() + BUSY_NS
+                                                             : NQPTP_NO_DEADLINE;
+}
+
 static void on_timer(struct nqptp *nqptp, enum source source) {
     struct nqptp_effects effects;
-    uint64_t expirations, now_ns = nqptp_clock_now_ns();
+    uint64_t expirations;
 
     if (read(nqptp->fds[source], &expirations, sizeof expirations) < 0)
         return;
     nqptp->timer_ns = NQPTP_NO_DEADLINE;
     end_rest(nqptp);
+    uint64_t now_ns = nqptp_clock_now_ns(); /* after the packets: time does not go back */
     while (nqptp_engine_deadline(&nqptp->engine) <= now_ns) {
         nqptp_engine_expire(&nqptp->engine, now_ns, &effects);
         carry_out(nqptp, &effects, now_ns);
     }
     for (int c = 0; c < nqptp->engine.table.clients_top; c++)
         nqptp_shm_retry(&nqptp->shms[c], now_ns);
+    if (now_ns >= nqptp->busy_ns)
+        follow_interfaces(nqptp);
     if (nqptp->watchdog_ns > 0 && now_ns >= nqptp->watchdog_due_ns) {
         sd_notify(0, "WATCHDOG=1");
         nqptp->watchdog_due_ns = now_ns + nqptp->watchdog_ns;
@@ -441,12 +456,6 @@ static void on_clock_set(struct nqptp *nqptp, enum source source) {
         if (client->in_use && client->published != NQPTP_NO_CLOCK)
             publish(nqptp, c, nqptp_clock_now_ns());
     }
-}
-
-static void follow_interfaces(struct nqptp *nqptp) {
-    nqptp_endpoints_follow(&nqptp->endpoints);
-    nqptp_engine_set_own_addresses(&nqptp->engine, nqptp->endpoints.own,
-                                   nqptp->endpoints.own_count);
 }
 
 static void on_interfaces(struct nqptp *nqptp, enum source source) {
@@ -483,6 +492,8 @@ static void arm_timer(struct nqptp *nqptp, uint64_t now_ns) {
         due_ns = nqptp->flooded_until_ns;
     if (nqptp->notifies && nqptp->journal.news && nqptp_journal_look_ns(&nqptp->journal) < due_ns)
         due_ns = nqptp_journal_look_ns(&nqptp->journal);
+    if (nqptp->busy_ns < due_ns)
+        due_ns = nqptp->busy_ns;
     if (due_ns >= nqptp->timer_ns)
         return;
     uint64_t left_ns = due_ns > now_ns ? due_ns - now_ns : 1;
@@ -540,22 +551,19 @@ static void loop(struct nqptp *nqptp) {
 
 /* --- starting -------------------------------------------------------------------------------- */
 
-static bool is_nqptps(uint16_t port, const struct nqptp_address *address) {
-    struct nqptp_holder holder;
-
-    return nqptp_port_find_holder(port, address, &holder) && strcmp(holder.name, "nqptp") == 0;
-}
-
 /* The place is where the port was to be opened, in words that follow its number. */
 static enum exit_status port_failure(uint16_t port, const char *place,
                                      const struct nqptp_address *address, int error) {
-    char holder[160];
+    struct nqptp_holder holder;
+    bool found;
+    char text[160];
 
     switch (error) {
     case EADDRINUSE:
-        nqptp_port_holder(port, address, holder, sizeof holder);
-        nqptp_log(LOG_ERR, "UDP port %u%s is in use: %s; %s", port, place, holder,
-                  is_nqptps(port, address)
+        found = nqptp_port_find_holder(port, address, &holder);
+        nqptp_log(LOG_ERR, "UDP port %u%s is in use: %s; %s", port, place,
+                  nqptp_holder_describe(found ? &holder : NULL, text, sizeof text),
+                  found && strcmp(holder.name, "nqptp") == 0
                       ? "systemctl stop nqptp ends the service, kill another one"
                       : "as root, nqptp --status tells how to end that");
         return PORT_BUSY;
@@ -583,18 +591,20 @@ static enum exit_status port_failure(uint16_t port, const char *place,
 
 /* Opens the control port for IPv4 and IPv6; one family is enough. */
 static enum exit_status open_control(struct nqptp *nqptp) {
+    static const char *const own[] = {[CONTROL_IPV4] = "127.0.0.1", [CONTROL_IPV6] = "::1"};
     uint16_t port = nqptp->options->control_port;
 
     for (enum source socket = CONTROL_IPV4; socket <= CONTROL_IPV6; socket++) {
-        bool ipv4 = socket == CONTROL_IPV4;
-        int fd = nqptp_socket_open(ipv4 ? AF_INET : AF_INET6, port, true);
+        struct nqptp_address address;
+        nqptp_address_parse(own[socket], strlen(own[socket]), &address);
+        int fd = nqptp_socket_open_local(&address, port);
         bool absent = fd == -EAFNOSUPPORT || fd == -EADDRNOTAVAIL;
-        bool other_family = ipv4 || nqptp->fds[CONTROL_IPV4] >= 0;
+        bool other_family = socket == CONTROL_IPV4 || nqptp->fds[CONTROL_IPV4] >= 0;
         nqptp->fds[socket] = fd;
         if (fd >= 0 || (absent && other_family))
             continue;
-        enum exit_status status = port_failure(port, "", NULL, -fd);
-        if (status == PORT_BUSY && is_nqptps(port, NULL))
+        enum exit_status status = port_failure(port, "", &address, -fd);
+        if (status == PORT_BUSY)
             nqptp_log(LOG_ERR, "a second nqptp on this host takes another by --control-port=");
         return status;
     }
@@ -602,14 +612,13 @@ static enum exit_status open_control(struct nqptp *nqptp) {
 }
 
 static enum exit_status open_sockets(struct nqptp *nqptp) {
-    const struct nqptp_options *options = nqptp->options;
     const struct nqptp_endpoint *failed;
 
     int result = nqptp_endpoints_open(&nqptp->endpoints, &failed);
     if (result == 0)
         return open_control(nqptp);
     char place[NQPTP_PLACE_SIZE];
-    return port_failure(failed->general ? options->general_port : options->event_port,
+    return port_failure(nqptp->endpoints.ports[failed->general],
                         nqptp_endpoint_place(failed, place),
                         failed->limit.has_address ? &failed->limit.address : NULL, -result);
 }
@@ -620,10 +629,11 @@ static gid_t group_id(const struct nqptp_options *options) {
     const struct group *group = getgrnam(name);
 
     if (!group)
-        nqptp_log(LOG_WARNING,
-                  "there is no group %s: only this user and root can use %s; as root, run: "
-                  "groupadd -r %s",
-                  name, NQPTP_INTERFACE_NAME, name);
+        nqptp_log(
+            LOG_WARNING,
+            "there is no group %s: players that need it, up to Shairport Sync 4.2, cannot use "
+            "%s; as root, run: groupadd -r %s",
+            name, NQPTP_INTERFACE_NAME, name);
     return group ? group->gr_gid : (gid_t)-1;
 }
 
@@ -782,10 +792,16 @@ static int open_signals(void) {
     return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
+/* Returns -errno if it fails, as whatever opens a source does. */
+static int open_timer(clockid_t clock) {
+    int fd = timerfd_create(clock, TFD_NONBLOCK | TFD_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
 static enum exit_status open_sources(struct nqptp *nqptp) {
     nqptp->epoll = epoll_create1(EPOLL_CLOEXEC);
-    nqptp->fds[TIMER] = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-    nqptp->fds[CLOCK_SET] = timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK | TFD_CLOEXEC);
+    nqptp->fds[TIMER] = open_timer(CLOCK_MONOTONIC);
+    nqptp->fds[CLOCK_SET] = open_timer(CLOCK_REALTIME);
     nqptp->fds[INTERFACES] = nqptp_interfaces_watch();
     watch_clock(nqptp);
     int result = nqptp_endpoints_watch(&nqptp->endpoints, nqptp->epoll, SOURCES);
@@ -793,7 +809,9 @@ static enum exit_status open_sources(struct nqptp *nqptp) {
         struct epoll_event event = {.events = EPOLLIN, .data.u32 = source};
         if (source <= CONTROL_IPV6 && nqptp->fds[source] < 0)
             continue; /* a family that is not to be had here */
-        if (epoll_ctl(nqptp->epoll, EPOLL_CTL_ADD, nqptp->fds[source], &event) < 0)
+        if (nqptp->fds[source] < 0)
+            result = nqptp->fds[source];
+        else if (epoll_ctl(nqptp->epoll, EPOLL_CTL_ADD, nqptp->fds[source], &event) < 0)
             result = -errno;
     }
     if (result < 0)

@@ -412,6 +412,26 @@ check 'the daemon is alive' alive
 stop_senders
 stop_daemon
 
+# --- and whose port somebody else has when it comes ---
+
+if is_root; then
+    start_daemon -i busy
+    start_own_sender --to 10.77.0.99
+    ip link add name busy type veth peer name bustle netns "$there"
+    ip addr add 10.80.0.1/24 dev busy
+    in_there ip addr add 10.80.0.2/24 dev bustle
+    ip link set busy up
+    in_there ip link set bustle up
+    check 'a port that somebody else has is told of' eventually 5 grep -q 'port 319 on busy' "$tmp/log"
+    stop_senders
+    start_sender --to 10.80.0.1 --identity $other
+    check 'it is tried again until it is free' eventually 25 follows $other
+    stop_senders
+    stop_daemon
+else
+    skip 'a port that somebody else has' 'an ordinary user shares no port with root'
+fi
+
 # --- the command line ---
 
 for bad in '' 10.77.0 0.0.0.0 224.0.1.129 fe80::1 fd77::1%here 'a b' 1234567890123456; do

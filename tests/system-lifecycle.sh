@@ -44,8 +44,9 @@ run_as "$nqptp" -h
 is '-h exits with 0' "$status" 0
 check '-h tells the usage on stdout' says_first '^usage: '
 for wrong in --nonsense -x stray --smi=5 --smi --user=no-such-user --group=no-such-group \
-    --event-port=0 --event-port=70000 --general-port=x --control-port= '-v stray'; do
-    # shellcheck disable=SC2086 # the last one is two words
+    --event-port=0 --event-port=70000 --general-port=x --control-port= '-v stray' \
+    '--event-port=500 --general-port=500' --control-port=319 '--status -i here'; do
+    # shellcheck disable=SC2086 # some are two words
     run_as timeout 10 "$nqptp" $wrong
     is "$wrong: exit status 2" "$status" 2
     check "$wrong: usage on stderr, nothing on stdout" complains

@@ -143,7 +143,10 @@ is 'none of them is written to' "$(cat $shm/linked $shm/foreign 2>/dev/null | un
 is 'nor touched' "$(ls -ln $shm/linked $shm/link $shm/foreign 2>&1)" "$list"
 check 'a directory stays one' test -d $shm/directory
 check 'and a pipe' test -p $shm/pipe
-rm $shm/link
+ln $shm/one $shm/twin
+check "and so is a link to another client's object" eventually 10 warned /twin
+is 'which is left alone' "$(id_of /one)" $a
+rm $shm/link $shm/twin
 control '/link T 10.77.0.3'
 is 'when it is free the name can be used' "$(id_of /link)" $b
 

@@ -287,6 +287,24 @@ static void test_bad_octets(void) {
     (void)CHECK_REFUSED("a high octet", "\xD4 192.0.2.3");
 }
 
+/* What is kept over a restart is written in full, and has to be a command again. */
+static void test_written_in_full(void) {
+    char list[NQPTP_COMMAND_MAX], kept[4 * NQPTP_COMMAND_MAX];
+    struct world w = world_begin();
+    size_t length = 0;
+
+    for (unsigned i = 0; i < 256; i++)
+        length += (size_t)snprintf(list + length, sizeof list - length, "%s ::ffff:fe%02x",
+                                   i == 0 ? "T" : "", i);
+    (void)check_refused("a list that would be longer in full", list, length);
+    nqptp_engine_command(&w.engine, list, length - strlen(" ::ffff:fe00") * 40, w.now_ns,
+                         &w.effects);
+    CHECK(!w.effects.refusal, "one that just fits is obeyed");
+    length = nqptp_commands_save(&w.engine.table, kept, sizeof kept);
+    nqptp_engine_command(&w.engine, kept, length - 1, w.now_ns, &w.effects);
+    CHECK(!w.effects.refusal && length > 3500, "and so it is as it was kept, in %zu bytes", length);
+}
+
 /* A warning can name the reason only if each kind has its own. */
 static void test_reasons(void) {
     char over_long[NQPTP_COMMAND_MAX + 1], many[NQPTP_COMMAND_MAX];
@@ -359,6 +377,7 @@ int main(void) {
     test_unknown_commands();
     test_bad_addresses();
     test_bad_octets();
+    test_written_in_full();
     test_reasons();
     test_junk();
     return tap_done();

@@ -89,6 +89,13 @@ static void test_how_many(void) {
 
 /* --- sockets --------------------------------------------------------------------------------- */
 
+static int open_loopback(void) {
+    struct nqptp_address address;
+
+    nqptp_address_parse("127.0.0.1", strlen("127.0.0.1"), &address);
+    return nqptp_socket_open_local(&address, 0);
+}
+
 /* A pair of ports that are free on loopback addresses. */
 static void find_ports(uint16_t ports[2]) {
     int fds[2];
@@ -96,7 +103,7 @@ static void find_ports(uint16_t ports[2]) {
     for (int i = 0; i < 2; i++) {
         struct sockaddr_in name = {.sin_family = AF_INET};
         socklen_t size = sizeof name;
-        fds[i] = nqptp_socket_open(AF_INET, 0, true);
+        fds[i] = open_loopback();
         getsockname(fds[i], (struct sockaddr *)&name, &size);
         ports[i] = ntohs(name.sin_port);
     }
@@ -158,7 +165,7 @@ static int open_elsewhere(const uint16_t ports[2], const char *limit,
 /* Checks that somebody else finds the limit's place taken. */
 static void check_taken(const uint16_t ports[2], const char *limit, const char *expected) {
     char place[NQPTP_PLACE_SIZE];
-    int fd = nqptp_socket_open(AF_INET, 0, true);
+    int fd = open_loopback();
     bool emulated = nqptp_socket_guard(fd, false) == -ENOPROTOOPT;
 
     close(fd);
@@ -190,12 +197,13 @@ static void test_side_by_side(const uint16_t ports[2]) {
 static void test_shared(const uint16_t ports[2]) {
     struct nqptp_endpoints endpoints;
     char place[NQPTP_PLACE_SIZE];
-    int fd = nqptp_socket_open(AF_INET, ports[0], false);
+    struct nqptp_address everywhere = nqptp_address_from_ipv4((struct in_addr){0});
+    int fd = nqptp_socket_open_at(&everywhere, NULL, ports[0], false);
 
     CHECK_EQ_I64(open_for(&endpoints, ports, "127.0.0.1", NULL, place), -EADDRINUSE,
                  "who has the port everywhere keeps us out");
     CHECK_EQ_STR(place, " of 127.0.0.1", "it says where");
-    nqptp_socket_share(fd, true);
+    nqptp_socket_share(fd);
     CHECK_EQ_I64(open_for(&endpoints, ports, "127.0.0.1", NULL, place), 0, "unless he shares it");
     close(fd);
     struct nqptp_address all;

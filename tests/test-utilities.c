@@ -145,37 +145,49 @@ static const char *held_by(pid_t child) {
     return text;
 }
 
+/* Every address of that one's family. */
+static struct nqptp_address everywhere_of(const char *text) {
+    return strchr(text, ':') ? (struct nqptp_address){.scope_id = 0}
+                             : nqptp_address_from_ipv4((struct in_addr){0});
+}
+
+static const char *holder_of(uint16_t port, const struct nqptp_address *address) {
+    static char text[160];
+    struct nqptp_holder holder;
+    bool found = nqptp_port_find_holder(port, address, &holder);
+
+    return nqptp_holder_describe(found ? &holder : NULL, text, sizeof text);
+}
+
 /* Who has the port is told, but not that it is we who have it. */
 static void test_holder(int receiver, const char *loopback) {
-    struct nqptp_address wildcard, address;
+    struct nqptp_address wildcard = everywhere_of(loopback), address;
     uint16_t port = port_of(receiver);
-    char text[160];
 
     nqptp_address_parse(loopback, strlen(loopback), &address);
-    wildcard = nqptp_address_is_ipv4(&address) ? nqptp_address_from_ipv4((struct in_addr){0})
-                                               : (struct nqptp_address){.scope_id = 0};
-    nqptp_port_holder(port, NULL, text, sizeof text);
-    CHECK(strstr(text, "held by") == NULL, "our own socket is no holder: %s", text);
+    CHECK_EQ_STR(holder_of(port, NULL), "its holder is not to be seen from here",
+                 "our own socket is no holder");
     CHECK(!nqptp_port_taken(port, &wildcard), "nor does it take the port");
     pid_t child = fork();
     if (child == 0)
         for (;;)
             pause();
     close(receiver);
-    nqptp_port_holder(port, NULL, text, sizeof text);
-    CHECK_EQ_STR(text, held_by(child), "another one's is");
-    nqptp_port_holder(port, &address, text, sizeof text);
-    CHECK_EQ_STR(text, held_by(child), "of an address as well");
+    CHECK_EQ_STR(holder_of(port, NULL), held_by(child), "another one's is");
+    CHECK_EQ_STR(holder_of(port, &address), held_by(child), "of an address as well");
     CHECK(nqptp_port_taken(port, &wildcard), "it takes the port of every address");
     CHECK(!nqptp_port_taken(port, &address), "but not that of one");
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);
 }
 
-static void test_datagrams(int family, const char *loopback) {
+static void test_datagrams(const char *loopback) {
     struct nqptp_batch *batch = calloc(1, sizeof *batch);
     char text[INET6_ADDRSTRLEN], big[NQPTP_DATAGRAM_MAX + 1] = {0};
-    int receiver = nqptp_socket_open(family, 0, false), sender = nqptp_socket_open(family, 0, true);
+    struct nqptp_address here, everywhere = everywhere_of(loopback);
+    nqptp_address_parse(loopback, strlen(loopback), &here);
+    int receiver = nqptp_socket_open_at(&everywhere, NULL, 0, false);
+    int sender = nqptp_socket_open_local(&here, 0);
 
     if (receiver == -EAFNOSUPPORT || sender == -EADDRNOTAVAIL) {
         CHECK(true, "%s # SKIP this family is not to be had here", loopback);
@@ -211,7 +223,8 @@ static void test_datagrams(int family, const char *loopback) {
           "whole");
 
     test_guard(receiver, sender, loopback, batch);
-    CHECK_EQ_I64(nqptp_socket_open(family, port_of(receiver), false), -EADDRINUSE, "a busy port");
+    CHECK_EQ_I64(nqptp_socket_open_at(&everywhere, NULL, port_of(receiver), false), -EADDRINUSE,
+                 "a busy port");
     test_holder(receiver, loopback);
     close(sender);
     free(batch);
@@ -273,8 +286,8 @@ static void test_log(void) {
 int main(void) {
     test_receive_time();
     test_clock_pair();
-    test_datagrams(AF_INET, "127.0.0.1");
-    test_datagrams(AF_INET6, "::1");
+    test_datagrams("127.0.0.1");
+    test_datagrams("::1");
     test_interfaces();
     test_log();
     return tap_done();
