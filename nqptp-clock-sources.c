@@ -131,12 +131,29 @@ int nqptp_clock_room(const struct nqptp_clock_table *table, bool newcomer_is_lis
     return may_go ? victim : NQPTP_NO_CLOCK;
 }
 
-static struct nqptp_peer *client_peer(struct nqptp_client *client,
-                                      const struct nqptp_address *address) {
+/* Which of the client's addresses that is, or -1. */
+static int peer_of(const struct nqptp_client *client, const struct nqptp_address *address) {
     for (unsigned i = 0; i < client->peer_count; i++)
         if (nqptp_address_equal(&client->peers[i].address, address))
-            return &client->peers[i];
-    return NULL;
+            return (int)i;
+    return -1;
+}
+
+static struct nqptp_peer *client_peer(struct nqptp_client *client,
+                                      const struct nqptp_address *address) {
+    int i = peer_of(client, address);
+    return i < 0 ? NULL : &client->peers[i];
+}
+
+void nqptp_clock_identify(struct nqptp_clock_table *table, int i) {
+    for (int c = 0; c < table->clients_top; c++) {
+        struct nqptp_peer *peer = client_peer(&table->clients[c], &table->clocks[i].address);
+        if (!peer)
+            continue;
+        table->clients[c].listed |= bit(i);
+        peer->clock_identity = table->clocks[i].clock_identity;
+        peer->identified = true;
+    }
 }
 
 void nqptp_clock_create(struct nqptp_clock_table *table, int i, uint64_t clock_identity,
@@ -150,14 +167,7 @@ void nqptp_clock_create(struct nqptp_clock_table *table, int i, uint64_t clock_i
     };
     if (i >= table->clocks_top)
         table->clocks_top = i + 1;
-    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
-        struct nqptp_peer *peer = client_peer(&table->clients[c], address);
-        if (!peer)
-            continue;
-        table->clients[c].listed |= bit(i);
-        peer->clock_identity = clock_identity;
-        peer->identified = true;
-    }
+    nqptp_clock_identify(table, i);
 }
 
 void nqptp_clock_delete(struct nqptp_clock_table *table, int i) {
@@ -240,7 +250,7 @@ static uint64_t patience_ns(const struct nqptp_clock *clock) {
 }
 
 bool nqptp_clock_alive(const struct nqptp_clock *clock, uint64_t now_ns) {
-    return clock->sampled_ns > 0 && now_ns - clock->sampled_ns <= patience_ns(clock);
+    return now_ns < clock->lost_ns;
 }
 
 bool nqptp_clock_asleep(const struct nqptp_clock *clock) {
@@ -265,12 +275,18 @@ static void note_jump(struct nqptp_clock *clock, bool new_series, uint64_t now_n
         stir(&clock->series_unrest, wild ? UNREST_WILD_JUMP : UNREST_JUMP, now_ns);
 }
 
-bool nqptp_clock_sample(struct nqptp_clock *clock, uint64_t master_ns, uint64_t local_ns,
-                        uint64_t now_ns) {
-    bool repeated = clock->sampled_ns > 0 && master_ns == clock->last_master_ns;
+bool nqptp_clock_sample(struct nqptp_clock *clock, uint64_t origin_ns, int64_t correction_ns,
+                        uint64_t local_ns, uint64_t now_ns) {
+    uint64_t master_ns = origin_ns + (uint64_t)correction_ns;
+    int64_t moved_ns = (int64_t)(master_ns - clock->last_master_ns);
+    bool repeated = clock->sampled_ns > 0 && origin_ns == clock->last_origin_ns &&
+                    moved_ns < JUMP_NS && moved_ns > -JUMP_NS;
 
     clock->repeated_times = repeated ? clock->repeated_times + 1 : 0;
+    if (repeated)
+        master_ns = clock->last_master_ns;
     clock->last_master_ns = master_ns;
+    clock->last_origin_ns = origin_ns;
     if (repeated && clock->estimator.bins == 0)
         return false; /* it sleeps on: what was said of it meanwhile does not make this a sample */
     enum nqptp_estimate estimate = nqptp_estimator_sample(&clock->estimator, master_ns, local_ns);
@@ -336,10 +352,7 @@ int nqptp_clock_compare(const struct nqptp_clock *a, const struct nqptp_clock *b
 /* --- clients and their masters --------------------------------------------------------------- */
 
 static bool lists(const struct nqptp_client *client, const struct nqptp_address *address) {
-    for (unsigned i = 0; i < client->peer_count; i++)
-        if (nqptp_address_equal(&client->peers[i].address, address))
-            return true;
-    return false;
+    return peer_of(client, address) >= 0;
 }
 
 bool nqptp_clock_address_listed(const struct nqptp_clock_table *table,
@@ -386,7 +399,6 @@ bool nqptp_client_set_peers(struct nqptp_clock_table *table, struct nqptp_client
     struct nqptp_client old = *client;
 
     client->has_list = true;
-    client->unrest = (struct nqptp_unrest){0}; /* this change is wanted */
     client->peer_count = 0;
     client->listed = 0;
     for (unsigned i = 0; i < count && client->peer_count < NQPTP_PEERS_MAX; i++) {
@@ -397,10 +409,13 @@ bool nqptp_client_set_peers(struct nqptp_clock_table *table, struct nqptp_client
             known ? *known : (struct nqptp_peer){.address = addresses[i]};
     }
     for (int i = 0; i < NQPTP_CLOCKS_MAX; i++) {
-        const struct nqptp_clock *clock = &table->clocks[i];
+        struct nqptp_clock *clock = &table->clocks[i];
         struct nqptp_peer *peer = clock->in_use ? client_peer(client, &clock->address) : NULL;
-        if (!peer)
+        if (!peer) {
+            if (!nqptp_clock_listed(table, i))
+                clock->listed_announces = 0;
             continue;
+        }
         client->listed |= bit(i);
         if (!peer->identified)
             peer->clock_identity = clock->clock_identity;
@@ -409,6 +424,8 @@ bool nqptp_client_set_peers(struct nqptp_clock_table *table, struct nqptp_client
     bool same = old.has_list && old.peer_count == client->peer_count;
     for (unsigned i = 0; same && i < old.peer_count; i++)
         same = lists(client, &old.peers[i].address);
+    if (!same)
+        client->unrest = (struct nqptp_unrest){0}; /* this change is wanted */
     return !same;
 }
 
@@ -417,12 +434,21 @@ static bool eligible(const struct nqptp_clock *clock) {
     return clock->announced && clock->announce.steps_removed < STEPS_REMOVED_LIMIT;
 }
 
-static bool address_silent(const struct nqptp_clock_table *table,
+/* Does the reading belong to the grandmaster that its clock announces? The master's may lag. */
+static bool reading_is_current(const struct nqptp_clock_table *table,
+                               const struct nqptp_client *client, int i) {
+    const struct nqptp_clock *clock = &table->clocks[i];
+    return i == client->master ||
+           clock->reading.grandmaster_identity == clock->announce.grandmaster_identity;
+}
+
+/* Is there no clock at that address that could be master? */
+static bool address_silent(const struct nqptp_clock_table *table, const struct nqptp_client *client,
                            const struct nqptp_address *address, uint64_t now_ns) {
     for (int i = 0; i < table->clocks_top; i++) {
         const struct nqptp_clock *clock = &table->clocks[i];
         if (clock->in_use && nqptp_address_equal(&clock->address, address) && eligible(clock) &&
-            nqptp_clock_alive(clock, now_ns))
+            reading_is_current(table, client, i) && nqptp_clock_alive(clock, now_ns))
             return false;
     }
     return true;
@@ -435,7 +461,7 @@ static const struct nqptp_peer *stands_in_for(const struct nqptp_clock_table *ta
     for (unsigned i = 0; i < client->peer_count; i++) {
         const struct nqptp_peer *peer = &client->peers[i];
         if (peer->identified && peer->clock_identity == clock->clock_identity &&
-            address_silent(table, &peer->address, now_ns))
+            address_silent(table, client, &peer->address, now_ns))
             return peer;
     }
     return NULL;
@@ -476,32 +502,28 @@ static uint32_t qualified_clocks(const struct nqptp_clock_table *table,
     return qualified;
 }
 
-/* Does the reading belong to the grandmaster that its clock announces? The master's may lag. */
-static bool reading_is_current(const struct nqptp_clock_table *table,
-                               const struct nqptp_client *client, int i) {
-    const struct nqptp_clock *clock = &table->clocks[i];
-    return i == client->master ||
-           clock->reading.grandmaster_identity == clock->announce.grandmaster_identity;
-}
-
 static bool candidate(const struct nqptp_clock_table *table, const struct nqptp_client *client,
                       int i, uint64_t now_ns) {
     return (client->qualified & bit(i)) && reading_is_current(table, client, i) &&
            may_follow(table, client, i, now_ns);
 }
 
-/* With an ordered list the clock of the first address wins, wherever it is heard. */
-static bool comes_first(const struct nqptp_client *client, const struct nqptp_clock *clock) {
+/* With an ordered list the clock at the first address wins, and after it who may stand in for it.
+ */
+static int precedence(const struct nqptp_client *client, const struct nqptp_clock *clock) {
     const struct nqptp_peer *first = &client->peers[0];
-    return client->first_wins && client->peer_count > 0 &&
-           (nqptp_address_equal(&first->address, &clock->address) ||
-            (first->identified && first->clock_identity == clock->clock_identity));
+
+    if (!client->first_wins || client->peer_count == 0)
+        return 0;
+    if (nqptp_address_equal(&first->address, &clock->address))
+        return 2;
+    return first->identified && first->clock_identity == clock->clock_identity;
 }
 
 static bool better(const struct nqptp_client *client, const struct nqptp_clock *a,
                    const struct nqptp_clock *b) {
-    bool a_first = comes_first(client, a);
-    return a_first != comes_first(client, b) ? a_first : nqptp_clock_compare(a, b) < 0;
+    int lead = precedence(client, a) - precedence(client, b);
+    return lead != 0 ? lead > 0 : nqptp_clock_compare(a, b) < 0;
 }
 
 /* Does the master stay although the best of those that could do is another one, or none? */
@@ -514,7 +536,7 @@ static bool stays(const struct nqptp_clock_table *table, const struct nqptp_clie
     if (best == NQPTP_NO_CLOCK)
         return may_follow(table, client, old, now_ns);
     return restless(&client->unrest, now_ns) && candidate(table, client, old, now_ns) &&
-           !comes_first(client, &table->clocks[best]); /* whose client would have no other */
+           !precedence(client, &table->clocks[best]); /* whose client would have no other */
 }
 
 /* The best of the candidates, without record `except`; or NQPTP_NO_CLOCK. */
@@ -561,10 +583,12 @@ struct nqptp_reason nqptp_client_reason(const struct nqptp_clock_table *table,
         reason.won = followed ? NQPTP_WON_SILENT : NQPTP_WON_UNLISTED;
         return reason;
     }
-    int rival = alive ? old : best_candidate(table, client, client->master, now_ns);
+    int rival = old != NQPTP_NO_CLOCK && candidate(table, client, old, now_ns)
+                    ? old
+                    : best_candidate(table, client, client->master, now_ns);
     if (rival == NQPTP_NO_CLOCK)
         return reason;
-    if (comes_first(client, winner) != comes_first(client, &table->clocks[rival]))
+    if (precedence(client, winner) > precedence(client, &table->clocks[rival]))
         reason.won = NQPTP_WON_FIRST;
     else
         compare(winner, &table->clocks[rival], &reason);

@@ -16,7 +16,7 @@
 #define NQPTP_CLIENTS_MAX 16
 #define NQPTP_PEERS_MAX 256
 #define NQPTP_NAME_SIZE 64 /* of a shared memory object's name, with slash and NUL */
-#define NQPTP_EXCHANGES 8
+#define NQPTP_EXCHANGES 16
 #define NQPTP_SPACINGS 5
 
 #define NQPTP_NO_CLOCK (-1)
@@ -44,7 +44,8 @@ struct nqptp_exchange {
     uint64_t sync_time_ns; /* receive time of the Sync */
     int64_t sync_correction_ns;
     uint64_t follow_up_time_ns; /* receive time of the Follow_Up */
-    uint64_t origin_ns;         /* preciseOriginTimestamp and the Follow_Up's correctionField */
+    int64_t correction_ns;      /* the Follow_Up's */
+    uint64_t origin_ns;         /* preciseOriginTimestamp, or the Sync's own */
 };
 
 /* What a clock's samples came to: the values that are published when it is the master. */
@@ -76,7 +77,8 @@ struct nqptp_clock {
     struct nqptp_announce announce; /* as it is believed, */
     struct nqptp_announce said;     /*   and as it came last */
     struct nqptp_unrest announce_unrest;
-    uint16_t port_number; /* of the port that sent the Announce */
+    uint16_t port_number; /* of the port that sent the Announce, */
+    uint16_t announce_id; /*   and its sequenceId */
     struct nqptp_interval announce_interval;
 
     struct nqptp_interval sync_interval;
@@ -90,7 +92,8 @@ struct nqptp_clock {
     uint32_t interface;
     unsigned listed_announces; /* Announces since it is listed */
     unsigned repeated_times;   /* samples in a row that repeat the time before: it has stopped */
-    uint64_t last_master_ns;   /* the time in question */
+    uint64_t last_origin_ns;   /* the preciseOriginTimestamp in question, */
+    uint64_t last_master_ns;   /*   and with its corrections */
     uint64_t wake_up_ns;       /* when the second Announce of a wake-up is due; 0: none is */
 
     uint64_t sampled_ns;  /* when the last sample was used; 0: none yet */
@@ -103,7 +106,8 @@ struct nqptp_clock {
     struct nqptp_estimator estimator;
 };
 
-/* An address that a client listed, and the identity of the clock last heard from there. */
+/* An address that a client listed, and the identity of the clock that announced itself there last.
+ */
 struct nqptp_peer {
     struct nqptp_address address;
     uint64_t clock_identity;
@@ -183,6 +187,9 @@ int nqptp_clock_room(const struct nqptp_clock_table *table, bool newcomer_is_lis
 void nqptp_clock_create(struct nqptp_clock_table *table, int i, uint64_t clock_identity,
                         const struct nqptp_address *address, uint64_t now_ns);
 
+/* Notes that the clock of record i is what is heard now at its address, for those who list that. */
+void nqptp_clock_identify(struct nqptp_clock_table *table, int i);
+
 /* Empties record i; a client whose master it was has none then. */
 void nqptp_clock_delete(struct nqptp_clock_table *table, int i);
 
@@ -194,11 +201,12 @@ void nqptp_clock_announce(struct nqptp_clock *clock, const struct nqptp_announce
                           uint16_t port_number, int8_t log_message_interval, uint64_t now_ns);
 
 /*
- * Adds a sample: the clock's time when it was local_ns here. Returns whether the reading changed.
- * That of a clock that jumps to and fro stays as it is until a series has lasted 5 s.
+ * Adds a sample: origin_ns + correction_ns was the clock's time when it was local_ns here. Returns
+ * whether the reading changed. That of a clock that jumps to and fro stays as it is until a series
+ * has lasted 5 s. A clock that has stopped is known by its origin_ns: the corrections differ.
  */
-bool nqptp_clock_sample(struct nqptp_clock *clock, uint64_t master_ns, uint64_t local_ns,
-                        uint64_t now_ns);
+bool nqptp_clock_sample(struct nqptp_clock *clock, uint64_t origin_ns, int64_t correction_ns,
+                        uint64_t local_ns, uint64_t now_ns);
 
 /* It gave a sample within max(3 s, 8 sync intervals), at most 10 s. */
 bool nqptp_clock_alive(const struct nqptp_clock *clock, uint64_t now_ns);

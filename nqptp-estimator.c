@@ -28,7 +28,7 @@
 #define STEP_DOWN_NS (20 * MS)        /* wifi delays a few samples in a row by less */
 #define STEP_DOWN_FAR_NS (2 * S)      /* and no two in a row by this */
 #define STEP_DOWN_SPREAD_NS (50 * MS) /* those that were held up together differ by more */
-#define SUSPICION_NS (2 * S)          /* a second witness must come this soon */
+#define SUSPICION_SAMPLES 16          /* a second witness must come this soon */
 #define PEAK_NS (625 * MS)            /* the best of five; a longer path is believed in 5 s */
 #define PEAK_SPREAD_NOISES 4          /* the best differ by less, unless they all are delayed */
 
@@ -150,7 +150,7 @@ static void forget_before(struct nqptp_estimator *e, int64_t time_ns) {
     e->bin_width_ns = BIN_LEAST_NS;
     e->samples.count = 0;
     e->peaks.count = 0;
-    e->suspected = false;
+    e->suspected = 0;
 }
 
 static int64_t shift_least_ns(const struct nqptp_estimator *e) {
@@ -165,11 +165,10 @@ static int64_t shift_least_ns(const struct nqptp_estimator *e) {
 static enum change judge_high(struct nqptp_estimator *e, struct nqptp_point sample) {
     struct nqptp_point suspect = e->suspect;
     bool step = above_line(e, sample) > STEP_NS;
-    bool proven = e->suspected && sample.time_ns - suspect.time_ns <= SUSPICION_NS &&
-                  sample.ns > suspect.ns - STEP_NS;
+    bool proven = e->suspected && sample.ns > suspect.ns - STEP_NS;
 
     if (!proven || (step && above_line(e, suspect) <= STEP_NS)) {
-        e->suspected = true;
+        e->suspected = SUSPICION_SAMPLES;
         e->suspect = sample;
         return UNPROVEN;
     }
@@ -243,6 +242,7 @@ static enum change judge(struct nqptp_estimator *e, struct nqptp_point sample) {
 
     if (sample.time_ns - e->epoch_ns > SETTLING_NS && residual.ns > shift_least_ns(e))
         return judge_high(e, sample);
+    e->suspected -= e->suspected > 0;
     note(&e->samples, residual);
     enum change change = judge_samples(e);
     return change != UNCHANGED ? change : judge_peaks(e, residual);

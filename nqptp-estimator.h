@@ -46,7 +46,7 @@ struct nqptp_estimator {
     double noise_us;         /* the mean delay beyond the least one */
     struct nqptp_point line; /* which passes through here */
 
-    bool suspected; /* a sample was too high to be true; a second one would prove it */
+    unsigned suspected; /* a sample was too high to be true; so many more may yet prove it */
     struct nqptp_point suspect;
     struct nqptp_points samples; /* above the line: the last ones, */
     struct nqptp_points peaks;   /* the highest of each of the last periods, the last open */

@@ -121,7 +121,7 @@ bool nqptp_journal_look(struct nqptp_journal *journal, const struct nqptp_engine
 
     nqptp_summary_make(engine, &summary);
     nqptp_summary_format(engine, &summary, text);
-    bool news = nqptp_summary_news(&summary, &journal->reported) != NQPTP_NEWS_NONE;
+    bool news = nqptp_summary_news(&summary, &journal->reported);
     if (news)
         journal->reported = summary;
     journal->looked_ns = now_ns;

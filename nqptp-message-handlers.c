@@ -15,9 +15,9 @@
 #define CARRY_ON_NS (5 * (int64_t)MS)
 #define STALE_NS (1000 * MS)
 #define STEP_TOLD_NS (5 * (int64_t)MS)     /* a series that goes on where it was is no news */
-#define STOPPED_TIMES 2                    /* one repeated time may be a repeated datagram */
 #define WAKE_UP_GAP_NS (150 * MS)          /* between the two Announces that wake a clock up */
-#define SILENT_ANNOUNCES 3                 /* so many and no Follow_Up ever: woken up once more */
+#define ANNOUNCE_AGAIN_NS (100 * MS)       /* one sequenceId within this is one datagram */
+#define SILENT_ANNOUNCES 3                 /* so many and no time ever: woken up once more */
 #define STOPPED_SYNCS 480                  /* so many with one time, 60 s of them: woken up, ... */
 #define STOPPED_MASTERSHIP_NS (62000 * MS) /* ... if it had hardly begun */
 #define LATE_LEAST (NQPTP_EXCHANGES / 2)   /* two ports of one clock may share the ring */
@@ -46,10 +46,6 @@ void nqptp_engine_record(const struct nqptp_engine *engine, int c, struct nqptp_
     record->clock_identity = clock->clock_identity;
     record->address = clock->address;
     record->reading = clock->reading;
-}
-
-void nqptp_engine_inherit(struct nqptp_engine *engine, int c, const struct nqptp_reading *reading) {
-    engine->table.clients[c].inherited = *reading;
 }
 
 void nqptp_engine_forget(struct nqptp_engine *engine, int c) {
@@ -115,6 +111,16 @@ static bool carry_on(struct nqptp_client *client, struct nqptp_clock *clock) {
     return same;
 }
 
+void nqptp_engine_inherit(struct nqptp_engine *engine, int c, const struct nqptp_reading *reading,
+                          struct nqptp_effects *effects) {
+    struct nqptp_client *client = &engine->table.clients[c];
+
+    client->inherited = *reading;
+    if (client->in_use && client->master != NQPTP_NO_CLOCK &&
+        carry_on(client, &engine->table.clocks[client->master]))
+        publish_clock(engine, client->master, effects);
+}
+
 /* Client c has no master any more: its record is deleted, or it may not be followed. */
 static void tell_no_master(int c, int old, struct nqptp_effects *effects) {
     struct nqptp_event event = client_event(NQPTP_EVENT_NO_MASTER, c);
@@ -123,13 +129,11 @@ static void tell_no_master(int c, int old, struct nqptp_effects *effects) {
     tell(effects, event);
 }
 
-/* Lets client c choose again; what it follows now is published if it is another clock. */
-static void select_master(struct nqptp_engine *engine, int c, uint64_t now_ns,
+/* Client c has chosen: what it follows now is published if it is another clock than before. */
+static void follow_master(struct nqptp_engine *engine, int c, int old, uint64_t now_ns,
                           struct nqptp_effects *effects) {
     struct nqptp_client *client = &engine->table.clients[c];
-    int old = client->master;
 
-    nqptp_client_select(&engine->table, client, now_ns);
     if (client->master == client->published)
         return;
     client->published = client->master;
@@ -147,7 +151,7 @@ static void select_master(struct nqptp_engine *engine, int c, uint64_t now_ns,
     tell(effects, event);
 }
 
-/* The clocks that some client may follow, as bits. */
+/* The clocks that are qualified for some client, listed or not, as bits. */
 static uint32_t qualified(const struct nqptp_engine *engine) {
     uint32_t mask = 0;
     for (int c = 0; c < engine->table.clients_top; c++)
@@ -155,17 +159,25 @@ static uint32_t qualified(const struct nqptp_engine *engine) {
     return mask;
 }
 
+/* Lets all clients choose again. */
 static void select_masters(struct nqptp_engine *engine, uint64_t now_ns,
                            struct nqptp_effects *effects) {
+    struct nqptp_client *clients = engine->table.clients;
     uint32_t before = qualified(engine);
+    int old[NQPTP_CLIENTS_MAX];
 
-    for (int c = 0; c < engine->table.clients_top; c++)
-        if (engine->table.clients[c].in_use)
-            select_master(engine, c, now_ns, effects);
+    for (int c = 0; c < engine->table.clients_top; c++) {
+        old[c] = clients[c].master;
+        if (clients[c].in_use)
+            nqptp_client_select(&engine->table, &clients[c], now_ns);
+    }
     uint32_t new = qualified(engine) & ~before;
     for (int i = 0; i < NQPTP_CLOCKS_MAX && new; i++)
         if (new >> i & 1)
             tell(effects, clock_event(NQPTP_EVENT_QUALIFIED, &engine->table.clocks[i]));
+    for (int c = 0; c < engine->table.clients_top; c++)
+        if (clients[c].in_use)
+            follow_master(engine, c, old[c], now_ns, effects);
 }
 
 /* Sends a message of ours to the clock the way it came to us. */
@@ -252,7 +264,7 @@ static void wake_if_silent(struct nqptp_engine *engine, int i, uint64_t now_ns,
     clock->listed_announces =
         nqptp_clock_listed(&engine->table, i) ? clock->listed_announces + 1 : 0;
     if (clock->listed_announces == 1 ||
-        (clock->listed_announces == SILENT_ANNOUNCES && clock->follow_up_ns == 0))
+        (clock->listed_announces == SILENT_ANNOUNCES && clock->sampled_ns == 0))
         wake_up(engine, clock, now_ns, effects);
 }
 
@@ -278,8 +290,8 @@ static void lose(struct nqptp_engine *engine, int i, uint64_t now_ns,
     clock->lost_ns = 0;
     if (!nqptp_clock_is_master(&engine->table, i))
         return;
-    struct nqptp_event event = clock_event(
-        clock->repeated_times >= STOPPED_TIMES ? NQPTP_EVENT_STOPPED : NQPTP_EVENT_SILENT, clock);
+    struct nqptp_event event =
+        clock_event(nqptp_clock_asleep(clock) ? NQPTP_EVENT_STOPPED : NQPTP_EVENT_SILENT, clock);
     event.silent_ns = now_ns - clock->sampled_ns;
     tell(effects, event);
 }
@@ -304,13 +316,13 @@ static void tell_sample(const struct nqptp_clock *clock, const struct nqptp_read
 }
 
 /* Gives clock i its sample, and those who follow it the news. All may choose again. */
-static void sample(struct nqptp_engine *engine, int i, uint64_t master_ns, uint64_t local_ns,
-                   uint64_t now_ns, struct nqptp_effects *effects) {
+static void sample(struct nqptp_engine *engine, int i, uint64_t origin_ns, int64_t correction_ns,
+                   uint64_t local_ns, uint64_t now_ns, struct nqptp_effects *effects) {
     struct nqptp_clock *clock = &engine->table.clocks[i];
     struct nqptp_reading old = clock->reading;
     uint64_t sampled_ns = clock->sampled_ns, lost_ns = clock->lost_ns;
 
-    if (!nqptp_clock_sample(clock, master_ns, local_ns, now_ns)) {
+    if (!nqptp_clock_sample(clock, origin_ns, correction_ns, local_ns, now_ns)) {
         wake_if_stopped(engine, i, now_ns, effects);
     } else {
         publish_clock(engine, i, effects);
@@ -362,10 +374,11 @@ static struct nqptp_exchange *exchange_of(struct nqptp_clock *clock,
 /* A complete exchange gives its sample: the time of origin, and when the Sync came. */
 static void serve(struct nqptp_engine *engine, int i, struct nqptp_exchange *exchange,
                   uint64_t now_ns, struct nqptp_effects *effects) {
-    uint64_t origin_ns = exchange->origin_ns + (uint64_t)exchange->sync_correction_ns;
+    int64_t correction_ns = (int64_t)((uint64_t)exchange->sync_correction_ns +
+                                      (uint64_t)exchange->correction_ns); /* which may wrap */
 
     exchange->served = true;
-    sample(engine, i, origin_ns, exchange->sync_time_ns, now_ns, effects);
+    sample(engine, i, exchange->origin_ns, correction_ns, exchange->sync_time_ns, now_ns, effects);
 }
 
 /* The Follow_Up that waits, if any, has waited enough: it is used with its own receive time. */
@@ -378,7 +391,8 @@ static void serve_waiting(struct nqptp_engine *engine, int i, uint64_t now_ns,
     struct nqptp_exchange *exchange = &clock->exchanges[clock->waiting];
     clock->waiting = NQPTP_NO_CLOCK;
     exchange->served = true;
-    sample(engine, i, exchange->origin_ns, exchange->follow_up_time_ns, now_ns, effects);
+    sample(engine, i, exchange->origin_ns, exchange->correction_ns, exchange->follow_up_time_ns,
+           now_ns, effects);
 }
 
 /* Does this clock send Follow_Ups, whatever its twoStepFlag says? Then they are to be trusted. */
@@ -451,7 +465,8 @@ static enum nqptp_drop handle_follow_up(struct nqptp_engine *engine,
     serve_waiting(engine, i, now_ns, effects);
     exchange->have_follow_up = true;
     exchange->follow_up_time_ns = packet->receive_time_ns;
-    exchange->origin_ns = message->origin_timestamp_ns + (uint64_t)message->correction_ns;
+    exchange->origin_ns = message->origin_timestamp_ns;
+    exchange->correction_ns = message->correction_ns;
     if (exchange->one_step) /* the Sync's own time was no better than a guess: it goes */
         nqptp_estimator_reset(&clock->estimator);
     if (exchange->have_sync) {
@@ -473,7 +488,13 @@ static enum nqptp_drop handle_announce(struct nqptp_engine *engine,
     if (i == NQPTP_NO_CLOCK)
         return NQPTP_DROP_FULL;
     struct nqptp_clock *clock = &engine->table.clocks[i];
+    if (clock->announced && clock->port_number == message->source.port_number &&
+        clock->announce_id == message->sequence_id &&
+        now_ns - clock->announce_interval.last_ns < ANNOUNCE_AGAIN_NS)
+        return NQPTP_DROP_DUPLICATE;
     hear(clock, packet, now_ns);
+    clock->announce_id = message->sequence_id;
+    nqptp_clock_identify(&engine->table, i);
     nqptp_clock_announce(clock, &message->announce, message->source.port_number,
                          message->log_message_interval, now_ns);
     wake_if_silent(engine, i, now_ns, effects);

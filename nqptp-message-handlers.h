@@ -17,7 +17,7 @@
 #define NQPTP_PORT_NUMBER 32776
 
 #define NQPTP_OWN_ADDRESSES_MAX 128
-#define NQPTP_EVENTS_MAX (NQPTP_CLIENTS_MAX + 4)
+#define NQPTP_EVENTS_MAX (NQPTP_CLIENTS_MAX + NQPTP_CLOCKS_MAX + 4)
 #define NQPTP_NO_DEADLINE UINT64_MAX
 
 struct nqptp_engine {
@@ -34,7 +34,7 @@ enum nqptp_event_kind {
     NQPTP_EVENT_CREATED,     /* a record */
     NQPTP_EVENT_DELETED,     /* a record: its clock fell silent, or another one needed the slot */
     NQPTP_EVENT_REFUSED,     /* a clock, for want of a slot */
-    NQPTP_EVENT_QUALIFIED,   /* a clock: a client may follow it from now on */
+    NQPTP_EVENT_QUALIFIED,   /* a clock: its Announces are good enough for a client to follow it */
     NQPTP_EVENT_LIST,        /* a client lists other addresses now */
     NQPTP_EVENT_ACTIVITY,    /* a client's player began, paused or ended */
     NQPTP_EVENT_MASTER,      /* a clock became master */
@@ -103,9 +103,11 @@ void nqptp_engine_record(const struct nqptp_engine *engine, int c, struct nqptp_
 
 /*
  * Client c's object held this reading before this process began. If its first master turns out to
- * be the same clock, within 5 ms of where it should be, that is no new mastership.
+ * be the same clock, within 5 ms of where it should be, that is no new mastership. If it has a
+ * master already, that is so for all who follow that: effects->publish is added to.
  */
-void nqptp_engine_inherit(struct nqptp_engine *engine, int c, const struct nqptp_reading *reading);
+void nqptp_engine_inherit(struct nqptp_engine *engine, int c, const struct nqptp_reading *reading,
+                          struct nqptp_effects *effects);
 
 /* Client c is no more: its object could not be made. */
 void nqptp_engine_forget(struct nqptp_engine *engine, int c);

@@ -131,7 +131,8 @@ const char *nqptp_message_describe(const struct nqptp_message *message,
                                    char text[NQPTP_MESSAGE_TEXT_MAX]);
 
 /*
- * Bytes as hexadecimal digits, always terminated; "..." at the end says that size did not suffice.
+ * Bytes as hexadecimal digits, always terminated; "..." at the end says that size, which is 4 at
+ * least, did not suffice.
  * Returns text.
  */
 const char *nqptp_bytes_describe(const uint8_t *data, size_t length, char *text, size_t size);

@@ -220,19 +220,15 @@ void nqptp_summary_make(const struct nqptp_engine *engine, struct nqptp_summary 
     summary->noise_us = clock->estimator.noise_us;
 }
 
-enum nqptp_news nqptp_summary_news(const struct nqptp_summary *summary,
-                                   const struct nqptp_summary *old) {
+bool nqptp_summary_news(const struct nqptp_summary *summary, const struct nqptp_summary *old) {
     if (summary->heard != old->heard || summary->clocks != old->clocks ||
         summary->client != old->client || summary->lost != old->lost ||
         summary->clock_identity != old->clock_identity ||
         !nqptp_address_equal(&summary->address, &old->address))
-        return NQPTP_NEWS_STATE;
-    if (summary->lost) /* the numbers are not shown */
-        return NQPTP_NEWS_NONE;
-    return fabs(summary->rate_ppm - old->rate_ppm) >= 1 ||
-                   fabs(summary->noise_us - old->noise_us) > 1 + old->noise_us / 4
-               ? NQPTP_NEWS_NUMBERS
-               : NQPTP_NEWS_NONE;
+        return true;
+    return !summary->lost && /* else the numbers are not shown */
+           (fabs(summary->rate_ppm - old->rate_ppm) >= 1 ||
+            fabs(summary->noise_us - old->noise_us) > 1 + old->noise_us / 4);
 }
 
 const char *nqptp_summary_format(const struct nqptp_engine *engine,

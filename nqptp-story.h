@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The story: what happens, in words for the log, and where things stand, in the one line that
- * systemctl(1) shows. Pure; who logs and who sends is nqptp.c.
+ * systemctl(1) shows. Pure: nqptp-journal logs it, nqptp.c sends it.
  */
 #ifndef NQPTP_STORY_H
 #define NQPTP_STORY_H
@@ -34,15 +34,11 @@ struct nqptp_summary {
 
 void nqptp_summary_make(const struct nqptp_engine *engine, struct nqptp_summary *summary);
 
-enum nqptp_news {
-    NQPTP_NEWS_NONE,
-    NQPTP_NEWS_NUMBERS, /* the rate changed by 1 ppm, or the noise by a quarter, or more */
-    NQPTP_NEWS_STATE,   /* another master or none, or more or fewer clocks */
-};
-
-/* What is new since `old`. */
-enum nqptp_news nqptp_summary_news(const struct nqptp_summary *summary,
-                                   const struct nqptp_summary *old);
+/*
+ * Does it say more than `old` did: another master or none, more or fewer clocks, or a rate that
+ * differs by 1 ppm or a noise by a quarter?
+ */
+bool nqptp_summary_news(const struct nqptp_summary *summary, const struct nqptp_summary *old);
 
 /* "master 98698aaf9c950008 at 192.0.2.1, +12.3 ppm, 41 us, 3 clocks". Returns text. */
 const char *nqptp_summary_format(const struct nqptp_engine *engine,

@@ -153,8 +153,9 @@ static void carry_out(struct nqptp *nqptp, const struct nqptp_effects *effects, 
 
 /* --- objects --------------------------------------------------------------------------------- */
 
-/* Opens client c's object, as nqptp_shm_open() does. */
-static int open_object(struct nqptp *nqptp, int c, unsigned layout, unsigned kept) {
+/* Opens client c's object, as nqptp_shm_open() does. What it holds adds to the effects. */
+static int open_object(struct nqptp *nqptp, int c, unsigned layout, unsigned kept,
+                       struct nqptp_effects *effects) {
     struct nqptp_shm_record old;
     int result = nqptp_shm_open(&nqptp->shms[c], nqptp->engine.table.clients[c].name, layout, kept,
                                 nqptp->group, nqptp_clock_now_ns());
@@ -167,7 +168,8 @@ static int open_object(struct nqptp *nqptp, int c, unsigned layout, unsigned kep
                              .grandmaster_identity = old.grandmaster_identity,
                              .offset_ns = old.offset_ns,
                              .start_time_ns = old.start_time_ns,
-                         });
+                         },
+                         effects);
     return result;
 }
 
@@ -253,7 +255,7 @@ static void refuse_client(struct nqptp *nqptp, struct nqptp_effects *effects, in
 static void obey(struct nqptp *nqptp, const char *text, size_t length, uint64_t now_ns,
                  struct nqptp_effects *effects) {
     nqptp_engine_command(&nqptp->engine, text, length, now_ns, effects);
-    int result = effects->created ? open_object(nqptp, effects->client, 10, 0) : 0;
+    int result = effects->created ? open_object(nqptp, effects->client, 10, 0, effects) : 0;
     if (result < 0)
         refuse_client(nqptp, effects, result, now_ns);
     carry_out(nqptp, effects, now_ns);
@@ -768,7 +770,8 @@ static enum exit_status open_objects(struct nqptp *nqptp) {
      * so let the commands come in that tell what they read. */
     nanosleep(&(struct timespec){.tv_nsec = FIRST_COMMAND_NS}, NULL);
     char *line = strchr(text, '\n');
-    int result = open_object(nqptp, 0, nqptp->options->layout, line ? (unsigned)atoi(text) : 0);
+    int result =
+        open_object(nqptp, 0, nqptp->options->layout, line ? (unsigned)atoi(text) : 0, &effects);
     explain_object(nqptp, NQPTP_INTERFACE_NAME, result);
     if (result < 0 && result != -EPERM)
         return FAILED;

@@ -54,7 +54,7 @@ static inline void announce(struct bench *b, int i, uint8_t priority1) {
 
 /* Every clock here is 5000 s ahead of us. */
 static inline bool sample(struct bench *b, int i) {
-    return nqptp_clock_sample(&b->table.clocks[i], b->now_ns + 5000 * S, b->now_ns, b->now_ns);
+    return nqptp_clock_sample(&b->table.clocks[i], b->now_ns + 5000 * S, 0, b->now_ns, b->now_ns);
 }
 
 /* A clock that has said all it has to, once. */

@@ -359,7 +359,10 @@ static void inherit(struct run *run, struct fuzz_input *input) {
         .offset_ns = time_of(run, fuzz_octet(input) % SENDERS) - run->now_ns,
         .start_time_ns = fuzz_magnitude(input),
     };
-    nqptp_engine_inherit(&run->engine, c, &reading);
+    run->effects.publish = 0;
+    nqptp_engine_inherit(&run->engine, c, &reading, &run->effects);
+    for (int i = 0; i < NQPTP_CLIENTS_MAX; i++)
+        require_told(run, i);
 }
 
 static void set_own_addresses(struct run *run, struct fuzz_input *input) {
@@ -378,7 +381,7 @@ static void restart(struct run *run) {
         const struct nqptp_client *client = &run->engine.table.clients[c];
         int other = client->in_use ? nqptp_client_find(&next_engine.table, client->name) : -1;
         if (other >= 0)
-            nqptp_engine_inherit(&next_engine, other, &run->told[c].record.reading);
+            nqptp_engine_inherit(&next_engine, other, &run->told[c].record.reading, &run->effects);
     }
     memcpy(&run->engine, &next_engine, sizeof next_engine);
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)

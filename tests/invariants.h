@@ -43,11 +43,20 @@ static inline bool is_sound(const struct nqptp_clock *clock, uint64_t now_ns) {
            clock->announce.steps_removed < STEPS_REMOVED_LIMIT && nqptp_clock_alive(clock, now_ns);
 }
 
-static inline bool is_silent(const struct nqptp_engine *engine, const struct nqptp_address *address,
-                             uint64_t now_ns) {
+/* Does its reading belong to the grandmaster that it announces? The master's may lag. */
+static inline bool is_current(const struct nqptp_engine *engine, const struct nqptp_client *client,
+                              int i) {
+    const struct nqptp_clock *clock = &engine->table.clocks[i];
+    return i == client->master ||
+           clock->reading.grandmaster_identity == clock->announce.grandmaster_identity;
+}
+
+static inline bool is_silent(const struct nqptp_engine *engine, const struct nqptp_client *client,
+                             const struct nqptp_address *address, uint64_t now_ns) {
     for (int i = 0; i < NQPTP_CLOCKS_MAX; i++) {
         const struct nqptp_clock *clock = &engine->table.clocks[i];
-        if (is_sound(clock, now_ns) && nqptp_address_equal(&clock->address, address))
+        if (is_sound(clock, now_ns) && is_current(engine, client, i) &&
+            nqptp_address_equal(&clock->address, address))
             return false;
     }
     return true;
@@ -61,18 +70,20 @@ static inline bool may_follow(const struct nqptp_engine *engine, const struct nq
     for (unsigned i = 0; i < client->peer_count; i++)
         if (client->peers[i].identified &&
             client->peers[i].clock_identity == clock->clock_identity &&
-            is_silent(engine, &client->peers[i].address, now_ns))
+            is_silent(engine, client, &client->peers[i].address, now_ns))
             return true;
     return false;
 }
 
-/* Is it the clock at the address that this client prefers to all others? */
-static inline bool is_preferred(const struct nqptp_client *client,
-                                const struct nqptp_clock *clock) {
+/* How much a client prefers it: at the first address, the clock of that elsewhere, any other. */
+static inline int preference(const struct nqptp_client *client, const struct nqptp_clock *clock) {
     const struct nqptp_peer *first = &client->peers[0];
-    return client->first_wins && client->peer_count > 0 &&
-           (nqptp_address_equal(&first->address, &clock->address) ||
-            (first->identified && first->clock_identity == clock->clock_identity));
+
+    if (!client->first_wins || client->peer_count == 0)
+        return 0;
+    return nqptp_address_equal(&first->address, &clock->address)                 ? 2
+           : first->identified && first->clock_identity == clock->clock_identity ? 1
+                                                                                 : 0;
 }
 
 /* A clock that must not be worse than the master: it needs nobody's absence to become one. */
@@ -95,10 +106,9 @@ static inline void require_master(const struct nqptp_engine *engine,
         if (i == m || !is_rival(client, &clocks[i], now_ns))
             continue;
         REQUIRE(m != NQPTP_NO_CLOCK && nqptp_clock_alive(&clocks[m], now_ns));
-        bool preferred = is_preferred(client, &clocks[m]);
-        REQUIRE(preferred || !is_preferred(client, &clocks[i]));
-        REQUIRE(preferred != is_preferred(client, &clocks[i]) ||
-                nqptp_clock_compare(&clocks[m], &clocks[i]) < 0);
+        int lead = preference(client, &clocks[m]) - preference(client, &clocks[i]);
+        REQUIRE(lead >= 0);
+        REQUIRE(lead > 0 || nqptp_clock_compare(&clocks[m], &clocks[i]) < 0);
     }
 }
 
@@ -277,7 +287,8 @@ static inline void require_saved(const struct nqptp_engine *engine, struct nqptp
     REQUIRE(length < sizeof text && strlen(text) == length && is_printable(text, length));
     nqptp_engine_init(fresh, engine->self.clock_identity, engine->table.clients[0].name);
     restore(fresh, text, now_ns);
-    REQUIRE(nqptp_commands_save(&fresh->table, again, sizeof again) == length && strcmp(text, again) == 0);
+    REQUIRE(nqptp_commands_save(&fresh->table, again, sizeof again) == length &&
+            strcmp(text, again) == 0);
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
         const struct nqptp_client *client = &engine->table.clients[c];
         int other = client->in_use ? nqptp_client_find(&fresh->table, client->name) : -1;

@@ -416,7 +416,8 @@ static void test_save(void) {
     struct world w = world_begin(), again = world_begin();
     char text[4096] = "what was there before", copy[4096];
 
-    CHECK_EQ_U64(nqptp_commands_save(&w.engine.table, text, sizeof text), 0, "at first there is nothing");
+    CHECK_EQ_U64(nqptp_commands_save(&w.engine.table, text, sizeof text), 0,
+                 "at first there is nothing");
     CHECK_EQ_STR(text, "", "to keep");
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
         command(&w, commands[i]);
@@ -435,9 +436,11 @@ static void test_save(void) {
     CHECK_EQ_U64(client(&again, "/two")->activity, NQPTP_PAUSED, "two pauses");
     CHECK_EQ_U64(client(&again, "/three")->activity, NQPTP_STOPPED, "three does neither");
     CHECK(client(&again, "/four")->has_list, "four lists nobody");
-    CHECK_EQ_U64(nqptp_commands_save(&w.engine.table, copy, strlen(text)), 0, "no room for the NUL: none");
+    CHECK_EQ_U64(nqptp_commands_save(&w.engine.table, copy, strlen(text)), 0,
+                 "no room for the NUL: none");
     CHECK(memchr(copy, '\0', strlen(text)), "but terminated");
-    CHECK_EQ_U64(nqptp_commands_save(&w.engine.table, copy, strlen(text) + 1), strlen(text), "room for it");
+    CHECK_EQ_U64(nqptp_commands_save(&w.engine.table, copy, strlen(text) + 1), strlen(text),
+                 "room for it");
     CHECK_EQ_U64(nqptp_commands_save(&w.engine.table, copy, 1), 0, "room for nothing else");
     CHECK_EQ_STR(copy, "", "terminated");
 }
@@ -464,7 +467,7 @@ static uint64_t start_after(const struct nqptp_reading *before, struct sender *s
     struct view v = {.client = 0};
 
     w.now_ns += ns;
-    nqptp_engine_inherit(&w.engine, 0, before);
+    nqptp_engine_inherit(&w.engine, 0, before, &w.effects);
     play_looking(&w, &v, s, 20);
     CHECK_EQ_STR(v.fault ? v.fault : "", "", "the record keeps all rules");
     CHECK_EQ_U64(v.starts, 1, "and has one series");
@@ -511,7 +514,7 @@ static void test_inherit_once(void) {
                                    .offset_ns = s.offset_ns,
                                    .start_time_ns = 4000 * S};
 
-    nqptp_engine_inherit(&w.engine, 0, &before);
+    nqptp_engine_inherit(&w.engine, 0, &before, &w.effects);
     play(&w, &other, S);
     command(&w, "T 192.0.2.1");
     play(&w, &s, S);
@@ -528,7 +531,7 @@ static void test_inherit_later(void) {
 
     play(&w, &s, S);
     command(&w, "/other T 192.0.2.9");
-    nqptp_engine_inherit(&w.engine, 1, &before);
+    nqptp_engine_inherit(&w.engine, 1, &before, &w.effects);
     command(&w, "/other T 192.0.2.1");
     CHECK_EQ_U64(w.record.reading.start_time_ns, 4000 * S, "the clock has one start for all");
     CHECK_EQ_U64(w.effects.publish, 3, "and who followed it before is told");

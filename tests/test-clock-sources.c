@@ -390,12 +390,12 @@ static void test_stopped_clock_is_not_alive(void) {
 
     for (int n = 0; n < 40; n++) {
         b.now_ns += 125 * MS;
-        (void)nqptp_clock_sample(&b.table.clocks[i], stopped_at_ns, b.now_ns, b.now_ns);
+        (void)nqptp_clock_sample(&b.table.clocks[i], stopped_at_ns, 0, b.now_ns, b.now_ns);
         CHECK(nqptp_clock_asleep(&b.table.clocks[i]) == (n >= 2),
               "repeated %d times: asleep from 3 on", n + 1);
     }
     CHECK(!nqptp_clock_alive(&b.table.clocks[i], b.now_ns), "the same time for 5 s: not alive");
-    (void)nqptp_clock_sample(&b.table.clocks[i], stopped_at_ns + S, b.now_ns, b.now_ns);
+    (void)nqptp_clock_sample(&b.table.clocks[i], stopped_at_ns + S, 0, b.now_ns, b.now_ns);
     CHECK(!nqptp_clock_asleep(&b.table.clocks[i]), "another time: awake");
 }
 
@@ -441,7 +441,7 @@ static void test_new_grandmaster(void) {
     CHECK_EQ_U64(b.table.clocks[i].reading.grandmaster_identity, 1,
                  "the offset is the old grandmaster's until there is a sample of the new one's");
     b.now_ns += S;
-    (void)nqptp_clock_sample(&b.table.clocks[i], b.now_ns + 5000 * S + MS, b.now_ns, b.now_ns);
+    (void)nqptp_clock_sample(&b.table.clocks[i], b.now_ns + 5000 * S + MS, 0, b.now_ns, b.now_ns);
     CHECK_EQ_U64(b.table.clocks[i].reading.grandmaster_identity, 99, "then it is the new one's");
     CHECK_EQ_U64(b.table.clocks[i].reading.offset_ns, 5000 * S + MS, "unmixed");
     CHECK_EQ_U64(b.table.clocks[i].reading.start_time_ns, b.now_ns, "and a new series");
