@@ -147,6 +147,11 @@ if is_root; then
     ask
     check 'a player with a mutex is to be put into the group' \
         grep -q '^  usermod -aG nqptp shairport-sync$' "$tmp/stderr"
+    echo 'nqptp:x:4711:4711::/:/bin/false' >>/etc/passwd
+    ask
+    check 'also if there is user nqptp, who is' \
+        grep -q '^  usermod -aG nqptp shairport-sync$' "$tmp/stderr"
+    grep -v '^nqptp:' /etc/passwd >"$tmp/passwd" && cat "$tmp/passwd" >/etc/passwd
     player_is 4.3-OpenSSL
     ask
     reports 'one without AirPlay 2 is no use' 'player .*without AirPlay 2'
@@ -155,6 +160,10 @@ if is_root; then
     ask
     reports 'one that hangs is not waited for' 'player .*to see what it is, run'
     check 'for long' test $(($(date +%s) - begin)) -lt 30
+    printf '#!/bin/sh\nwhile :; do echo; sleep 1; done\n' >"$tmp/bin/shairport-sync"
+    begin=$(date +%s)
+    ask
+    check 'nor is one that comes to no end' test $(($(date +%s) - begin)) -lt 30
     player_is 4.3.2-AirPlay2-smi10
     rm -f "$tmp/ran"
     chmod 777 "$tmp/bin"
@@ -241,7 +250,7 @@ wait "$here" 2>/dev/null
 
 # --- a daemon elsewhere ---
 
-launch_daemon --control-port=19000
+launch_daemon --control 19000
 elsewhere() {
     "$tmp/nqptp" --status --control-port=19000 >/dev/null 2>&1
 }

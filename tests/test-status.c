@@ -328,6 +328,58 @@ static void test_hints(void) {
     check_hint(&w, "for two minutes", "nor one of a list");
 }
 
+/* What a firewall lets through by one port only. */
+static void test_deaf_port(void) {
+    struct sender s = sender(0xA, "192.0.2.1", 100);
+    struct world w = world_begin();
+
+    for (uint16_t n = 0; n < 40; n++) {
+        (void)send_sync(&w, &s, n);
+        pass(&w, 125 * MS);
+    }
+    check_hint(&w, "a firewall drop UDP port 320", "nothing but Syncs");
+    w = world_begin();
+    for (uint16_t n = 0; n < 40; n++) {
+        if (n % 8 == 0)
+            (void)send_announce(&w, &s);
+        (void)send_follow_up(&w, &s, n, time_of(&w, &s));
+        pass(&w, 125 * MS);
+    }
+    check_hint(&w, "a firewall drop UDP port 319", "no Sync");
+}
+
+/* What -i says, and whether it exists. */
+static void test_places(void) {
+    struct sender s = sender(0xA, "192.0.2.1", 100);
+    struct world w = world_begin();
+    struct nqptp_status status = status_of(&w);
+    char text[NQPTP_STATUS_MAX];
+
+    (void)nqptp_status_text(&status, WIDE, text, sizeof text);
+    CHECK(!strstr(text, "Listens:"), "without -i nothing is said of places");
+    (void)nqptp_status_json(&status, text, sizeof text);
+    CHECK(strstr(text, "\"places\":[]"), "as in JSON");
+    status.place_count = 2;
+    (void)snprintf(status.places[0].name, sizeof status.places[0].name, "wlan7");
+    (void)snprintf(status.places[1].name, sizeof status.places[1].name, "192.0.2.7");
+    (void)nqptp_status_text(&status, WIDE, text, sizeof text);
+    CHECK(has_row(text, "Listens:", "wlan7 (not there)", "192.0.2.7 (not there)"), "with it, all");
+    CHECK(has_row(text, "Hint:", "wlan7 is not there", ""), "and that none of them exists");
+    status.places[1].there = true;
+    (void)nqptp_status_text(&status, WIDE, text, sizeof text);
+    CHECK(has_row(text, "Listens:", "wlan7 (not there) 192.0.2.7", "") &&
+              has_row(text, "Hint:", "nothing was heard", ""),
+          "one that exists may be the one that is meant");
+    (void)nqptp_status_json(&status, text, sizeof text);
+    CHECK(is_json(text) && strstr(text, "{\"name\":\"wlan7\",\"there\":false},"
+                                        "{\"name\":\"192.0.2.7\",\"there\":true}"),
+          "in JSON");
+    (void)send_announce(&w, &s);
+    status.places[1].there = false;
+    (void)nqptp_status_text(&status, WIDE, text, sizeof text);
+    CHECK(!strstr(text, "was it meant"), "one that was heard was meant");
+}
+
 static void test_asleep(void) {
     struct sender s = sender(0xA, "192.0.2.1", 100);
     struct world w = world_of(&s);
@@ -358,6 +410,16 @@ static void test_use(void) {
     (void)nqptp_status_text(&status, WIDE, text, sizeof text);
     CHECK(has_row(text, "Object:", "not in use", "") && has_row(text, "Hint:", "nobody has", ""),
           "an object that nobody has open");
+    struct world idle = world_begin();
+    (void)send_announce(&idle, &s);
+    command(&idle, "/nqptp T");
+    status = status_of(&idle);
+    (void)nqptp_status_text(&status, WIDE, text, sizeof text);
+    CHECK(!strstr(text, "Hint:"), "who has it open and an empty list is idle");
+    status.objects[0].use = NQPTP_USE_NONE;
+    (void)nqptp_status_text(&status, WIDE, text, sizeof text);
+    CHECK(has_row(text, "Hint:", "in group nqptp?", ""), "who has not may lack the right");
+    status = status_of(&w);
     status.objects[0].use = NQPTP_USE_UNKNOWN;
     (void)nqptp_status_text(&status, WIDE, text, sizeof text);
     CHECK(!strstr(text, "in use") && !strstr(text, "Hint:"), "one that may or may not be open");
@@ -438,6 +500,8 @@ static struct nqptp_status longest_status(const struct world *w) {
         memset(status.interfaces[i], '"', sizeof status.interfaces[i] - 1);
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
         status.objects[c].use = NQPTP_USE_NONE;
+    for (status.place_count = 0; status.place_count < NQPTP_STATUS_PLACES; status.place_count++)
+        memset(status.places[status.place_count].name, '"', NQPTP_STATUS_PLACE - 1);
     return status;
 }
 
@@ -565,6 +629,8 @@ int main(void) {
     test_marks();
     test_clients();
     test_hints();
+    test_deaf_port();
+    test_places();
     test_asleep();
     test_use();
     test_full_table();
