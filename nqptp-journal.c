@@ -84,16 +84,18 @@ void nqptp_journal_events(struct nqptp_journal *journal, const struct nqptp_engi
 void nqptp_journal_message(const char *way, const struct nqptp_address *address,
                            const uint8_t *data, size_t length, enum nqptp_drop drop) {
     struct nqptp_message message;
-    char peer[INET6_ADDRSTRLEN], text[NQPTP_MESSAGE_TEXT_MAX], bytes[800];
+    char peer[INET6_ADDRSTRLEN], text[NQPTP_MESSAGE_TEXT_MAX];
     bool parsed = nqptp_message_parse(data, length, &message) == NQPTP_DROP_NONE;
 
     nqptp_log(LOG_DEBUG, "%s %s: %s%s%s", way, nqptp_address_format(address, peer),
               parsed ? nqptp_message_describe(&message, text) : "a datagram",
               drop == NQPTP_DROP_NONE ? "" : "; dropped: ",
               drop == NQPTP_DROP_NONE ? "" : nqptp_drop_describe(drop));
-    if (nqptp_log_enabled(NQPTP_LOG_BYTES))
+    if (nqptp_log_enabled(NQPTP_LOG_BYTES)) {
+        char bytes[800];
         nqptp_log(NQPTP_LOG_BYTES, "%zu bytes: %s", length,
                   nqptp_bytes_describe(data, length, bytes, sizeof bytes));
+    }
 }
 
 /* --- where things stand ---------------------------------------------------------------------- */

@@ -164,7 +164,7 @@ static void select_masters(struct nqptp_engine *engine, uint64_t now_ns,
                            struct nqptp_effects *effects) {
     struct nqptp_client *clients = engine->table.clients;
     uint32_t before = qualified(engine);
-    int old[NQPTP_CLIENTS_MAX];
+    int old[NQPTP_CLIENTS_MAX] = {0};
 
     for (int c = 0; c < engine->table.clients_top; c++) {
         old[c] = clients[c].master;

@@ -410,10 +410,10 @@ static void test_use(void) {
     (void)nqptp_status_text(&status, WIDE, text, sizeof text);
     CHECK(has_row(text, "Object:", "not in use", "") && has_row(text, "Hint:", "nobody has", ""),
           "an object that nobody has open");
-    struct world idle = world_begin();
-    (void)send_announce(&idle, &s);
-    command(&idle, "/nqptp T");
-    status = status_of(&idle);
+    struct world other = world_begin();
+    (void)send_announce(&other, &s);
+    command(&other, "/nqptp T");
+    status = status_of(&other);
     (void)nqptp_status_text(&status, WIDE, text, sizeof text);
     CHECK(!strstr(text, "Hint:"), "who has it open and an empty list is idle");
     status.objects[0].use = NQPTP_USE_NONE;

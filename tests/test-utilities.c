@@ -147,8 +147,11 @@ static const char *held_by(pid_t child) {
 
 /* Every address of that one's family. */
 static struct nqptp_address everywhere_of(const char *text) {
-    return strchr(text, ':') ? (struct nqptp_address){.scope_id = 0}
-                             : nqptp_address_from_ipv4((struct in_addr){0});
+    struct nqptp_address address = {.ip = IN6ADDR_ANY_INIT};
+
+    if (!strchr(text, ':'))
+        address = nqptp_address_from_ipv4((struct in_addr){0});
+    return address;
 }
 
 static const char *holder_of(uint16_t port, const struct nqptp_address *address) {
