@@ -287,22 +287,32 @@ static void test_bad_octets(void) {
     (void)CHECK_REFUSED("a high octet", "\xD4 192.0.2.3");
 }
 
+/* Is what the engine keeps of this list a list that it takes again? */
+static bool restorable(const char *list, size_t length) {
+    char kept[4 * NQPTP_COMMAND_MAX];
+    struct world w = world_begin();
+
+    nqptp_engine_command(&w.engine, list, length, w.now_ns, &w.effects);
+    if (w.effects.refusal)
+        return false;
+    length = nqptp_commands_save(&w.engine.table, kept, sizeof kept);
+    nqptp_engine_command(&w.engine, kept, length - 1, w.now_ns, &w.effects);
+    return !w.effects.refusal;
+}
+
 /* What is kept over a restart is written in full, and has to be a command again. */
 static void test_written_in_full(void) {
-    char list[NQPTP_COMMAND_MAX], kept[4 * NQPTP_COMMAND_MAX];
-    struct world w = world_begin();
+    char list[NQPTP_COMMAND_MAX];
     size_t length = 0;
 
     for (unsigned i = 0; i < 256; i++)
         length += (size_t)snprintf(list + length, sizeof list - length, "%s ::ffff:fe%02x",
                                    i == 0 ? "T" : "", i);
+#ifdef __GLIBC__ /* which writes these as ::255.255.254.0; musl leaves them as they are */
     (void)check_refused("a list that would be longer in full", list, length);
-    nqptp_engine_command(&w.engine, list, length - strlen(" ::ffff:fe00") * 40, w.now_ns,
-                         &w.effects);
-    CHECK(!w.effects.refusal, "one that just fits is obeyed");
-    length = nqptp_commands_save(&w.engine.table, kept, sizeof kept);
-    nqptp_engine_command(&w.engine, kept, length - 1, w.now_ns, &w.effects);
-    CHECK(!w.effects.refusal && length > 3500, "and so it is as it was kept, in %zu bytes", length);
+    length -= strlen(" ::ffff:fe00") * 40;
+#endif
+    CHECK(restorable(list, length), "one that fits can be kept");
 }
 
 /* A warning can name the reason only if each kind has its own. */
