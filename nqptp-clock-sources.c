@@ -394,6 +394,21 @@ int nqptp_client_create(struct nqptp_clock_table *table, const char *name) {
     return -1;
 }
 
+/* The clock at the peer's address is the one that announced itself there last. */
+static void identify_peer(const struct nqptp_clock_table *table, struct nqptp_peer *peer) {
+    uint64_t last_ns = 0;
+
+    for (int i = 0; i < table->clocks_top; i++) {
+        const struct nqptp_clock *clock = &table->clocks[i];
+        if (!clock->in_use || !nqptp_address_equal(&clock->address, &peer->address) ||
+            (peer->identified && clock->announce_interval.last_ns <= last_ns))
+            continue;
+        last_ns = clock->announce_interval.last_ns; /* 0: it did not yet */
+        peer->clock_identity = clock->clock_identity;
+        peer->identified = true;
+    }
+}
+
 bool nqptp_client_set_peers(struct nqptp_clock_table *table, struct nqptp_client *client,
                             const struct nqptp_address *addresses, unsigned count) {
     struct nqptp_client old = *client;
@@ -411,16 +426,14 @@ bool nqptp_client_set_peers(struct nqptp_clock_table *table, struct nqptp_client
     for (int i = 0; i < NQPTP_CLOCKS_MAX; i++) {
         struct nqptp_clock *clock = &table->clocks[i];
         struct nqptp_peer *peer = clock->in_use ? client_peer(client, &clock->address) : NULL;
-        if (!peer) {
-            if (!nqptp_clock_listed(table, i))
-                clock->listed_announces = 0;
-            continue;
-        }
-        client->listed |= bit(i);
-        if (!peer->identified)
-            peer->clock_identity = clock->clock_identity;
-        peer->identified = true;
+        if (peer)
+            client->listed |= bit(i);
+        else if (!nqptp_clock_listed(table, i))
+            clock->listed_announces = 0;
     }
+    for (unsigned i = 0; i < client->peer_count; i++)
+        if (!client->peers[i].identified)
+            identify_peer(table, &client->peers[i]);
     bool same = old.has_list && old.peer_count == client->peer_count;
     for (unsigned i = 0; same && i < old.peer_count; i++)
         same = lists(client, &old.peers[i].address);

@@ -11,6 +11,7 @@
 #define REST_NS (100 * MS) /* and may wait so long */
 #define FOLLOW_UP_WAIT_NS (100 * MS) /* how long a lone Follow_Up waits for its Sync */
 #define EXCHANGE_NS (2000 * MS)      /* after this a sequenceId seen before may be a new one */
+#define OVERTAKEN_NS (500 * MS)      /* what is older, and not the newest, says nothing any more */
 #define FOLLOW_UPS_MISSED 16         /* Syncs in a row without one: the clock is one-step now */
 #define CARRY_ON_NS (5 * (int64_t)MS)
 #define STALE_NS (1000 * MS)
@@ -446,6 +447,13 @@ static enum nqptp_drop handle_sync(struct nqptp_engine *engine, const struct nqp
     return NQPTP_DROP_NONE;
 }
 
+/* Is there a sample of a later Sync, and is this one's too old to be put in order? */
+static bool overtaken(const struct nqptp_clock *clock, const struct nqptp_exchange *exchange,
+                      uint64_t now_ns) {
+    return exchange->have_sync && exchange->sync_time_ns < clock->reading.local_time_ns &&
+           now_ns - exchange->sync_time_ns > OVERTAKEN_NS;
+}
+
 static enum nqptp_drop handle_follow_up(struct nqptp_engine *engine,
                                         const struct nqptp_packet *packet,
                                         const struct nqptp_message *message, uint64_t now_ns,
@@ -459,6 +467,8 @@ static enum nqptp_drop handle_follow_up(struct nqptp_engine *engine,
         return NQPTP_DROP_LATE;
     if (exchange->have_follow_up || (exchange->served && !exchange->one_step))
         return NQPTP_DROP_DUPLICATE;
+    if (overtaken(clock, exchange, now_ns))
+        return NQPTP_DROP_LATE;
 
     hear(clock, packet, now_ns);
     clock->follow_up_ns = now_ns;
@@ -467,8 +477,10 @@ static enum nqptp_drop handle_follow_up(struct nqptp_engine *engine,
     exchange->follow_up_time_ns = packet->receive_time_ns;
     exchange->origin_ns = message->origin_timestamp_ns;
     exchange->correction_ns = message->correction_ns;
-    if (exchange->one_step) /* the Sync's own time was no better than a guess: it goes */
+    if (exchange->one_step) { /* the Sync's own time was no better than a guess: it goes */
         nqptp_estimator_reset(&clock->estimator);
+        clock->last_origin_ns = ~message->origin_timestamp_ns; /* nor is it repeated */
+    }
     if (exchange->have_sync) {
         serve(engine, i, exchange, now_ns, effects);
     } else {
@@ -688,7 +700,7 @@ static uint64_t awaited_ns(const struct nqptp_engine *engine, const struct nqptp
         return 0;
     const struct nqptp_clock *clock = &engine->table.clocks[client->master];
     uint64_t interval_ns = nqptp_interval_ns(&clock->sync_interval, NQPTP_SYNC_INTERVAL_UNKNOWN_NS);
-    return clock->sampled_ns + interval_ns - interval_ns / 32;
+    return clock->reading.local_time_ns + interval_ns - interval_ns / 32;
 }
 
 uint64_t nqptp_engine_rest_ns(const struct nqptp_engine *engine, uint64_t now_ns) {

@@ -299,7 +299,84 @@ static void test_all_that_qualify_are_told(void) {
     CHECK_EQ_U64(qualified, 24, "all of them are told of");
 }
 
+/* What an address is known by when it is listed: who announced itself there last. */
+static void test_identity_of_a_new_address(void) {
+    struct world w = world_begin();
+    struct sender gone = sender(1, "192.0.2.1", 100), x = sender(2, "192.0.2.1", 100);
+    struct sender elsewhere = sender(2, "192.0.2.5", 100);
+
+    play(&w, &gone, S);
+    pass(&w, 20 * S);
+    play(&w, &x, 2 * S);
+    play(&w, &elsewhere, 5 * S);
+    command(&w, "T 192.0.2.1");
+    CHECK_EQ_U64(master_of(&w), 2, "who was heard last at a silent address may stand in for it");
+}
+
+static void test_follow_up_with_the_syncs_time(void) {
+    struct world w = world_begin();
+    struct sender s = sender(1, "192.0.2.1", 100);
+    uint8_t message[sizeof apple_follow_up];
+    uint64_t start_ns = receive_time(&w), origin_ns = time_of(&w, &s);
+
+    (void)send_announce(&w, &s);
+    (void)send_one_step(&w, &s, 1, 0x0400, origin_ns);
+    w.now_ns += MS;
+    memcpy(message, apple_follow_up, sizeof message);
+    put_correction(message, 1400000 * INT64_C(65536));
+    put_source(message, s.clock_identity, s.port_number);
+    put_sequence_id(message, 1);
+    put_timestamp(message, origin_ns);
+    (void)deliver(&w, &s, message, sizeof message);
+    CHECK_EQ_U64(w.record.reading.offset_ns, s.offset_ns + 1400000,
+                 "a Follow_Up wins though it differs in its correction only");
+    s.sequence_id = 2;
+    pass(&w, 124 * MS);
+    (void)send_pair(&w, &s);
+    CHECK_EQ_U64(w.record.reading.start_time_ns, start_ns, "and its series goes on");
+}
+
+static void test_overtaken_follow_up(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct world w = world_of(&s);
+
+    play(&w, &s, 10 * S);
+    uint64_t start_ns = w.record.reading.start_time_ns, origin_ns = time_of(&w, &s);
+    (void)send_sync(&w, &s, s.sequence_id++);
+    pass(&w, 125 * MS);
+    play(&w, &s, S);
+    CHECK_EQ_U64(send_follow_up(&w, &s, (uint16_t)(s.sequence_id - 9), origin_ns), NQPTP_DROP_LATE,
+                 "a Follow_Up that comes 1.1 s after its Sync is late");
+    (void)send_pair(&w, &s);
+    CHECK_EQ_U64(w.record.reading.start_time_ns, start_ns, "and begins no series");
+}
+
+static void test_rest_after_lone_follow_up(void) {
+    struct world w = world_begin();
+    struct sender m = sender(1, "192.0.2.1", 1);
+
+    (void)send_announce(&w, &m);
+    (void)send_pair(&w, &m);
+    for (unsigned i = 0; i < 6; i++) {
+        char address[32];
+        snprintf(address, sizeof address, "192.0.2.%u", 10 + i);
+        struct sender other = sender(10 + i, address, 200);
+        (void)send_announce(&w, &other);
+        (void)send_pair(&w, &other);
+    }
+    play(&w, &m, S / 2);
+    uint64_t due_ns = w.now_ns + 125 * MS;
+    (void)send_follow_up(&w, &m, m.sequence_id++, time_of(&w, &m));
+    pass(&w, 101 * MS);
+    CHECK(nqptp_engine_rest_ns(&w.engine, w.now_ns) <= due_ns,
+          "after a lone Follow_Up, too, packets rest until the next Sync is due at most");
+}
+
 int main(void) {
+    test_identity_of_a_new_address();
+    test_follow_up_with_the_syncs_time();
+    test_overtaken_follow_up();
+    test_rest_after_lone_follow_up();
     test_stop_with_corrections();
     test_repeated_announce();
     test_wake_up_when_listed_again();
