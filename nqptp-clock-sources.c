@@ -145,15 +145,24 @@ static struct nqptp_peer *client_peer(struct nqptp_client *client,
     return i < 0 ? NULL : &client->peers[i];
 }
 
-void nqptp_clock_identify(struct nqptp_clock_table *table, int i) {
+/* Record i is what is heard at its address, for those who list that; unless it only gave its time
+ * there, and another one announced itself. */
+static void enlist(struct nqptp_clock_table *table, int i, bool announced) {
     for (int c = 0; c < table->clients_top; c++) {
         struct nqptp_peer *peer = client_peer(&table->clients[c], &table->clocks[i].address);
         if (!peer)
             continue;
         table->clients[c].listed |= bit(i);
+        if (peer->announced && !announced)
+            continue;
         peer->clock_identity = table->clocks[i].clock_identity;
         peer->identified = true;
+        peer->announced = announced;
     }
+}
+
+void nqptp_clock_identify(struct nqptp_clock_table *table, int i) {
+    enlist(table, i, true);
 }
 
 void nqptp_clock_create(struct nqptp_clock_table *table, int i, uint64_t clock_identity,
@@ -167,7 +176,7 @@ void nqptp_clock_create(struct nqptp_clock_table *table, int i, uint64_t clock_i
     };
     if (i >= table->clocks_top)
         table->clocks_top = i + 1;
-    nqptp_clock_identify(table, i);
+    enlist(table, i, false);
 }
 
 void nqptp_clock_delete(struct nqptp_clock_table *table, int i) {
@@ -231,6 +240,8 @@ void nqptp_clock_announce(struct nqptp_clock *clock, const struct nqptp_announce
     if (window_ns < FOREIGN_MASTER_LEAST_NS)
         window_ns = FOREIGN_MASTER_LEAST_NS;
     nqptp_interval_note(&clock->announce_interval, log_message_interval, now_ns);
+    if (announce->grandmaster_identity == 0)
+        return; /* it has none: clients take that for no master */
     if (!first && now_ns - previous_ns <= window_ns)
         clock->confirmed = true;
     believe(clock, announce, now_ns);
@@ -406,6 +417,7 @@ static void identify_peer(const struct nqptp_clock_table *table, struct nqptp_pe
         last_ns = clock->announce_interval.last_ns; /* 0: it did not yet */
         peer->clock_identity = clock->clock_identity;
         peer->identified = true;
+        peer->announced = last_ns > 0;
     }
 }
 

@@ -106,12 +106,13 @@ struct nqptp_clock {
     struct nqptp_estimator estimator;
 };
 
-/* An address that a client listed, and the identity of the clock that announced itself there last.
- */
+/* An address that a client listed, and the identity of the clock that announced itself there last,
+ * or, before any did, was heard there last. */
 struct nqptp_peer {
     struct nqptp_address address;
     uint64_t clock_identity;
     bool identified;
+    bool announced; /* it did announce itself */
 };
 
 /* Why a client's master is the one it is: what told it from its rival. */
@@ -187,7 +188,7 @@ int nqptp_clock_room(const struct nqptp_clock_table *table, bool newcomer_is_lis
 void nqptp_clock_create(struct nqptp_clock_table *table, int i, uint64_t clock_identity,
                         const struct nqptp_address *address, uint64_t now_ns);
 
-/* Notes that the clock of record i is what is heard now at its address, for those who list that. */
+/* Notes that the clock of record i announced itself at its address, for those who list that. */
 void nqptp_clock_identify(struct nqptp_clock_table *table, int i);
 
 /* Empties record i; a client whose master it was has none then. */

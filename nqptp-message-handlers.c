@@ -447,10 +447,13 @@ static enum nqptp_drop handle_sync(struct nqptp_engine *engine, const struct nqp
     return NQPTP_DROP_NONE;
 }
 
-/* Is there a sample of a later Sync, and is this one's too old to be put in order? */
+/* Is there, or waits, a sample of a later Sync, and is this one too old to be put in its place? */
 static bool overtaken(const struct nqptp_clock *clock, const struct nqptp_exchange *exchange,
                       uint64_t now_ns) {
-    return exchange->have_sync && exchange->sync_time_ns < clock->reading.local_time_ns &&
+    uint64_t newest_ns = clock->waiting == NQPTP_NO_CLOCK
+                             ? clock->reading.local_time_ns
+                             : clock->exchanges[clock->waiting].follow_up_time_ns;
+    return exchange->have_sync && exchange->sync_time_ns < newest_ns &&
            now_ns - exchange->sync_time_ns > OVERTAKEN_NS;
 }
 

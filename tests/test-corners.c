@@ -349,6 +349,12 @@ static void test_overtaken_follow_up(void) {
                  "a Follow_Up that comes 1.1 s after its Sync is late");
     (void)send_pair(&w, &s);
     CHECK_EQ_U64(w.record.reading.start_time_ns, start_ns, "and begins no series");
+    origin_ns = time_of(&w, &s);
+    (void)send_sync(&w, &s, s.sequence_id++);
+    pass(&w, 1100 * MS);
+    (void)send_follow_up(&w, &s, s.sequence_id, time_of(&w, &s));
+    CHECK_EQ_U64(send_follow_up(&w, &s, (uint16_t)(s.sequence_id - 1), origin_ns), NQPTP_DROP_LATE,
+                 "so is one that a lone one overtook, which waits");
 }
 
 static void test_rest_after_lone_follow_up(void) {
@@ -372,7 +378,37 @@ static void test_rest_after_lone_follow_up(void) {
           "after a lone Follow_Up, too, packets rest until the next Sync is due at most");
 }
 
+static void test_stray_sync(void) {
+    struct world w = world_begin();
+    struct sender x = sender(1, "192.0.2.1", 100), elsewhere = sender(1, "192.0.2.5", 100);
+    struct sender stray = sender(2, "192.0.2.1", 90);
+
+    command(&w, "T 192.0.2.1");
+    play(&w, &x, 2 * S);
+    play(&w, &elsewhere, 6 * S);
+    (void)send_sync(&w, &stray, 1);
+    (void)send_pair(&w, &elsewhere);
+    CHECK_EQ_U64(master_of(&w), 1, "a stray Sync takes no right to stand in away");
+}
+
+/* Clients take the identity 0 for "no master". */
+static void test_no_grandmaster(void) {
+    struct world w = world_begin();
+    struct sender s = sender(1, "192.0.2.1", 100);
+
+    s.grandmaster_identity = 0;
+    play(&w, &s, 2 * S);
+    CHECK(!w.record.has_master, "a grandmaster of identity 0 is none");
+    s.grandmaster_identity = 1;
+    play(&w, &s, 2 * S);
+    s.grandmaster_identity = 0;
+    play(&w, &s, 2 * S);
+    CHECK_EQ_U64(w.record.reading.grandmaster_identity, 1, "and no master comes to have it");
+}
+
 int main(void) {
+    test_stray_sync();
+    test_no_grandmaster();
     test_identity_of_a_new_address();
     test_follow_up_with_the_syncs_time();
     test_overtaken_follow_up();
