@@ -23,6 +23,7 @@
 #define TAKE_OVER_NS (1000 * MS) /* after this its holder is gone or stuck */
 #define PATIENCE_NS (3000 * MS)  /* after this there are too many holders, or there is none */
 #define LEASE_NS (30000 * MS)    /* how often to see whether an object in use still is */
+#define AGAIN_NS (1000 * MS)     /* but one that was only looked at is not in use */
 #define ASKED_NS (10000 * MS)    /* for so long a command tells of who opens the object */
 #define DIRECTORY "/dev/shm"
 
@@ -322,18 +323,31 @@ static unsigned layout_asked(const struct nqptp_shm *shm, bool read_only) {
     return shm->asked == NQPTP_SHM_ASKED_BARE ? 4 : read_only ? 10 : 8;
 }
 
-void nqptp_shm_opened(struct nqptp_shm *shm, uint64_t now_ns) {
+static void let_in(struct nqptp_shm *shm, uint64_t now_ns) {
     int type = shm->leased ? fcntl(shm->fd, F_GETLEASE) : F_WRLCK;
 
     if (type == F_WRLCK)
         return; /* nobody is waiting */
-    if (shm->asked != NQPTP_SHM_ASKED_NOTHING && now_ns - shm->asked_ns <= ASKED_NS)
+    bool player = shm->asked != NQPTP_SHM_ASKED_NOTHING && now_ns - shm->asked_ns <= ASKED_NS;
+    if (player)
         set_layout(shm, layout_asked(shm, type == F_RDLCK));
-    /* Who waits for us counts as one who has it open. With musl's shm_open() nobody waits. */
-    shm->impatient = fcntl(shm->fd, F_SETLEASE, F_WRLCK) == 0;
+    /* Who waits for us counts as one who has it open. A player with musl's shm_open() does not
+     * wait, and comes again; nor does who only looks at files, or was killed, but it sent no
+     * command. */
+    bool refused = fcntl(shm->fd, F_SETLEASE, F_WRLCK) == 0;
+    shm->impatient = refused && player;
     shm->leased = false;
-    shm->lease_ns = now_ns + LEASE_NS;
+    shm->lease_ns = now_ns + (refused && !player ? AGAIN_NS : LEASE_NS);
     fcntl(shm->fd, F_SETLEASE, F_UNLCK);
+}
+
+void nqptp_shm_opened(struct nqptp_shm *shm, uint64_t now_ns) {
+    if (shm->orphan) { /* it may have lost its name while somebody was opening it */
+        shm->orphan->asked = shm->asked;
+        shm->orphan->asked_ns = shm->asked_ns;
+        let_in(shm->orphan, now_ns);
+    }
+    let_in(shm, now_ns);
 }
 
 /* Would who reads this layout be served by the one there is? */
@@ -356,8 +370,10 @@ bool nqptp_shm_ask(struct nqptp_shm *shm, enum nqptp_shm_asked asked, uint64_t n
     }
     shm->asked = asked;
     shm->asked_ns = now_ns;
-    if (!shm->leased && !shm->impatient)
-        take_lease(shm, now_ns); /* its last user may have gone since we looked */
+    /* Its last user may have gone since we looked. Of use to who was refused is only what he asked
+     * for: another one has nothing to lose by a lease. */
+    if (!shm->leased && (!shm->impatient || !serves(shm)))
+        take_lease(shm, now_ns);
     if (shm->leaseless)
         set_layout(shm, layout_asked(shm, true));
     return shm->leased || serves(shm);
@@ -377,6 +393,7 @@ static int map(struct nqptp_shm *shm) {
     if (mapping == MAP_FAILED || sigaction(SIGBUS, &guard, NULL) < 0 || fstat(shm->fd, &status) < 0)
         return -errno;
     shm->map = mapping;
+    shm->device = status.st_dev;
     shm->inode = status.st_ino;
     return 0;
 }
@@ -576,7 +593,8 @@ static bool has_name(const struct nqptp_shm *shm, struct stat *status) {
     char path[NAME_MAX];
 
     path_of(shm->name, path);
-    return lstat(path, status) == 0 && status->st_ino == shm->inode;
+    return lstat(path, status) == 0 && status->st_dev == shm->device &&
+           status->st_ino == shm->inode;
 }
 
 /* Has anybody else the object open or mapped? Else a lease is granted. */
@@ -604,6 +622,11 @@ static void drop_orphan(struct nqptp_shm *shm) {
 static void succeed(struct nqptp_shm *shm, const struct nqptp_shm *successor) {
     struct nqptp_shm *orphan = in_use(shm) ? malloc(sizeof *orphan) : NULL;
 
+    if (shm->orphan && shm->orphan->device == successor->device &&
+        shm->orphan->inode == successor->inode) { /* it has its name again */
+        drop_orphan(shm);
+        claim(successor); /* to close a descriptor gives up the lock on its file */
+    }
     if (orphan) {
         drop_orphan(shm);
         shm->automatic = false;

@@ -53,6 +53,7 @@ enum nqptp_shm_asked {
 struct nqptp_shm {
     char name[64]; /* with the slash */
     int fd;
+    dev_t device;
     ino_t inode;
     gid_t group; /* or -1 */
     union nqptp_shm_image *map;

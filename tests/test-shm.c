@@ -509,6 +509,73 @@ static void test_impatient(const char *name, bool read_only, int expected) {
     nqptp_shm_remove(&shm);
 }
 
+/* Who only looks at files sends no command, so nobody is to be let in by that. */
+static void test_looked_at(const char *name) {
+    struct nqptp_shm shm = open_as(name, NQPTP_SHM_AUTO, START_NS);
+    char path[128];
+    pid_t client = 0;
+
+    snprintf(path, sizeof path, "/dev/shm%s", name);
+    CHECK(open(path, O_RDONLY | O_NONBLOCK) < 0 && opening(), "somebody looks and goes");
+    nqptp_shm_opened(&shm, START_NS);
+    CHECK_EQ_U64(nqptp_shm_deadline(&shm), START_NS + 1000 * MS, "in a second there is a lease");
+    nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, START_NS + 5 * MS);
+    CHECK(shm.leased, "or when a player comes");
+    CHECK_EQ_I64(found(&shm, true, START_NS + 5 * MS, &client), 10, "who finds what it reads");
+    leave(client);
+
+    nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, START_NS + 6 * MS);
+    CHECK(open(path, O_RDONLY | O_NONBLOCK) < 0 && opening(), "a player is refused");
+    nqptp_shm_opened(&shm, START_NS + 6 * MS);
+    nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_BARE, START_NS + 7 * MS);
+    CHECK_EQ_I64(found(&shm, false, START_NS + 7 * MS, &client), 4, "another kind has its own");
+    leave(client);
+    nqptp_shm_remove(&shm);
+}
+
+/* The object is removed while somebody waits to be let in. */
+static void test_removed_while_opened(const char *name) {
+    struct nqptp_shm shm = open_as(name, NQPTP_SHM_AUTO, START_NS);
+    int channel[2];
+    int8_t version = -1;
+
+    CHECK(pipe(channel) == 0, "a pipe");
+    pid_t client = opener(name, true, channel[1]);
+    CHECK(opening(), "somebody opens it");
+    shm_unlink(name);
+    CHECK_EQ_I64(nqptp_shm_mend(&shm, START_NS), 1, "it is removed meanwhile");
+    nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, START_NS);
+    nqptp_shm_opened(&shm, START_NS);
+    struct pollfd readable = {.fd = channel[0], .events = POLLIN};
+    CHECK(poll(&readable, 1, 10000) == 1 && read(channel[0], &version, 1) == 1, "it is let in");
+    CHECK_EQ_I64(version, 10, "and finds what it reads");
+    CHECK(shm.leased, "and who opens the new object will wait as ever");
+    close(channel[0]);
+    close(channel[1]);
+    leave(client);
+    nqptp_shm_remove(&shm);
+}
+
+/* Moved away and back, while a client has it open. */
+static void test_moved_back(const char *name) {
+    struct nqptp_shm shm = open_as(name, NQPTP_SHM_AUTO, START_NS);
+    char path[128], aside[160];
+    pid_t client = 0, other = 0;
+
+    snprintf(path, sizeof path, "/dev/shm%s", name);
+    snprintf(aside, sizeof aside, "%s-aside", path);
+    found(&shm, true, START_NS, &client);
+    CHECK(rename(path, aside) == 0 && nqptp_shm_mend(&shm, START_NS) == 1, "there is another");
+    found(&shm, true, START_NS, &other);
+    leave(other);
+    CHECK(rename(aside, path) == 0 && nqptp_shm_mend(&shm, START_NS) == 1, "it is back");
+    leave(client);
+    nqptp_shm_mend(&shm, START_NS);
+    nqptp_shm_retry(&shm, START_NS + 40000 * MS);
+    CHECK(shm.leased && !shm.orphan, "we do not keep it open against ourselves");
+    nqptp_shm_remove(&shm);
+}
+
 #else
 
 /* Its shm_open() does not wait, so the layout that most clients read has to be there before. */
@@ -962,6 +1029,9 @@ int main(void) {
     test_hundred_openings(name);
     test_impatient(name, true, 10);
     test_impatient(name, false, 8);
+    test_looked_at(name);
+    test_removed_while_opened(name);
+    test_moved_back(name);
 #else
     test_musl(name);
 #endif
