@@ -197,11 +197,11 @@ static void release(struct nqptp_shm *shm) {
 
 /*
  * All but the lock word, so that a mutex that was scribbled over is whole again as well; of an
- * object that still has an earlier process's record nothing else.
+ * object that still has an earlier process's record that and the version.
  */
 static void copy_locked(struct nqptp_shm *shm) {
     size_t from = shm->by_lock_word ? (LOCK + 1) * sizeof(int) : sizeof(pthread_mutex_t);
-    size_t to = shm->adopted ? sizeof(pthread_mutex_t) : sizeof shm->image;
+    size_t to = shm->adopted ? offsetof(struct shm_structure, flags) : sizeof shm->image;
 
     memcpy((char *)shm->map + from, (const char *)&shm->image + from, to - from);
     if (shm->by_lock_word)
@@ -307,6 +307,21 @@ static void take_lease(struct nqptp_shm *shm, uint64_t now_ns) {
     shm->lease_ns = now_ns + LEASE_NS;
 }
 
+static uint16_t read_version(int fd, off_t at) {
+    uint16_t version = 0;
+    return pread(fd, &version, sizeof version, at) == sizeof version ? version : 0;
+}
+
+/* Which layout the object has, by the number at each layout's place; 0 if it has none of ours. */
+static unsigned read_layout(int fd) {
+    uint16_t version = read_version(fd, offsetof(struct shm_structure_10, version));
+
+    if (version == 10)
+        return version;
+    version = read_version(fd, offsetof(struct shm_structure, version));
+    return version == 4 || version == 8 || version == 9 ? version : 0;
+}
+
 /* Nobody reads the object now, so it can become another at once. */
 static void set_layout(struct nqptp_shm *shm, unsigned layout) {
     int holder;
@@ -356,16 +371,23 @@ static bool serves(const struct nqptp_shm *shm) {
     return bare == (shm->layout == 4);
 }
 
-bool nqptp_shm_ask(struct nqptp_shm *shm, enum nqptp_shm_asked asked, uint64_t now_ns) {
-    if (!shm->adopted)
+/* Writes what there is to write again, but nothing over an earlier process's record. */
+static void refresh(struct nqptp_shm *shm, uint64_t now_ns) {
+    if (!shm->adopted || shm->layout != 10)
         attempt(shm, now_ns);
+}
+
+bool nqptp_shm_ask(struct nqptp_shm *shm, enum nqptp_shm_asked asked, uint64_t now_ns) {
+    if (shm->adopted && read_layout(shm->fd) != shm->layout)
+        shm->adopted = false; /* somebody has been at it: there is nothing left to keep */
+    refresh(shm, now_ns);
     if (!shm->automatic)
         return true;
     if (asked == NQPTP_SHM_ASKED_PLAY) {
         bool changed = shm->layout == 8;
         shm->layout = changed ? 9 : shm->layout; /* the same but for its number */
-        if (changed && !shm->adopted)
-            attempt(shm, now_ns);
+        if (changed)
+            refresh(shm, now_ns);
         return true;
     }
     shm->asked = asked;
@@ -455,21 +477,6 @@ static int create(struct nqptp_shm *shm, uint64_t now_ns) {
     if (linkat(AT_FDCWD, unnamed, AT_FDCWD, path, AT_SYMLINK_FOLLOW) < 0)
         return -errno;
     return furnished;
-}
-
-static uint16_t read_version(int fd, off_t at) {
-    uint16_t version = 0;
-    return pread(fd, &version, sizeof version, at) == sizeof version ? version : 0;
-}
-
-/* Which layout the object has, by the number at each layout's place; 0 if it has none of ours. */
-static unsigned read_layout(int fd) {
-    uint16_t version = read_version(fd, offsetof(struct shm_structure_10, version));
-
-    if (version == 10)
-        return version;
-    version = read_version(fd, offsetof(struct shm_structure, version));
-    return version == 4 || version == 8 || version == 9 ? version : 0;
 }
 
 static int adopt(struct nqptp_shm *shm, unsigned kept, uint64_t now_ns) {

@@ -867,6 +867,49 @@ static void test_adopted_mutex(const char *name) {
     nqptp_shm_remove(&shm);
 }
 
+/* What befalls an object before there is a newer record than the earlier process's. */
+static void test_adopted_in_trouble(const char *name) {
+    struct nqptp_shm shm = open_as(name, 9, START_NS);
+    int status;
+
+    publish(&shm, 2, START_NS);
+    nqptp_shm_close(&shm);
+    shm = open_as(name, NQPTP_SHM_AUTO, START_NS);
+    shm.layout = 8;
+    shm.map->v9.version = 8;
+    nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_PLAY, START_NS);
+    CHECK(shm.map->v9.version == 9 && shm.map->v9.master_clock_id == 3,
+          "adopted, 8 turns to 9 and has its record");
+    nqptp_shm_remove(&shm);
+
+    shm = open_object(name);
+    publish(&shm, 2, START_NS);
+    nqptp_shm_close(&shm);
+    shm = open_object(name);
+    pid_t culprit = start(holder, name);
+    waitpid(culprit, &status, WUNTRACED);
+    kill(culprit, SIGKILL);
+    waitpid(culprit, &status, 0);
+    pid_t second = start(waiter, name);
+    nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_BARE, START_NS);
+    nqptp_shm_retry(&shm, START_NS + 1001 * MS);
+    CHECK_EQ_I64(ended(second), 0, "adopted, a mutex is taken over and the record is there");
+    nqptp_shm_remove(&shm);
+
+    for (unsigned layout = 8; layout <= 10; layout++) {
+        shm = open_as(name, layout, START_NS);
+        publish(&shm, 2, START_NS);
+        nqptp_shm_close(&shm);
+        shm = open_as(name, layout, START_NS);
+        CHECK(ftruncate(shm.fd, 0) == 0, "adopted, it is cut short");
+        nqptp_shm_mend(&shm, START_NS);
+        nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, START_NS);
+        CHECK_EQ_U64(layout == 10 ? shm.map->v10.version : shm.map->v9.version, layout,
+                     "after a command it is what its clients read");
+        nqptp_shm_remove(&shm);
+    }
+}
+
 /* --- when the object is taken away ------------------------------------------------------------ */
 
 static void test_removed_unused(const char *name) {
@@ -1049,6 +1092,7 @@ int main(void) {
     test_ever_other_holders(name);
 #endif
     test_adopted_mutex(name);
+    test_adopted_in_trouble(name);
     test_removed_unused(name);
     test_removed_in_use(name);
 #ifdef __GLIBC__
