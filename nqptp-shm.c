@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -420,6 +421,11 @@ static int map(struct nqptp_shm *shm) {
     return 0;
 }
 
+/* -EPERM is for the group alone; an immutable file or directory makes others of it. */
+static int failure(int error) {
+    return error == EPERM ? -EACCES : -error;
+}
+
 static bool has_group(int fd, gid_t group) {
     struct stat status;
     return fstat(fd, &status) == 0 && status.st_gid == group;
@@ -435,9 +441,9 @@ static int furnish(const struct nqptp_shm *shm) {
                    fchown(shm->fd, (uid_t)-1, shm->group) < 0; /* the service's sandbox denies it */
 
     if (fchmod(shm->fd, shared ? 0664 : 0644) < 0)
-        return -errno;
+        return failure(errno);
     int error = posix_fallocate(shm->fd, 0, NQPTP_SHM_SIZE);
-    return error != 0 ? -error : refused ? -EPERM : 0;
+    return error != 0 ? failure(error) : refused ? -EPERM : 0;
 }
 
 /*
@@ -463,7 +469,7 @@ static int create(struct nqptp_shm *shm, uint64_t now_ns) {
 
     shm->fd = open(DIRECTORY, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (shm->fd < 0)
-        return -errno;
+        return failure(errno);
     int furnished = furnish(shm);
     if (furnished < 0 && furnished != -EPERM)
         return furnished;
@@ -475,28 +481,55 @@ static int create(struct nqptp_shm *shm, uint64_t now_ns) {
     snprintf(unnamed, sizeof unnamed, "/proc/self/fd/%d", shm->fd);
     path_of(shm->name, path);
     if (linkat(AT_FDCWD, unnamed, AT_FDCWD, path, AT_SYMLINK_FOLLOW) < 0)
-        return -errno;
+        return failure(errno);
     return furnished;
 }
 
+/*
+ * Who chose the name of a named object may have linked it to another one, or chosen that of another
+ * program's file.
+ */
+static bool is_strange(const struct stat *status) {
+    return !S_ISREG(status->st_mode) || status->st_size != NQPTP_SHM_SIZE || status->st_nlink != 1;
+}
+
+/* A symbolic link, a directory, a socket and an immutable file are not ours either. */
+static int refusal(int error) {
+    switch (error) {
+    case EWOULDBLOCK:
+        return -EBUSY;
+    case EACCES:
+    case EINVAL:
+    case ELOOP:
+    case ENXIO:
+    case EPERM:
+        return -EEXIST;
+    default:
+        return -error;
+    }
+}
+
 static int adopt(struct nqptp_shm *shm, unsigned kept, uint64_t now_ns) {
+    bool named = strcmp(shm->name, NQPTP_INTERFACE_NAME) != 0 && shm->layout == 10;
+    char path[NAME_MAX];
     struct stat status;
     int holder, result;
 
+    /* It may be our own by another name, and to open it once more would break our lease, to close
+     * it again give up our lock. */
+    path_of(shm->name, path);
+    if (named && lstat(path, &status) == 0 && is_strange(&status))
+        return -EEXIST;
     shm->fd = shm_open(shm->name, O_RDWR | O_NONBLOCK, 0);
-    if (shm->fd < 0 && errno == EWOULDBLOCK)
-        return -EBUSY;
-    if (shm->fd < 0) /* a symbolic link and a directory are not ours either */
-        return errno == EACCES || errno == ELOOP || errno == EINVAL ? -EEXIST : -errno;
+    if (shm->fd < 0)
+        return refusal(errno);
     if (fstat(shm->fd, &status) < 0 || !S_ISREG(status.st_mode) || status.st_uid != geteuid())
         return -EEXIST;
     if ((result = claim(shm)) < 0)
         return result;
     unsigned found = read_layout(shm->fd);
-    if (strcmp(shm->name, NQPTP_INTERFACE_NAME) != 0 && shm->layout == 10 &&
-        (found != 10 || status.st_size != NQPTP_SHM_SIZE || status.st_nlink != 1))
-        return -EEXIST; /* who chose the name may have linked it to another object, or chosen that
-                         * of another program's file */
+    if (named && (is_strange(&status) || found != 10))
+        return -EEXIST;
     if (shm->automatic && kept == 0 && found > 0)
         shm->layout = found;
     int furnished = furnish(shm);
@@ -722,8 +755,13 @@ int nqptp_shm_remove_foreign(const char *name, uid_t owner) {
     int fd = shm_open(name, O_RDWR | O_NONBLOCK, 0);
     if (fd < 0)
         return errno == EWOULDBLOCK ? -EBUSY : -errno;
-    /* A write lease is granted only while nobody else has the file open or mapped. */
-    if (fcntl(fd, F_SETLEASE, F_WRLCK) < 0)
+    /* A write lease is granted only while nobody else has the file open or mapped; and only to its
+     * owner, or with a capability that root has none of in most containers. */
+    uid_t before = (uid_t)setfsuid(status.st_uid);
+    int leased = fcntl(fd, F_SETLEASE, F_WRLCK) < 0 ? errno : 0;
+    setfsuid(before);
+    errno = leased;
+    if (leased != 0)
         result = errno == EAGAIN ? -EBUSY : -errno;
     else
         result = shm_unlink(name) < 0 ? -errno : 1;
@@ -741,7 +779,7 @@ int nqptp_shm_inspect(const char *name, struct nqptp_shm_found *found) {
         return -errno;
     found->owner = status.st_uid;
     found->mode = status.st_mode & 07777;
-    if (!S_ISREG(status.st_mode))
+    if (!S_ISREG(status.st_mode) || status.st_nlink != 1) /* it may be ours by another name */
         return 0;
     int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0) {

@@ -11,10 +11,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -304,6 +306,49 @@ static void test_locked_by_client(const char *name) {
     CHECK(shm.adopted, "though another user's process has it locked");
     end_holder(client);
     nqptp_shm_remove(&shm);
+}
+
+/* To open and close a file once more gives up the lock on it. */
+static void test_lock_survives_link(const char *name) {
+    struct nqptp_shm shm = open_as(name, 10, START_NS), twin;
+    char path[128], other[160], text[64];
+
+    snprintf(path, sizeof path, "/dev/shm%s", name);
+    snprintf(other, sizeof other, "%s-twin", path);
+    CHECK(link(path, other) == 0, "the object has another name");
+    CHECK_EQ_I64(nqptp_shm_open(&twin, other + strlen("/dev/shm"), 10, 0, NO_GROUP, START_NS),
+                 -EEXIST, "which is refused");
+    nqptp_shm_describe(other + strlen("/dev/shm"), text, sizeof text);
+    unlink(other);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(nqptp_shm_open(&twin, name, 10, 0, NO_GROUP, START_NS) == -EBUSY ? 0 : 1);
+    CHECK_EQ_I64(ended(child), 0, "and no other daemon can have the object for it");
+    nqptp_shm_remove(&shm);
+}
+
+/* chattr +i; false if that is not to be had here. */
+static bool make_immutable(const char *path, bool immutable) {
+    int flags = 0, fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool done = fd >= 0 && ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0;
+
+    flags = immutable ? flags | FS_IMMUTABLE_FL : flags & ~FS_IMMUTABLE_FL;
+    done = done && ioctl(fd, FS_IOC_SETFLAGS, &flags) == 0;
+    close(fd);
+    return done;
+}
+
+static void test_immutable(const char *name) {
+    struct nqptp_shm shm;
+    char path[128];
+
+    snprintf(path, sizeof path, "/dev/shm%s", name);
+    close(open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    if (make_immutable(path, true))
+        CHECK_EQ_I64(nqptp_shm_open(&shm, name, 4, 0, NO_GROUP, START_NS), -EEXIST,
+                     "an immutable file is refused");
+    make_immutable(path, false);
+    unlink(path);
 }
 
 static void test_layouts_8_and_9(const char *name, unsigned layout) {
@@ -1063,6 +1108,8 @@ int main(void) {
     test_not_ours(name);
     test_served_by_another(name);
     test_locked_by_client(name);
+    test_lock_survives_link(name);
+    test_immutable(name);
     test_layouts_8_and_9(name, 8);
     test_layouts_8_and_9(name, 9);
     test_layout_10(name);
