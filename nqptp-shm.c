@@ -769,6 +769,14 @@ int nqptp_shm_remove_foreign(const char *name, uid_t owner) {
     return result;
 }
 
+bool nqptp_shm_exists(const char *name) {
+    char path[NAME_MAX];
+    struct stat status;
+
+    path_of(name, path);
+    return lstat(path, &status) == 0;
+}
+
 int nqptp_shm_inspect(const char *name, struct nqptp_shm_found *found) {
     char path[NAME_MAX];
     struct stat status;

@@ -157,6 +157,9 @@ void nqptp_shm_remove(struct nqptp_shm *shm);
  */
 int nqptp_shm_remove_foreign(const char *name, uid_t owner);
 
+/* Is there anything by that name? It is not opened to find out. */
+bool nqptp_shm_exists(const char *name);
+
 /* What there is by the name of an object, whoever it belongs to. */
 struct nqptp_shm_found {
     uid_t owner;

@@ -767,8 +767,10 @@ static enum exit_status open_objects(struct nqptp *nqptp) {
 
     text[length] = '\0';
     /* Players that were there before us open the object as soon as they see it: the ports are open,
-     * so let the commands come in that tell what they read. */
-    nanosleep(&(struct timespec){.tv_nsec = FIRST_COMMAND_NS}, NULL);
+     * so let the commands come in that tell what they read. But one that is there already they can
+     * open now, and until we have our lease on it they find in it what it happens to be. */
+    if (!nqptp_shm_exists(NQPTP_INTERFACE_NAME))
+        nanosleep(&(struct timespec){.tv_nsec = FIRST_COMMAND_NS}, NULL);
     char *line = strchr(text, '\n');
     int result =
         open_object(nqptp, 0, nqptp->options->layout, line ? (unsigned)atoi(text) : 0, &effects);
