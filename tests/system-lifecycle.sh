@@ -202,6 +202,9 @@ if is_root && has setpriv; then
     check_not 'it is gone' test -e $object
     run --remove-left-over
     is 'and is content if there is nothing to remove' "$status" 0
+    leave_object
+    run_as setpriv --bounding-set=-lease --inh-caps=-lease "$nqptp" --remove-left-over
+    is 'root without CAP_LEASE, as in a container, removes it as well' "$status" 0
 
     leave_object
     start_daemon
