@@ -97,14 +97,14 @@ looks_at_left_over() { # GENERATION OPTION...
         stop_daemon KILL
         launch_daemon
         tries=1000
-        until control_is_open || test $tries = 0; do
+        until control_is_open || test "$tries" = 0; do
             tries=$((tries - 1))
         done
         play "$@" && served=$((served + 1))
         stop_daemon
     done
     echo "# $served of 10"
-    test $served -ge 7
+    test "$served" -ge 7
 }
 
 check 'players of today are served as the daemon starts again' looks_at_left_over 5

@@ -1095,6 +1095,22 @@ static void test_command_mends(const char *name, unsigned layout) {
     nqptp_shm_remove(&shm);
 }
 
+static void test_leases(const char *name) {
+#ifdef __GLIBC__
+    test_auto(name);
+    test_layout_stays_while_in_use(name);
+    test_hundred_openings(name);
+    test_impatient(name, true, 10);
+    test_impatient(name, false, 8);
+    test_looked_at(name);
+    test_removed_while_opened(name);
+    test_moved_back(name);
+#else
+    test_musl(name);
+#endif
+    test_without_leases(name);
+}
+
 int main(void) {
     char name[64];
     sigset_t set;
@@ -1113,19 +1129,7 @@ int main(void) {
     test_layouts_8_and_9(name, 8);
     test_layouts_8_and_9(name, 9);
     test_layout_10(name);
-#ifdef __GLIBC__
-    test_auto(name);
-    test_layout_stays_while_in_use(name);
-    test_hundred_openings(name);
-    test_impatient(name, true, 10);
-    test_impatient(name, false, 8);
-    test_looked_at(name);
-    test_removed_while_opened(name);
-    test_moved_back(name);
-#else
-    test_musl(name);
-#endif
-    test_without_leases(name);
+    test_leases(name);
     test_readers_see_whole_records(name, 4);
     test_readers_see_whole_records(name, 10);
     test_taken_over(name, true);
