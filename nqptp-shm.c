@@ -82,10 +82,14 @@ static bool word_take(pthread_mutex_t *mutex) {
                                                    memory_order_acquire, memory_order_relaxed);
 }
 
-static void word_release(pthread_mutex_t *mutex, int wake) {
-    int before = atomic_exchange_explicit(lock_word(mutex), FREE, memory_order_release);
-    if (before != LOCKED || wake > 1)
-        futex_wake(lock_word(mutex), wake);
+/*
+ * Wakes all who wait, each time: that somebody does the word does not tell if a client wrote in it
+ * or cut the object short, and while one of them waits as for a mutex that lends its priority the
+ * kernel wakes none behind it. Who is woken in vain waits again.
+ */
+static void word_release(pthread_mutex_t *mutex) {
+    atomic_store_explicit(lock_word(mutex), FREE, memory_order_release);
+    futex_wake(lock_word(mutex), INT_MAX);
 }
 
 /* Does the C library's mutex behave as is said above? Tried on one that nobody shares. */
@@ -99,7 +103,7 @@ static bool self_test(const pthread_mutex_t *fresh) {
                     (HOLDER < 0 || lock_holder(&mutex) == (int)syscall(SYS_gettid));
     pthread_mutex_unlock(&mutex);
     as_known = as_known && word_take(&mutex) && pthread_mutex_trylock(&mutex) == EBUSY;
-    word_release(&mutex, 1);
+    word_release(&mutex);
     as_known = as_known && pthread_mutex_trylock(&mutex) == 0;
     if (as_known)
         pthread_mutex_unlock(&mutex);
@@ -191,7 +195,7 @@ static bool take(struct nqptp_shm *shm) {
 
 static void release(struct nqptp_shm *shm) {
     if (shm->by_lock_word)
-        word_release(&shm->map->mutex, 1);
+        word_release(&shm->map->mutex);
     else
         pthread_mutex_unlock(&shm->map->mutex);
 }
@@ -221,7 +225,7 @@ static void take_over(struct nqptp_shm *shm) {
     }
     atomic_store(lock_word(&shm->map->mutex), LOCKED);
     copy_locked(shm);
-    word_release(&shm->map->mutex, INT_MAX);
+    word_release(&shm->map->mutex);
 }
 
 /* Layout 10 has no mutex: a reader sees by the second set whether the first was whole. */

@@ -955,6 +955,28 @@ static void test_adopted_in_trouble(const char *name) {
     }
 }
 
+/* Who was asleep when the word that it sleeps on was written over, or the object emptied. */
+static void test_waits_in_vain(const char *name, bool cut) {
+    struct nqptp_shm shm = open_object(name);
+    struct shm_structure *map = client_map(name);
+    int status;
+
+    publish(&shm, 1, START_NS);
+    pid_t culprit = start(holder, name);
+    waitpid(culprit, &status, WUNTRACED);
+    pid_t second = start(waiter, name);
+    poll(NULL, 0, 50);
+    if (cut)
+        CHECK(ftruncate(shm.fd, 0) == 0 && ftruncate(shm.fd, NQPTP_SHM_SIZE) == 0, "emptied");
+    else
+        memset(&map->shm_mutex, 0, sizeof map->shm_mutex);
+    publish(&shm, 2, START_NS);
+    CHECK_EQ_I64(ended(second), 0, "a mutex that looks free: who waits for it is woken");
+    end_holder(culprit);
+    munmap(map, sizeof *map);
+    nqptp_shm_remove(&shm);
+}
+
 /* --- when the object is taken away ------------------------------------------------------------ */
 
 static void test_removed_unused(const char *name) {
@@ -1144,6 +1166,8 @@ int main(void) {
 #endif
     test_adopted_mutex(name);
     test_adopted_in_trouble(name);
+    test_waits_in_vain(name, true);
+    test_waits_in_vain(name, false);
     test_removed_unused(name);
     test_removed_in_use(name);
 #ifdef __GLIBC__
