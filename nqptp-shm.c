@@ -317,6 +317,10 @@ static uint16_t read_version(int fd, off_t at) {
     return pread(fd, &version, sizeof version, at) == sizeof version ? version : 0;
 }
 
+static bool has_mutex(unsigned layout) {
+    return layout == 4 || layout == 8 || layout == 9;
+}
+
 /* Which layout the object has, by the number at each layout's place; 0 if it has none of ours. */
 static unsigned read_layout(int fd) {
     uint16_t version = read_version(fd, offsetof(struct shm_structure_10, version));
@@ -324,7 +328,7 @@ static unsigned read_layout(int fd) {
     if (version == 10)
         return version;
     version = read_version(fd, offsetof(struct shm_structure, version));
-    return version == 4 || version == 8 || version == 9 ? version : 0;
+    return has_mutex(version) ? version : 0;
 }
 
 /* Nobody reads the object now, so it can become another at once. */
@@ -552,6 +556,8 @@ static int adopt(struct nqptp_shm *shm, unsigned kept, uint64_t now_ns) {
 
 int nqptp_shm_open(struct nqptp_shm *shm, const char *name, unsigned layout, unsigned kept,
                    gid_t group, uint64_t now_ns) {
+    if (!has_mutex(kept) && kept != 10)
+        kept = 0; /* by a process of another version, or nonsense */
     *shm = (struct nqptp_shm){
         .fd = -1,
         .layout = layout != NQPTP_SHM_AUTO ? layout

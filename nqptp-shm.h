@@ -86,9 +86,9 @@ struct nqptp_shm {
 /*
  * Makes the object `name`, complete before it gets that name, or adopts in place the one that this
  * user left: the record in it stays as it is until there is a better one. layout is 4, 8, 9, 10,
- * or NQPTP_SHM_AUTO; kept is what an earlier process is known to have served, or 0. The object's
- * group becomes `group` unless that is (gid_t)-1; layout 10 is for everybody to read. now_ns is
- * CLOCK_MONOTONIC_RAW, here and below.
+ * or NQPTP_SHM_AUTO; kept is what an earlier process is said to have served: of no account if it is
+ * no layout. The object's group becomes `group` unless that is (gid_t)-1; layout 10 is for
+ * everybody to read. now_ns is CLOCK_MONOTONIC_RAW, here and below.
  * Returns 0 or -errno; -EEXIST means that the object is another user's (or, if
  * it has a name of its own, linked or not one of ours), -EBUSY that another process
  * of this user serves it, and it is left alone. -EPERM: all is well but

@@ -977,6 +977,18 @@ static void test_waits_in_vain(const char *name, bool cut) {
     nqptp_shm_remove(&shm);
 }
 
+/* What was kept of an earlier process may be of another version's, or nonsense. */
+static void test_kept(const char *name, unsigned kept, unsigned expected) {
+    struct nqptp_shm shm = open_as(name, 9, START_NS);
+
+    publish(&shm, 2, START_NS);
+    nqptp_shm_close(&shm);
+    CHECK_EQ_I64(nqptp_shm_open(&shm, name, NQPTP_SHM_AUTO, kept, NO_GROUP, START_NS), 0,
+                 "adopted, and %u was kept", kept);
+    CHECK(shm.layout == expected && shm.map->v9.version == expected, "it is %u", expected);
+    nqptp_shm_remove(&shm);
+}
+
 /* --- when the object is taken away ------------------------------------------------------------ */
 
 static void test_removed_unused(const char *name) {
@@ -1166,6 +1178,10 @@ int main(void) {
 #endif
     test_adopted_mutex(name);
     test_adopted_in_trouble(name);
+    test_kept(name, 8, 8);
+    test_kept(name, 0, 9);
+    test_kept(name, 7, 9);
+    test_kept(name, 65540, 9);
     test_waits_in_vain(name, true);
     test_waits_in_vain(name, false);
     test_removed_unused(name);
