@@ -387,7 +387,8 @@ static void refresh(struct nqptp_shm *shm, uint64_t now_ns) {
 }
 
 bool nqptp_shm_ask(struct nqptp_shm *shm, enum nqptp_shm_asked asked, uint64_t now_ns) {
-    if (shm->adopted && read_layout(shm->fd) != shm->layout)
+    /* Unless 9 still waits to be written over 8. */
+    if (shm->adopted && !shm->pending && read_layout(shm->fd) != shm->layout)
         shm->adopted = false; /* somebody has been at it: there is nothing left to keep */
     refresh(shm, now_ns);
     if (!shm->automatic)
@@ -518,7 +519,8 @@ static int refusal(int error) {
 }
 
 static int adopt(struct nqptp_shm *shm, unsigned kept, uint64_t now_ns) {
-    bool named = strcmp(shm->name, NQPTP_INTERFACE_NAME) != 0 && shm->layout == 10;
+    bool named =
+        strcmp(shm->name, NQPTP_INTERFACE_NAME) != 0 && shm->layout == 10 && !shm->automatic;
     char path[NAME_MAX];
     struct stat status;
     int holder, result;

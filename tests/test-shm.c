@@ -989,6 +989,23 @@ static void test_kept(const char *name, unsigned kept, unsigned expected) {
     nqptp_shm_remove(&shm);
 }
 
+/* 9 waits to be written over 8, for a client that has the mutex. */
+static void test_adopted_8_waits(const char *name) {
+    struct nqptp_shm shm = open_as(name, 8, START_NS);
+
+    publish(&shm, 2, START_NS);
+    nqptp_shm_close(&shm);
+    shm = open_as(name, NQPTP_SHM_AUTO, START_NS);
+    pthread_mutex_lock(&shm.map->mutex);
+    nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_PLAY, START_NS);
+    nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_PLAY, START_NS);
+    pthread_mutex_unlock(&shm.map->mutex);
+    nqptp_shm_retry(&shm, START_NS + 3 * MS);
+    CHECK(shm.map->v9.version == 9 && shm.map->v9.master_clock_id == 3,
+          "adopted, 8 turns to 9 late and has its record");
+    nqptp_shm_remove(&shm);
+}
+
 /* --- when the object is taken away ------------------------------------------------------------ */
 
 static void test_removed_unused(const char *name) {
@@ -1178,6 +1195,7 @@ int main(void) {
 #endif
     test_adopted_mutex(name);
     test_adopted_in_trouble(name);
+    test_adopted_8_waits(name);
     test_kept(name, 8, 8);
     test_kept(name, 0, 9);
     test_kept(name, 7, 9);
