@@ -28,6 +28,7 @@
 #define STEP_DOWN_NS (20 * MS)        /* wifi delays a few samples in a row by less */
 #define STEP_DOWN_FAR_NS (2 * S)      /* and no two in a row by this */
 #define STEP_DOWN_SPREAD_NS (50 * MS) /* those that were held up together differ by more */
+#define BURST_NS (60 * MS)            /* samples this close were held up together, if at all */
 #define SUSPICION_SAMPLES 16          /* a second witness must come this soon */
 #define PEAK_NS (625 * MS)            /* the best of five; a longer path is believed in 5 s */
 #define PEAK_SPREAD_NOISES 4          /* the best differ by less, unless they all are delayed */
@@ -205,10 +206,27 @@ static int64_t agree(const struct nqptp_points *list, unsigned count, int64_t le
     return low_ns > least_ns && mean_ns - low_ns < spread_ns ? low_ns : 0;
 }
 
-/* Two samples far too low, or eight that are low, are a step back. */
-static enum change judge_samples(struct nqptp_estimator *e) {
+static bool begins_period(const struct nqptp_points *list, struct nqptp_point residual,
+                          int64_t period_ns) {
+    return list->count == 0 || residual.time_ns - list->at[list->count - 1].time_ns >= period_ns;
+}
+
+/* Of each period of the list the best residual counts, under the time of its first. */
+static void note_best(struct nqptp_points *list, struct nqptp_point residual, int64_t period_ns) {
+    if (begins_period(list, residual, period_ns))
+        note(list, residual);
+    else if (residual.ns > list->at[list->count - 1].ns)
+        list->at[list->count - 1].ns = residual.ns;
+}
+
+/*
+ * Two samples far too low, or eight that are low, are a step back. What was held up comes all at
+ * once, at 128 Syncs a second more than eight: that is one witness.
+ */
+static enum change judge_samples(struct nqptp_estimator *e, struct nqptp_point residual) {
     const struct nqptp_points *list = &e->samples;
 
+    note_best(&e->samples, residual, BURST_NS);
     if (agree(list, 2, STEP_DOWN_FAR_NS, STEP_DOWN_SPREAD_NS))
         forget_before(e, list->at[list->count - 2].time_ns);
     else if (agree(list, NQPTP_ESTIMATOR_RECENT, STEP_DOWN_NS, STEP_DOWN_SPREAD_NS))
@@ -221,16 +239,13 @@ static enum change judge_samples(struct nqptp_estimator *e) {
 /* Eight periods whose best samples are all low are another path, or a smaller step. */
 static enum change judge_peaks(struct nqptp_estimator *e, struct nqptp_point residual) {
     struct nqptp_points *list = &e->peaks;
-    struct nqptp_point *open = list->count > 0 ? &list->at[list->count - 1] : NULL;
+    int64_t low_ns = 0;
 
-    if (open && residual.time_ns - open->time_ns < PEAK_NS) {
-        open->ns = residual.ns > open->ns ? residual.ns : open->ns;
-        return UNCHANGED;
-    }
-    int64_t low_ns = agree(list, NQPTP_ESTIMATOR_RECENT, shift_least_ns(e),
-                           to_ns(PEAK_SPREAD_NOISES * e->noise_us));
+    if (begins_period(list, residual, PEAK_NS)) /* then those before are complete */
+        low_ns = agree(list, NQPTP_ESTIMATOR_RECENT, shift_least_ns(e),
+                       to_ns(PEAK_SPREAD_NOISES * e->noise_us));
     if (low_ns == 0) {
-        note(list, residual);
+        note_best(list, residual, PEAK_NS);
         return UNCHANGED;
     }
     forget_before(e, list->at[0].time_ns);
@@ -243,8 +258,7 @@ static enum change judge(struct nqptp_estimator *e, struct nqptp_point sample) {
     if (sample.time_ns - e->epoch_ns > SETTLING_NS && residual.ns > shift_least_ns(e))
         return judge_high(e, sample);
     e->suspected -= e->suspected > 0;
-    note(&e->samples, residual);
-    enum change change = judge_samples(e);
+    enum change change = judge_samples(e, residual);
     return change != UNCHANGED ? change : judge_peaks(e, residual);
 }
 

@@ -48,7 +48,7 @@ struct nqptp_estimator {
 
     unsigned suspected; /* a sample was too high to be true; so many more may yet prove it */
     struct nqptp_point suspect;
-    struct nqptp_points samples; /* above the line: the last ones, */
+    struct nqptp_points samples; /* above the line: the last ones, the best of each burst, */
     struct nqptp_points peaks;   /* the highest of each of the last periods, the last open */
 
     int64_t epoch_ns; /* when the series began */

@@ -273,6 +273,25 @@ static void test_step_down(void) {
     check_step_down(30 * S);
 }
 
+/* At 128 Syncs a second more than eight are held up together, each by less than the one before. */
+static void test_bursts(int64_t interval_ns, int64_t longest_ns) {
+    struct run run = run_settled();
+
+    for (int i = 0; i < 50; i++) {
+        for (int64_t late_ns = longest_ns * (i + 1) / 50; late_ns > 0; late_ns -= interval_ns) {
+            run_wait(&run, interval_ns);
+            (void)run_sample(&run, late_ns);
+        }
+        for (int64_t quiet_ns = 1 * S; quiet_ns > 0; quiet_ns -= interval_ns) {
+            run_wait(&run, interval_ns);
+            (void)run_sample(&run, 0);
+        }
+    }
+    CHECK_EQ_U64(run.restarts, 0, "what comes late and together each %" PRId64 " us is no step",
+                 interval_ns / US);
+    check_within(run_error(&run), SETTLED_ERROR, "nor is anything lost");
+}
+
 /* Another path, or a step as small: no new series, and what is published does not jump. */
 static void check_path(const char *name, int64_t longer_ns, int64_t within_ns) {
     struct run run = run_settled();
@@ -522,6 +541,9 @@ int main(void) {
     test_one_late_sample();
     test_step_up();
     test_step_down();
+    test_bursts(125 * MS, 1 * S);
+    test_bursts(7812500, 400 * MS);
+    test_bursts(7812500, 3 * S);
     test_paths();
     test_shorter_path_needs_a_witness();
     test_step_limit();
