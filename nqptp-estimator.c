@@ -25,6 +25,7 @@
 #define SETTLING_NS (3 * S)           /* the first samples may all have been late */
 #define SHIFT_LEAST_NS (300 * US)     /* the line itself may be wrong by less */
 #define STEP_NS (5 * MS)              /* more than this is not worth slewing */
+#define RISE_MOST_NS (20 * MS)        /* no line is wrong by more, however noisy it looks */
 #define STEP_DOWN_NS (20 * MS)        /* wifi delays a few samples in a row by less */
 #define STEP_DOWN_FAR_NS (2 * S)      /* and no two in a row by this */
 #define STEP_DOWN_SPREAD_NS (50 * MS) /* those that were held up together differ by more */
@@ -59,6 +60,7 @@
 #define FAST_NS (15 * S)       /* until then the line may have much to learn */
 #define STEP_FAST_NS (95 * US) /* a sample: with what follows the slope less than 150 us */
 #define STEP_SLOW_NS (40 * US) /* a sample: too little to be heard */
+#define ASTRAY_NS (20 * MS)    /* to slew more takes minutes, wherever it came from */
 #define SHARE 4                /* of the error that is left, taken back by each sample */
 
 void nqptp_estimator_reset(struct nqptp_estimator *estimator) {
@@ -254,9 +256,12 @@ static enum change judge_peaks(struct nqptp_estimator *e, struct nqptp_point res
 
 static enum change judge(struct nqptp_estimator *e, struct nqptp_point sample) {
     struct nqptp_point residual = {sample.time_ns, above_line(e, sample)};
+    bool settling = sample.time_ns - e->epoch_ns <= SETTLING_NS;
 
-    if (sample.time_ns - e->epoch_ns > SETTLING_NS && residual.ns > shift_least_ns(e))
+    if (!settling && (residual.ns > shift_least_ns(e) || residual.ns > RISE_MOST_NS))
         return judge_high(e, sample);
+    if (residual.ns > RISE_MOST_NS) /* all before were late, or it has stepped again */
+        forget_before(e, INT64_MAX);
     e->suspected -= e->suspected > 0;
     enum change change = judge_samples(e, residual);
     return change != UNCHANGED ? change : judge_peaks(e, residual);
@@ -431,6 +436,12 @@ static void fit_line(struct nqptp_estimator *e, int64_t now_ns) {
 
 /* --- shaper ---------------------------------------------------------------------------------- */
 
+/* Has the line left what is published so far behind that it is another time? */
+static bool astray(const struct nqptp_estimator *e) {
+    int64_t left_ns = e->line.ns - extend(e, e->published, e->line.time_ns);
+    return left_ns > ASTRAY_NS || left_ns < -ASTRAY_NS;
+}
+
 /* Players hear steps. What is published keeps to the slope, and closes in on the line slowly. */
 static void publish(struct nqptp_estimator *e) {
     int64_t age_ns = e->line.time_ns - e->epoch_ns;
@@ -490,10 +501,12 @@ enum nqptp_estimate nqptp_estimator_sample(struct nqptp_estimator *e, uint64_t m
     e->last_master_ns = master_ns;
     if (change == UNPROVEN)
         return NQPTP_ESTIMATE_NONE;
-    if (change == NEW_TIME)
-        e->epoch_ns = sample.time_ns;
     bin_push(e, sample);
     fit_line(e, sample.time_ns);
+    if (sample.time_ns - e->epoch_ns >= SHAPED_NS && astray(e))
+        change = NEW_TIME;
+    if (change == NEW_TIME)
+        e->epoch_ns = sample.time_ns;
     publish(e);
     return change == NEW_TIME ? NQPTP_ESTIMATE_RESTARTED : NQPTP_ESTIMATE_CONTINUED;
 }

@@ -273,6 +273,27 @@ static void test_step_down(void) {
     check_step_down(30 * S);
 }
 
+/* Each step comes before the estimator has settled after the one before. */
+static void test_steps_in_a_row(int64_t step_ns, int64_t apart_ns) {
+    struct run run = run_settled();
+    struct prng prng = {1588};
+    int64_t next_ns = 0, now_ns = 0;
+
+    for (int steps = 0; steps < 6 || now_ns < next_ns - apart_ns + 2 * S; now_ns += SYNC_INTERVAL) {
+        if (steps < 6 && now_ns >= next_ns) {
+            run.offset_ns += (uint64_t)step_ns;
+            next_ns += apart_ns;
+            steps++;
+        }
+        run_wait(&run, SYNC_INTERVAL);
+        (void)run_sample(&run, (int64_t)prng_below(&prng, 100) * US);
+    }
+    int64_t error_ns = run_error(&run) < 0 ? -run_error(&run) : run_error(&run);
+    CHECK(error_ns < 100 * US,
+          "2 s after six steps of %" PRId64 " ms, %" PRId64 " ms apart: error %" PRId64 " ns",
+          step_ns / MS, apart_ns / MS, error_ns);
+}
+
 /* At 128 Syncs a second more than eight are held up together, each by less than the one before. */
 static void test_bursts(int64_t interval_ns, int64_t longest_ns) {
     struct run run = run_settled();
@@ -541,6 +562,9 @@ int main(void) {
     test_one_late_sample();
     test_step_up();
     test_step_down();
+    test_steps_in_a_row(50 * MS, 1300 * MS);
+    test_steps_in_a_row(-50 * MS, 1300 * MS);
+    test_steps_in_a_row(200 * MS, 700 * MS);
     test_bursts(125 * MS, 1 * S);
     test_bursts(7812500, 400 * MS);
     test_bursts(7812500, 3 * S);
