@@ -479,17 +479,25 @@ static bool address_silent(const struct nqptp_clock_table *table, const struct n
     return true;
 }
 
-/* The listed address, now silent, of this clock, which is heard at another one; or NULL. */
+/*
+ * The listed address, now silent, of this clock, which is heard at another one; or NULL. While the
+ * clock is heard at any that is listed, nobody else needs to speak for it.
+ */
 static const struct nqptp_peer *stands_in_for(const struct nqptp_clock_table *table,
                                               const struct nqptp_client *client,
                                               const struct nqptp_clock *clock, uint64_t now_ns) {
+    const struct nqptp_peer *silent = NULL;
+
     for (unsigned i = 0; i < client->peer_count; i++) {
         const struct nqptp_peer *peer = &client->peers[i];
-        if (peer->identified && peer->clock_identity == clock->clock_identity &&
-            address_silent(table, client, &peer->address, now_ns))
-            return peer;
+        if (!peer->identified || peer->clock_identity != clock->clock_identity)
+            continue;
+        if (!address_silent(table, client, &peer->address, now_ns))
+            return NULL;
+        if (!silent)
+            silent = peer;
     }
-    return NULL;
+    return silent;
 }
 
 static bool may_follow(const struct nqptp_clock_table *table, const struct nqptp_client *client,

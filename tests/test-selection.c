@@ -338,6 +338,24 @@ static void test_no_stand_in_for_a_clock_that_speaks(void) {
     CHECK_EQ_I64(master(&b), 0, "while the listed address speaks no other stands in for it");
 }
 
+/* A sender has more addresses than it uses. */
+static void test_no_stand_in_for_a_clock_that_speaks_elsewhere_on_the_list(void) {
+    struct bench b = bench_begin();
+
+    list_hosts(&b, 2, (const uint8_t[]){1, 2});
+    (void)add_ready(&b, 1, 1, 100);
+    (void)add_ready(&b, 1, 2, 100);
+    (void)add_ready(&b, 1, 3, 1);
+    for (int n = 0; n < 5; n++) {
+        wait_with(&b, S, 1u << 1 | 1u << 2);
+        announce(&b, 2, 1);
+    }
+    CHECK_EQ_I64(master(&b), 1, "one listed address is silent, the other is the one that speaks");
+    for (int n = 0; n < 12; n++)
+        wait_with(&b, S, 1u << 2);
+    CHECK_EQ_I64(master(&b), 2, "when both are silent another one stands in");
+}
+
 static void test_stand_in_outlives_record(void) {
     struct bench b = bench_stand_in();
 
@@ -410,6 +428,7 @@ int main(void) {
     test_stand_in();
     test_list_of_clocks_that_are_known();
     test_no_stand_in_for_a_clock_that_speaks();
+    test_no_stand_in_for_a_clock_that_speaks_elsewhere_on_the_list();
     test_stand_in_outlives_record();
     test_stand_in_is_alive();
     test_stand_in_against_listed();
