@@ -238,6 +238,13 @@ static void read_local(struct cmsghdr *cmsg, struct nqptp_packet *packet) {
     }
 }
 
+/* Does it come over IPv6 in the name of an IPv4 host? Not every kernel drops that. */
+static bool is_forged(const struct sockaddr_storage *sender) {
+    const struct sockaddr_in6 *ipv6 = (const struct sockaddr_in6 *)sender;
+
+    return sender->ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&ipv6->sin6_addr);
+}
+
 /* Fills in a packet from what recvmmsg(2) said about it. Returns its receive time, if it has one.
  */
 static const struct timespec *read_packet(struct mmsghdr *message, struct nqptp_packet *packet,
@@ -247,7 +254,7 @@ static const struct timespec *read_packet(struct mmsghdr *message, struct nqptp_
 
     *packet = (struct nqptp_packet){
         .data = header->msg_iov->iov_base,
-        .length = message->msg_len,
+        .length = is_forged(header->msg_name) ? 0 : message->msg_len, /* too short, then */
         .truncated = header->msg_flags & MSG_TRUNC,
         .source = address_of(header->msg_name),
     };
