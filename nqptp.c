@@ -324,6 +324,15 @@ static struct nqptp_status status_now(const struct nqptp *nqptp, uint64_t now_ns
     return status;
 }
 
+/*
+ * Whoever is on this host may send over IPv6 under any address that he likes. To IPv4's loopback he
+ * cannot.
+ */
+static bool on_this_host(const struct sockaddr_storage *sender) {
+    return sender->ss_family == AF_INET ||
+           IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)sender)->sin6_addr);
+}
+
 static void send_status(struct nqptp *nqptp, enum source socket, int i, unsigned columns,
                         uint64_t now_ns) {
     char text[NQPTP_STATUS_MAX];
@@ -333,6 +342,8 @@ static void send_status(struct nqptp *nqptp, enum source socket, int i, unsigned
                                 : nqptp_status_json(&status, text, sizeof text);
     const struct sockaddr_storage *sender = &nqptp->batch.senders[i];
 
+    if (!on_this_host(sender))
+        return;
     sendto(nqptp->fds[socket], text, length, MSG_DONTWAIT, (const struct sockaddr *)sender,
            sender->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
 }

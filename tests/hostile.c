@@ -33,7 +33,8 @@ struct options {
     double seconds;
     unsigned count, processes;
     uint64_t seed, expected_id;
-    bool bare; /* of truncate and unlink: no pause between */
+    const char *from; /* an IPv6 address of this host */
+    bool bare;        /* of truncate and unlink: no pause between */
 };
 
 struct hostile {
@@ -288,6 +289,27 @@ static int flood(struct hostile *h) {
     return 0;
 }
 
+/* Asks under an IPv6 address that is not the loopback's, and tells whether it is answered. */
+static int ask(struct hostile *h) {
+    struct sockaddr_in6 here = {.sin6_family = AF_INET6};
+    struct sockaddr_in6 daemon = {.sin6_family = AF_INET6,
+                                  .sin6_port = htons(NQPTP_CONTROL_PORT),
+                                  .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    struct timeval patience = {.tv_sec = (time_t)h->options.seconds};
+    int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    char answer[64];
+
+    if (inet_pton(AF_INET6, h->options.from, &here.sin6_addr) != 1 ||
+        bind(fd, (struct sockaddr *)&here, sizeof here) < 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) < 0 ||
+        sendto(fd, "?", 1, 0, (struct sockaddr *)&daemon, sizeof daemon) != 1)
+        fail(h->options.from);
+    bool answered = recv(fd, answer, sizeof answer, 0) > 0;
+    close(fd);
+    puts(answered ? "answered" : "no answer");
+    return 0;
+}
+
 /* --- whether all is well --------------------------------------------------------------------- */
 
 /* A record that is right as a whole, and an unlocked mutex: is it there? */
@@ -339,15 +361,21 @@ static const struct {
     {"replace", replace},
     {"open", open_and_close},
     {"flood", flood},
+    {"ask", ask},
     {"look", look},
 };
 
 static void read_options(struct options *o, int argc, char **argv) {
     static const struct option names[] = {
-        {"path", required_argument, NULL, 'p'},  {"seconds", required_argument, NULL, 's'},
-        {"count", required_argument, NULL, 'c'}, {"processes", required_argument, NULL, 'n'},
-        {"seed", required_argument, NULL, 'r'},  {"expect-id", required_argument, NULL, 'i'},
-        {"bare", no_argument, NULL, 'b'},        {NULL, 0, NULL, 0},
+        {"path", required_argument, NULL, 'p'},
+        {"seconds", required_argument, NULL, 's'},
+        {"count", required_argument, NULL, 'c'},
+        {"processes", required_argument, NULL, 'n'},
+        {"seed", required_argument, NULL, 'r'},
+        {"expect-id", required_argument, NULL, 'i'},
+        {"from", required_argument, NULL, 'f'},
+        {"bare", no_argument, NULL, 'b'},
+        {NULL, 0, NULL, 0},
     };
     int option;
 
@@ -371,6 +399,9 @@ static void read_options(struct options *o, int argc, char **argv) {
         case 'i':
             o->expected_id = strtoull(optarg, NULL, 16);
             break;
+        case 'f':
+            o->from = optarg;
+            break;
         case 'b':
             o->bare = true;
             break;
@@ -382,7 +413,8 @@ static void read_options(struct options *o, int argc, char **argv) {
 
 int main(int argc, char **argv) {
     struct hostile h = {
-        .options = {.path = "/dev/shm/nqptp", .seconds = 1, .count = 1000, .processes = 1},
+        .options =
+            {.path = "/dev/shm/nqptp", .seconds = 1, .count = 1000, .processes = 1, .from = "::1"},
     };
 
     read_options(&h.options, argc, argv);
@@ -391,9 +423,9 @@ int main(int argc, char **argv) {
     for (size_t i = 0; optind + 1 == argc && i < sizeof roles / sizeof roles[0]; i++)
         if (strcmp(argv[optind], roles[i].name) == 0)
             return roles[i].play(&h);
-    fputs("usage: hostile hold|wait|loop|scribble|mutex|cut|unlink|replace|open|flood|look\n"
+    fputs("usage: hostile hold|wait|loop|scribble|mutex|cut|unlink|replace|open|flood|ask|look\n"
           "  [--path FILE] [--seconds S] [--count N] [--processes N] [--seed N]\n"
-          "  [--expect-id HEX] [--bare]\n",
+          "  [--expect-id HEX] [--from ADDRESS] [--bare]\n",
           stderr);
     return 2;
 }

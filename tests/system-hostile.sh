@@ -217,6 +217,8 @@ survives 'a flood of commands' guest --count "$((seconds * 50000))" flood
 wait $flooding
 is 'the list is as it was' "$(sed -n 's/^List: *//p' "$tmp/status" | head -n 1)" '1 address: 10.77.0.2'
 is 'there are no more than 16 objects' "$(find /dev/shm -maxdepth 1 -type f | wc -l)" 16
+is 'a question by way of the loopback is answered' "$("$hostile" --from ::1 ask)" answered
+is 'but not to where anybody may say that he is' "$("$hostile" --from fd77::1 ask)" 'no answer'
 lines=$(wc -l <"$tmp/log")
 rare=$(grep -cv 'clock\|master is\|no master' "$tmp/log")
 check 'so many commands are few lines, even with -v' test "$lines" -lt 400
