@@ -362,10 +362,11 @@ void nqptp_endpoints_follow(struct nqptp_endpoints *endpoints) {
     struct nqptp_interfaces *now = &endpoints->interfaces;
     int result = nqptp_interfaces_read(now);
 
-    if (result < 0) {
+    if (result < 0 && !endpoints->unread)
         nqptp_log(LOG_WARNING, "cannot read the list of interfaces: %s", strerror(-result));
+    endpoints->unread = result < 0;
+    if (endpoints->unread)
         return;
-    }
     for (unsigned i = 0; i < endpoints->count; i++)
         if (*endpoints->list[i].limit.interface)
             follow_interface(endpoints, i);
@@ -381,7 +382,7 @@ bool nqptp_endpoints_wait(const struct nqptp_endpoints *endpoints) {
     for (unsigned i = 0; i < endpoints->count; i++)
         if (endpoints->list[i].error == -EADDRINUSE)
             return true;
-    return false;
+    return endpoints->unread;
 }
 
 /* --- while they are open --------------------------------------------------------------------- */

@@ -53,6 +53,7 @@ struct nqptp_endpoints {
     uint32_t tag;
     bool resting, guarded;
     bool followed; /* the interfaces were looked at before */
+    bool unread;   /* and could not be, the last time */
 };
 
 /*
@@ -105,8 +106,8 @@ void nqptp_endpoints_guard(struct nqptp_endpoints *endpoints, bool guarded);
  */
 void nqptp_endpoints_follow(struct nqptp_endpoints *endpoints);
 
-/* Is there one that somebody else had the port of when it was to be opened? Nothing tells when that
- * ends, so follow again after a while. */
+/* Is there one that somebody else had the port of when it was to be opened, or could the interfaces
+ * not be read? Nothing tells when that ends, so follow again after a while. */
 bool nqptp_endpoints_wait(const struct nqptp_endpoints *endpoints);
 
 /* How many datagrams the kernel dropped since this was asked last. */

@@ -251,4 +251,26 @@ check 'layout 9: a player played on all the while' wait $playing
 sed 's/^/# /' "$tmp/player"
 check 'the daemon is alive' alive
 
+# --- no descriptors left ---
+
+stop_daemon
+limit=$(ulimit -S -n)
+ulimit -S -n 24
+start_daemon
+ulimit -S -n "$limit"
+for name in 1 2 3 4 5 6 7 8 9; do
+    control "/name$name T 10.77.0.2"
+done
+unreadable() {
+    grep -q 'cannot read the list of interfaces' "$tmp/log"
+}
+for host in $(seq 20); do
+    ip addr add "10.78.0.$host/24" dev here
+done
+check 'interfaces that cannot be read for want of descriptors are told of' eventually 5 unreadable
+sleep 0.5
+is 'once' "$(grep -c 'cannot read the list of interfaces' "$tmp/log")" 1
+check 'and the daemon lives' alive
+stop_daemon
+
 done_testing
