@@ -326,7 +326,7 @@ static bool is_right(const struct options *o) {
     if (!read_all || status.st_size != OBJECT_SIZE)
         return false;
     memcpy(words, &seen.shm_mutex, sizeof words);
-    int64_t age_ns = now_ns(CLOCK_REALTIME) - (int64_t)seen.local_time;
+    int64_t age_ns = (int64_t)((uint64_t)now_ns(CLOCK_REALTIME) - seen.local_time);
     return words[0] == 0 && words[2] == 0 && seen.version == NQPTP_SHM_STRUCTURES_VERSION &&
            seen.flags == 0 && seen.master_clock_id == o->expected_id && age_ns > -MS &&
            age_ns < SECOND && strcmp(seen.master_clock_ip, "10.77.0.2") == 0;

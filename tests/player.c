@@ -310,7 +310,7 @@ static void start(struct player *p) {
 
 static int64_t age_ns(const struct player *p, uint64_t since_ns) {
     bool realtime = p->options.generation == G_2021;
-    return now_ns(realtime ? CLOCK_REALTIME : CLOCK_MONOTONIC_RAW) - (int64_t)since_ns;
+    return (int64_t)((uint64_t)now_ns(realtime ? CLOCK_REALTIME : CLOCK_MONOTONIC_RAW) - since_ns);
 }
 
 /* Would this player play by it? A start time of 0 counts as long ago. */

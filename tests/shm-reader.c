@@ -111,7 +111,7 @@ static void complain(int result) {
 
 /* Seconds since the last sample. */
 static double age_of(const struct shm_structure *object) {
-    return (double)(now_ns(CLOCK_REALTIME) - (int64_t)object->local_time) / 1e9;
+    return (double)(int64_t)((uint64_t)now_ns(CLOCK_REALTIME) - object->local_time) / 1e9;
 }
 
 static void show(const struct options *o, const struct shm_structure *object) {
