@@ -254,11 +254,14 @@ check 'the daemon is alive' alive
 # --- no descriptors left ---
 
 stop_daemon
-limit=$(ulimit -S -n)
-ulimit -S -n 24
+cat >"$tmp/limited" <<END
+#!/bin/sh
+exec prlimit --nofile=24 "$nqptp" "\$@"
+END
+chmod 755 "$tmp/limited"
+nqptp=$tmp/limited
 start_daemon
-ulimit -S -n "$limit"
-for name in 1 2 3 4 5 6 7 8 9; do
+for name in $(seq 15); do
     control "/name$name T 10.77.0.2"
 done
 unreadable() {
