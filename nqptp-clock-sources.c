@@ -568,8 +568,12 @@ static bool stays(const struct nqptp_clock_table *table, const struct nqptp_clie
         return false;
     if (best == NQPTP_NO_CLOCK)
         return may_follow(table, client, old, now_ns);
-    return restless(&client->unrest, now_ns) && candidate(table, client, old, now_ns) &&
-           !precedence(client, &table->clocks[best]); /* whose client would have no other */
+    const struct nqptp_clock *from = &table->clocks[old], *to = &table->clocks[best];
+    if (!restless(&client->unrest, now_ns) || precedence(client, to) > precedence(client, from))
+        return false; /* the first of an ordered list is back: its client would have no other */
+    if (!nqptp_clock_alive(from, now_ns) && may_follow(table, client, old, now_ns))
+        return nqptp_address_equal(&from->address, &to->address); /* one sender of many names */
+    return candidate(table, client, old, now_ns);
 }
 
 /* The best of the candidates, without record `except`; or NQPTP_NO_CLOCK. */

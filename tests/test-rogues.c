@@ -182,6 +182,31 @@ static void test_ever_better_clocks(void) {
     CHECK_EQ_U64(t.late, 0, "and for good");
 }
 
+/* Behind one listed address a clock of another name, and a better one, after so many turns. */
+static void check_names(const char *list, unsigned turns_each) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct told t;
+    struct world w = listed(&t, &s);
+
+    command(&w, list);
+    for (unsigned n = 0; n < MINUTE; n++) {
+        s.clock_identity = s.grandmaster_identity = 1000 - n / turns_each;
+        turn(&w, &t, &s, true, n >= MINUTE / 2);
+        rest(&w, &t);
+    }
+    CHECK(t.masters <= 18 && t.late <= 6, "%s, a name for %u ms: %u masters, %u late", list,
+          turns_each * 125, t.masters, t.late);
+    turns(&w, &t, &s, 56);
+    CHECK_EQ_U64(t.record.clock_identity, s.clock_identity, "the one that lasts is followed");
+}
+
+static void test_names(void) {
+    check_names("T 192.0.2.1", 1);
+    check_names("T 192.0.2.1", 4);
+    check_names("/nqptp T 192.0.2.1", 1);
+    check_names("/nqptp T 192.0.2.1", 4);
+}
+
 /* --- times ----------------------------------------------------------------------------------- */
 
 static void check_times(unsigned turns_each, uint64_t apart_ns) {
@@ -350,6 +375,7 @@ int main(void) {
     test_one_timescale_is_followed();
     test_priorities();
     test_ever_better_clocks();
+    test_names();
     test_times();
     test_random_times();
     test_one_step_is_not_delayed();
