@@ -13,6 +13,7 @@
 #define EXCHANGE_NS (2000 * MS)      /* after this a sequenceId seen before may be a new one */
 #define OVERTAKEN_NS (500 * MS)      /* what is older, and not the newest, says nothing any more */
 #define FOLLOW_UPS_MISSED 16         /* Syncs in a row without one: the clock is one-step now */
+#define WAITED_NS (2000 * (int64_t)MS) /* a packet so old was there while we were stopped */
 #define CARRY_ON_NS (5 * (int64_t)MS)
 #define STALE_NS (1000 * MS)
 #define STEP_TOLD_NS (5 * (int64_t)MS)     /* a series that goes on where it was is no news */
@@ -537,6 +538,13 @@ static bool sent_by_us(const struct nqptp_engine *engine, const struct nqptp_pac
     return false;
 }
 
+/* Did it wait because we were stopped? A backlog of such times looks like a clock that steps. */
+static bool waited(const struct nqptp_packet *packet, const struct nqptp_message *message,
+                   uint64_t now_ns) {
+    return (message->type == NQPTP_SYNC || message->type == NQPTP_FOLLOW_UP) &&
+           (int64_t)(now_ns - packet->receive_time_ns) > WAITED_NS;
+}
+
 static enum nqptp_drop handle(struct nqptp_engine *engine, const struct nqptp_packet *packet,
                               uint64_t now_ns, struct nqptp_effects *effects) {
     struct nqptp_message message;
@@ -547,6 +555,8 @@ static enum nqptp_drop handle(struct nqptp_engine *engine, const struct nqptp_pa
         return refusal;
     if (sent_by_us(engine, packet, &message))
         return NQPTP_DROP_OWN;
+    if (waited(packet, &message, now_ns))
+        return NQPTP_DROP_LATE;
     switch (message.type) {
     case NQPTP_SYNC:
         return handle_sync(engine, packet, &message, now_ns, effects);

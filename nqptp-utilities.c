@@ -121,7 +121,7 @@ uint64_t nqptp_clock_receive_time_ns(const struct timespec *stamp, uint64_t arri
     if (!stamp || realtime_was_set(now, last))
         return arrival_ns;
     int64_t age_ns = (int64_t)(now.realtime_ns - timespec_ns(stamp));
-    if (age_ns < -5000 || age_ns > INT64_C(2000000000))
+    if (age_ns < -5000)
         return arrival_ns;
     return now.raw_ns - (uint64_t)age_ns;
 }

@@ -48,10 +48,10 @@ struct nqptp_clock_pair nqptp_clock_pair_read(void);
 /*
  * Converts the kernel's receive time, CLOCK_REALTIME, to CLOCK_MONOTONIC_RAW by the pair `now` that
  * was read when the datagram was taken from its socket. `arrival_ns` (CLOCK_MONOTONIC_RAW, read
- * just before) stands in for a receive time that is missing (NULL), in the future, over 2 s old,
- * or not to be trusted because CLOCK_REALTIME was set since `*last`, the pair used before; zeroed,
- * that says there was none. A time that is too late only delays a sample, which the estimator
- * forgives; one that is too early it would believe.
+ * just before) stands in for a receive time that is missing (NULL), in the future, or not to be
+ * trusted because CLOCK_REALTIME was set since `*last`, the pair used before; zeroed, that says
+ * there was none. A time that is too late only delays a sample, which the estimator forgives, if
+ * there are not many of them; one that is too early it would believe.
  */
 uint64_t nqptp_clock_receive_time_ns(const struct timespec *stamp, uint64_t arrival_ns,
                                      struct nqptp_clock_pair now,

@@ -252,6 +252,37 @@ static void test_late_messages(void) {
     CHECK_EQ_U64(w.engine.table.clocks[0].heard_ns, heard_ns, "nor is its clock heard by it");
 }
 
+/* Who was stopped finds what came meanwhile, and none of it is news. */
+static void test_what_waited(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct world w = world_of(&s);
+    uint64_t offset_ns = w.record.reading.offset_ns, stopped_ns = w.now_ns;
+    uint64_t follow_up_ns = w.engine.table.clocks[0].follow_up_ns;
+    uint8_t message[sizeof apple_follow_up];
+
+    pass(&w, 60 * S);
+    for (uint64_t n = 0; n < 464; n++) {
+        struct nqptp_packet packet = {
+            .data = message,
+            .source = s.address,
+            .receive_time_ns = stopped_ns + n * 125 * MS,
+        };
+        memcpy(message, apple_sync, packet.length = sizeof apple_sync);
+        put_source(message, s.clock_identity, s.port_number);
+        put_sequence_id(message, s.sequence_id);
+        CHECK_EQ_U64(receive(&w, &packet), NQPTP_DROP_LATE, "a Sync of long ago: dropped");
+        memcpy(message, apple_follow_up, packet.length = sizeof apple_follow_up);
+        put_source(message, s.clock_identity, s.port_number);
+        put_sequence_id(message, s.sequence_id++);
+        CHECK_EQ_U64(receive(&w, &packet), NQPTP_DROP_LATE, "and its Follow_Up");
+    }
+    CHECK(w.engine.table.clocks[0].follow_up_ns == follow_up_ns &&
+              w.record.reading.offset_ns == offset_ns,
+          "nothing came of them");
+    (void)send_pair(&w, &s);
+    CHECK(w.record.reading.local_time_ns > w.now_ns - S, "what comes now is used");
+}
+
 static void test_sender_starts_afresh(void) {
     struct sender s = usual_sender();
     struct world w = world_of(&s);
@@ -571,6 +602,7 @@ int main(void) {
     test_repeated_lone_follow_up();
     test_repetitions_are_no_stopped_clock();
     test_late_messages();
+    test_what_waited();
     test_sender_starts_afresh();
     test_sequence_after_a_pause();
     test_reordered_messages();
