@@ -162,6 +162,8 @@ static int set_option(int fd, int level, int option, int value) {
  */
 static int prepare(int fd, int family, bool loopback) {
     int result = family == AF_INET6 ? set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) : 0;
+    if (loopback) /* or, with route_localnet, others get at it; before Linux 5.7 only root may */
+        setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "lo", 2);
     if (result < 0 || loopback)
         return result;
     set_option(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1); /* without it the time of arrival has to do */

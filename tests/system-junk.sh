@@ -62,6 +62,11 @@ start_watch
 
 # The control port is for this host only: a stranger's command changes nothing.
 survives 'commands of another host' in_there "$reader" --command T --to 10.77.0.1
+echo 1 >/proc/sys/net/ipv4/conf/all/route_localnet # as some container engines have it
+in_there sh -c 'echo 1 >/proc/sys/net/ipv4/conf/all/route_localnet
+    ip addr del 127.0.0.1/8 dev lo
+    ip route add 127.0.0.1 via 10.77.0.1 src 10.77.0.2'
+survives 'and those that it can send to 127.0.0.1' in_there "$reader" --command T --to 127.0.0.1
 
 many=$(printf '%05000d' 0)
 bad_commands() {
