@@ -259,6 +259,7 @@ static void test_what_waited(void) {
     uint64_t offset_ns = w.record.reading.offset_ns, stopped_ns = w.now_ns;
     uint64_t follow_up_ns = w.engine.table.clocks[0].follow_up_ns;
     uint8_t message[sizeof apple_follow_up];
+    unsigned late = 0;
 
     pass(&w, 60 * S);
     for (uint64_t n = 0; n < 464; n++) {
@@ -270,12 +271,13 @@ static void test_what_waited(void) {
         memcpy(message, apple_sync, packet.length = sizeof apple_sync);
         put_source(message, s.clock_identity, s.port_number);
         put_sequence_id(message, s.sequence_id);
-        CHECK_EQ_U64(receive(&w, &packet), NQPTP_DROP_LATE, "a Sync of long ago: dropped");
+        late += receive(&w, &packet) == NQPTP_DROP_LATE;
         memcpy(message, apple_follow_up, packet.length = sizeof apple_follow_up);
         put_source(message, s.clock_identity, s.port_number);
         put_sequence_id(message, s.sequence_id++);
-        CHECK_EQ_U64(receive(&w, &packet), NQPTP_DROP_LATE, "and its Follow_Up");
+        late += receive(&w, &packet) == NQPTP_DROP_LATE;
     }
+    CHECK_EQ_U64(late, 2 * 464, "Syncs and Follow_Ups of long ago are dropped");
     CHECK(w.engine.table.clocks[0].follow_up_ns == follow_up_ns &&
               w.record.reading.offset_ns == offset_ns,
           "nothing came of them");
