@@ -394,10 +394,10 @@ bool nqptp_shm_ask(struct nqptp_shm *shm, enum nqptp_shm_asked asked, uint64_t n
     if (!shm->automatic)
         return true;
     if (asked == NQPTP_SHM_ASKED_PLAY) {
-        bool changed = shm->layout == 8;
-        shm->layout = changed ? 9 : shm->layout; /* the same but for its number */
-        if (changed)
+        if (shm->layout == 8) {
+            shm->layout = 9; /* the same but for its number */
             refresh(shm, now_ns);
+        }
         return true;
     }
     shm->asked = asked;
@@ -770,11 +770,10 @@ int nqptp_shm_remove_foreign(const char *name, uid_t owner) {
     /* A write lease is granted only while nobody else has the file open or mapped; and only to its
      * owner, or with a capability that root has none of in most containers. */
     uid_t before = (uid_t)setfsuid(status.st_uid);
-    int leased = fcntl(fd, F_SETLEASE, F_WRLCK) < 0 ? errno : 0;
+    int error = fcntl(fd, F_SETLEASE, F_WRLCK) < 0 ? errno : 0;
     setfsuid(before);
-    errno = leased;
-    if (leased != 0)
-        result = errno == EAGAIN ? -EBUSY : -errno;
+    if (error != 0)
+        result = error == EAGAIN ? -EBUSY : -error;
     else
         result = shm_unlink(name) < 0 ? -errno : 1;
     close(fd);

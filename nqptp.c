@@ -335,15 +335,15 @@ static bool on_this_host(const struct sockaddr_storage *sender) {
 
 static void send_status(struct nqptp *nqptp, enum source socket, int i, unsigned columns,
                         uint64_t now_ns) {
+    const struct sockaddr_storage *sender = &nqptp->batch.senders[i];
     char text[NQPTP_STATUS_MAX];
+
+    if (!on_this_host(sender))
+        return;
     nqptp_engine_drop(&nqptp->engine, NQPTP_DROP_KERNEL, nqptp_endpoints_drops(&nqptp->endpoints));
     struct nqptp_status status = status_now(nqptp, now_ns);
     size_t length = columns > 0 ? nqptp_status_text(&status, columns, text, sizeof text)
                                 : nqptp_status_json(&status, text, sizeof text);
-    const struct sockaddr_storage *sender = &nqptp->batch.senders[i];
-
-    if (!on_this_host(sender))
-        return;
     sendto(nqptp->fds[socket], text, length, MSG_DONTWAIT, (const struct sockaddr *)sender,
            sender->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
 }
