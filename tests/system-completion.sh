@@ -11,11 +11,11 @@ need bash bash
 offered() { # WORD...
     # shellcheck disable=SC2016 # for bash
     bash -c '. "$0"; COMP_WORDS=(nqptp "$@"); COMP_CWORD=$#; _nqptp; echo "${COMPREPLY[*]-}"' \
-        "$top/nqptp.bash-completion" "$@" 2>/dev/null
+        "$top/packaging/nqptp.bash-completion" "$@" 2>/dev/null
 }
 
 # shellcheck disable=SC2016 # for bash
-is 'it is tied to nqptp' "$(bash -c '. "$0"; complete -p nqptp' "$top/nqptp.bash-completion")" \
+is 'it is tied to nqptp' "$(bash -c '. "$0"; complete -p nqptp' "$top/packaging/nqptp.bash-completion")" \
     'complete -F _nqptp nqptp'
 is '--s' "$(offered --s)" '--status --smi='
 is '--js' "$(offered --status --js)" --json
