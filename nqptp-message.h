@@ -9,7 +9,8 @@
 #ifndef NQPTP_MESSAGE_H
 #define NQPTP_MESSAGE_H
 
-#include <netinet/in.h>
+#include "nqptp-address.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -35,12 +36,6 @@ enum nqptp_message_type {
 #define NQPTP_FLAG_TWO_STEP 0x0200
 #define NQPTP_FLAG_UNICAST 0x0400
 #define NQPTP_FLAG_PTP_TIMESCALE 0x0008
-
-/* An IPv6 address, or an IPv4 one in its v4-mapped form, so that both compare alike. */
-struct nqptp_address {
-    struct in6_addr ip;
-    uint32_t scope_id; /* interface index of a link-local address, else 0; never compared */
-};
 
 /* A datagram as it was received. */
 struct nqptp_packet {
@@ -151,22 +146,5 @@ void nqptp_message_write_delay_req(uint8_t out[NQPTP_DELAY_REQ_LENGTH],
 void nqptp_message_write_announce(uint8_t out[NQPTP_ANNOUNCE_LENGTH],
                                   const struct nqptp_port_identity *self, uint8_t priority1,
                                   uint8_t priority2);
-
-/* The address with bytes a (network byte order) of an IPv4 host. */
-struct nqptp_address nqptp_address_from_ipv4(struct in_addr a);
-
-bool nqptp_address_is_ipv4(const struct nqptp_address *address);
-
-/* Same host address; the scope does not count. */
-bool nqptp_address_equal(const struct nqptp_address *a, const struct nqptp_address *b);
-
-/*
- * Reads length characters of numeric text: IPv4, or IPv6 with an optional %scope, which is not
- * looked up. Returns 0 or -EINVAL.
- */
-int nqptp_address_parse(const char *text, size_t length, struct nqptp_address *address);
-
-/* Writes the numeric form, without scope and always terminated, and returns out. */
-const char *nqptp_address_format(const struct nqptp_address *address, char out[INET6_ADDRSTRLEN]);
 
 #endif

@@ -3,7 +3,7 @@
 #ifndef NQPTP_PORTS_H
 #define NQPTP_PORTS_H
 
-#include "nqptp-message.h"
+#include "nqptp-address.h"
 
 /* Who has a UDP port open, as far as this process may know. */
 struct nqptp_holder {

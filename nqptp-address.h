@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/* One type for IPv4 and IPv6 addresses: parse, format, compare. */
+#ifndef NQPTP_ADDRESS_H
+#define NQPTP_ADDRESS_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* An IPv6 address, or an IPv4 one in its v4-mapped form, so that both compare alike. */
+struct nqptp_address {
+    struct in6_addr ip;
+    uint32_t scope_id; /* interface index of a link-local address, else 0; never compared */
+};
+
+/* The address with bytes a (network byte order) of an IPv4 host. */
+struct nqptp_address nqptp_address_from_ipv4(struct in_addr a);
+
+bool nqptp_address_is_ipv4(const struct nqptp_address *address);
+
+/* Same host address; the scope does not count. */
+bool nqptp_address_equal(const struct nqptp_address *a, const struct nqptp_address *b);
+
+/*
+ * Reads length characters of numeric text: IPv4, or IPv6 with an optional %scope, which is not
+ * looked up. Returns 0 or -EINVAL.
+ */
+int nqptp_address_parse(const char *text, size_t length, struct nqptp_address *address);
+
+/* Writes the numeric form, without scope and always terminated, and returns out. */
+const char *nqptp_address_format(const struct nqptp_address *address, char out[INET6_ADDRSTRLEN]);
+
+#endif
