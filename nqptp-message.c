@@ -2,8 +2,6 @@
 /* PTP messages on the wire. A table of lengths comes first, decoding second; see the header. */
 #include "nqptp-message.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #define HEADER_LENGTH 34
@@ -123,83 +121,6 @@ enum nqptp_drop nqptp_message_parse(const uint8_t *data, size_t length,
         break; /* accepted as PTP, and nothing in it is of use to us */
     }
     return NQPTP_DROP_NONE;
-}
-
-/* --- in words -------------------------------------------------------------------------------- */
-
-/* What only messages of this type have, after what all have. */
-static void describe_body(const struct nqptp_message *m, char *text, size_t size) {
-    const struct nqptp_announce *a = &m->announce;
-
-    if (m->type == NQPTP_SYNC || m->type == NQPTP_FOLLOW_UP)
-        snprintf(text, size, ", origin %" PRIu64 ".%09" PRIu64 " s",
-                 m->origin_timestamp_ns / NS_PER_S, m->origin_timestamp_ns % NS_PER_S);
-    else if (m->type == NQPTP_DELAY_RESP)
-        snprintf(text, size, ", to %016" PRIx64 "-%u", m->requesting.clock_identity,
-                 m->requesting.port_number);
-    else if (m->type == NQPTP_ANNOUNCE)
-        snprintf(text, size,
-                 ", grandmaster %016" PRIx64 ", priority1 %u, clockClass %u, clockAccuracy %02x, "
-                 "variance %04x, priority2 %u, stepsRemoved %u",
-                 a->grandmaster_identity, a->priority1, a->clock_class, a->clock_accuracy,
-                 a->offset_scaled_log_variance, a->priority2, a->steps_removed);
-}
-
-const char *nqptp_message_describe(const struct nqptp_message *message,
-                                   char text[NQPTP_MESSAGE_TEXT_MAX]) {
-    static const char *const names[] = {
-        [NQPTP_SYNC] = "Sync",
-        [NQPTP_DELAY_REQ] = "Delay_Req",
-        [NQPTP_PDELAY_REQ] = "Pdelay_Req",
-        [NQPTP_PDELAY_RESP] = "Pdelay_Resp",
-        [NQPTP_FOLLOW_UP] = "Follow_Up",
-        [NQPTP_DELAY_RESP] = "Delay_Resp",
-        [NQPTP_PDELAY_RESP_FOLLOW_UP] = "Pdelay_Resp_Follow_Up",
-        [NQPTP_ANNOUNCE] = "Announce",
-        [NQPTP_SIGNALING] = "Signaling",
-        [NQPTP_MANAGEMENT] = "Management",
-    };
-    int head = snprintf(text, NQPTP_MESSAGE_TEXT_MAX,
-                        "%s %016" PRIx64 "-%u, sequenceId %u, flags %04x, correction %" PRId64
-                        " ns, logMessageInterval %d",
-                        names[message->type], message->source.clock_identity,
-                        message->source.port_number, message->sequence_id, message->flags,
-                        message->correction_ns, message->log_message_interval);
-
-    describe_body(message, text + head, (size_t)(NQPTP_MESSAGE_TEXT_MAX - head));
-    return text;
-}
-
-const char *nqptp_bytes_describe(const uint8_t *data, size_t length, char *text, size_t size) {
-    size_t fits = (size - sizeof "...") / 2;
-    bool whole = length <= fits;
-
-    if (!whole)
-        length = fits;
-    for (size_t i = 0; i < length; i++)
-        snprintf(text + 2 * i, 3, "%02x", data[i]);
-    snprintf(text + 2 * length, sizeof "...", "%s", whole ? "" : "...");
-    return text;
-}
-
-const char *nqptp_drop_describe(enum nqptp_drop drop) {
-    static const char *const words[NQPTP_DROP_COUNT] = {
-        [NQPTP_DROP_NONE] = "used",
-        [NQPTP_DROP_SHORT] = "too short",
-        [NQPTP_DROP_VERSION] = "not version 2",
-        [NQPTP_DROP_DOMAIN] = "not domain 0",
-        [NQPTP_DROP_TYPE] = "of a reserved type",
-        [NQPTP_DROP_LENGTH] = "of a wrong messageLength",
-        [NQPTP_DROP_TRUNCATED] = "too long",
-        [NQPTP_DROP_OWN] = "our own",
-        [NQPTP_DROP_UNKNOWN] = "a Follow_Up of an unknown clock",
-        [NQPTP_DROP_DUPLICATE] = "a repetition",
-        [NQPTP_DROP_LATE] = "too late",
-        [NQPTP_DROP_FULL] = "of a clock for which there is no room",
-        [NQPTP_DROP_FOREIGN] = "a Delay_Resp to somebody else",
-        [NQPTP_DROP_KERNEL] = "dropped by the kernel",
-    };
-    return words[drop];
 }
 
 /* --- writing --------------------------------------------------------------------------------- */

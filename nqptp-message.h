@@ -118,23 +118,6 @@ struct nqptp_message {
 enum nqptp_drop nqptp_message_parse(const uint8_t *data, size_t length,
                                     struct nqptp_message *message);
 
-/* Room for any message in words. */
-#define NQPTP_MESSAGE_TEXT_MAX 320
-
-/* The message in words, field by field: one line without its end. Returns text. */
-const char *nqptp_message_describe(const struct nqptp_message *message,
-                                   char text[NQPTP_MESSAGE_TEXT_MAX]);
-
-/*
- * Bytes as hexadecimal digits, always terminated; "..." at the end says that size, which is 4 at
- * least, did not suffice.
- * Returns text.
- */
-const char *nqptp_bytes_describe(const uint8_t *data, size_t length, char *text, size_t size);
-
-/* Why a datagram was not used, in a few words; "used" for NQPTP_DROP_NONE. */
-const char *nqptp_drop_describe(enum nqptp_drop drop);
-
 /* Encodes a Delay_Req (clause 13.6) of ours in the form that AirPlay senders answer. */
 void nqptp_message_write_delay_req(uint8_t out[NQPTP_DELAY_REQ_LENGTH],
                                    const struct nqptp_port_identity *self, uint16_t sequence_id);

@@ -20,6 +20,23 @@ bool nqptp_story_essential(const struct nqptp_event *event);
 const char *nqptp_story_event(const struct nqptp_engine *engine, const struct nqptp_event *event,
                               char text[NQPTP_STORY_MAX]);
 
+/* Room for any message in words. */
+#define NQPTP_MESSAGE_TEXT_MAX 320
+
+/* The message in words, field by field: one line without its end. Returns text. */
+const char *nqptp_message_describe(const struct nqptp_message *message,
+                                   char text[NQPTP_MESSAGE_TEXT_MAX]);
+
+/*
+ * Bytes as hexadecimal digits, always terminated; "..." at the end says that size, which is 4 at
+ * least, did not suffice.
+ * Returns text.
+ */
+const char *nqptp_bytes_describe(const uint8_t *data, size_t length, char *text, size_t size);
+
+/* Why a datagram was not used, in a few words; "used" for NQPTP_DROP_NONE. */
+const char *nqptp_drop_describe(enum nqptp_drop drop);
+
 /* Where things stand. */
 struct nqptp_summary {
     bool heard; /* any message, ever */

@@ -6,7 +6,7 @@
  *
  * Overreads show under AddressSanitizer: bytes are parsed where a heap block ends with them.
  */
-#include "nqptp-message.h"
+#include "nqptp-story.h"
 
 #include "prng.h"
 #include "tap.h"
