@@ -85,7 +85,7 @@ void nqptp_journal_message(const char *way, const struct nqptp_address *address,
                            const uint8_t *data, size_t length, enum nqptp_drop drop) {
     struct nqptp_message message;
     char peer[INET6_ADDRSTRLEN], text[NQPTP_MESSAGE_TEXT_MAX];
-    bool parsed = nqptp_message_parse(data, length, &message) == NQPTP_DROP_NONE;
+    bool parsed = nqptp_message_parse(data, length, &message) == NQPTP_MESSAGE_OK;
 
     nqptp_log(LOG_DEBUG, "%s %s: %s%s%s", way, nqptp_address_format(address, peer),
               parsed ? nqptp_message_describe(&message, text) : "a datagram",

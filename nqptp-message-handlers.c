@@ -550,9 +550,9 @@ static enum nqptp_drop handle(struct nqptp_engine *engine, const struct nqptp_pa
     struct nqptp_message message;
     if (packet->truncated)
         return NQPTP_DROP_TRUNCATED;
-    enum nqptp_drop refusal = nqptp_message_parse(packet->data, packet->length, &message);
-    if (refusal != NQPTP_DROP_NONE)
-        return refusal;
+    enum nqptp_message_check found = nqptp_message_parse(packet->data, packet->length, &message);
+    if (found != NQPTP_MESSAGE_OK)
+        return (enum nqptp_drop)found;
     if (sent_by_us(engine, packet, &message))
         return NQPTP_DROP_OWN;
     if (waited(packet, &message, now_ns))

@@ -20,6 +20,25 @@
 #define NQPTP_EVENTS_MAX (NQPTP_CLIENTS_MAX + NQPTP_CLOCKS_MAX + 4)
 #define NQPTP_NO_DEADLINE UINT64_MAX
 
+/* Why a datagram was not used. */
+enum nqptp_drop {
+    NQPTP_DROP_NONE = NQPTP_MESSAGE_OK,
+    NQPTP_DROP_SHORT = NQPTP_MESSAGE_SHORT,
+    NQPTP_DROP_VERSION = NQPTP_MESSAGE_VERSION,
+    NQPTP_DROP_DOMAIN = NQPTP_MESSAGE_DOMAIN,
+    NQPTP_DROP_TYPE = NQPTP_MESSAGE_TYPE,
+    NQPTP_DROP_LENGTH = NQPTP_MESSAGE_LENGTH,
+    NQPTP_DROP_TRUNCATED, /* It was longer than any PTP message: the kernel cut it off. */
+    NQPTP_DROP_OWN,       /* We sent it ourselves. */
+    NQPTP_DROP_UNKNOWN,   /* It is a Follow_Up of a clock that is not in the table. */
+    NQPTP_DROP_DUPLICATE, /* Its sequenceId was seen, or gave a sample, already. */
+    NQPTP_DROP_LATE,      /* It, or its sequenceId, is too old. */
+    NQPTP_DROP_FULL,      /* The table has no slot for its clock. */
+    NQPTP_DROP_FOREIGN,   /* It is a Delay_Resp to another port's request. */
+    NQPTP_DROP_KERNEL,    /* The kernel's buffer was full, or the kernel filtered it in a flood. */
+    NQPTP_DROP_COUNT
+};
+
 struct nqptp_engine {
     struct nqptp_port_identity self;
     struct nqptp_address own_addresses[NQPTP_OWN_ADDRESSES_MAX];

@@ -59,21 +59,21 @@ static int64_t read_correction_ns(const uint8_t *p) {
     return scaled / 65536 - (scaled % 65536 < 0);
 }
 
-static enum nqptp_drop check(const uint8_t *data, size_t length) {
+static enum nqptp_message_check check(const uint8_t *data, size_t length) {
     if (length < HEADER_LENGTH)
-        return NQPTP_DROP_SHORT;
+        return NQPTP_MESSAGE_SHORT;
     if ((data[1] & 0x0F) != 2)
-        return NQPTP_DROP_VERSION;
+        return NQPTP_MESSAGE_VERSION;
     if (data[4] != 0)
-        return NQPTP_DROP_DOMAIN;
+        return NQPTP_MESSAGE_DOMAIN;
     size_t minimum = minimum_length[data[0] & 0x0F];
     if (minimum == 0)
-        return NQPTP_DROP_TYPE;
+        return NQPTP_MESSAGE_TYPE;
     if (length < minimum)
-        return NQPTP_DROP_SHORT;
+        return NQPTP_MESSAGE_SHORT;
     size_t message_length = read_u16(data + 2);
-    return message_length < minimum || message_length > length ? NQPTP_DROP_LENGTH
-                                                               : NQPTP_DROP_NONE;
+    return message_length < minimum || message_length > length ? NQPTP_MESSAGE_LENGTH
+                                                               : NQPTP_MESSAGE_OK;
 }
 
 static struct nqptp_announce read_announce(const uint8_t *data) {
@@ -88,11 +88,11 @@ static struct nqptp_announce read_announce(const uint8_t *data) {
     };
 }
 
-enum nqptp_drop nqptp_message_parse(const uint8_t *data, size_t length,
-                                    struct nqptp_message *message) {
-    enum nqptp_drop refusal = check(data, length);
-    if (refusal != NQPTP_DROP_NONE)
-        return refusal;
+enum nqptp_message_check nqptp_message_parse(const uint8_t *data, size_t length,
+                                             struct nqptp_message *message) {
+    enum nqptp_message_check found = check(data, length);
+    if (found != NQPTP_MESSAGE_OK)
+        return found;
     *message = (struct nqptp_message){
         .type = (enum nqptp_message_type)(data[0] & 0x0F),
         .flags = read_u16(data + 6),
@@ -120,7 +120,7 @@ enum nqptp_drop nqptp_message_parse(const uint8_t *data, size_t length,
     case NQPTP_MANAGEMENT:
         break; /* accepted as PTP, and nothing in it is of use to us */
     }
-    return NQPTP_DROP_NONE;
+    return NQPTP_MESSAGE_OK;
 }
 
 /* --- writing --------------------------------------------------------------------------------- */

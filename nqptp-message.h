@@ -61,23 +61,15 @@ struct nqptp_reply {
     uint32_t interface;         /* the interface to send it by; 0 leaves it to the kernel */
 };
 
-/* Why a datagram was not used. The parser finds the first group, the engine the second. */
-enum nqptp_drop {
-    NQPTP_DROP_NONE = 0,
-    NQPTP_DROP_SHORT,     /* shorter than a PTP header, or than its type's minimum */
-    NQPTP_DROP_VERSION,   /* versionPTP is not 2 */
-    NQPTP_DROP_DOMAIN,    /* domainNumber is not 0 */
-    NQPTP_DROP_TYPE,      /* a reserved messageType */
-    NQPTP_DROP_LENGTH,    /* messageLength is below the type's minimum or above the datagram */
-    NQPTP_DROP_TRUNCATED, /* longer than any PTP message: the kernel cut it off */
-    NQPTP_DROP_OWN,       /* we sent it ourselves */
-    NQPTP_DROP_UNKNOWN,   /* a Follow_Up of a clock that has no record */
-    NQPTP_DROP_DUPLICATE, /* this sequenceId was seen, or served, already */
-    NQPTP_DROP_LATE,      /* its sequenceId lies well before the newest */
-    NQPTP_DROP_FULL,      /* no slot for a new clock */
-    NQPTP_DROP_FOREIGN,   /* a Delay_Resp to somebody else's request */
-    NQPTP_DROP_KERNEL,    /* the kernel had no room for it, or was told to drop it, in a flood */
-    NQPTP_DROP_COUNT
+/* What nqptp_message_parse() found. */
+enum nqptp_message_check {
+    NQPTP_MESSAGE_OK,
+    NQPTP_MESSAGE_SHORT,   /* The datagram is shorter than a PTP header, or than its type's minimum.
+                            */
+    NQPTP_MESSAGE_VERSION, /* versionPTP is not 2. */
+    NQPTP_MESSAGE_DOMAIN,  /* domainNumber is not 0. */
+    NQPTP_MESSAGE_TYPE,    /* messageType is a reserved one. */
+    NQPTP_MESSAGE_LENGTH,  /* messageLength is below the type's minimum or above the datagram. */
 };
 
 struct nqptp_port_identity {
@@ -113,10 +105,10 @@ struct nqptp_message {
 /*
  * Decodes the PTP message at data[0 .. length). Bytes after messageLength are ignored, as are
  * TLVs. Members of *message that do not belong to its type are zero.
- * Returns NQPTP_DROP_NONE, or why it is not a message for us; *message is then undefined.
+ * Returns NQPTP_MESSAGE_OK, or why it is not a message for us; *message is then undefined.
  */
-enum nqptp_drop nqptp_message_parse(const uint8_t *data, size_t length,
-                                    struct nqptp_message *message);
+enum nqptp_message_check nqptp_message_parse(const uint8_t *data, size_t length,
+                                             struct nqptp_message *message);
 
 /* Encodes a Delay_Req (clause 13.6) of ours in the form that AirPlay senders answer. */
 void nqptp_message_write_delay_req(uint8_t out[NQPTP_DELAY_REQ_LENGTH],

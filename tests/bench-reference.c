@@ -100,7 +100,7 @@ static size_t write_out(const uint8_t *data, size_t length) {
 static void take_message(struct daemon *d, const uint8_t *data, size_t length, uint64_t now_ns) {
     struct nqptp_message message;
 
-    if (nqptp_message_parse(data, length, &message) != NQPTP_DROP_NONE)
+    if (nqptp_message_parse(data, length, &message) != NQPTP_MESSAGE_OK)
         return;
     if (message.type == NQPTP_ANNOUNCE) {
         if (message.announce.grandmaster_identity != d->grandmaster)

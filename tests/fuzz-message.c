@@ -57,22 +57,22 @@ static void require_bounded(const uint8_t *data, size_t size, const struct nqptp
     REQUIRE(length >= HEADER && length <= size && longer);
     memcpy(longer, data, size);
     memset(longer + size, 0xA5, TRAILER);
-    REQUIRE(nqptp_message_parse(longer, size + TRAILER, &other) == NQPTP_DROP_NONE);
+    REQUIRE(nqptp_message_parse(longer, size + TRAILER, &other) == NQPTP_MESSAGE_OK);
     REQUIRE(same_message(message, &other));
-    REQUIRE(nqptp_message_parse(longer, length, &other) == NQPTP_DROP_NONE);
+    REQUIRE(nqptp_message_parse(longer, length, &other) == NQPTP_MESSAGE_OK);
     REQUIRE(same_message(message, &other));
-    enum nqptp_drop refusal = nqptp_message_parse(longer, length - 1, &other);
-    REQUIRE(refusal == NQPTP_DROP_LENGTH || refusal == NQPTP_DROP_SHORT);
+    enum nqptp_message_check refusal = nqptp_message_parse(longer, length - 1, &other);
+    REQUIRE(refusal == NQPTP_MESSAGE_LENGTH || refusal == NQPTP_MESSAGE_SHORT);
     free(longer);
 }
 
 static void try_parse(const uint8_t *data, size_t size) {
     struct nqptp_message message;
-    enum nqptp_drop refusal = nqptp_message_parse(data, size, &message);
+    enum nqptp_message_check refusal = nqptp_message_parse(data, size, &message);
 
-    REQUIRE(refusal <= NQPTP_DROP_LENGTH); /* the engine has the others */
-    REQUIRE(size >= HEADER || refusal == NQPTP_DROP_SHORT);
-    if (refusal != NQPTP_DROP_NONE)
+    REQUIRE(refusal <= NQPTP_MESSAGE_LENGTH); /* the engine has the others */
+    REQUIRE(size >= HEADER || refusal == NQPTP_MESSAGE_SHORT);
+    if (refusal != NQPTP_MESSAGE_OK)
         return;
     require_clean(&message);
     require_bounded(data, size, &message);
@@ -86,12 +86,12 @@ static void try_write(struct fuzz_input input) {
     struct nqptp_message message;
 
     nqptp_message_write_delay_req(out, &self, sequence_id);
-    REQUIRE(nqptp_message_parse(out, NQPTP_DELAY_REQ_LENGTH, &message) == NQPTP_DROP_NONE);
+    REQUIRE(nqptp_message_parse(out, NQPTP_DELAY_REQ_LENGTH, &message) == NQPTP_MESSAGE_OK);
     REQUIRE(message.type == NQPTP_DELAY_REQ && same_identity(&message.source, &self));
     REQUIRE(message.sequence_id == sequence_id && message.correction_ns == 0);
 
     nqptp_message_write_announce(out, &self, priority1, priority2);
-    REQUIRE(nqptp_message_parse(out, NQPTP_ANNOUNCE_LENGTH, &message) == NQPTP_DROP_NONE);
+    REQUIRE(nqptp_message_parse(out, NQPTP_ANNOUNCE_LENGTH, &message) == NQPTP_MESSAGE_OK);
     REQUIRE(message.type == NQPTP_ANNOUNCE && same_identity(&message.source, &self));
     REQUIRE(message.announce.grandmaster_identity == self.clock_identity);
     REQUIRE(message.announce.priority1 == priority1 && message.announce.priority2 == priority2);

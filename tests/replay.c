@@ -133,7 +133,7 @@ static void carry_out(struct replay *r) {
 static void print_message(const struct replay *r, const struct nqptp_packet *packet) {
     struct nqptp_message message;
     char text[NQPTP_MESSAGE_TEXT_MAX], from[INET6_ADDRSTRLEN];
-    bool parsed = nqptp_message_parse(packet->data, packet->length, &message) == NQPTP_DROP_NONE;
+    bool parsed = nqptp_message_parse(packet->data, packet->length, &message) == NQPTP_MESSAGE_OK;
 
     printf("%.6f  from %s: %s; %s\n", since_first_s(packet->receive_time_ns),
            nqptp_address_format(&packet->source, from),
@@ -213,7 +213,7 @@ static void look_ahead(struct replay *r, struct capture capture) {
 
     while (capture_next(&capture, &packet)) {
         if (!capture_datagram(&packet, &datagram) || !is_ptp(&datagram) ||
-            nqptp_message_parse(datagram.data, datagram.length, &message) != NQPTP_DROP_NONE ||
+            nqptp_message_parse(datagram.data, datagram.length, &message) != NQPTP_MESSAGE_OK ||
             message.type != NQPTP_SYNC)
             continue;
         add_host(&r->senders, &datagram.source);

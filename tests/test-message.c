@@ -32,17 +32,17 @@ static void *copy_tight(const void *data, size_t length, uint8_t **block) {
 }
 
 /* Parses a copy that has nothing after it. */
-static enum nqptp_drop parse_tight(const uint8_t *data, size_t length,
-                                   struct nqptp_message *message) {
+static enum nqptp_message_check parse_tight(const uint8_t *data, size_t length,
+                                            struct nqptp_message *message) {
     uint8_t *block;
     const uint8_t *copy = copy_tight(data, length, &block);
-    enum nqptp_drop refusal = nqptp_message_parse(copy, length, message);
+    enum nqptp_message_check refusal = nqptp_message_parse(copy, length, message);
 
     free(block);
     return refusal;
 }
 
-static enum nqptp_drop refusal_of(const uint8_t *data, size_t length) {
+static enum nqptp_message_check refusal_of(const uint8_t *data, size_t length) {
     struct nqptp_message message;
     return parse_tight(data, length, &message);
 }
@@ -50,7 +50,8 @@ static enum nqptp_drop refusal_of(const uint8_t *data, size_t length) {
 static struct nqptp_message parsed(const uint8_t *data, size_t length) {
     struct nqptp_message message = {0};
 
-    CHECK_EQ_U64(parse_tight(data, length, &message), NQPTP_DROP_NONE, "a message of ours is read");
+    CHECK_EQ_U64(parse_tight(data, length, &message), NQPTP_MESSAGE_OK,
+                 "a message of ours is read");
     return message;
 }
 
@@ -154,10 +155,10 @@ static void test_other_fields(void) {
     check_header("Delay_Req", &request, REQUESTING_IDENTITY, REQUESTING_PORT, 0x1A2B, 0x7F);
 }
 
-static enum nqptp_drop expected_of_prefix(const struct vector *v, size_t length) {
-    return length < v->minimum_length   ? NQPTP_DROP_SHORT
-           : length < v->message_length ? NQPTP_DROP_LENGTH
-                                        : NQPTP_DROP_NONE;
+static enum nqptp_message_check expected_of_prefix(const struct vector *v, size_t length) {
+    return length < v->minimum_length   ? NQPTP_MESSAGE_SHORT
+           : length < v->message_length ? NQPTP_MESSAGE_LENGTH
+                                        : NQPTP_MESSAGE_OK;
 }
 
 static void test_every_prefix(void) {
@@ -172,7 +173,7 @@ static void test_every_prefix(void) {
     }
 }
 
-static enum nqptp_drop with_message_length(const struct vector *v, size_t length) {
+static enum nqptp_message_check with_message_length(const struct vector *v, size_t length) {
     uint8_t copy[VECTOR_LONGEST];
 
     memcpy(copy, v->data, v->datagram_length);
@@ -186,7 +187,7 @@ static void test_every_message_length(void) {
         size_t length = 0;
         for (; length <= UINT16_MAX; length++) {
             bool fits = length >= v->minimum_length && length <= v->datagram_length;
-            if (with_message_length(v, length) != (fits ? NQPTP_DROP_NONE : NQPTP_DROP_LENGTH))
+            if (with_message_length(v, length) != (fits ? NQPTP_MESSAGE_OK : NQPTP_MESSAGE_LENGTH))
                 break;
         }
         CHECK_EQ_U64(length, UINT16_MAX + 1, "%s: every messageLength has the right fate", v->name);
@@ -201,7 +202,7 @@ static void test_version(void) {
     for (unsigned octet = 0; octet < 256; octet++) {
         sync[1] = (uint8_t)octet;
         wrong += refusal_of(sync, sizeof sync) !=
-                 (octet % 16 == 2 ? NQPTP_DROP_NONE : NQPTP_DROP_VERSION);
+                 (octet % 16 == 2 ? NQPTP_MESSAGE_OK : NQPTP_MESSAGE_VERSION);
     }
     CHECK_EQ_U64(wrong, 0, "versionPTP 2 alone is read, whatever the minor version");
 }
@@ -213,8 +214,8 @@ static void test_domain(void) {
     memcpy(sync, apple_sync, sizeof sync);
     for (unsigned domain = 0; domain < 256; domain++) {
         sync[4] = (uint8_t)domain;
-        wrong +=
-            refusal_of(sync, sizeof sync) != (domain == 0 ? NQPTP_DROP_NONE : NQPTP_DROP_DOMAIN);
+        wrong += refusal_of(sync, sizeof sync) !=
+                 (domain == 0 ? NQPTP_MESSAGE_OK : NQPTP_MESSAGE_DOMAIN);
     }
     CHECK_EQ_U64(wrong, 0, "domain 0 alone is read");
 }
@@ -228,7 +229,7 @@ static void test_types(void) {
         unsigned type = octet % 16;
         message[0] = (uint8_t)octet;
         wrong += refusal_of(message, sizeof message) !=
-                 (reserved >> type & 1 ? NQPTP_DROP_TYPE : NQPTP_DROP_NONE);
+                 (reserved >> type & 1 ? NQPTP_MESSAGE_TYPE : NQPTP_MESSAGE_OK);
     }
     CHECK_EQ_U64(wrong, 0, "reserved types alone are refused, whatever the majorSdoId");
 }
@@ -243,9 +244,9 @@ static void test_minimum_of_each_type(void) {
         if (minimum[type] == 0)
             continue;
         uint8_t message[64] = {[0] = type, [1] = 2, [3] = minimum[type]};
-        CHECK_EQ_U64(refusal_of(message, minimum[type] - 1u), NQPTP_DROP_SHORT,
+        CHECK_EQ_U64(refusal_of(message, minimum[type] - 1u), NQPTP_MESSAGE_SHORT,
                      "type 0x%X: an octet too few", type);
-        CHECK_EQ_U64(refusal_of(message, minimum[type]), NQPTP_DROP_NONE,
+        CHECK_EQ_U64(refusal_of(message, minimum[type]), NQPTP_MESSAGE_OK,
                      "type 0x%X: %u octets will do", type, minimum[type]);
     }
 }
@@ -313,7 +314,7 @@ static void test_random_bytes(void) {
         bytes[1] = 2;
         bytes[2] = 0;
         bytes[4] = 0;
-        accepted += parse_tight(bytes, i % (sizeof bytes + 1), &message) == NQPTP_DROP_NONE;
+        accepted += parse_tight(bytes, i % (sizeof bytes + 1), &message) == NQPTP_MESSAGE_OK;
     }
     CHECK(accepted > 0 && accepted < 20000, "of 20000 random datagrams some pass, %u", accepted);
 }
@@ -506,7 +507,7 @@ static void test_words_of_anything(void) {
         data[1] = 2;
         data[2] = data[4] = 0;
         data[3] = sizeof data;
-        if (nqptp_message_parse(data, sizeof data, &message) != NQPTP_DROP_NONE)
+        if (nqptp_message_parse(data, sizeof data, &message) != NQPTP_MESSAGE_OK)
             continue;
         said++;
         nqptp_message_describe(&message, text);
