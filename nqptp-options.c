@@ -54,7 +54,8 @@ static const char *read_layout(const char *text, unsigned *layout) {
         if (strcmp(text, known[i].name) != 0)
             continue;
         *layout = known[i].layout;
-        return NULL;
+        return nqptp_shm_can_serve(*layout) ? NULL
+                                            : "with this C library only --smi=10 and auto work";
     }
     return "--smi= takes 4, 8, 9, 10 or auto";
 }

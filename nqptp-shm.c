@@ -28,98 +28,80 @@
 #define ASKED_NS (10000 * MS)    /* for so long a command tells of who opens the object */
 #define DIRECTORY "/dev/shm"
 
-/*
- * Clients of glibc wait for a lease, so they can be given what they read. musl's shm_open() fails
- * instead. A daemon built with musl takes none, and begins with what most of its clients read.
- */
-#ifdef __GLIBC__
-enum { AUTO_LAYOUT = 4, AUTO_LEASELESS = false };
-#else
-enum { AUTO_LAYOUT = 10, AUTO_LEASELESS = true };
-#endif
-
 _Static_assert(sizeof(union nqptp_shm_image) <= NQPTP_SHM_SIZE, "an object holds every layout");
 
 /* --- the mutex as the C library keeps it ------------------------------------------------------ */
 
-/*
- * A default mutex of glibc begins with the lock word: 0 free, 1 locked, 2 locked and somebody
- * waits. The third word is the holder's thread id. In one of musl the lock word is the second: 0
- * free, 16 (EBUSY) locked, with the top bit set as well if somebody waits; the third counts those
- * who wait, and nothing tells the holder. self_test() checks all that at run time.
- */
-#define FREE 0
+enum { FREE = 0, LOCKED = 1 };      /* values of the lock word; 2: locked, and a thread waits */
+enum { LOCK_WORD = 0, HOLDER = 2 }; /* which int of the mutex is the lock word, and the holder */
 
 #ifdef __GLIBC__
-#define LOCKED 1
-enum { LOCK = 0, HOLDER = 2 }; /* words of it */
 _Static_assert(offsetof(pthread_mutex_t, __data.__lock) == 0, "the lock word comes first");
 _Static_assert(sizeof(((pthread_mutex_t *)0)->__data.__lock) == sizeof(int), "and is an int");
 _Static_assert(offsetof(pthread_mutex_t, __data.__owner) == 8, "the holder comes third");
-#else
-#define LOCKED EBUSY
-enum { LOCK = 1, HOLDER = -1 };
 #endif
 
 static _Atomic int *lock_word(pthread_mutex_t *mutex) {
-    return (_Atomic int *)(void *)mutex + LOCK;
+    return (_Atomic int *)(void *)mutex + LOCK_WORD;
 }
 
-static int lock_holder(const pthread_mutex_t *mutex) {
-    int holder = 0;
-    if (HOLDER >= 0)
-        memcpy(&holder, (const int *)(const void *)mutex + HOLDER, sizeof holder);
+int nqptp_mutex_holder(const pthread_mutex_t *mutex) {
+    int holder;
+    memcpy(&holder, (const int *)(const void *)mutex + HOLDER, sizeof holder);
     return holder;
 }
 
-static void futex_wake(_Atomic int *word, int count) {
-    syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0);
-}
-
-static bool word_take(pthread_mutex_t *mutex) {
+bool nqptp_mutex_take(pthread_mutex_t *mutex) {
     int expected = FREE;
     return atomic_compare_exchange_strong_explicit(lock_word(mutex), &expected, LOCKED,
                                                    memory_order_acquire, memory_order_relaxed);
 }
 
-/*
- * Wakes all who wait, each time: that somebody does the word does not tell if a client wrote in it
- * or cut the object short, and while one of them waits as for a mutex that lends its priority the
- * kernel wakes none behind it. Who is woken in vain waits again.
- */
-static void word_release(pthread_mutex_t *mutex) {
-    atomic_store_explicit(lock_word(mutex), FREE, memory_order_release);
-    futex_wake(lock_word(mutex), INT_MAX);
+void nqptp_mutex_force(pthread_mutex_t *mutex) {
+    atomic_store(lock_word(mutex), LOCKED);
 }
 
-/* Does the C library's mutex behave as is said above? Tried on one that nobody shares. */
-static bool self_test(const pthread_mutex_t *fresh) {
+void nqptp_mutex_restore(pthread_mutex_t *mutex, const pthread_mutex_t *fresh) {
+    const size_t from = (LOCK_WORD + 1) * sizeof(int);
+    memcpy((char *)mutex + from, (const char *)fresh + from, sizeof *mutex - from);
+}
+
+/*
+ * The lock word's value 2 does not reliably say that a thread waits: a client may have written over
+ * it, or cut the object short. Also, while a thread waits as for a priority-inheritance mutex the
+ * kernel wakes none behind it. So all are woken, each time. A thread that is woken in vain waits
+ * again.
+ */
+void nqptp_mutex_release(pthread_mutex_t *mutex) {
+    atomic_store_explicit(lock_word(mutex), FREE, memory_order_release);
+    syscall(SYS_futex, lock_word(mutex), FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+bool nqptp_mutex_is_known(const pthread_mutex_t *fresh) {
     pthread_mutex_t mutex;
 
     memcpy(&mutex, fresh, sizeof mutex);
     if (*lock_word(&mutex) != FREE || pthread_mutex_lock(&mutex) != 0)
         return false;
-    bool as_known = *lock_word(&mutex) == LOCKED && !word_take(&mutex) &&
-                    (HOLDER < 0 || lock_holder(&mutex) == (int)syscall(SYS_gettid));
+    bool known = *lock_word(&mutex) == LOCKED && !nqptp_mutex_take(&mutex) &&
+                 nqptp_mutex_holder(&mutex) == (int)syscall(SYS_gettid);
     pthread_mutex_unlock(&mutex);
-    as_known = as_known && word_take(&mutex) && pthread_mutex_trylock(&mutex) == EBUSY;
-    word_release(&mutex);
-    as_known = as_known && pthread_mutex_trylock(&mutex) == 0;
-    if (as_known)
+    known = known && nqptp_mutex_take(&mutex) && pthread_mutex_trylock(&mutex) == EBUSY;
+    nqptp_mutex_release(&mutex);
+    known = known && pthread_mutex_trylock(&mutex) == 0;
+    if (known)
         pthread_mutex_unlock(&mutex);
-    return as_known;
+    return known;
 }
 
-static int init_mutex(struct nqptp_shm *shm) {
+bool nqptp_mutex_init(pthread_mutex_t *mutex) {
     pthread_mutexattr_t attributes;
 
     pthread_mutexattr_init(&attributes);
-    int error = pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
-    if (error == 0)
-        error = pthread_mutex_init(&shm->mutex, &attributes);
+    bool made = pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED) == 0 &&
+                pthread_mutex_init(mutex, &attributes) == 0;
     pthread_mutexattr_destroy(&attributes);
-    shm->by_lock_word = error == 0 && self_test(&shm->mutex);
-    return -error;
+    return made && nqptp_mutex_is_known(mutex);
 }
 
 /* --- the layouts, a writer each -------------------------------------------------------------- */
@@ -188,44 +170,16 @@ static void on_sigbus(int signal) {
     sigaction(signal, &fatal, NULL); /* not ours: let it end the process as it would have */
 }
 
-static bool take(struct nqptp_shm *shm) {
-    return shm->by_lock_word ? word_take(&shm->map->mutex)
-                             : pthread_mutex_trylock(&shm->map->mutex) == 0;
-}
-
-static void release(struct nqptp_shm *shm) {
-    if (shm->by_lock_word)
-        word_release(&shm->map->mutex);
-    else
-        pthread_mutex_unlock(&shm->map->mutex);
-}
-
 /*
- * All but the lock word, so that a mutex that was scribbled over is whole again as well; of an
- * object that still has an earlier process's record that and the version.
+ * Writes all but the lock word, so that a mutex that was scribbled over is whole again as well. An
+ * object that still has an earlier process's record gets the mutex and the version only.
  */
 static void copy_locked(struct nqptp_shm *shm) {
-    size_t from = shm->by_lock_word ? (LOCK + 1) * sizeof(int) : sizeof(pthread_mutex_t);
     size_t to = shm->adopted ? offsetof(struct shm_structure, flags) : sizeof shm->image;
 
-    memcpy((char *)shm->map + from, (const char *)&shm->image + from, to - from);
-    if (shm->by_lock_word)
-        memcpy(shm->map, &shm->image, LOCK * sizeof(int));
-}
-
-/* Writes though the mutex is not ours, as if it were, and wakes all who wait for it. */
-static void take_over(struct nqptp_shm *shm) {
-    if (!shm->by_lock_word) {
-        _Atomic int *words = lock_word(&shm->map->mutex) - LOCK;
-        shm->map->mutex = shm->mutex;
-        copy_locked(shm);
-        for (size_t i = 0; i < sizeof shm->mutex / sizeof *words; i++)
-            futex_wake(&words[i], INT_MAX); /* one of them must be what they sleep on */
-        return;
-    }
-    atomic_store(lock_word(&shm->map->mutex), LOCKED);
-    copy_locked(shm);
-    word_release(&shm->map->mutex);
+    nqptp_mutex_restore(&shm->map->mutex, &shm->mutex);
+    memcpy((char *)shm->map + sizeof shm->mutex, (const char *)&shm->image + sizeof shm->mutex,
+           to - sizeof shm->mutex);
 }
 
 /* Layout 10 has no mutex: a reader sees by the second set whether the first was whole. */
@@ -254,13 +208,12 @@ static int touch(struct nqptp_shm *shm, bool force, int *holder) {
     int result = 0;
     if (shm->layout == 10) {
         copy_sets(shm);
-    } else if (force) {
-        take_over(shm);
-    } else if (take(shm)) {
+    } else if (force || nqptp_mutex_take(&shm->map->mutex)) {
+        nqptp_mutex_force(&shm->map->mutex);
         copy_locked(shm);
-        release(shm);
+        nqptp_mutex_release(&shm->map->mutex);
     } else {
-        *holder = lock_holder(&shm->map->mutex);
+        *holder = nqptp_mutex_holder(&shm->map->mutex);
         result = -EBUSY;
     }
     page_lost = NULL;
@@ -556,24 +509,35 @@ static int adopt(struct nqptp_shm *shm, unsigned kept, uint64_t now_ns) {
     return furnished;
 }
 
+bool nqptp_shm_can_serve(unsigned layout) {
+    pthread_mutex_t mutex;
+
+    return layout == NQPTP_SHM_AUTO || layout == 10 ||
+           (has_mutex(layout) && nqptp_mutex_init(&mutex));
+}
+
 int nqptp_shm_open(struct nqptp_shm *shm, const char *name, unsigned layout, unsigned kept,
                    gid_t group, uint64_t now_ns) {
+    pthread_mutex_t mutex = {0};
+
+    if (!nqptp_mutex_init(&mutex)) {
+        if (layout != NQPTP_SHM_AUTO && layout != 10)
+            return -ENOTSUP;
+        layout = 10;
+    }
     if (!has_mutex(kept) && kept != 10)
         kept = 0; /* by a process of another version, or nonsense */
     *shm = (struct nqptp_shm){
         .fd = -1,
         .layout = layout != NQPTP_SHM_AUTO ? layout
                   : kept > 0               ? kept
-                                           : AUTO_LAYOUT,
+                                           : NQPTP_SHM_STRUCTURES_VERSION,
         .automatic = layout == NQPTP_SHM_AUTO,
-        .leaseless = AUTO_LEASELESS,
+        .mutex = mutex,
         .group = group,
     };
     snprintf(shm->name, sizeof shm->name, "%s", name);
-    int result = init_mutex(shm);
-    if (result < 0)
-        return result;
-    result = adopt(shm, kept, now_ns);
+    int result = adopt(shm, kept, now_ns);
     if (result == -ENOENT)
         result = create(shm, now_ns);
     if (result < 0 && result != -EPERM)

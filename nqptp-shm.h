@@ -4,8 +4,7 @@
  *
  * Whoever maps an object of the mutex layouts may write anything into it, lock its mutex and die,
  * or cut it short. So nothing is read back from it while it is in use but the lock word and the
- * holder beside it, the daemon never waits, and no pthread function is called on the mapped mutex
- * (but where the C library's is not as we know it: see self_test()).
+ * holder beside it, the daemon never waits, and no pthread function is called on the mapped mutex.
  * This module knows no PTP, and nothing outside it touches the mapping.
  */
 #ifndef NQPTP_SHM_H
@@ -59,7 +58,6 @@ struct nqptp_shm {
     union nqptp_shm_image *map;
     union nqptp_shm_image image; /* the object as it shall be */
     pthread_mutex_t mutex;       /* a fresh one, unlocked */
-    bool by_lock_word;           /* the mutex is as we know it; else pthread_mutex_trylock() */
 
     unsigned layout;
     bool automatic;             /* the layout may change while nobody has the object open */
@@ -83,16 +81,31 @@ struct nqptp_shm {
     struct nqptp_shm *orphan; /* the object that had the name, for those who have it mapped */
 };
 
+/* The C library's mutex by its lock word. */
+int nqptp_mutex_holder(const pthread_mutex_t *mutex);
+bool nqptp_mutex_take(pthread_mutex_t *mutex);
+void nqptp_mutex_force(pthread_mutex_t *mutex);
+void nqptp_mutex_restore(pthread_mutex_t *mutex, const pthread_mutex_t *fresh);
+void nqptp_mutex_release(pthread_mutex_t *mutex);
+bool nqptp_mutex_is_known(const pthread_mutex_t *fresh);
+bool nqptp_mutex_init(pthread_mutex_t *mutex);
+
+/*
+ * Returns whether `layout` is one of ours, or NQPTP_SHM_AUTO, and works with this C library: the
+ * layouts with a mutex need one whose lock word is known, which musl's is not.
+ */
+bool nqptp_shm_can_serve(unsigned layout);
+
 /*
  * Makes the object `name`, complete before it gets that name, or adopts in place the one that this
  * user left: the record in it stays as it is until there is a better one. layout is 4, 8, 9, 10,
  * or NQPTP_SHM_AUTO; kept is what an earlier process is said to have served: of no account if it is
- * no layout. The object's group becomes `group` unless that is (gid_t)-1; layout 10 is for
- * everybody to read. now_ns is CLOCK_MONOTONIC_RAW, here and below.
- * Returns 0 or -errno; -EEXIST means that the object is another user's (or, if
- * it has a name of its own, linked or not one of ours), -EBUSY that another process
- * of this user serves it, and it is left alone. -EPERM: all is well but
- * for the group, which this process may not give.
+ * no layout. Where the C library's mutex is unknown NQPTP_SHM_AUTO means 10. The object's group
+ * becomes `group` unless that is (gid_t)-1; layout 10 is for everybody to read. now_ns is
+ * CLOCK_MONOTONIC_RAW, here and below. Returns 0 or -errno; -EEXIST means that the object is
+ * another user's (or, if it has a name of its own, linked or not one of ours), -EBUSY that another
+ * process of this user serves it, and it is left alone. -EPERM: all is well but for the group,
+ * which this process may not give.
  */
 int nqptp_shm_open(struct nqptp_shm *shm, const char *name, unsigned layout, unsigned kept,
                    gid_t group, uint64_t now_ns);
