@@ -81,15 +81,6 @@ struct nqptp_shm {
     struct nqptp_shm *orphan; /* the object that had the name, for those who have it mapped */
 };
 
-/* The C library's mutex by its lock word. */
-int nqptp_mutex_holder(const pthread_mutex_t *mutex);
-bool nqptp_mutex_take(pthread_mutex_t *mutex);
-void nqptp_mutex_force(pthread_mutex_t *mutex);
-void nqptp_mutex_restore(pthread_mutex_t *mutex, const pthread_mutex_t *fresh);
-void nqptp_mutex_release(pthread_mutex_t *mutex);
-bool nqptp_mutex_is_known(const pthread_mutex_t *fresh);
-bool nqptp_mutex_init(pthread_mutex_t *mutex);
-
 /*
  * Returns whether `layout` is one of ours, or NQPTP_SHM_AUTO, and works with this C library: the
  * layouts with a mutex need one whose lock word is known, which musl's is not.

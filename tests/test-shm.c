@@ -4,6 +4,7 @@
  * never see half a record, and that no client can keep the writer from writing: not one that was
  * killed with the mutex in its hands, nor one that was stopped, scribbles or truncates.
  */
+#include "nqptp-shm-mutex.h"
 #include "nqptp-shm.h"
 
 #include "prng.h"

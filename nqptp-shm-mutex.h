@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The C library's mutex by its lock word: made, taken, released and taken over without a call of a
+ * pthread function on the mutex that clients have mapped. It never waits.
+ */
+#ifndef NQPTP_SHM_MUTEX_H
+#define NQPTP_SHM_MUTEX_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+/*
+ * Makes an unlocked process-shared mutex in private memory. Returns false if it cannot, or if the
+ * C library's mutex is not the one that this module knows.
+ */
+bool nqptp_mutex_init(pthread_mutex_t *fresh);
+
+/* The self-test: does a copy of this unlocked mutex work as this module takes it to? */
+bool nqptp_mutex_is_known(const pthread_mutex_t *fresh);
+
+/* Takes the mutex if it is free, and returns whether it did. */
+bool nqptp_mutex_take(pthread_mutex_t *mapped);
+
+/* Marks the mutex as taken, whatever was there. */
+void nqptp_mutex_force(pthread_mutex_t *mapped);
+
+/* Copies all of a fresh mutex but the lock word. */
+void nqptp_mutex_restore(pthread_mutex_t *mapped, const pthread_mutex_t *fresh);
+
+/* Frees the mutex and wakes all threads that wait for it. */
+void nqptp_mutex_release(pthread_mutex_t *mapped);
+
+/* The thread id of the holder as the mutex has it; a client may have written any number. */
+int nqptp_mutex_holder(const pthread_mutex_t *mapped);
+
+#endif
