@@ -11,7 +11,6 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/fsuid.h>
 #include <sys/mman.h>
@@ -245,11 +244,6 @@ static void let_in(struct nqptp_shm *shm, uint64_t now_ns) {
 }
 
 void nqptp_shm_opened(struct nqptp_shm *shm, uint64_t now_ns) {
-    if (shm->orphan) { /* it may have lost its name while somebody was opening it */
-        shm->orphan->asked = shm->asked;
-        shm->orphan->asked_ns = shm->asked_ns;
-        let_in(shm->orphan, now_ns);
-    }
     let_in(shm, now_ns);
 }
 
@@ -298,20 +292,12 @@ static void path_of(const char *name, char path[NAME_MAX]) {
 
 static int map(struct nqptp_shm *shm) {
     struct sigaction guard = {.sa_handler = on_sigbus, .sa_flags = SA_NODEFER};
-    struct stat status;
 
     void *mapping = mmap(NULL, NQPTP_SHM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, shm->fd, 0);
-    if (mapping == MAP_FAILED || sigaction(SIGBUS, &guard, NULL) < 0 || fstat(shm->fd, &status) < 0)
+    if (mapping == MAP_FAILED || sigaction(SIGBUS, &guard, NULL) < 0)
         return -errno;
     shm->map = mapping;
-    shm->device = status.st_dev;
-    shm->inode = status.st_ino;
     return 0;
-}
-
-/* -EPERM is for the group alone; an immutable file or directory makes others of it. */
-static int failure(int error) {
-    return error == EPERM ? -EACCES : -error;
 }
 
 static bool has_group(int fd, gid_t group) {
@@ -320,18 +306,17 @@ static bool has_group(int fd, gid_t group) {
 }
 
 /*
- * Gives a file of ours its mode, group and size. Who writes only layout 10 needs no one else to
- * write. -EPERM: the group is not ours to give.
+ * Gives a file of ours its mode, group and size. Of layout 10 only the daemon writes. The service's
+ * sandbox does not allow fchown(), so it is not called if the group is right already.
  */
-static int furnish(const struct nqptp_shm *shm) {
+static int furnish(struct nqptp_shm *shm) {
     bool shared = shm->automatic || shm->layout != 10;
-    bool refused = shared && shm->group != (gid_t)-1 && !has_group(shm->fd, shm->group) &&
-                   fchown(shm->fd, (uid_t)-1, shm->group) < 0; /* the service's sandbox denies it */
 
+    shm->group_refused = shared && shm->group != (gid_t)-1 && !has_group(shm->fd, shm->group) &&
+                         fchown(shm->fd, (uid_t)-1, shm->group) < 0;
     if (fchmod(shm->fd, shared ? 0664 : 0644) < 0)
-        return failure(errno);
-    int error = posix_fallocate(shm->fd, 0, NQPTP_SHM_SIZE);
-    return error != 0 ? failure(error) : refused ? -EPERM : 0;
+        return -errno;
+    return -posix_fallocate(shm->fd, 0, NQPTP_SHM_SIZE);
 }
 
 /*
@@ -357,11 +342,9 @@ static int create(struct nqptp_shm *shm, uint64_t now_ns) {
 
     shm->fd = open(DIRECTORY, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (shm->fd < 0)
-        return failure(errno);
-    int furnished = furnish(shm);
-    if (furnished < 0 && furnished != -EPERM)
-        return furnished;
-    if ((result = map(shm)) < 0 || (result = touch_or_repair(shm, true, &holder)) < 0)
+        return -errno;
+    if ((result = furnish(shm)) < 0 || (result = map(shm)) < 0 ||
+        (result = touch_or_repair(shm, true, &holder)) < 0)
         return result;
     claim(shm);
     if (shm->automatic)
@@ -369,8 +352,8 @@ static int create(struct nqptp_shm *shm, uint64_t now_ns) {
     snprintf(unnamed, sizeof unnamed, "/proc/self/fd/%d", shm->fd);
     path_of(shm->name, path);
     if (linkat(AT_FDCWD, unnamed, AT_FDCWD, path, AT_SYMLINK_FOLLOW) < 0)
-        return failure(errno);
-    return furnished;
+        return -errno;
+    return 0;
 }
 
 /*
@@ -421,9 +404,8 @@ static int adopt(struct nqptp_shm *shm, unsigned kept, uint64_t now_ns) {
         return -EEXIST;
     if (shm->automatic && kept == 0 && found > 0)
         shm->layout = found;
-    int furnished = furnish(shm);
-    if (furnished < 0 && furnished != -EPERM)
-        return furnished;
+    if ((result = furnish(shm)) < 0)
+        return refusal(-result);
     if ((result = map(shm)) < 0)
         return result;
     shm->adopted = found == shm->layout;
@@ -432,7 +414,7 @@ static int adopt(struct nqptp_shm *shm, unsigned kept, uint64_t now_ns) {
         return result;
     if (shm->automatic)
         take_lease(shm, now_ns);
-    return furnished;
+    return 0;
 }
 
 bool nqptp_shm_can_serve(unsigned layout) {
@@ -466,7 +448,7 @@ int nqptp_shm_open(struct nqptp_shm *shm, const char *name, unsigned layout, uns
     int result = adopt(shm, kept, now_ns);
     if (result == -ENOENT)
         result = create(shm, now_ns);
-    if (result < 0 && result != -EPERM)
+    if (result < 0)
         nqptp_shm_close(shm);
     return result;
 }
@@ -491,60 +473,72 @@ void nqptp_shm_inherited(const struct nqptp_shm *shm, struct nqptp_shm_record *r
 
 /* --- publishing ------------------------------------------------------------------------------- */
 
-static void publish(struct nqptp_shm *shm, const struct nqptp_shm_record *record,
-                    uint64_t realtime_minus_raw_ns, uint64_t now_ns) {
+void nqptp_shm_publish(struct nqptp_shm *shm, const struct nqptp_shm_record *record,
+                       uint64_t realtime_minus_raw_ns, uint64_t now_ns) {
     shm->adopted = false;
     shm->record = *record;
     shm->realtime_minus_raw_ns = realtime_minus_raw_ns;
     attempt(shm, now_ns);
 }
 
-void nqptp_shm_publish(struct nqptp_shm *shm, const struct nqptp_shm_record *record,
-                       uint64_t realtime_minus_raw_ns, uint64_t now_ns) {
-    publish(shm, record, realtime_minus_raw_ns, now_ns);
-    if (shm->orphan)
-        publish(shm->orphan, record, realtime_minus_raw_ns, now_ns);
+/* --- when the name is removed ----------------------------------------------------------------- */
+
+/* Does the name lead to this object? */
+static bool has_name(const struct nqptp_shm *shm) {
+    char path[NAME_MAX];
+    struct stat named, ours;
+
+    path_of(shm->name, path);
+    return lstat(path, &named) == 0 && fstat(shm->fd, &ours) == 0 && named.st_dev == ours.st_dev &&
+           named.st_ino == ours.st_ino;
+}
+
+static void restore_size(const struct nqptp_shm *shm) {
+    struct stat status;
+
+    if (fstat(shm->fd, &status) == 0 && status.st_size != NQPTP_SHM_SIZE)
+        (void)!ftruncate(shm->fd, NQPTP_SHM_SIZE); /* if not now, then the next time */
+}
+
+int nqptp_shm_mend(struct nqptp_shm *shm, uint64_t now_ns) {
+    struct nqptp_shm successor;
+
+    if (!shm->map)
+        return 0;
+    if (has_name(shm)) {
+        restore_size(shm);
+        return 0;
+    }
+    int result =
+        nqptp_shm_open(&successor, shm->name, shm->automatic ? NQPTP_SHM_AUTO : shm->layout,
+                       shm->layout, shm->group, now_ns);
+    if (result < 0)
+        return result;
+    successor.asked = shm->asked;
+    successor.asked_ns = shm->asked_ns;
+    nqptp_shm_publish(&successor, &shm->record, shm->realtime_minus_raw_ns, now_ns);
+    nqptp_shm_close(shm);
+    *shm = successor;
+    return 1;
 }
 
 uint64_t nqptp_shm_deadline(const struct nqptp_shm *shm) {
     bool waits_for_lease = shm->automatic && !shm->leased && !shm->leaseless;
     uint64_t deadline_ns = waits_for_lease ? shm->lease_ns : NQPTP_SHM_NO_DEADLINE;
 
-    if (shm->orphan && shm->orphan->pending && shm->orphan->retry_ns < deadline_ns)
-        deadline_ns = shm->orphan->retry_ns;
     return shm->pending && shm->retry_ns < deadline_ns ? shm->retry_ns : deadline_ns;
 }
 
-static void retry(struct nqptp_shm *shm, uint64_t now_ns) {
+void nqptp_shm_retry(struct nqptp_shm *shm, uint64_t now_ns) {
     if (shm->pending && now_ns >= shm->retry_ns)
         attempt(shm, now_ns);
-}
-
-void nqptp_shm_retry(struct nqptp_shm *shm, uint64_t now_ns) {
-    retry(shm, now_ns);
-    if (shm->orphan)
-        retry(shm->orphan, now_ns);
     if (shm->automatic && !shm->leased && !shm->leaseless && now_ns >= shm->lease_ns)
         take_lease(shm, now_ns);
 }
 
-/* --- when the object is taken away ------------------------------------------------------------ */
+/* --- the end ---------------------------------------------------------------------------------- */
 
-/* Does the name lead to this object? */
-static bool has_name(const struct nqptp_shm *shm, struct stat *status) {
-    char path[NAME_MAX];
-
-    path_of(shm->name, path);
-    return lstat(path, status) == 0 && status->st_dev == shm->device &&
-           status->st_ino == shm->inode;
-}
-
-/* Has anybody else the object open or mapped? Else a lease is granted. */
-static bool in_use(const struct nqptp_shm *shm) {
-    return fcntl(shm->fd, F_SETLEASE, F_WRLCK) < 0;
-}
-
-static void let_go(struct nqptp_shm *shm) {
+void nqptp_shm_close(struct nqptp_shm *shm) {
     if (shm->map)
         munmap(shm->map, NQPTP_SHM_SIZE);
     if (shm->fd >= 0)
@@ -553,91 +547,23 @@ static void let_go(struct nqptp_shm *shm) {
     shm->fd = -1;
 }
 
-static void drop_orphan(struct nqptp_shm *shm) {
-    if (shm->orphan)
-        let_go(shm->orphan);
-    free(shm->orphan);
-    shm->orphan = NULL;
-}
-
-/* Puts the new object in the place of the old one, which lives on if it is in use. */
-static void succeed(struct nqptp_shm *shm, const struct nqptp_shm *successor) {
-    struct nqptp_shm *orphan = in_use(shm) ? malloc(sizeof *orphan) : NULL;
-
-    if (shm->orphan && shm->orphan->device == successor->device &&
-        shm->orphan->inode == successor->inode) { /* it has its name again */
-        drop_orphan(shm);
-        claim(successor); /* to close a descriptor gives up the lock on its file */
-    }
-    if (orphan) {
-        drop_orphan(shm);
-        shm->automatic = false;
-        *orphan = *shm;
-    } else { /* but an earlier orphan goes on */
-        orphan = shm->orphan;
-        let_go(shm);
-    }
-    *shm = *successor;
-    shm->orphan = orphan;
-}
-
-int nqptp_shm_mend(struct nqptp_shm *shm, uint64_t now_ns) {
-    struct nqptp_shm successor;
-    struct stat status;
-
-    if (!shm->map)
-        return 0;
-    if (shm->orphan && !in_use(shm->orphan))
-        drop_orphan(shm);
-    if (has_name(shm, &status)) {
-        shm->lost = false;
-        if (status.st_size != NQPTP_SHM_SIZE)
-            (void)!ftruncate(shm->fd, NQPTP_SHM_SIZE); /* if not now, then the next time */
-        return 0;
-    }
-    int result =
-        nqptp_shm_open(&successor, shm->name, shm->automatic ? NQPTP_SHM_AUTO : shm->layout,
-                       shm->layout, shm->group, now_ns);
-    if (result < 0 && result != -EPERM) {
-        result = shm->lost ? 0 : result;
-        shm->lost = true;
-        return result;
-    }
-    successor.asked = shm->asked;
-    successor.asked_ns = shm->asked_ns;
-    nqptp_shm_publish(&successor, &shm->record, shm->realtime_minus_raw_ns, now_ns);
-    succeed(shm, &successor);
-    return 1;
-}
-
-/* --- the end ---------------------------------------------------------------------------------- */
-
-void nqptp_shm_close(struct nqptp_shm *shm) {
-    drop_orphan(shm);
-    let_go(shm);
-}
-
-/* The last that who has it mapped reads in it. */
-static void publish_end(struct nqptp_shm *shm) {
+/* Clients that keep the object mapped read this last. */
+static void publish_no_master(struct nqptp_shm *shm) {
     int holder;
 
     shm->record = (struct nqptp_shm_record){0};
     shm->adopted = false;
     if (touch_or_repair(shm, false, &holder) == -EBUSY) {
-        nanosleep(&(struct timespec){.tv_nsec = (long)(10 * MS)}, NULL); /* it may be at it */
+        nanosleep(&(struct timespec){.tv_nsec = (long)(10 * MS)}, NULL); /* a client copies it */
         touch_or_repair(shm, true, &holder);
     }
 }
 
 void nqptp_shm_remove(struct nqptp_shm *shm) {
-    struct stat status;
-
     if (!shm->map)
         return;
-    publish_end(shm);
-    if (shm->orphan)
-        publish_end(shm->orphan);
-    if (has_name(shm, &status))
+    publish_no_master(shm);
+    if (has_name(shm))
         shm_unlink(shm->name);
     nqptp_shm_close(shm);
 }

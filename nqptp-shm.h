@@ -52,9 +52,8 @@ enum nqptp_shm_asked {
 struct nqptp_shm {
     char name[64]; /* with the slash */
     int fd;
-    dev_t device;
-    ino_t inode;
-    gid_t group; /* or -1 */
+    gid_t group;        /* or -1 */
+    bool group_refused; /* this process may not give the object to that group */
     union nqptp_shm_image *map;
     union nqptp_shm_image image; /* the object as it shall be */
     pthread_mutex_t mutex;       /* a fresh one, unlocked */
@@ -76,9 +75,6 @@ struct nqptp_shm {
     uint64_t pending_ns; /*   since when it does, */
     uint64_t blocked_ns; /*   since when the mutex is held */
     int holder;          /*   by this thread */
-
-    bool lost;                /* the name is another's now */
-    struct nqptp_shm *orphan; /* the object that had the name, for those who have it mapped */
 };
 
 /*
@@ -90,13 +86,14 @@ bool nqptp_shm_can_serve(unsigned layout);
 /*
  * Makes the object `name`, complete before it gets that name, or adopts in place the one that this
  * user left: the record in it stays as it is until there is a better one. layout is 4, 8, 9, 10,
- * or NQPTP_SHM_AUTO; kept is what an earlier process is said to have served: of no account if it is
- * no layout. Where the C library's mutex is unknown NQPTP_SHM_AUTO means 10. The object's group
- * becomes `group` unless that is (gid_t)-1; layout 10 is for everybody to read. now_ns is
- * CLOCK_MONOTONIC_RAW, here and below. Returns 0 or -errno; -EEXIST means that the object is
- * another user's (or, if it has a name of its own, linked or not one of ours), -EBUSY that another
- * process of this user serves it, and it is left alone. -EPERM: all is well but for the group,
- * which this process may not give.
+ * or NQPTP_SHM_AUTO, which means 10 where the C library's mutex is unknown; kept is the layout that
+ * an earlier process served, and is ignored if it is none. The object's group becomes `group`
+ * unless that is (gid_t)-1. Every user may read layout 10. now_ns is CLOCK_MONOTONIC_RAW, here and
+ * below.
+ *
+ * Returns 0 or -errno; -EEXIST means that the object is another user's (or, under another name than
+ * /nqptp, linked or not one of ours), -EBUSY that another process of this user serves it, and it is
+ * left alone. Sets group_refused if this process may not give the object to the group.
  */
 int nqptp_shm_open(struct nqptp_shm *shm, const char *name, unsigned layout, unsigned kept,
                    gid_t group, uint64_t now_ns);
@@ -115,11 +112,9 @@ void nqptp_shm_publish(struct nqptp_shm *shm, const struct nqptp_shm_record *rec
                        uint64_t realtime_minus_raw_ns, uint64_t now_ns);
 
 /*
- * Looks whether the object still has its name and size, which whoever may write in the directory or
- * in the object can take. If the name is free or leads to a file of ours, an object is there again
- * afterwards, with the record; one that was removed while clients had it mapped is written as well
- * from then on. Returns 0 if all is well; 1 if there is a new object; and, but once while it lasts,
- * -errno if there can be none: -EEXIST if the name is another user's now.
+ * Checks that the object still has its name and its size. Only root and this user can take its
+ * name. Then a new object takes its place, with the record; the old mapping is not served any more.
+ * Returns 0 if the name is there, 1 if there is a new object, or -errno if there can be none.
  */
 int nqptp_shm_mend(struct nqptp_shm *shm, uint64_t now_ns);
 

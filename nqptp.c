@@ -160,7 +160,7 @@ static int open_object(struct nqptp *nqptp, int c, unsigned layout, unsigned kep
     int result = nqptp_shm_open(&nqptp->shms[c], nqptp->engine.table.clients[c].name, layout, kept,
                                 nqptp->group, nqptp_clock_now_ns());
 
-    if (result < 0 && result != -EPERM)
+    if (result < 0)
         return result;
     nqptp_shm_inherited(&nqptp->shms[c], &old);
     nqptp_engine_inherit(&nqptp->engine, c,
@@ -173,7 +173,15 @@ static int open_object(struct nqptp *nqptp, int c, unsigned layout, unsigned kep
     return result;
 }
 
-static void explain_object(const struct nqptp *nqptp, const char *name, int result) {
+static void explain_group(const struct nqptp *nqptp, const char *name) {
+    nqptp_log(
+        LOG_WARNING,
+        "cannot give %s to group %s: players up to Shairport Sync 4.2 cannot use it; start as "
+        "root, or put this user into the group by usermod -aG",
+        name, nqptp->options->group ? nqptp->options->group : NQPTP_DEFAULT_NAME);
+}
+
+static void explain_object(const char *name, int result) {
     char owner[64];
     struct nqptp_shm_found found;
 
@@ -181,13 +189,6 @@ static void explain_object(const struct nqptp *nqptp, const char *name, int resu
         result = -EBUSY; /* by a daemon of another user */
     switch (-result) {
     case 0:
-        break;
-    case EPERM:
-        nqptp_log(
-            LOG_WARNING,
-            "cannot give %s to group %s: players up to Shairport Sync 4.2 cannot use it; start "
-            "as root, or put this user into the group by usermod -aG",
-            name, nqptp->options->group ? nqptp->options->group : NQPTP_DEFAULT_NAME);
         break;
     case EEXIST:
         nqptp_shm_describe(name, owner, sizeof owner);
@@ -212,16 +213,22 @@ static void explain_object(const struct nqptp *nqptp, const char *name, int resu
     }
 }
 
-/* Somebody may have taken the object away, and somebody else may be about to look for it. */
+/* Root, or a process of our user, may have removed the name, and a player may be about to open it.
+ */
 static void mend_object(struct nqptp *nqptp, int c, uint64_t now_ns) {
     struct nqptp_shm *shm = &nqptp->shms[c];
     int result = nqptp_shm_mend(shm, now_ns);
     unsigned withheld;
 
+    if (result == 0 || !nqptp_warning_due(&nqptp->new_object, now_ns, &withheld))
+        return;
     if (result < 0)
-        explain_object(nqptp, shm->name, result);
-    else if (result > 0 && nqptp_warning_due(&nqptp->new_object, now_ns, &withheld))
-        nqptp_log(LOG_NOTICE, "somebody removed %s; there is a new one", shm->name);
+        explain_object(shm->name, result);
+    else
+        nqptp_log(LOG_NOTICE,
+                  "%s was removed, so there is a new one; players that were reading the old one "
+                  "must be restarted",
+                  shm->name);
 }
 
 /* What clients asked for outlives us with the service manager: they do not say it twice. */
@@ -245,7 +252,7 @@ static void refuse_client(struct nqptp *nqptp, struct nqptp_effects *effects, in
     unsigned withheld;
 
     if (nqptp_warning_due(&nqptp->refused_command, now_ns, &withheld))
-        explain_object(nqptp, nqptp->engine.table.clients[effects->client].name, result);
+        explain_object(nqptp->engine.table.clients[effects->client].name, result);
     nqptp_engine_forget(&nqptp->engine, effects->client);
     effects->publish &= ~(UINT32_C(1) << effects->client);
     effects->form = NQPTP_FORM_NONE;
@@ -785,9 +792,11 @@ static enum exit_status open_objects(struct nqptp *nqptp) {
     char *line = strchr(text, '\n');
     int result =
         open_object(nqptp, 0, nqptp->options->layout, line ? (unsigned)atoi(text) : 0, &effects);
-    explain_object(nqptp, NQPTP_INTERFACE_NAME, result);
-    if (result < 0 && result != -EPERM)
+    explain_object(NQPTP_INTERFACE_NAME, result);
+    if (result < 0)
         return FAILED;
+    if (nqptp->shms[0].group_refused)
+        explain_group(nqptp, NQPTP_INTERFACE_NAME);
     say_hello(nqptp);
     for (char *end; line && (end = strchr(++line, '\n')); line = end)
         obey(nqptp, line, (size_t)(end - line), nqptp_clock_now_ns(), &effects);

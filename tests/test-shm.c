@@ -598,49 +598,6 @@ static void test_looked_at(const char *name) {
     nqptp_shm_remove(&shm);
 }
 
-/* The object is removed while somebody waits to be let in. */
-static void test_removed_while_opened(const char *name) {
-    struct nqptp_shm shm = open_as(name, NQPTP_SHM_AUTO, START_NS);
-    int channel[2];
-    int8_t version = -1;
-
-    CHECK(pipe(channel) == 0, "a pipe");
-    pid_t client = opener(name, true, channel[1]);
-    CHECK(opening(), "somebody opens it");
-    shm_unlink(name);
-    CHECK_EQ_I64(nqptp_shm_mend(&shm, START_NS), 1, "it is removed meanwhile");
-    nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, START_NS);
-    nqptp_shm_opened(&shm, START_NS);
-    struct pollfd readable = {.fd = channel[0], .events = POLLIN};
-    CHECK(poll(&readable, 1, 10000) == 1 && read(channel[0], &version, 1) == 1, "it is let in");
-    CHECK_EQ_I64(version, 10, "and finds what it reads");
-    CHECK(shm.leased, "and who opens the new object will wait as ever");
-    close(channel[0]);
-    close(channel[1]);
-    leave(client);
-    nqptp_shm_remove(&shm);
-}
-
-/* Moved away and back, while a client has it open. */
-static void test_moved_back(const char *name) {
-    struct nqptp_shm shm = open_as(name, NQPTP_SHM_AUTO, START_NS);
-    char path[128], aside[160];
-    pid_t client = 0, other = 0;
-
-    snprintf(path, sizeof path, "/dev/shm%s", name);
-    snprintf(aside, sizeof aside, "%s-aside", path);
-    found(&shm, true, START_NS, &client);
-    CHECK(rename(path, aside) == 0 && nqptp_shm_mend(&shm, START_NS) == 1, "there is another");
-    found(&shm, true, START_NS, &other);
-    leave(other);
-    CHECK(rename(aside, path) == 0 && nqptp_shm_mend(&shm, START_NS) == 1, "it is back");
-    leave(client);
-    nqptp_shm_mend(&shm, START_NS);
-    nqptp_shm_retry(&shm, START_NS + 40000 * MS);
-    CHECK(shm.leased && !shm.orphan, "we do not keep it open against ourselves");
-    nqptp_shm_remove(&shm);
-}
-
 static void test_without_leases(const char *name) {
     struct nqptp_shm shm = open_as(name, NQPTP_SHM_AUTO, START_NS);
 
@@ -1006,104 +963,47 @@ static void test_adopted_8_waits(const char *name) {
 
 /* --- when the object is taken away ------------------------------------------------------------ */
 
-static void test_removed_unused(const char *name) {
+static void test_removed(const char *name) {
     struct nqptp_shm shm = open_object(name);
     struct shm_structure seen;
 
-    CHECK_EQ_I64(nqptp_shm_mend(&shm, START_NS), 0, "an object that has its name is well");
+    CHECK_EQ_I64(nqptp_shm_mend(&shm, START_NS), 0, "an object that has its name stays");
     publish(&shm, 8, START_NS);
+    struct shm_structure *old = client_map(name);
     shm_unlink(name);
-    CHECK_EQ_I64(nqptp_shm_mend(&shm, START_NS), 1, "one that was removed has a successor");
-    CHECK(client_read(name, &seen) && is_record(&seen, 8), "with the record");
-    CHECK(!shm.orphan, "since nobody had it open, that is all");
-    CHECK_EQ_I64(nqptp_shm_mend(&shm, START_NS), 0, "and all is well");
+    CHECK_EQ_I64(nqptp_shm_mend(&shm, START_NS), 1, "the name is removed: there is a new object");
+    CHECK(client_read(name, &seen) && is_record(&seen, 8), "the new object has the record");
+    CHECK_EQ_I64(nqptp_shm_mend(&shm, START_NS), 0, "the new object has its name");
     publish(&shm, 9, START_NS);
-    CHECK(client_read(name, &seen) && is_record(&seen, 9), "it is written as ever");
+    CHECK(client_read(name, &seen) && is_record(&seen, 9), "the new object is written");
+    CHECK(is_record(old, 8), "the old mapping is not served any more");
+    munmap(old, sizeof *old);
     nqptp_shm_remove(&shm);
-    CHECK_EQ_U64(inode_of(name), 0, "and removed");
-}
-
-static void test_removed_in_use(const char *name) {
-    struct nqptp_shm shm = open_object(name);
-    struct shm_structure *map = client_map(name), seen;
-
-    publish(&shm, 1, START_NS);
-    for (uint64_t n = 10; n < 13; n++) {
-        shm_unlink(name);
-        CHECK_EQ_I64(nqptp_shm_mend(&shm, START_NS), 1, "removed while a client has it mapped");
-        publish(&shm, n, START_NS);
-        CHECK(client_read(name, &seen) && is_record(&seen, n), "a new client finds an object");
-        CHECK(is_record(map, n), "the old one keeps that which it has");
-    }
-    pthread_mutex_lock(&map->shm_mutex);
-    publish(&shm, 20, START_NS);
-    CHECK(is_record(map, 12) && client_read(name, &seen) && is_record(&seen, 20),
-          "who holds the one mutex does not hold the other");
-    CHECK(nqptp_shm_deadline(&shm) != NQPTP_SHM_NO_DEADLINE, "but is waited for");
-    nqptp_shm_retry(&shm, START_NS + 1001 * MS);
-    CHECK(is_record(map, 20), "for a second");
-    nqptp_shm_mend(&shm, START_NS);
-    CHECK(shm.orphan, "the old object is served while it is mapped");
-    munmap(map, sizeof *map);
-    nqptp_shm_mend(&shm, START_NS);
-    CHECK(!shm.orphan, "and no longer");
-    map = client_map(name);
-    shm_unlink(name);
-    nqptp_shm_mend(&shm, START_NS);
-    nqptp_shm_remove(&shm);
-    CHECK(is_no_master(map), "in the end both say that there is no master");
-    munmap(map, sizeof *map);
-}
-
-static void test_removed_layouts(const char *name) {
-    struct nqptp_shm shm = open_as(name, NQPTP_SHM_AUTO, START_NS);
-    pid_t client = 0;
-
-    nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, START_NS);
-    CHECK_EQ_I64(found(&shm, true, START_NS, &client), 10, "a client has layout 10");
-    const struct shm_structure_10 *old = (const void *)shm.map;
-    publish(&shm, 3, START_NS);
-    shm_unlink(name);
-    CHECK_EQ_I64(nqptp_shm_mend(&shm, START_NS), 1, "its object is removed");
-    CHECK(shm.leased && shm.layout == 10, "the new one begins as what the old one was");
-    nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_BARE, START_NS);
-    pid_t other = 0;
-    CHECK_EQ_I64(found(&shm, false, START_NS, &other), 4, "and becomes what its client reads");
-    publish(&shm, 4, START_NS);
-    CHECK(old->version == 10 && old->main.master_clock_id == 5 && shm.map->v4.version == 4,
-          "each object is written in its own layout");
-    leave(client);
-    leave(other);
-    nqptp_shm_remove(&shm);
+    CHECK_EQ_U64(inode_of(name), 0, "the new object is removed at the end");
 }
 
 static void test_replaced(const char *name) {
     struct nqptp_shm shm = open_object(name);
     struct shm_structure seen;
-    char path[128], aside[160];
+    char path[128];
 
     snprintf(path, sizeof path, "/dev/shm%s", name);
-    snprintf(aside, sizeof aside, "%s-aside", path);
     publish(&shm, 1, START_NS);
-    CHECK(rename(path, aside) == 0 && symlink("/dev/null", path) == 0, "a link has our name");
-    CHECK_EQ_I64(nqptp_shm_mend(&shm, START_NS), -EEXIST, "that is told");
-    CHECK_EQ_I64(nqptp_shm_mend(&shm, START_NS), 0, "once");
+    CHECK(unlink(path) == 0 && symlink("/dev/null", path) == 0, "a link takes the object's name");
+    CHECK_EQ_I64(nqptp_shm_mend(&shm, START_NS), -EEXIST, "the link is not ours");
     publish(&shm, 2, START_NS);
-    CHECK(is_record(&shm.map->v4, 2), "the object is written as ever");
-    unlink(path);
-    CHECK_EQ_I64(nqptp_shm_mend(&shm, START_NS), 1, "when the name is free there is a new one");
-    CHECK(client_read(name, &seen) && is_record(&seen, 2), "with the record");
+    CHECK(is_record(&shm.map->v4, 2), "the object without a name is written all the same");
+    nqptp_shm_remove(&shm);
+    CHECK(access(path, F_OK) == 0, "the link is not removed");
 
     unlink(path);
-    int fd = shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
-    CHECK_EQ_I64(nqptp_shm_mend(&shm, START_NS), 1, "a file of ours that has the name is taken");
-    CHECK(client_read(name, &seen) && is_record(&seen, 2), "and filled");
-    close(fd);
+    shm = open_object(name);
+    publish(&shm, 2, START_NS);
     unlink(path);
-    CHECK(symlink("/dev/null", path) == 0, "again a link has our name");
+    close(shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600));
+    CHECK_EQ_I64(nqptp_shm_mend(&shm, START_NS), 1, "an empty file of ours has the name: taken");
+    CHECK(client_read(name, &seen) && is_record(&seen, 2), "the file of ours is filled");
     nqptp_shm_remove(&shm);
-    CHECK(unlink(path) == 0, "what is not ours is not removed");
-    unlink(aside);
 }
 
 static void check_size(const char *name, off_t size) {
@@ -1149,8 +1049,6 @@ static void test_leases(const char *name) {
     test_impatient(name, true, 10);
     test_impatient(name, false, 8);
     test_looked_at(name);
-    test_removed_while_opened(name);
-    test_moved_back(name);
     test_without_leases(name);
 }
 
@@ -1193,9 +1091,7 @@ int main(void) {
     test_kept(name, 65540, 9);
     test_waits_in_vain(name, true);
     test_waits_in_vain(name, false);
-    test_removed_unused(name);
-    test_removed_in_use(name);
-    test_removed_layouts(name);
+    test_removed(name);
     test_replaced(name);
     test_sizes(name);
     test_command_mends(name, 4);
