@@ -90,79 +90,32 @@ int nqptp_clock_find(const struct nqptp_clock_table *table, uint64_t clock_ident
     return NQPTP_NO_CLOCK;
 }
 
-bool nqptp_clock_listed(const struct nqptp_clock_table *table, int i) {
-    for (int c = 0; c < table->clients_top; c++)
-        if (nqptp_client_lists_clock(&table->clients[c], i))
-            return true;
-    return false;
-}
-
-bool nqptp_clock_is_master(const struct nqptp_clock_table *table, int i) {
-    for (int c = 0; c < table->clients_top; c++)
-        if (table->clients[c].in_use && table->clients[c].master == i)
-            return true;
-    return false;
-}
-
-/* Which of two taken records is to go first: an unlisted one, then the one idle longer. */
-static bool goes_before(const struct nqptp_clock_table *table, int a, int b) {
-    bool a_listed = nqptp_clock_listed(table, a);
-    if (a_listed != nqptp_clock_listed(table, b))
-        return !a_listed;
+/* Whether of two clocks a loses its row before b: an unlisted one does, then the one idle longer.
+ */
+static bool goes_before(const struct nqptp_clock_table *table, uint32_t listed, int a, int b) {
+    bool a_is_listed = listed & bit(a), b_is_listed = listed & bit(b);
+    if (a_is_listed != b_is_listed)
+        return !a_is_listed;
     return table->clocks[a].heard_ns < table->clocks[b].heard_ns;
 }
 
-int nqptp_clock_room(const struct nqptp_clock_table *table, bool newcomer_is_listed,
-                     uint64_t now_ns) {
+int nqptp_clock_room(const struct nqptp_clock_table *table, uint32_t listed, uint32_t pinned,
+                     bool newcomer_is_listed, uint64_t now_ns) {
     int victim = NQPTP_NO_CLOCK;
 
     for (int i = 0; i < NQPTP_CLOCKS_MAX; i++) {
         if (!table->clocks[i].in_use)
             return i;
-        if (!nqptp_clock_is_master(table, i) &&
-            (victim == NQPTP_NO_CLOCK || goes_before(table, i, victim)))
+        if (!(pinned & bit(i)) &&
+            (victim == NQPTP_NO_CLOCK || goes_before(table, listed, i, victim)))
             victim = i;
     }
     if (victim == NQPTP_NO_CLOCK)
         return victim;
-    bool victim_is_listed = nqptp_clock_listed(table, victim);
+    bool victim_is_listed = listed & bit(victim);
     bool idle = now_ns - table->clocks[victim].heard_ns >= NEWCOMER_IDLE_NS;
     bool may_go = newcomer_is_listed ? idle || !victim_is_listed : idle && !victim_is_listed;
     return may_go ? victim : NQPTP_NO_CLOCK;
-}
-
-/* Which of the client's addresses that is, or -1. */
-static int peer_of(const struct nqptp_client *client, const struct nqptp_address *address) {
-    for (unsigned i = 0; i < client->peer_count; i++)
-        if (nqptp_address_equal(&client->peers[i].address, address))
-            return (int)i;
-    return -1;
-}
-
-static struct nqptp_peer *client_peer(struct nqptp_client *client,
-                                      const struct nqptp_address *address) {
-    int i = peer_of(client, address);
-    return i < 0 ? NULL : &client->peers[i];
-}
-
-/* Record i is what is heard at its address, for those who list that; unless it only gave its time
- * there, and another one announced itself. */
-static void enlist(struct nqptp_clock_table *table, int i, bool announced) {
-    for (int c = 0; c < table->clients_top; c++) {
-        struct nqptp_peer *peer = client_peer(&table->clients[c], &table->clocks[i].address);
-        if (!peer)
-            continue;
-        table->clients[c].listed |= bit(i);
-        if (peer->announced && !announced)
-            continue;
-        peer->clock_identity = table->clocks[i].clock_identity;
-        peer->identified = true;
-        peer->announced = announced;
-    }
-}
-
-void nqptp_clock_identify(struct nqptp_clock_table *table, int i) {
-    enlist(table, i, true);
 }
 
 void nqptp_clock_create(struct nqptp_clock_table *table, int i, uint64_t clock_identity,
@@ -176,20 +129,12 @@ void nqptp_clock_create(struct nqptp_clock_table *table, int i, uint64_t clock_i
     };
     if (i >= table->clocks_top)
         table->clocks_top = i + 1;
-    enlist(table, i, false);
 }
 
 void nqptp_clock_delete(struct nqptp_clock_table *table, int i) {
     table->clocks[i].in_use = false;
     while (table->clocks_top > 0 && !table->clocks[table->clocks_top - 1].in_use)
         table->clocks_top--;
-    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
-        struct nqptp_client *client = &table->clients[c];
-        client->listed &= ~bit(i);
-        client->qualified &= ~bit(i);
-        if (client->master == i)
-            client->master = NQPTP_NO_CLOCK;
-    }
 }
 
 /* --- unrest -------------------------------------------------------------------------------- */
@@ -362,44 +307,98 @@ int nqptp_clock_compare(const struct nqptp_clock *a, const struct nqptp_clock *b
 
 /* --- clients and their masters --------------------------------------------------------------- */
 
+/* Which of the client's addresses that is, or -1. */
+static int peer_of(const struct nqptp_client *client, const struct nqptp_address *address) {
+    for (unsigned i = 0; i < client->peer_count; i++)
+        if (nqptp_address_equal(&client->peers[i].address, address))
+            return (int)i;
+    return -1;
+}
+
+static struct nqptp_peer *client_peer(struct nqptp_client *client,
+                                      const struct nqptp_address *address) {
+    int i = peer_of(client, address);
+    return i < 0 ? NULL : &client->peers[i];
+}
+
+void nqptp_clients_add_clock(struct nqptp_clients *clients, const struct nqptp_clock *clock, int i,
+                             bool announced) {
+    for (int c = 0; c < clients->top; c++) {
+        struct nqptp_peer *peer = client_peer(&clients->list[c], &clock->address);
+        if (!peer)
+            continue;
+        clients->list[c].listed |= bit(i);
+        if (peer->announced && !announced)
+            continue;
+        peer->clock_identity = clock->clock_identity;
+        peer->identified = true;
+        peer->announced = announced;
+    }
+}
+
+void nqptp_clients_remove_clock(struct nqptp_clients *clients, int i) {
+    for (int c = 0; c < clients->top; c++) {
+        struct nqptp_client *client = &clients->list[c];
+        client->listed &= ~bit(i);
+        client->qualified &= ~bit(i);
+        if (client->master == i)
+            client->master = NQPTP_NO_CLOCK;
+    }
+}
+
 static bool lists(const struct nqptp_client *client, const struct nqptp_address *address) {
     return peer_of(client, address) >= 0;
 }
 
-bool nqptp_clock_address_listed(const struct nqptp_clock_table *table,
+bool nqptp_clients_list_address(const struct nqptp_clients *clients,
                                 const struct nqptp_address *address) {
-    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
-        if (lists(&table->clients[c], address))
+    for (int c = 0; c < clients->top; c++)
+        if (lists(&clients->list[c], address))
             return true;
     return false;
+}
+
+uint32_t nqptp_clients_listed(const struct nqptp_clients *clients) {
+    uint32_t listed = 0;
+    for (int c = 0; c < clients->top; c++)
+        listed |= clients->list[c].listed;
+    return listed;
+}
+
+uint32_t nqptp_clients_masters(const struct nqptp_clients *clients) {
+    uint32_t masters = 0;
+    for (int c = 0; c < clients->top; c++)
+        if (clients->list[c].in_use && clients->list[c].master != NQPTP_NO_CLOCK)
+            masters |= bit(clients->list[c].master);
+    return masters;
 }
 
 bool nqptp_client_lists_clock(const struct nqptp_client *client, int i) {
     return client->listed & bit(i);
 }
 
-void nqptp_clock_table_init(struct nqptp_clock_table *table, const char *name) {
-    memset(table, 0, sizeof *table);
-    nqptp_client_create(table, name);
+void nqptp_clients_init(struct nqptp_clients *clients, const char *name) {
+    memset(clients, 0, sizeof *clients);
+    nqptp_clients_add(clients, name);
 }
 
-int nqptp_client_find(const struct nqptp_clock_table *table, const char *name) {
-    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
-        if (table->clients[c].in_use && strcmp(table->clients[c].name, name) == 0)
+int nqptp_clients_find(const struct nqptp_clients *clients, const char *name) {
+    for (int c = 0; c < clients->top; c++)
+        if (clients->list[c].in_use && strcmp(clients->list[c].name, name) == 0)
             return c;
     return -1;
 }
 
-int nqptp_client_create(struct nqptp_clock_table *table, const char *name) {
+int nqptp_clients_add(struct nqptp_clients *clients, const char *name) {
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
-        struct nqptp_client *client = &table->clients[c];
+        struct nqptp_client *client = &clients->list[c];
         if (client->in_use)
             continue;
         *client = (struct nqptp_client){
             .in_use = true, .master = NQPTP_NO_CLOCK, .published = NQPTP_NO_CLOCK};
         strncpy(client->name, name, sizeof client->name - 1);
-        if (c >= table->clients_top)
-            table->clients_top = c + 1;
+        if (c >= clients->top)
+            clients->top = c + 1;
         return c;
     }
     return -1;
@@ -421,7 +420,7 @@ static void identify_peer(const struct nqptp_clock_table *table, struct nqptp_pe
     }
 }
 
-bool nqptp_client_set_peers(struct nqptp_clock_table *table, struct nqptp_client *client,
+bool nqptp_client_set_peers(const struct nqptp_clock_table *table, struct nqptp_client *client,
                             const struct nqptp_address *addresses, unsigned count) {
     struct nqptp_client old = *client;
 
@@ -435,14 +434,9 @@ bool nqptp_client_set_peers(struct nqptp_clock_table *table, struct nqptp_client
         client->peers[client->peer_count++] =
             known ? *known : (struct nqptp_peer){.address = addresses[i]};
     }
-    for (int i = 0; i < NQPTP_CLOCKS_MAX; i++) {
-        struct nqptp_clock *clock = &table->clocks[i];
-        struct nqptp_peer *peer = clock->in_use ? client_peer(client, &clock->address) : NULL;
-        if (peer)
+    for (int i = 0; i < table->clocks_top; i++)
+        if (table->clocks[i].in_use && lists(client, &table->clocks[i].address))
             client->listed |= bit(i);
-        else if (!nqptp_clock_listed(table, i))
-            clock->listed_announces = 0;
-    }
     for (unsigned i = 0; i < client->peer_count; i++)
         if (!client->peers[i].identified)
             identify_peer(table, &client->peers[i]);

@@ -161,37 +161,38 @@ struct nqptp_client {
     struct nqptp_reading inherited; /* what an earlier process published; start 0: nothing */
 };
 
-/* Beyond the tops nothing is in use: what was not touched need not be looked at for each packet. */
+/* No row from clocks_top on is in use, so that a packet costs nothing for rows never touched. */
 struct nqptp_clock_table {
-    int clocks_top, clients_top;
+    int clocks_top;
     struct nqptp_clock clocks[NQPTP_CLOCKS_MAX];
-    struct nqptp_client clients[NQPTP_CLIENTS_MAX];
 };
 
-/* Empties the table, but for client 0, whose object has that name. */
-void nqptp_clock_table_init(struct nqptp_clock_table *table, const char *name);
+/* No entry from top on is in use. */
+struct nqptp_clients {
+    int top;
+    struct nqptp_client list[NQPTP_CLIENTS_MAX];
+};
 
 /* The record of that identity at that address, or NQPTP_NO_CLOCK. */
 int nqptp_clock_find(const struct nqptp_clock_table *table, uint64_t clock_identity,
                      const struct nqptp_address *address);
 
 /*
- * The record that a newcomer may have: a free one, else that of the clock idle longest among those
- * that may go. No client's master ever goes. Unlisted clocks go first, a listed one only for
- * another listed one; and only a listed newcomer takes a record whose clock spoke in the last 5 s,
- * and then an unlisted one's. Returns its number, or NQPTP_NO_CLOCK if none may go.
+ * Finds the row that a newcomer may have: a free one, else that of the clock idle longest among
+ * those that may go. Bit i of `listed` says that a client lists the clock in row i, bit i of
+ * `pinned` that it is a client's master: that one never goes. Unlisted clocks go first, a listed
+ * one only for another listed one. Only a listed newcomer takes the row of a clock that was heard
+ * in the last 5 s, and only if that clock is unlisted. Returns its number, or NQPTP_NO_CLOCK if
+ * none may go.
  */
-int nqptp_clock_room(const struct nqptp_clock_table *table, bool newcomer_is_listed,
-                     uint64_t now_ns);
+int nqptp_clock_room(const struct nqptp_clock_table *table, uint32_t listed, uint32_t pinned,
+                     bool newcomer_is_listed, uint64_t now_ns);
 
 /* Puts a new clock into record i. */
 void nqptp_clock_create(struct nqptp_clock_table *table, int i, uint64_t clock_identity,
                         const struct nqptp_address *address, uint64_t now_ns);
 
-/* Notes that the clock of record i announced itself at its address, for those who list that. */
-void nqptp_clock_identify(struct nqptp_clock_table *table, int i);
-
-/* Empties record i; a client whose master it was has none then. */
+/* Empties row i. */
 void nqptp_clock_delete(struct nqptp_clock_table *table, int i);
 
 /*
@@ -221,28 +222,43 @@ bool nqptp_clock_asleep(const struct nqptp_clock *clock);
  */
 int nqptp_clock_compare(const struct nqptp_clock *a, const struct nqptp_clock *b);
 
-/* Is this address, or that of record i, in the list of any client? */
-bool nqptp_clock_address_listed(const struct nqptp_clock_table *table,
+/* Removes all clients, then adds client 0, whose object has that name. */
+void nqptp_clients_init(struct nqptp_clients *clients, const char *name);
+
+/* Returns the number of the client with that name, or -1. */
+int nqptp_clients_find(const struct nqptp_clients *clients, const char *name);
+
+/* Adds a client of that name without a list. Returns its number, or -1 if all entries are taken. */
+int nqptp_clients_add(struct nqptp_clients *clients, const char *name);
+
+/*
+ * Row i holds this clock: binds it to the list entries with its address. A clock that only gave its
+ * time there does not replace one that announced itself there.
+ */
+void nqptp_clients_add_clock(struct nqptp_clients *clients, const struct nqptp_clock *clock, int i,
+                             bool announced);
+
+/* Row i is empty now: a client whose master was there has none. */
+void nqptp_clients_remove_clock(struct nqptp_clients *clients, int i);
+
+/* Whether any client lists this address. */
+bool nqptp_clients_list_address(const struct nqptp_clients *clients,
                                 const struct nqptp_address *address);
-bool nqptp_clock_listed(const struct nqptp_clock_table *table, int i);
 
-/* Is record i the master of any client? */
-bool nqptp_clock_is_master(const struct nqptp_clock_table *table, int i);
+/* The rows whose clocks any client lists, bit i for row i. */
+uint32_t nqptp_clients_listed(const struct nqptp_clients *clients);
 
+/* The rows whose clocks are any client's master. */
+uint32_t nqptp_clients_masters(const struct nqptp_clients *clients);
+
+/* Whether this client lists the clock in row i. */
 bool nqptp_client_lists_clock(const struct nqptp_client *client, int i);
-
-/* The number of the client with that name, or -1. */
-int nqptp_client_find(const struct nqptp_clock_table *table, const char *name);
-
-/* Makes a client of that name, which follows nobody yet. Returns its number, or -1 if all are
- * taken. */
-int nqptp_client_create(struct nqptp_clock_table *table, const char *name);
 
 /*
  * Replaces the client's list. Records that stay listed, and the master among them, go on as is.
  * Returns whether other addresses are in it than before.
  */
-bool nqptp_client_set_peers(struct nqptp_clock_table *table, struct nqptp_client *client,
+bool nqptp_client_set_peers(const struct nqptp_clock_table *table, struct nqptp_client *client,
                             const struct nqptp_address *addresses, unsigned count);
 
 /* May record i become the client's master as far as its Announces are concerned (9.3.2.5)? */

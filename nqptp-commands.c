@@ -150,13 +150,13 @@ static void save_client(const struct nqptp_client *client, int c, char *text, si
             client->activity == NQPTP_PLAYING ? 'B' : 'P');
 }
 
-size_t nqptp_commands_save(const struct nqptp_clock_table *table, char *text, size_t size) {
+size_t nqptp_commands_save(const struct nqptp_clients *clients, char *text, size_t size) {
     size_t length = 0;
 
     if (size > 0)
         text[0] = '\0'; /* there may be no client */
-    for (int c = 0; c < table->clients_top; c++)
-        if (table->clients[c].in_use && length < size)
-            save_client(&table->clients[c], c, text, size, &length);
+    for (int c = 0; c < clients->top; c++)
+        if (clients->list[c].in_use && length < size)
+            save_client(&clients->list[c], c, text, size, &length);
     return length < size ? length : 0;
 }

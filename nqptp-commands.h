@@ -31,6 +31,6 @@ const char *nqptp_command_parse(const char *text, size_t length, struct nqptp_co
  * Writes the commands, a line each, that bring a fresh engine to where the clients have brought
  * this one. Always terminated; returns the length, or 0 if size does not suffice.
  */
-size_t nqptp_commands_save(const struct nqptp_clock_table *table, char *text, size_t size);
+size_t nqptp_commands_save(const struct nqptp_clients *clients, char *text, size_t size);
 
 #endif

@@ -27,7 +27,7 @@
 
 void nqptp_engine_init(struct nqptp_engine *engine, uint64_t clock_identity, const char *name) {
     *engine = (struct nqptp_engine){.self = {clock_identity, NQPTP_PORT_NUMBER}};
-    nqptp_clock_table_init(&engine->table, name);
+    nqptp_clients_init(&engine->clients, name);
 }
 
 void nqptp_engine_set_own_addresses(struct nqptp_engine *engine,
@@ -39,7 +39,7 @@ void nqptp_engine_set_own_addresses(struct nqptp_engine *engine,
 }
 
 void nqptp_engine_record(const struct nqptp_engine *engine, int c, struct nqptp_record *record) {
-    int master = engine->table.clients[c].master;
+    int master = engine->clients.list[c].master;
 
     *record = (struct nqptp_record){.has_master = master != NQPTP_NO_CLOCK};
     if (!record->has_master)
@@ -51,7 +51,17 @@ void nqptp_engine_record(const struct nqptp_engine *engine, int c, struct nqptp_
 }
 
 void nqptp_engine_forget(struct nqptp_engine *engine, int c) {
-    engine->table.clients[c] = (struct nqptp_client){.in_use = false};
+    engine->clients.list[c] = (struct nqptp_client){.in_use = false};
+}
+
+/* Whether any client lists the clock in row i. */
+static bool is_listed(const struct nqptp_engine *engine, int i) {
+    return nqptp_clients_listed(&engine->clients) >> i & 1;
+}
+
+/* Whether the clock in row i is any client's master. */
+static bool is_master(const struct nqptp_engine *engine, int i) {
+    return nqptp_clients_masters(&engine->clients) >> i & 1;
 }
 
 /* --- effects ------------------------------------------------------------------------------- */
@@ -93,8 +103,8 @@ static void publish(struct nqptp_effects *effects, int c) {
 
 /* To all who follow clock i. */
 static void publish_clock(const struct nqptp_engine *engine, int i, struct nqptp_effects *effects) {
-    for (int c = 0; c < engine->table.clients_top; c++)
-        if (engine->table.clients[c].in_use && engine->table.clients[c].master == i)
+    for (int c = 0; c < engine->clients.top; c++)
+        if (engine->clients.list[c].in_use && engine->clients.list[c].master == i)
             publish(effects, c);
 }
 
@@ -115,7 +125,7 @@ static bool carry_on(struct nqptp_client *client, struct nqptp_clock *clock) {
 
 void nqptp_engine_inherit(struct nqptp_engine *engine, int c, const struct nqptp_reading *reading,
                           struct nqptp_effects *effects) {
-    struct nqptp_client *client = &engine->table.clients[c];
+    struct nqptp_client *client = &engine->clients.list[c];
 
     client->inherited = *reading;
     if (client->in_use && client->master != NQPTP_NO_CLOCK &&
@@ -134,7 +144,7 @@ static void tell_no_master(int c, int old, struct nqptp_effects *effects) {
 /* Client c has chosen: what it follows now is published if it is another clock than before. */
 static void follow_master(struct nqptp_engine *engine, int c, int old, uint64_t now_ns,
                           struct nqptp_effects *effects) {
-    struct nqptp_client *client = &engine->table.clients[c];
+    struct nqptp_client *client = &engine->clients.list[c];
 
     if (client->master == client->published)
         return;
@@ -156,19 +166,19 @@ static void follow_master(struct nqptp_engine *engine, int c, int old, uint64_t 
 /* The clocks that are qualified for some client, listed or not, as bits. */
 static uint32_t qualified(const struct nqptp_engine *engine) {
     uint32_t mask = 0;
-    for (int c = 0; c < engine->table.clients_top; c++)
-        mask |= engine->table.clients[c].qualified;
+    for (int c = 0; c < engine->clients.top; c++)
+        mask |= engine->clients.list[c].qualified;
     return mask;
 }
 
 /* Lets all clients choose again. */
 static void select_masters(struct nqptp_engine *engine, uint64_t now_ns,
                            struct nqptp_effects *effects) {
-    struct nqptp_client *clients = engine->table.clients;
+    struct nqptp_client *clients = engine->clients.list;
     uint32_t before = qualified(engine);
     int old[NQPTP_CLIENTS_MAX] = {0};
 
-    for (int c = 0; c < engine->table.clients_top; c++) {
+    for (int c = 0; c < engine->clients.top; c++) {
         old[c] = clients[c].master;
         if (clients[c].in_use)
             nqptp_client_select(&engine->table, &clients[c], now_ns);
@@ -177,7 +187,7 @@ static void select_masters(struct nqptp_engine *engine, uint64_t now_ns,
     for (int i = 0; i < NQPTP_CLOCKS_MAX && new; i++)
         if (new >> i & 1)
             tell(effects, clock_event(NQPTP_EVENT_QUALIFIED, &engine->table.clocks[i]));
-    for (int c = 0; c < engine->table.clients_top; c++)
+    for (int c = 0; c < engine->clients.top; c++)
         if (clients[c].in_use)
             follow_master(engine, c, old[c], now_ns, effects);
 }
@@ -197,6 +207,7 @@ static struct nqptp_reply *reply_to(const struct nqptp_clock *clock,
 static void delete_clock(struct nqptp_engine *engine, int i, struct nqptp_effects *effects) {
     tell(effects, clock_event(NQPTP_EVENT_DELETED, &engine->table.clocks[i]));
     nqptp_clock_delete(&engine->table, i);
+    nqptp_clients_remove_clock(&engine->clients, i);
 }
 
 /* Finds the record of the message's clock, or makes one; NQPTP_NO_CLOCK if there is no room. */
@@ -208,8 +219,9 @@ static int clock_of(struct nqptp_engine *engine, const struct nqptp_packet *pack
     if (i != NQPTP_NO_CLOCK)
         return i;
 
-    bool listed = nqptp_clock_address_listed(&engine->table, &packet->source);
-    i = nqptp_clock_room(&engine->table, listed, now_ns);
+    i = nqptp_clock_room(&engine->table, nqptp_clients_listed(&engine->clients),
+                         nqptp_clients_masters(&engine->clients),
+                         nqptp_clients_list_address(&engine->clients, &packet->source), now_ns);
     if (i == NQPTP_NO_CLOCK) {
         tell(effects, (struct nqptp_event){.kind = NQPTP_EVENT_REFUSED,
                                            .clock_identity = identity,
@@ -220,6 +232,7 @@ static int clock_of(struct nqptp_engine *engine, const struct nqptp_packet *pack
     if (engine->table.clocks[i].in_use)
         delete_clock(engine, i, effects);
     nqptp_clock_create(&engine->table, i, identity, &packet->source, now_ns);
+    nqptp_clients_add_clock(&engine->clients, &engine->table.clocks[i], i, false);
     tell(effects, clock_event(NQPTP_EVENT_CREATED, &engine->table.clocks[i]));
     return i;
 }
@@ -263,8 +276,7 @@ static void wake_if_silent(struct nqptp_engine *engine, int i, uint64_t now_ns,
                            struct nqptp_effects *effects) {
     struct nqptp_clock *clock = &engine->table.clocks[i];
 
-    clock->listed_announces =
-        nqptp_clock_listed(&engine->table, i) ? clock->listed_announces + 1 : 0;
+    clock->listed_announces = is_listed(engine, i) ? clock->listed_announces + 1 : 0;
     if (clock->listed_announces == 1 ||
         (clock->listed_announces == SILENT_ANNOUNCES && clock->sampled_ns == 0))
         wake_up(engine, clock, now_ns, effects);
@@ -277,8 +289,7 @@ static void wake_if_stopped(struct nqptp_engine *engine, int i, uint64_t now_ns,
     bool own_grandmaster = clock->announce.grandmaster_identity == clock->clock_identity;
 
     if (clock->repeated_times == STOPPED_SYNCS && own_grandmaster &&
-        now_ns - clock->reading.start_time_ns <= STOPPED_MASTERSHIP_NS &&
-        nqptp_clock_listed(&engine->table, i))
+        now_ns - clock->reading.start_time_ns <= STOPPED_MASTERSHIP_NS && is_listed(engine, i))
         wake_up(engine, clock, now_ns, effects);
 }
 
@@ -290,7 +301,7 @@ static void lose(struct nqptp_engine *engine, int i, uint64_t now_ns,
     struct nqptp_clock *clock = &engine->table.clocks[i];
 
     clock->lost_ns = 0;
-    if (!nqptp_clock_is_master(&engine->table, i))
+    if (!is_master(engine, i))
         return;
     struct nqptp_event event =
         clock_event(nqptp_clock_asleep(clock) ? NQPTP_EVENT_STOPPED : NQPTP_EVENT_SILENT, clock);
@@ -328,7 +339,7 @@ static void sample(struct nqptp_engine *engine, int i, uint64_t origin_ns, int64
         wake_if_stopped(engine, i, now_ns, effects);
     } else {
         publish_clock(engine, i, effects);
-        if (sampled_ns > 0 && nqptp_clock_is_master(&engine->table, i))
+        if (sampled_ns > 0 && is_master(engine, i))
             tell_sample(clock, &old, now_ns - sampled_ns, lost_ns == 0, effects);
     }
     select_masters(engine, now_ns, effects);
@@ -443,7 +454,7 @@ static enum nqptp_drop handle_sync(struct nqptp_engine *engine, const struct nqp
     }
     if (exchange->have_follow_up || exchange->one_step)
         serve(engine, i, exchange, now_ns, effects);
-    if (nqptp_clock_listed(&engine->table, i))
+    if (is_listed(engine, i))
         ask_delay(engine, clock, message->sequence_id, effects);
     return NQPTP_DROP_NONE;
 }
@@ -510,7 +521,7 @@ static enum nqptp_drop handle_announce(struct nqptp_engine *engine,
         return NQPTP_DROP_DUPLICATE;
     hear(clock, packet, now_ns);
     clock->announce_id = message->sequence_id;
-    nqptp_clock_identify(&engine->table, i);
+    nqptp_clients_add_clock(&engine->clients, clock, i, true);
     nqptp_clock_announce(clock, &message->announce, message->source.port_number,
                          message->log_message_interval, now_ns);
     wake_if_silent(engine, i, now_ns, effects);
@@ -598,14 +609,17 @@ static const char *command_timing_peers(struct nqptp_engine *engine,
                                         struct nqptp_effects *effects) {
     bool created = c < 0;
     if (created)
-        c = nqptp_client_create(&engine->table, command->name);
+        c = nqptp_clients_add(&engine->clients, command->name);
     if (c < 0)
         return "16 names are in use already";
     effects->created = created;
-    struct nqptp_client *client = &engine->table.clients[c];
+    struct nqptp_client *client = &engine->clients.list[c];
     bool followed_nobody = client->has_list && client->peer_count == 0;
     if (nqptp_client_set_peers(&engine->table, client, command->addresses, command->count))
         tell(effects, client_event(NQPTP_EVENT_LIST, c));
+    for (int i = 0; i < engine->table.clocks_top; i++)
+        if (!is_listed(engine, i))
+            engine->table.clocks[i].listed_announces = 0;
     client->first_wins = command->name[0] != '\0';
     if (command->count == 0 && !followed_nobody)
         publish(effects, c); /* even if the record is one that a previous process left */
@@ -629,7 +643,7 @@ static void command_begin(struct nqptp_engine *engine, struct nqptp_client *clie
 
 static const char *obey(struct nqptp_engine *engine, const struct nqptp_command *command,
                         uint64_t now_ns, struct nqptp_effects *effects) {
-    int c = command->name[0] ? nqptp_client_find(&engine->table, command->name) : 0;
+    int c = command->name[0] ? nqptp_clients_find(&engine->clients, command->name) : 0;
 
     if (command->letter == '?') {
         effects->send_status = true;
@@ -640,7 +654,7 @@ static const char *obey(struct nqptp_engine *engine, const struct nqptp_command 
         return command_timing_peers(engine, command, c, effects);
     if (c < 0)
         return "nobody by that name has sent T yet";
-    struct nqptp_client *client = &engine->table.clients[c];
+    struct nqptp_client *client = &engine->clients.list[c];
     if (command->letter == 'B')
         command_begin(engine, client, now_ns);
     else
@@ -721,8 +735,8 @@ uint64_t nqptp_engine_rest_ns(const struct nqptp_engine *engine, uint64_t now_ns
 
     if (clocks_alive(&engine->table, now_ns) <= REST_CLOCKS)
         return 0;
-    for (int c = 0; c < engine->table.clients_top; c++) {
-        const struct nqptp_client *client = &engine->table.clients[c];
+    for (int c = 0; c < engine->clients.top; c++) {
+        const struct nqptp_client *client = &engine->clients.list[c];
         uint64_t due_ns = client->in_use ? awaited_ns(engine, client) : rest_ns;
         rest_ns = due_ns < rest_ns ? due_ns : rest_ns;
     }
@@ -743,7 +757,7 @@ void nqptp_engine_expire(struct nqptp_engine *engine, uint64_t now_ns,
         lose(engine, i, now_ns, effects);
     } else if (clock->wake_up_ns > 0) {
         clock->wake_up_ns = 0;
-        if (nqptp_clock_listed(&engine->table, i))
+        if (is_listed(engine, i))
             send_announce(engine, clock, false, effects);
     } else {
         delete_clock(engine, i, effects);

@@ -44,6 +44,7 @@ struct nqptp_engine {
     struct nqptp_address own_addresses[NQPTP_OWN_ADDRESSES_MAX];
     unsigned own_address_count;
     struct nqptp_clock_table table;
+    struct nqptp_clients clients;
     uint64_t packets;
     uint64_t drops[NQPTP_DROP_COUNT];
 };

@@ -68,12 +68,21 @@ static double sync_interval_s(const struct nqptp_clock *clock) { /* 0: unknown *
 
 static bool qualifies(const struct nqptp_status *status, int i) {
     const struct nqptp_clock_table *table = &status->engine->table;
+    const struct nqptp_clients *clients = &status->engine->clients;
 
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
-        if (table->clients[c].in_use &&
-            nqptp_client_qualifies(table, &table->clients[c], i, status->now_ns))
+        if (clients->list[c].in_use &&
+            nqptp_client_qualifies(table, &clients->list[c], i, status->now_ns))
             return true;
     return false;
+}
+
+static bool is_master(const struct nqptp_status *status, int i) {
+    return nqptp_clients_masters(&status->engine->clients) >> i & 1;
+}
+
+static bool is_listed(const struct nqptp_status *status, int i) {
+    return nqptp_clients_listed(&status->engine->clients) >> i & 1;
 }
 
 static unsigned clocks_in_use(const struct nqptp_clock_table *table) {
@@ -141,7 +150,7 @@ static bool gets_no_sync(const struct nqptp_clock *clock) {
 }
 
 static const char *trouble_of(const struct nqptp_status *status, int c) {
-    const struct nqptp_client *client = &status->engine->table.clients[c];
+    const struct nqptp_client *client = &status->engine->clients.list[c];
     struct census listed = count_clocks(status, client, true);
     struct census others = count_clocks(status, client, false);
 
@@ -174,9 +183,9 @@ static bool write_hint(const struct nqptp_status *status, char *text, size_t siz
         return snprintf(text, size, "%s is not there: see ip address; was it meant?",
                         status->places[0].name) > 0;
     if (engine->packets == 0 && status->objects[0].use == NQPTP_USE_NONE &&
-        engine->table.clients_top == 1)
+        engine->clients.top == 1)
         return snprintf(text, size, "nothing was heard on UDP ports %u and %u, and %s: %s",
-                        status->event_port, status->general_port, engine->table.clients[0].name,
+                        status->event_port, status->general_port, engine->clients.list[0].name,
                         unused) > 0;
     if (engine->packets == 0)
         return snprintf(text, size,
@@ -191,7 +200,7 @@ static bool write_hint(const struct nqptp_status *status, char *text, size_t siz
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
         const char *trouble = trouble_of(status, c);
         if (trouble)
-            return snprintf(text, size, "%s: %s", engine->table.clients[c].name, trouble) > 0;
+            return snprintf(text, size, "%s: %s", engine->clients.list[c].name, trouble) > 0;
     }
     return false;
 }
@@ -268,7 +277,7 @@ static const char *brief(double s, char text[CELL_SIZE]) {
 static void add_object(struct page *page, const struct nqptp_status *status, int c) {
     static const char *const uses[] = {
         [NQPTP_USE_UNKNOWN] = "", [NQPTP_USE_NONE] = ", not in use", [NQPTP_USE_OPEN] = ", in use"};
-    const struct nqptp_client *client = &status->engine->table.clients[c];
+    const struct nqptp_client *client = &status->engine->clients.list[c];
 
     add_field(page, "Object:", "%s, layout %u%s, player %s", client->name,
               status->objects[c].layout, uses[status->objects[c].use],
@@ -330,7 +339,7 @@ static void add_master(struct page *page, const struct nqptp_status *status, int
 }
 
 static void add_client(struct page *page, const struct nqptp_status *status, int c) {
-    const struct nqptp_client *client = &status->engine->table.clients[c];
+    const struct nqptp_client *client = &status->engine->clients.list[c];
 
     add_object(page, status, c);
     add_list(page, client);
@@ -377,8 +386,8 @@ static void write_marks(const struct nqptp_status *status, int i, char cell[CELL
     const struct nqptp_clock_table *table = &status->engine->table;
     const struct nqptp_clock *clock = &table->clocks[i];
 
-    snprintf(cell, CELL_SIZE, "%c%c%c%c%c", nqptp_clock_is_master(table, i) ? '*' : '.',
-             nqptp_clock_listed(table, i) ? 'L' : '.', qualifies(status, i) ? 'Q' : '.',
+    snprintf(cell, CELL_SIZE, "%c%c%c%c%c", is_master(status, i) ? '*' : '.',
+             is_listed(status, i) ? 'L' : '.', qualifies(status, i) ? 'Q' : '.',
              nqptp_clock_alive(clock, status->now_ns) ? 'A' : '.',
              nqptp_clock_asleep(clock) ? 'Z' : '.');
 }
@@ -501,7 +510,7 @@ size_t nqptp_status_text(const struct nqptp_status *status, unsigned columns, ch
               duration(seconds_since(status->started_ns, status->now_ns), uptime));
     add_places(&page, status);
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
-        if (engine->table.clients[c].in_use)
+        if (engine->clients.list[c].in_use)
             add_client(&page, status, c);
     add_field(&page, "Packets:", "%" PRIu64 " used, %" PRIu64 " dropped", used,
               engine->packets - used);
@@ -573,7 +582,7 @@ static void json_list(struct page *page, const struct nqptp_client *client) {
 static void json_client(struct page *page, const struct nqptp_status *status, int c) {
     static const char *const uses[] = {
         [NQPTP_USE_UNKNOWN] = "null", [NQPTP_USE_NONE] = "false", [NQPTP_USE_OPEN] = "true"};
-    const struct nqptp_client *client = &status->engine->table.clients[c];
+    const struct nqptp_client *client = &status->engine->clients.list[c];
     unsigned place = 0;
 
     for (int i = 0; i < client->master; i++)
@@ -620,8 +629,8 @@ static void json_clock(struct page *page, const struct nqptp_status *status, int
     member(page, "clock_identity", "\"%016" PRIx64 "\"", clock->clock_identity);
     member_address(page, "address", &clock->address);
     member_text(page, "interface", status->interfaces[i]);
-    member_bool(page, "master", nqptp_clock_is_master(table, i));
-    member_bool(page, "listed", nqptp_clock_listed(table, i));
+    member_bool(page, "master", is_master(status, i));
+    member_bool(page, "listed", is_listed(status, i));
     member_bool(page, "qualified", qualifies(status, i));
     member_bool(page, "alive", nqptp_clock_alive(clock, status->now_ns));
     member_bool(page, "asleep", nqptp_clock_asleep(clock));
@@ -663,7 +672,7 @@ size_t nqptp_status_json(const struct nqptp_status *status, char *text, size_t s
     add(&page, "]");
     member(&page, "clients", "[");
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
-        if (engine->table.clients[c].in_use)
+        if (engine->clients.list[c].in_use)
             json_client(&page, status, c);
     add(&page, "]");
     member(&page, "clocks", "[");

@@ -162,7 +162,7 @@ static void add_clock_event(struct line *line, const struct nqptp_event *event) 
 static bool stays(const struct nqptp_engine *engine, const struct nqptp_event *event) {
     int i = nqptp_clock_find(&engine->table, event->clock_identity, &event->address);
     return (event->kind == NQPTP_EVENT_SILENT || event->kind == NQPTP_EVENT_STOPPED) &&
-           i != NQPTP_NO_CLOCK && nqptp_clock_is_master(&engine->table, i);
+           i != NQPTP_NO_CLOCK && (nqptp_clients_masters(&engine->clients) >> i & 1);
 }
 
 const char *nqptp_story_event(const struct nqptp_engine *engine, const struct nqptp_event *event,
@@ -170,7 +170,7 @@ const char *nqptp_story_event(const struct nqptp_engine *engine, const struct nq
     struct line line = {text, 0};
 
     if (event->client >= 0)
-        add_client_event(&line, &engine->table.clients[event->client], event);
+        add_client_event(&line, &engine->clients.list[event->client], event);
     else
         add_clock_event(&line, event);
     if (stays(engine, event))
@@ -281,16 +281,17 @@ const char *nqptp_drop_describe(enum nqptp_drop drop) {
 
 void nqptp_summary_make(const struct nqptp_engine *engine, struct nqptp_summary *summary) {
     const struct nqptp_clock_table *table = &engine->table;
+    const struct nqptp_clients *clients = &engine->clients;
 
     *summary = (struct nqptp_summary){.heard = engine->drops[NQPTP_DROP_NONE] > 0, .client = -1};
     for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)
         summary->clocks += table->clocks[i].in_use;
     for (int c = 0; c < NQPTP_CLIENTS_MAX && summary->client < 0; c++)
-        if (table->clients[c].in_use && table->clients[c].master != NQPTP_NO_CLOCK)
+        if (clients->list[c].in_use && clients->list[c].master != NQPTP_NO_CLOCK)
             summary->client = c;
     if (summary->client < 0)
         return;
-    const struct nqptp_clock *clock = &table->clocks[table->clients[summary->client].master];
+    const struct nqptp_clock *clock = &table->clocks[clients->list[summary->client].master];
     summary->lost = clock->lost_ns == 0;
     summary->clock_identity = clock->clock_identity;
     summary->address = clock->address;
@@ -321,7 +322,7 @@ const char *nqptp_summary_format(const struct nqptp_engine *engine,
         add(&line, "no master");
     } else {
         if (summary->client > 0)
-            add(&line, "%s: ", engine->table.clients[summary->client].name);
+            add(&line, "%s: ", engine->clients.list[summary->client].name);
         add(&line, "master ");
         add_clock(&line, summary->clock_identity, &summary->address);
         if (summary->lost)

@@ -157,7 +157,7 @@ static void carry_out(struct nqptp *nqptp, const struct nqptp_effects *effects, 
 static int open_object(struct nqptp *nqptp, int c, unsigned layout, unsigned kept,
                        struct nqptp_effects *effects) {
     struct nqptp_shm_record old;
-    int result = nqptp_shm_open(&nqptp->shms[c], nqptp->engine.table.clients[c].name, layout, kept,
+    int result = nqptp_shm_open(&nqptp->shms[c], nqptp->engine.clients.list[c].name, layout, kept,
                                 nqptp->group, nqptp_clock_now_ns());
 
     if (result < 0)
@@ -236,7 +236,7 @@ static void keep_commands(struct nqptp *nqptp) {
     char text[KEPT_MAX];
     int head = snprintf(text, sizeof text, "%u\n", nqptp->shms[0].layout);
     size_t length =
-        nqptp_commands_save(&nqptp->engine.table, text + head, sizeof text - (size_t)head);
+        nqptp_commands_save(&nqptp->engine.clients, text + head, sizeof text - (size_t)head);
     unsigned withheld;
 
     length += (size_t)head;
@@ -252,7 +252,7 @@ static void refuse_client(struct nqptp *nqptp, struct nqptp_effects *effects, in
     unsigned withheld;
 
     if (nqptp_warning_due(&nqptp->refused_command, now_ns, &withheld))
-        explain_object(nqptp->engine.table.clients[effects->client].name, result);
+        explain_object(nqptp->engine.clients.list[effects->client].name, result);
     nqptp_engine_forget(&nqptp->engine, effects->client);
     effects->publish &= ~(UINT32_C(1) << effects->client);
     effects->form = NQPTP_FORM_NONE;
@@ -447,7 +447,7 @@ static void on_timer(struct nqptp *nqptp, enum source source) {
         nqptp_engine_expire(&nqptp->engine, now_ns, &effects);
         carry_out(nqptp, &effects, now_ns);
     }
-    for (int c = 0; c < nqptp->engine.table.clients_top; c++)
+    for (int c = 0; c < nqptp->engine.clients.top; c++)
         nqptp_shm_retry(&nqptp->shms[c], now_ns);
     if (now_ns >= nqptp->busy_ns)
         follow_interfaces(nqptp);
@@ -472,7 +472,7 @@ static void on_clock_set(struct nqptp *nqptp, enum source source) {
         return;
     watch_clock(nqptp);
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
-        const struct nqptp_client *client = &nqptp->engine.table.clients[c];
+        const struct nqptp_client *client = &nqptp->engine.clients.list[c];
         if (client->in_use && client->published != NQPTP_NO_CLOCK)
             publish(nqptp, c, nqptp_clock_now_ns());
     }
@@ -499,7 +499,7 @@ static void dispatch(struct nqptp *nqptp, uint32_t tag) {
 static void arm_timer(struct nqptp *nqptp, uint64_t now_ns) {
     uint64_t due_ns = nqptp_engine_deadline(&nqptp->engine);
 
-    for (int c = 0; c < nqptp->engine.table.clients_top; c++) {
+    for (int c = 0; c < nqptp->engine.clients.top; c++) {
         uint64_t retry_ns = nqptp_shm_deadline(&nqptp->shms[c]);
         if (retry_ns < due_ns)
             due_ns = retry_ns;

@@ -12,13 +12,14 @@
 
 struct bench {
     struct nqptp_clock_table table;
+    struct nqptp_clients clients;
     uint64_t now_ns;
 };
 
 static inline struct bench bench_begin(void) {
     struct bench b = {.now_ns = 1000 * S};
 
-    nqptp_clock_table_init(&b.table, "/nqptp");
+    nqptp_clients_init(&b.clients, "/nqptp");
     return b;
 }
 
@@ -31,10 +32,19 @@ static inline struct nqptp_address host(uint8_t number) {
 
 static inline int add(struct bench *b, uint64_t clock_identity, uint8_t number) {
     struct nqptp_address address = host(number);
-    int i = nqptp_clock_room(&b->table, nqptp_clock_address_listed(&b->table, &address), b->now_ns);
-    if (i != NQPTP_NO_CLOCK)
+    int i = nqptp_clock_room(&b->table, nqptp_clients_listed(&b->clients),
+                             nqptp_clients_masters(&b->clients),
+                             nqptp_clients_list_address(&b->clients, &address), b->now_ns);
+    if (i != NQPTP_NO_CLOCK) {
         nqptp_clock_create(&b->table, i, clock_identity, &address, b->now_ns);
+        nqptp_clients_add_clock(&b->clients, &b->table.clocks[i], i, false);
+    }
     return i;
+}
+
+static inline void delete (struct bench *b, int i) {
+    nqptp_clock_delete(&b->table, i);
+    nqptp_clients_remove_clock(&b->clients, i);
 }
 
 static inline void announce_path(struct bench *b, int i, uint8_t priority1, uint16_t steps_removed,
@@ -67,8 +77,8 @@ static inline int add_ready(struct bench *b, uint64_t clock_identity, uint8_t nu
 }
 
 static inline int master(struct bench *b) {
-    (void)nqptp_client_select(&b->table, &b->table.clients[0], b->now_ns);
-    return b->table.clients[0].master;
+    (void)nqptp_client_select(&b->table, &b->clients.list[0], b->now_ns);
+    return b->clients.list[0].master;
 }
 
 /* The set of this clock alone, for wait_with; of none (NQPTP_NO_CLOCK), the empty set. */
@@ -89,7 +99,7 @@ static inline void list_hosts(struct bench *b, unsigned count, const uint8_t *nu
 
     for (unsigned i = 0; i < count; i++)
         addresses[i] = host(numbers[i]);
-    nqptp_client_set_peers(&b->table, &b->table.clients[0], addresses, count);
+    nqptp_client_set_peers(&b->table, &b->clients.list[0], addresses, count);
 }
 
 static inline void list_host(struct bench *b, uint8_t number) {

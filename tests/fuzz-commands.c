@@ -25,17 +25,17 @@ static void require_obeyed(const struct world *w) {
     int c = w->effects.client;
 
     REQUIRE((c < 0) == w->effects.send_status);
-    REQUIRE(c < 0 || w->engine.table.clients[c].in_use);
+    REQUIRE(c < 0 || w->engine.clients.list[c].in_use);
     REQUIRE(c == 0 || w->effects.form != NQPTP_FORM_BARE);
 }
 
 static void forget_if_impossible(struct world *w) {
     int c = w->effects.client;
 
-    if (!w->effects.created || !strchr(w->engine.table.clients[c].name, '!'))
+    if (!w->effects.created || !strchr(w->engine.clients.list[c].name, '!'))
         return;
     nqptp_engine_forget(&w->engine, c);
-    REQUIRE(!w->engine.table.clients[c].in_use);
+    REQUIRE(!w->engine.clients.list[c].in_use);
 }
 
 /* `before` is the engine as it was; it is kept up to date. */

@@ -54,7 +54,7 @@ static bool same_record(const struct nqptp_record *a, const struct nqptp_record 
 
 /* 9.3.2.5: who is not listed takes a living master's place only by a second Announce. */
 static void require_qualified(const struct run *run, int c) {
-    const struct nqptp_client *client = &run->engine.table.clients[c];
+    const struct nqptp_client *client = &run->engine.clients.list[c];
     const struct nqptp_clock *clocks = run->engine.table.clocks;
     int before = run->told[c].master, after = client->master;
 
@@ -71,7 +71,7 @@ static void require_qualified(const struct run *run, int c) {
 }
 
 static void require_told(struct run *run, int c) {
-    const struct nqptp_client *client = &run->engine.table.clients[c];
+    const struct nqptp_client *client = &run->engine.clients.list[c];
     struct told *told = &run->told[c];
     struct nqptp_record record = {0};
 
@@ -378,15 +378,15 @@ static void set_own_addresses(struct run *run, struct fuzz_input *input) {
 static void restart(struct run *run) {
     require_saved(&run->engine, &next_engine, run->now_ns);
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
-        const struct nqptp_client *client = &run->engine.table.clients[c];
-        int other = client->in_use ? nqptp_client_find(&next_engine.table, client->name) : -1;
+        const struct nqptp_client *client = &run->engine.clients.list[c];
+        int other = client->in_use ? nqptp_clients_find(&next_engine.clients, client->name) : -1;
         if (other >= 0)
             nqptp_engine_inherit(&next_engine, other, &run->told[c].record.reading, &run->effects);
     }
     memcpy(&run->engine, &next_engine, sizeof next_engine);
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
         run->told[c] =
-            (struct told){.in_use = run->engine.table.clients[c].in_use, .master = NQPTP_NO_CLOCK};
+            (struct told){.in_use = run->engine.clients.list[c].in_use, .master = NQPTP_NO_CLOCK};
 }
 
 /* --- inputs ----------------------------------------------------------------------------------- */

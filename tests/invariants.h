@@ -32,7 +32,7 @@ static inline bool has_address(const struct nqptp_client *client,
 static inline bool has_address_of_any(const struct nqptp_engine *engine,
                                       const struct nqptp_address *address) {
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
-        if (engine->table.clients[c].in_use && has_address(&engine->table.clients[c], address))
+        if (engine->clients.list[c].in_use && has_address(&engine->clients.list[c], address))
             return true;
     return false;
 }
@@ -115,8 +115,8 @@ static inline void require_master(const struct nqptp_engine *engine,
 /* Holds when a call that lets clients choose has come back: an Announce, a sample, a command. */
 static inline void require_masters(const struct nqptp_engine *engine, uint64_t now_ns) {
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
-        if (engine->table.clients[c].in_use)
-            require_master(engine, &engine->table.clients[c], now_ns);
+        if (engine->clients.list[c].in_use)
+            require_master(engine, &engine->clients.list[c], now_ns);
 }
 
 /* The comparison orders all clocks that announced themselves. */
@@ -156,7 +156,7 @@ static inline void require_clock(const struct nqptp_engine *engine, int i, uint6
 }
 
 static inline void require_client(const struct nqptp_engine *engine, int c) {
-    const struct nqptp_client *client = &engine->table.clients[c];
+    const struct nqptp_client *client = &engine->clients.list[c];
     size_t length = strnlen(client->name, sizeof client->name);
     int m = client->master;
 
@@ -169,7 +169,7 @@ static inline void require_client(const struct nqptp_engine *engine, int c) {
 
     REQUIRE(length >= 2 && length < sizeof client->name && is_printable(client->name, length));
     REQUIRE(client->name[0] == '/' && !strchr(client->name + 1, '/'));
-    REQUIRE(nqptp_client_find(&engine->table, client->name) == c);
+    REQUIRE(nqptp_clients_find(&engine->clients, client->name) == c);
     REQUIRE(client->peer_count <= NQPTP_PEERS_MAX && (client->has_list || client->peer_count == 0));
     for (int i = 0; i < NQPTP_CLOCKS_MAX; i++) {
         const struct nqptp_clock *clock = &engine->table.clocks[i];
@@ -193,9 +193,9 @@ static inline void require_state(const struct nqptp_engine *engine, uint64_t now
         require_clock(engine, i, now_ns);
     }
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
-        if (engine->table.clients[c].in_use)
+        if (engine->clients.list[c].in_use)
             require_client(engine, c);
-    REQUIRE(engine->table.clients[0].in_use);
+    REQUIRE(engine->clients.list[0].in_use);
     uint64_t deadline_ns = nqptp_engine_deadline(engine);
     REQUIRE((deadline_ns != NQPTP_NO_DEADLINE) == any);
     REQUIRE(!any || deadline_ns <= now_ns + NQPTP_CLOCK_LIFETIME_NS);
@@ -222,7 +222,7 @@ static inline void require_effects(const struct nqptp_engine *engine,
                                    const struct nqptp_effects *effects) {
     REQUIRE(effects->publish >> NQPTP_CLIENTS_MAX == 0);
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
-        REQUIRE(!(effects->publish >> c & 1) || engine->table.clients[c].in_use);
+        REQUIRE(!(effects->publish >> c & 1) || engine->clients.list[c].in_use);
     REQUIRE(effects->reply_count <= sizeof effects->replies / sizeof effects->replies[0]);
     for (unsigned i = 0; i < effects->reply_count; i++)
         require_reply(engine, &effects->replies[i]);
@@ -283,20 +283,20 @@ static inline void require_saved(const struct nqptp_engine *engine, struct nqptp
     static char text[SAVED_MAX], again[SAVED_MAX];
 
     memset(text, 'x', 2);
-    size_t length = nqptp_commands_save(&engine->table, text, sizeof text);
+    size_t length = nqptp_commands_save(&engine->clients, text, sizeof text);
     REQUIRE(length < sizeof text && strlen(text) == length && is_printable(text, length));
-    nqptp_engine_init(fresh, engine->self.clock_identity, engine->table.clients[0].name);
+    nqptp_engine_init(fresh, engine->self.clock_identity, engine->clients.list[0].name);
     restore(fresh, text, now_ns);
-    REQUIRE(nqptp_commands_save(&fresh->table, again, sizeof again) == length &&
+    REQUIRE(nqptp_commands_save(&fresh->clients, again, sizeof again) == length &&
             strcmp(text, again) == 0);
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
-        const struct nqptp_client *client = &engine->table.clients[c];
-        int other = client->in_use ? nqptp_client_find(&fresh->table, client->name) : -1;
+        const struct nqptp_client *client = &engine->clients.list[c];
+        int other = client->in_use ? nqptp_clients_find(&fresh->clients, client->name) : -1;
         REQUIRE(!client->in_use ||
-                (other >= 0 && same_wishes(client, &fresh->table.clients[other])));
+                (other >= 0 && same_wishes(client, &fresh->clients.list[other])));
     }
-    REQUIRE(nqptp_commands_save(&engine->table, again, length + 1) == length);
-    REQUIRE(length == 0 || nqptp_commands_save(&engine->table, again, length) == 0);
+    REQUIRE(nqptp_commands_save(&engine->clients, again, length + 1) == length);
+    REQUIRE(length == 0 || nqptp_commands_save(&engine->clients, again, length) == 0);
     REQUIRE(length == 0 || strnlen(again, length) < length);
 }
 

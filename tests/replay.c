@@ -82,7 +82,7 @@ static bool error_of(const struct replay *r, uint64_t clock_identity, uint64_t t
 
 static void print_master(struct replay *r, int c, const struct nqptp_record *record) {
     const struct nqptp_estimator *e =
-        &r->engine.table.clocks[r->engine.table.clients[c].master].estimator;
+        &r->engine.table.clocks[r->engine.clients.list[c].master].estimator;
     uint64_t to_capture_ns = r->first_ns - BASE_NS; /* from the engine's time to the capture's */
     uint64_t offset_ns = record->reading.offset_ns - to_capture_ns;
     int64_t error_ns;
@@ -90,7 +90,7 @@ static void print_master(struct replay *r, int c, const struct nqptp_record *rec
     double time_s = since_first_s(record->reading.local_time_ns);
     double start_s = since_first_s(record->reading.start_time_ns);
     int64_t change_ns = r->last_offset_ns[c] == 0 ? 0 : (int64_t)(offset_ns - r->last_offset_ns[c]);
-    const char *name = r->engine.table.clients[c].name;
+    const char *name = r->engine.clients.list[c].name;
     if (r->csv)
         printf("%.9f,%s,%016" PRIx64 ",%" PRIu64 ",%" PRId64 ",%.3f,%.1f,%.9f", time_s, name,
                record->reading.grandmaster_identity, offset_ns, change_ns, e->slope_ppm,
@@ -116,7 +116,7 @@ static void publish(struct replay *r, int c) {
         print_master(r, c, &record);
     else
         printf(r->csv ? "%.9f,%s,0,0,0,0,0,0\n" : "%.6f  %s  no master\n", since_first_s(r->now_ns),
-               r->engine.table.clients[c].name);
+               r->engine.clients.list[c].name);
 }
 
 static void carry_out(struct replay *r) {

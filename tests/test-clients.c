@@ -144,8 +144,8 @@ static bool same_octets(const struct nqptp_engine *before, const struct nqptp_en
 /* One that asked for nothing, if there is none by that name. */
 static const struct nqptp_client *client(const struct world *w, const char *name) {
     static const struct nqptp_client nobody = {.in_use = false};
-    int c = nqptp_client_find(&w->engine.table, name);
-    return c < 0 ? &nobody : &w->engine.table.clients[c];
+    int c = nqptp_clients_find(&w->engine.clients, name);
+    return c < 0 ? &nobody : &w->engine.clients.list[c];
 }
 
 static void test_named_list(void) {
@@ -360,7 +360,7 @@ static void test_first_address_wins(void) {
     CHECK_EQ_U64(master_for(&w, 0), 2, "of a bare one the better clock");
     play_both(&w, &better, &elsewhere, 20);
     CHECK_EQ_U64(master_for(&w, 1), 1, "though it is heard at another address only");
-    CHECK(same_address(&w.engine.table.clocks[w.engine.table.clients[1].master].address,
+    CHECK(same_address(&w.engine.table.clocks[w.engine.clients.list[1].master].address,
                        &elsewhere.address),
           "namely at that one");
     play(&w, &better, 5 * S);
@@ -416,17 +416,17 @@ static void test_save(void) {
     struct world w = world_begin(), again = world_begin();
     char text[4096] = "what was there before", copy[4096];
 
-    CHECK_EQ_U64(nqptp_commands_save(&w.engine.table, text, sizeof text), 0,
+    CHECK_EQ_U64(nqptp_commands_save(&w.engine.clients, text, sizeof text), 0,
                  "at first there is nothing");
     CHECK_EQ_STR(text, "", "to keep");
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
         command(&w, commands[i]);
         CHECK(!w.effects.refusal, "%s", commands[i]);
         again = world_begin();
-        size_t length = nqptp_commands_save(&w.engine.table, text, sizeof text);
+        size_t length = nqptp_commands_save(&w.engine.clients, text, sizeof text);
         CHECK_EQ_U64(length, strlen(text), "it is kept");
         replay(&again, text);
-        (void)nqptp_commands_save(&again.engine.table, copy, sizeof copy);
+        (void)nqptp_commands_save(&again.engine.clients, copy, sizeof copy);
         CHECK_EQ_STR(copy, text, "and a fresh engine comes to the same");
     }
     CHECK_EQ_U64(client(&again, "/one")->activity, NQPTP_PLAYING, "one plays");
@@ -436,12 +436,12 @@ static void test_save(void) {
     CHECK_EQ_U64(client(&again, "/two")->activity, NQPTP_PAUSED, "two pauses");
     CHECK_EQ_U64(client(&again, "/three")->activity, NQPTP_STOPPED, "three does neither");
     CHECK(client(&again, "/four")->has_list, "four lists nobody");
-    CHECK_EQ_U64(nqptp_commands_save(&w.engine.table, copy, strlen(text)), 0,
+    CHECK_EQ_U64(nqptp_commands_save(&w.engine.clients, copy, strlen(text)), 0,
                  "no room for the NUL: none");
     CHECK(memchr(copy, '\0', strlen(text)), "but terminated");
-    CHECK_EQ_U64(nqptp_commands_save(&w.engine.table, copy, strlen(text) + 1), strlen(text),
+    CHECK_EQ_U64(nqptp_commands_save(&w.engine.clients, copy, strlen(text) + 1), strlen(text),
                  "room for it");
-    CHECK_EQ_U64(nqptp_commands_save(&w.engine.table, copy, 1), 0, "room for nothing else");
+    CHECK_EQ_U64(nqptp_commands_save(&w.engine.clients, copy, 1), 0, "room for nothing else");
     CHECK_EQ_STR(copy, "", "terminated");
 }
 
@@ -452,7 +452,7 @@ static void test_save_without_list(void) {
     char text[100];
 
     command(&w, "/nqptp B");
-    (void)nqptp_commands_save(&w.engine.table, text, sizeof text);
+    (void)nqptp_commands_save(&w.engine.clients, text, sizeof text);
     w = world_begin();
     replay(&w, text);
     CHECK(!client(&w, "/nqptp")->has_list && client(&w, "/nqptp")->activity == NQPTP_PLAYING,

@@ -89,7 +89,7 @@ static void test_find(void) {
     CHECK_EQ_I64(nqptp_clock_find(&b.table, 1, &three), NQPTP_NO_CLOCK, "or not at all");
     one.scope_id = 3;
     CHECK_EQ_I64(nqptp_clock_find(&b.table, 1, &one), first, "the scope does not count");
-    nqptp_clock_delete(&b.table, first);
+    delete (&b, first);
     CHECK_EQ_I64(nqptp_clock_find(&b.table, 1, &one), NQPTP_NO_CLOCK, "once deleted it is gone");
     CHECK_EQ_I64(nqptp_clock_find(&b.table, 2, &one), second, "and others are not");
 }
@@ -97,10 +97,10 @@ static void test_find(void) {
 static void test_created_record_is_new(void) {
     struct bench b = bench_begin();
     int i = add_ready(&b, 1, 1, 10);
-    b.table.clients[0].master = i;
+    b.clients.list[0].master = i;
 
-    nqptp_clock_delete(&b.table, i);
-    CHECK_EQ_I64(b.table.clients[0].master, NQPTP_NO_CLOCK, "a deleted record is no master");
+    delete (&b, i);
+    CHECK_EQ_I64(b.clients.list[0].master, NQPTP_NO_CLOCK, "a deleted record is no master");
     CHECK_EQ_I64(add(&b, 2, 2), i, "its slot is free");
     const struct nqptp_clock *clock = &b.table.clocks[i];
     CHECK(clock->in_use && clock->clock_identity == 2, "a new clock has it");
@@ -125,7 +125,8 @@ static struct bench bench_full(void) {
 }
 
 static int room(const struct bench *b, bool listed) {
-    return nqptp_clock_room(&b->table, listed, b->now_ns);
+    return nqptp_clock_room(&b->table, nqptp_clients_listed(&b->clients),
+                            nqptp_clients_masters(&b->clients), listed, b->now_ns);
 }
 
 static void test_newcomer_to_full_table(void) {
@@ -135,7 +136,7 @@ static void test_newcomer_to_full_table(void) {
     CHECK_EQ_I64(room(&b, true), 0, "listed or not");
     b.table.clocks[0].heard_ns = b.now_ns;
     CHECK_EQ_I64(room(&b, false), 1, "which may be any record");
-    nqptp_clock_delete(&b.table, 17);
+    delete (&b, 17);
     CHECK_EQ_I64(room(&b, false), 17, "a free slot comes first");
     CHECK_EQ_I64(room(&b, true), 17, "listed or not");
 }
@@ -154,7 +155,7 @@ static void test_newcomer_among_busy_clocks(void) {
 static void test_master_is_never_evicted(void) {
     struct bench b = bench_full();
 
-    b.table.clients[0].master = 0;
+    b.clients.list[0].master = 0;
     CHECK_EQ_I64(room(&b, false), 1, "the master stays, though it is idle longest");
     CHECK_EQ_I64(room(&b, true), 1, "whoever comes");
 }
@@ -165,7 +166,7 @@ static void test_listed_are_not_evicted_for_unlisted(void) {
     list_hosts(&b, 3, (const uint8_t[]){1, 2, 4});
     CHECK_EQ_I64(room(&b, false), 2, "listed clocks stay, though they are idle longest");
     CHECK_EQ_I64(room(&b, true), 2, "while there is an unlisted one");
-    b.table.clients[0].listed = UINT32_MAX;
+    b.clients.list[0].listed = UINT32_MAX;
     CHECK_EQ_I64(room(&b, false), NQPTP_NO_CLOCK, "all listed: no room for an unlisted one");
     CHECK_EQ_I64(room(&b, true), 0, "a silent one makes room for a listed one");
     for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)

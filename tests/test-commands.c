@@ -13,7 +13,7 @@
 
 static bool lists(const struct world *w, const char *text) {
     struct nqptp_address address = at(text);
-    return nqptp_clock_address_listed(&w->engine.table, &address);
+    return nqptp_clients_list_address(&w->engine.clients, &address);
 }
 
 /* Padding, too: one is the other's copy by memcpy, so any write at all between them shows. */
@@ -31,7 +31,7 @@ static void check_list_of_two(const char *name, const char *text, size_t length)
     nqptp_engine_command(&w.engine, text, length, w.now_ns, &w.effects);
     nqptp_engine_record(&w.engine, 0, &w.record);
     CHECK(!w.effects.refusal, "%s is understood", name);
-    CHECK(w.engine.table.clients[0].has_list && w.engine.table.clients[0].peer_count == 2 &&
+    CHECK(w.engine.clients.list[0].has_list && w.engine.clients.list[0].peer_count == 2 &&
               lists(&w, "192.0.2.1") && lists(&w, "2001:db8::1"),
           "%s lists two addresses", name);
     CHECK(idle_but(&w, 1) && told(&w, NQPTP_EVENT_LIST, 0), "%s: it is told, and that is all",
@@ -59,8 +59,8 @@ static void check_empty_list(const char *name, const char *text, size_t length) 
 
     nqptp_engine_command(&w.engine, text, length, w.now_ns, &w.effects);
     nqptp_engine_record(&w.engine, 0, &w.record);
-    CHECK(!w.effects.refusal && w.engine.table.clients[0].has_list &&
-              w.engine.table.clients[0].peer_count == 0,
+    CHECK(!w.effects.refusal && w.engine.clients.list[0].has_list &&
+              w.engine.clients.list[0].peer_count == 0,
           "%s is an empty list", name);
     CHECK(published_no_master(&w) && told(&w, NQPTP_EVENT_NO_MASTER, 0), "%s: so no master is left",
           name);
@@ -130,7 +130,7 @@ static void test_same_list_again(void) {
     CHECK(idle(&w), "the same list again: nothing to do");
     command(&w, "T 192.0.2.9   192.0.2.1");
     CHECK(idle(&w), "nor in another order");
-    CHECK_EQ_U64(w.engine.table.clients[0].peer_count, 2, "it is the same list");
+    CHECK_EQ_U64(w.engine.clients.list[0].peer_count, 2, "it is the same list");
     (void)send_pair(&w, &s);
     CHECK_EQ_U64(w.record.reading.start_time_ns, reading.start_time_ns, "and the series goes on");
 }
@@ -152,13 +152,13 @@ static void test_256_addresses(void) {
     (void)write_list(text, sizeof text, 256);
     command(&w, text);
     CHECK(!w.effects.refusal, "256 addresses are a list");
-    CHECK(w.engine.table.clients[0].peer_count == 256 && lists(&w, "10.0.0.255"),
+    CHECK(w.engine.clients.list[0].peer_count == 256 && lists(&w, "10.0.0.255"),
           "to the last of them");
     command(&w, "T 192.0.2.1");
     (void)write_list(text, sizeof text, 257);
     command(&w, text);
     CHECK(w.effects.refusal, "257 are not");
-    CHECK(w.engine.table.clients[0].peer_count == 1 && lists(&w, "192.0.2.1"),
+    CHECK(w.engine.clients.list[0].peer_count == 1 && lists(&w, "192.0.2.1"),
           "and the old list stays");
 }
 
@@ -295,7 +295,7 @@ static bool restorable(const char *list, size_t length) {
     nqptp_engine_command(&w.engine, list, length, w.now_ns, &w.effects);
     if (w.effects.refusal)
         return false;
-    length = nqptp_commands_save(&w.engine.table, kept, sizeof kept);
+    length = nqptp_commands_save(&w.engine.clients, kept, sizeof kept);
     nqptp_engine_command(&w.engine, kept, length - 1, w.now_ns, &w.effects);
     return !w.effects.refusal;
 }

@@ -19,7 +19,7 @@ static void test_first_clock_needs_one_announce(void) {
     CHECK_EQ_I64(master(&b), NQPTP_NO_CLOCK, "without an Announce no clock is master");
     announce(&b, i, 10);
     CHECK_EQ_I64(master(&b), i, "one will do while there is no master");
-    CHECK(!nqptp_client_select(&b.table, &b.table.clients[0], b.now_ns),
+    CHECK(!nqptp_client_select(&b.table, &b.clients.list[0], b.now_ns),
           "choosing again changes nothing");
 }
 
@@ -88,7 +88,7 @@ static void test_listed_clock_needs_one_announce(void) {
 /* However often the master changed of late. */
 static void test_what_ends_a_restless_mastership(void) {
     struct bench b = bench_begin();
-    struct nqptp_client *client = &b.table.clients[0];
+    struct nqptp_client *client = &b.clients.list[0];
 
     list_hosts(&b, 2, (const uint8_t[]){1, 2});
     int old = add_ready(&b, 1, 1, 100);
@@ -117,13 +117,13 @@ static void test_steps_removed(void) {
     announce_path(&b, far, 1, 255, LOG_1_S);
     announce_path(&b, near, 1, 254, LOG_1_S);
     wait_with(&b, 0, 3);
-    CHECK(!nqptp_client_qualifies(&b.table, &b.table.clients[0], far, b.now_ns),
+    CHECK(!nqptp_client_qualifies(&b.table, &b.clients.list[0], far, b.now_ns),
           "255 steps: unqualified");
     CHECK_EQ_I64(master(&b), NQPTP_NO_CLOCK, "though it is listed, and alone");
     list_host(&b, 2);
     CHECK_EQ_I64(master(&b), near, "254 steps: qualified");
     announce_path(&b, far, 1, UINT16_MAX, LOG_1_S);
-    CHECK(!nqptp_client_qualifies(&b.table, &b.table.clients[0], far, b.now_ns),
+    CHECK(!nqptp_client_qualifies(&b.table, &b.clients.list[0], far, b.now_ns),
           "65535: unqualified");
 }
 
@@ -148,11 +148,11 @@ static void test_qualified_stays_qualified(void) {
     struct bench b = bench_begin();
     int first = add_ready(&b, 1, 1, 100), second = add_ready(&b, 2, 2, 101);
 
-    CHECK(nqptp_client_qualifies(&b.table, &b.table.clients[0], second, b.now_ns),
+    CHECK(nqptp_client_qualifies(&b.table, &b.clients.list[0], second, b.now_ns),
           "while no master stands both of two clocks qualify by one Announce");
     CHECK_EQ_I64(master(&b), first, "one of them becomes master");
     wait_with(&b, S, 3);
-    CHECK(nqptp_client_qualifies(&b.table, &b.table.clients[0], second, b.now_ns),
+    CHECK(nqptp_client_qualifies(&b.table, &b.clients.list[0], second, b.now_ns),
           "the other one stays qualified");
     announce(&b, first, 200);
     CHECK_EQ_I64(master(&b), second, "and follows when the master becomes the worse of them");
@@ -175,7 +175,7 @@ static void test_slot_is_not_qualified(void) {
     int first = add_ready(&b, 1, 1, 100), second = add_ready(&b, 2, 2, 101);
 
     CHECK_EQ_I64(master(&b), first, "a master stands, another clock is qualified");
-    nqptp_clock_delete(&b.table, second);
+    delete (&b, second);
     CHECK_EQ_I64(add_ready(&b, 3, 3, 10), second, "its slot goes to a better one");
     CHECK_EQ_I64(master(&b), first, "which does not inherit that");
 }
@@ -233,9 +233,9 @@ static void test_empty_list(void) {
 
     CHECK_EQ_I64(master(&b), i, "there is a master");
     list_hosts(&b, 0, NULL);
-    CHECK(nqptp_client_select(&b.table, &b.table.clients[0], b.now_ns),
+    CHECK(nqptp_client_select(&b.table, &b.clients.list[0], b.now_ns),
           "an empty list changes that");
-    CHECK_EQ_I64(b.table.clients[0].master, NQPTP_NO_CLOCK, "to none");
+    CHECK_EQ_I64(b.clients.list[0].master, NQPTP_NO_CLOCK, "to none");
     wait_with(&b, S, 1);
     announce(&b, i, 1);
     CHECK_EQ_I64(master(&b), NQPTP_NO_CLOCK, "for good");
@@ -250,7 +250,7 @@ static void test_silent_master_stays(void) {
     for (int n = 0; n < 100; n++)
         wait_with(&b, S, only(other));
     CHECK_EQ_I64(master(&b), listed, "silent, it stays, whatever unlisted clock there is");
-    nqptp_clock_delete(&b.table, listed);
+    delete (&b, listed);
     CHECK_EQ_I64(master(&b), NQPTP_NO_CLOCK, "until its record is deleted");
 }
 
@@ -259,21 +259,21 @@ static void test_set_peers(void) {
     int one = add(&b, 1, 1), two = add(&b, 2, 2);
     struct nqptp_address address = host(2), stranger = host(3);
 
-    CHECK(!nqptp_clock_address_listed(&b.table, &address), "without a list no address is listed");
+    CHECK(!nqptp_clients_list_address(&b.clients, &address), "without a list no address is listed");
     list_hosts(&b, 3, (const uint8_t[]){2, 7, 2});
-    CHECK_EQ_U64(b.table.clients[0].peer_count, 2, "an address that is named twice counts once");
-    CHECK(b.table.clients[0].has_list, "there is a list");
+    CHECK_EQ_U64(b.clients.list[0].peer_count, 2, "an address that is named twice counts once");
+    CHECK(b.clients.list[0].has_list, "there is a list");
     address.scope_id = 5;
-    CHECK(nqptp_clock_address_listed(&b.table, &address),
+    CHECK(nqptp_clients_list_address(&b.clients, &address),
           "a listed address is found, of any scope");
-    CHECK(!nqptp_clock_address_listed(&b.table, &stranger), "another one is not");
-    CHECK(nqptp_client_lists_clock(&b.table.clients[0], two), "the record there is listed");
-    CHECK(!nqptp_client_lists_clock(&b.table.clients[0], one), "and no other");
-    CHECK(nqptp_client_lists_clock(&b.table.clients[0], add(&b, 7, 7)),
+    CHECK(!nqptp_clients_list_address(&b.clients, &stranger), "another one is not");
+    CHECK(nqptp_client_lists_clock(&b.clients.list[0], two), "the record there is listed");
+    CHECK(!nqptp_client_lists_clock(&b.clients.list[0], one), "and no other");
+    CHECK(nqptp_client_lists_clock(&b.clients.list[0], add(&b, 7, 7)),
           "one that comes later is, too");
-    nqptp_clock_delete(&b.table, two);
+    delete (&b, two);
     CHECK_EQ_I64(add(&b, 8, 8), two, "its slot goes to another clock");
-    CHECK(!nqptp_client_lists_clock(&b.table.clients[0], two), "which is not listed");
+    CHECK(!nqptp_client_lists_clock(&b.clients.list[0], two), "which is not listed");
 }
 
 static void test_peers_max(void) {
@@ -284,10 +284,10 @@ static void test_peers_max(void) {
         addresses[i] = host((uint8_t)i);
         addresses[i].ip.s6_addr[14] = (uint8_t)(i >> 8);
     }
-    nqptp_client_set_peers(&b.table, &b.table.clients[0], addresses, NQPTP_PEERS_MAX);
-    CHECK_EQ_U64(b.table.clients[0].peer_count, 256, "256 addresses are a list");
-    CHECK(nqptp_clock_address_listed(&b.table, &addresses[255]), "to the last of them");
-    CHECK(!nqptp_clock_address_listed(&b.table, &addresses[256]), "and no further");
+    nqptp_client_set_peers(&b.table, &b.clients.list[0], addresses, NQPTP_PEERS_MAX);
+    CHECK_EQ_U64(b.clients.list[0].peer_count, 256, "256 addresses are a list");
+    CHECK(nqptp_clients_list_address(&b.clients, &addresses[255]), "to the last of them");
+    CHECK(!nqptp_clients_list_address(&b.clients, &addresses[256]), "and no further");
 }
 
 /* --- stand-ins ------------------------------------------------------------------------------- */
@@ -359,7 +359,7 @@ static void test_no_stand_in_for_a_clock_that_speaks_elsewhere_on_the_list(void)
 static void test_stand_in_outlives_record(void) {
     struct bench b = bench_stand_in();
 
-    nqptp_clock_delete(&b.table, 0);
+    delete (&b, 0);
     CHECK_EQ_I64(master(&b), 1, "it stands in when the record of the listed address is deleted");
     list_host(&b, 1);
     CHECK_EQ_I64(master(&b), 1, "and when the same list is given again");
@@ -397,13 +397,13 @@ static void test_same_list_changes_nothing(void) {
     list_host(&b, 1);
     (void)add(&b, 9, 9);
     (void)add(&b, 1, 1);
-    nqptp_clock_delete(&b.table, 0);
+    delete (&b, 0);
     CHECK_EQ_I64(add(&b, 2, 1), 0, "the younger record has the lower number");
-    CHECK_EQ_U64(b.table.clients[0].peers[0].clock_identity, 2, "the younger is the peer's");
+    CHECK_EQ_U64(b.clients.list[0].peers[0].clock_identity, 2, "the younger is the peer's");
     list_host(&b, 1);
-    CHECK_EQ_U64(b.table.clients[0].peers[0].clock_identity, 2,
+    CHECK_EQ_U64(b.clients.list[0].peers[0].clock_identity, 2,
                  "the same list again changes nothing");
-    CHECK_EQ_U64(b.table.clients[0].listed, 3, "nor which records are listed");
+    CHECK_EQ_U64(b.clients.list[0].listed, 3, "nor which records are listed");
 }
 
 int main(void) {

@@ -430,9 +430,9 @@ static void test_use(void) {
 /* --- widths, names and room ------------------------------------------------------------------- */
 
 /* Every client has the longest list, and a clock for a master. */
-static void fill_lists(struct nqptp_clock_table *table) {
+static void fill_lists(struct nqptp_clients *clients, const struct nqptp_clock_table *table) {
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
-        struct nqptp_client *client = &table->clients[c];
+        struct nqptp_client *client = &clients->list[c];
         client->has_list = true;
         client->listed = UINT32_MAX;
         client->master = NQPTP_CLOCKS_MAX - 1 - c;
@@ -468,7 +468,7 @@ static struct world world_of_long_rows(void) {
         listed[n] = at("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ff00");
         listed[n].ip.s6_addr[15] = (uint8_t)(0xFF - n);
     }
-    nqptp_client_set_peers(&w.engine.table, &w.engine.table.clients[0], listed, NQPTP_CLOCKS_MAX);
+    nqptp_client_set_peers(&w.engine.table, &w.engine.clients.list[0], listed, NQPTP_CLOCKS_MAX);
     for (unsigned n = 0; n < NQPTP_CLOCKS_MAX; n++) {
         struct sender s = sender(UINT64_MAX - n, "::", 100);
         s.address = listed[n];
@@ -482,9 +482,9 @@ static struct world world_of_long_rows(void) {
         for (char *zero = text; *zero; zero++)
             *zero = (char)(*zero == '0' ? '\\' : *zero); /* six characters in JSON */
         command(&w, text);
-        w.engine.table.clients[n].activity = NQPTP_PLAYING;
+        w.engine.clients.list[n].activity = NQPTP_PLAYING;
     }
-    fill_lists(&w.engine.table);
+    fill_lists(&w.engine.clients, &w.engine.table);
     w.engine.packets = UINT64_MAX;
     for (int d = 0; d < NQPTP_DROP_COUNT; d++)
         w.engine.drops[d] = UINT64_MAX - 1;

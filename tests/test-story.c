@@ -290,7 +290,7 @@ static void test_summary(void) {
     (void)send_announce(&w, &other);
     check_stands(&w, "no master; 2 clocks heard");
     (void)send_pair(&w, &s);
-    struct nqptp_estimator *e = &w.engine.table.clocks[w.engine.table.clients[0].master].estimator;
+    struct nqptp_estimator *e = &w.engine.table.clocks[w.engine.clients.list[0].master].estimator;
     e->slope_ppm = 12.34;
     e->noise_us = 41.4;
     check_stands(&w, "master 000000000000000a at 192.0.2.1, +12.3 ppm, 41 us, 2 clocks");

@@ -212,7 +212,7 @@ static inline void command(struct world *w, const char *text) {
 
 /* The identity of the master, or 0. */
 static inline uint64_t master_of(const struct world *w) {
-    int i = w->engine.table.clients[0].master;
+    int i = w->engine.clients.list[0].master;
     return i == NQPTP_NO_CLOCK ? 0 : w->engine.table.clocks[i].clock_identity;
 }
 
@@ -275,7 +275,7 @@ static inline bool told(const struct world *w, enum nqptp_event_kind kind,
 /* What must hold whatever came in. */
 static inline bool sane(const struct world *w) {
     const struct nqptp_engine *engine = &w->engine;
-    int master = engine->table.clients[0].master;
+    int master = engine->clients.list[0].master;
     uint64_t sum = 0;
 
     for (unsigned i = 0; i < NQPTP_DROP_COUNT; i++)
@@ -285,7 +285,7 @@ static inline bool sane(const struct world *w) {
     bool has_deadline = nqptp_engine_deadline(engine) != NQPTP_NO_DEADLINE;
     return sum == engine->packets && master_exists && has_deadline == (record_count(w) > 0) &&
            w->effects.event_count <= NQPTP_EVENTS_MAX &&
-           engine->table.clients[0].peer_count <= NQPTP_PEERS_MAX;
+           engine->clients.list[0].peer_count <= NQPTP_PEERS_MAX;
 }
 
 #endif
