@@ -17,19 +17,17 @@
 #define FOREIGN_MASTER_LEAST_NS (4 * NS_PER_S)
 
 /*
- * Hysteresis against senders that change and change again, by mistake or by malice. What a player
- * plays by is carried over a change for 5 s, so changes that come faster are never played by, only
- * heard. One that does not repeat itself soon is not delayed: a master dies, a clock steps or gets
- * another grandmaster at once. Short jumps in one direction weigh little, for that is how a clock
- * looks that falls asleep and runs slow.
+ * Hysteresis against senders that change again and again, by mistake or by malice. After a change a
+ * player goes on for 5 s by what it had, so it never plays by changes that come faster. Changes
+ * that are rare apply at once: a master dies, a clock steps or gets another grandmaster.
  */
 #define STEADY_NS (5 * NS_PER_S)
-#define UNREST_MOST 64
-#define UNREST_FORGIVEN 16 /* for STEADY_NS without a change */
-#define UNREST_ANNOUNCE 10
-#define UNREST_MASTER 16
-#define UNREST_WILD_JUMP 10
-#define UNREST_JUMP 1
+#define WEIGHT_MAX 64      /* Changes that weigh more than this are held back. */
+#define WEIGHT_FORGIVEN 16 /* This is subtracted for each STEADY_NS without a change. */
+#define WEIGHT_ANNOUNCE 10
+#define WEIGHT_MASTER 16
+#define WEIGHT_WILD_JUMP 10
+#define WEIGHT_JUMP 1 /* A clock that falls asleep and runs slow makes many in one direction. */
 #define JUMP_NS INT64_C(5000000) /* less is slewed */
 #define JUMP_FAR_NS (2 * (int64_t)NS_PER_S)
 
@@ -75,10 +73,6 @@ uint64_t nqptp_interval_ns(const struct nqptp_interval *interval, uint64_t unkno
 
 /* --- records ------------------------------------------------------------------------------- */
 
-static uint32_t bit(int i) {
-    return UINT32_C(1) << i;
-}
-
 int nqptp_clock_find(const struct nqptp_clock_table *table, uint64_t clock_identity,
                      const struct nqptp_address *address) {
     for (int i = 0; i < table->clocks_top; i++) {
@@ -93,7 +87,7 @@ int nqptp_clock_find(const struct nqptp_clock_table *table, uint64_t clock_ident
 /* Whether of two clocks a loses its row before b: an unlisted one does, then the one idle longer.
  */
 static bool goes_before(const struct nqptp_clock_table *table, uint32_t listed, int a, int b) {
-    bool a_is_listed = listed & bit(a), b_is_listed = listed & bit(b);
+    bool a_is_listed = listed & nqptp_clock_bit(a), b_is_listed = listed & nqptp_clock_bit(b);
     if (a_is_listed != b_is_listed)
         return !a_is_listed;
     return table->clocks[a].heard_ns < table->clocks[b].heard_ns;
@@ -106,13 +100,13 @@ int nqptp_clock_room(const struct nqptp_clock_table *table, uint32_t listed, uin
     for (int i = 0; i < NQPTP_CLOCKS_MAX; i++) {
         if (!table->clocks[i].in_use)
             return i;
-        if (!(pinned & bit(i)) &&
+        if (!(pinned & nqptp_clock_bit(i)) &&
             (victim == NQPTP_NO_CLOCK || goes_before(table, listed, i, victim)))
             victim = i;
     }
     if (victim == NQPTP_NO_CLOCK)
         return victim;
-    bool victim_is_listed = listed & bit(victim);
+    bool victim_is_listed = listed & nqptp_clock_bit(victim);
     bool idle = now_ns - table->clocks[victim].heard_ns >= NEWCOMER_IDLE_NS;
     bool may_go = newcomer_is_listed ? idle || !victim_is_listed : idle && !victim_is_listed;
     return may_go ? victim : NQPTP_NO_CLOCK;
@@ -137,18 +131,18 @@ void nqptp_clock_delete(struct nqptp_clock_table *table, int i) {
         table->clocks_top--;
 }
 
-/* --- unrest -------------------------------------------------------------------------------- */
+/* --- hysteresis ---------------------------------------------------------------------------- */
 
-static void stir(struct nqptp_unrest *unrest, unsigned weight, uint64_t now_ns) {
-    uint64_t forgiven = (now_ns - unrest->changed_ns) / STEADY_NS * UNREST_FORGIVEN;
+void nqptp_hysteresis_note(struct nqptp_hysteresis *hysteresis, unsigned weight, uint64_t now_ns) {
+    uint64_t forgiven = (now_ns - hysteresis->changed_at_ns) / STEADY_NS * WEIGHT_FORGIVEN;
 
-    unrest->weight -= forgiven < unrest->weight ? (unsigned)forgiven : unrest->weight;
-    unrest->weight += unrest->weight <= UNREST_MOST ? weight : 0;
-    unrest->changed_ns = now_ns;
+    hysteresis->weight -= forgiven < hysteresis->weight ? (unsigned)forgiven : hysteresis->weight;
+    hysteresis->weight += hysteresis->weight <= WEIGHT_MAX ? weight : 0;
+    hysteresis->changed_at_ns = now_ns;
 }
 
-static bool restless(const struct nqptp_unrest *unrest, uint64_t now_ns) {
-    return unrest->weight > UNREST_MOST && now_ns - unrest->changed_ns < STEADY_NS;
+bool nqptp_hysteresis_holds(const struct nqptp_hysteresis *hysteresis, uint64_t now_ns) {
+    return hysteresis->weight > WEIGHT_MAX && now_ns - hysteresis->changed_at_ns < STEADY_NS;
 }
 
 /* --- what a clock says --------------------------------------------------------------------- */
@@ -165,9 +159,9 @@ static bool same_announce(const struct nqptp_announce *a, const struct nqptp_ann
 static void believe(struct nqptp_clock *clock, const struct nqptp_announce *announce,
                     uint64_t now_ns) {
     if (clock->announced && !same_announce(announce, &clock->said))
-        stir(&clock->announce_unrest, UNREST_ANNOUNCE, now_ns);
+        nqptp_hysteresis_note(&clock->announce_hysteresis, WEIGHT_ANNOUNCE, now_ns);
     clock->said = *announce;
-    if (clock->announced && restless(&clock->announce_unrest, now_ns))
+    if (clock->announced && nqptp_hysteresis_holds(&clock->announce_hysteresis, now_ns))
         return;
     if (clock->announced && announce->grandmaster_identity != clock->announce.grandmaster_identity)
         nqptp_estimator_reset(&clock->estimator); /* another timescale: a new series */
@@ -228,7 +222,8 @@ static void note_jump(struct nqptp_clock *clock, bool new_series, uint64_t now_n
     if (jumped)
         clock->jumped_down = moved_ns < 0;
     if (jumped || new_series)
-        stir(&clock->series_unrest, wild ? UNREST_WILD_JUMP : UNREST_JUMP, now_ns);
+        nqptp_hysteresis_note(&clock->series_hysteresis, wild ? WEIGHT_WILD_JUMP : WEIGHT_JUMP,
+                              now_ns);
 }
 
 bool nqptp_clock_sample(struct nqptp_clock *clock, uint64_t origin_ns, int64_t correction_ns,
@@ -251,7 +246,7 @@ bool nqptp_clock_sample(struct nqptp_clock *clock, uint64_t origin_ns, int64_t c
     note_jump(clock, estimate == NQPTP_ESTIMATE_RESTARTED, now_ns);
     if (estimate == NQPTP_ESTIMATE_RESTARTED)
         clock->series_ns = local_ns;
-    if (restless(&clock->series_unrest, now_ns))
+    if (nqptp_hysteresis_holds(&clock->series_hysteresis, now_ns))
         return false; /* as good as silent */
     if (clock->sampled_ns > 0 && !nqptp_clock_alive(clock, now_ns))
         clock->confirmed = false; /* back from the dead: it has to qualify again */
@@ -272,37 +267,30 @@ bool nqptp_clock_sample(struct nqptp_clock *clock, uint64_t origin_ns, int64_t c
  * paths; so the order stays total. The second's "better" and "better by topology" are one here, and
  * its comparisons of receivers say nothing, because we have a single port that never sends.
  */
-static int compare(const struct nqptp_clock *a, const struct nqptp_clock *b,
-                   struct nqptp_reason *reason) {
+int nqptp_clock_compare(const struct nqptp_clock *a, const struct nqptp_clock *b,
+                        struct nqptp_difference *difference) {
     const struct nqptp_announce *x = &a->announce, *y = &b->announce;
-    const uint64_t rungs[][2] = {
-        {x->priority1, y->priority1},
-        {x->clock_class, y->clock_class},
-        {x->clock_accuracy, y->clock_accuracy},
-        {x->offset_scaled_log_variance, y->offset_scaled_log_variance},
-        {x->priority2, y->priority2},
-        {x->grandmaster_identity, y->grandmaster_identity},
-        {x->steps_removed, y->steps_removed},
-        {a->clock_identity, b->clock_identity},
-        {a->port_number, b->port_number},
+    const uint64_t rungs[NQPTP_RUNG_ADDRESS][2] = {
+        [NQPTP_RUNG_PRIORITY1] = {x->priority1, y->priority1},
+        [NQPTP_RUNG_CLOCK_CLASS] = {x->clock_class, y->clock_class},
+        [NQPTP_RUNG_CLOCK_ACCURACY] = {x->clock_accuracy, y->clock_accuracy},
+        [NQPTP_RUNG_VARIANCE] = {x->offset_scaled_log_variance, y->offset_scaled_log_variance},
+        [NQPTP_RUNG_PRIORITY2] = {x->priority2, y->priority2},
+        [NQPTP_RUNG_GRANDMASTER_IDENTITY] = {x->grandmaster_identity, y->grandmaster_identity},
+        [NQPTP_RUNG_STEPS_REMOVED] = {x->steps_removed, y->steps_removed},
+        [NQPTP_RUNG_CLOCK_IDENTITY] = {a->clock_identity, b->clock_identity},
+        [NQPTP_RUNG_PORT_NUMBER] = {a->port_number, b->port_number},
     };
 
-    for (unsigned i = 0; i < sizeof rungs / sizeof *rungs; i++) {
+    for (unsigned i = 0; i < NQPTP_RUNG_ADDRESS; i++) {
         if (rungs[i][0] == rungs[i][1])
             continue;
-        reason->won = (enum nqptp_won)(NQPTP_WON_PRIORITY1 + i);
-        reason->mine = rungs[i][0];
-        reason->theirs = rungs[i][1];
+        *difference = (struct nqptp_difference){(enum nqptp_rung)i, rungs[i][0], rungs[i][1]};
         return rungs[i][0] < rungs[i][1] ? -1 : 1;
     }
     /* Beyond the standard: one sender heard at two addresses. */
-    reason->won = NQPTP_WON_ADDRESS;
+    *difference = (struct nqptp_difference){.rung = NQPTP_RUNG_ADDRESS};
     return memcmp(&a->address.ip, &b->address.ip, sizeof a->address.ip);
-}
-
-int nqptp_clock_compare(const struct nqptp_clock *a, const struct nqptp_clock *b) {
-    struct nqptp_reason reason;
-    return compare(a, b, &reason);
 }
 
 /* --- clients and their masters --------------------------------------------------------------- */
@@ -327,7 +315,7 @@ void nqptp_clients_add_clock(struct nqptp_clients *clients, const struct nqptp_c
         struct nqptp_peer *peer = client_peer(&clients->list[c], &clock->address);
         if (!peer)
             continue;
-        clients->list[c].listed |= bit(i);
+        clients->list[c].listed |= nqptp_clock_bit(i);
         if (peer->announced && !announced)
             continue;
         peer->clock_identity = clock->clock_identity;
@@ -339,8 +327,8 @@ void nqptp_clients_add_clock(struct nqptp_clients *clients, const struct nqptp_c
 void nqptp_clients_remove_clock(struct nqptp_clients *clients, int i) {
     for (int c = 0; c < clients->top; c++) {
         struct nqptp_client *client = &clients->list[c];
-        client->listed &= ~bit(i);
-        client->qualified &= ~bit(i);
+        client->listed &= ~nqptp_clock_bit(i);
+        client->qualified &= ~nqptp_clock_bit(i);
         if (client->master == i)
             client->master = NQPTP_NO_CLOCK;
     }
@@ -369,12 +357,12 @@ uint32_t nqptp_clients_masters(const struct nqptp_clients *clients) {
     uint32_t masters = 0;
     for (int c = 0; c < clients->top; c++)
         if (clients->list[c].in_use && clients->list[c].master != NQPTP_NO_CLOCK)
-            masters |= bit(clients->list[c].master);
+            masters |= nqptp_clock_bit(clients->list[c].master);
     return masters;
 }
 
 bool nqptp_client_lists_clock(const struct nqptp_client *client, int i) {
-    return client->listed & bit(i);
+    return client->listed & nqptp_clock_bit(i);
 }
 
 void nqptp_clients_init(struct nqptp_clients *clients, const char *name) {
@@ -436,7 +424,7 @@ bool nqptp_client_set_peers(const struct nqptp_clock_table *table, struct nqptp_
     }
     for (int i = 0; i < table->clocks_top; i++)
         if (table->clocks[i].in_use && lists(client, &table->clocks[i].address))
-            client->listed |= bit(i);
+            client->listed |= nqptp_clock_bit(i);
     for (unsigned i = 0; i < client->peer_count; i++)
         if (!client->peers[i].identified)
             identify_peer(table, &client->peers[i]);
@@ -444,7 +432,7 @@ bool nqptp_client_set_peers(const struct nqptp_clock_table *table, struct nqptp_
     for (unsigned i = 0; same && i < old.peer_count; i++)
         same = lists(client, &old.peers[i].address);
     if (!same)
-        client->unrest = (struct nqptp_unrest){0}; /* this change is wanted */
+        client->hysteresis = (struct nqptp_hysteresis){0}; /* this change is wanted */
     return !same;
 }
 
@@ -513,7 +501,7 @@ bool nqptp_client_qualifies(const struct nqptp_clock_table *table,
                             const struct nqptp_client *client, int i, uint64_t now_ns) {
     const struct nqptp_clock *clock = &table->clocks[i];
     return eligible(clock) &&
-           (clock->confirmed || (client->qualified & bit(i)) ||
+           (clock->confirmed || (client->qualified & nqptp_clock_bit(i)) ||
             nqptp_client_lists_clock(client, i) || !master_stands(table, client, now_ns));
 }
 
@@ -525,13 +513,13 @@ static uint32_t qualified_clocks(const struct nqptp_clock_table *table,
     for (int i = 0; i < table->clocks_top; i++)
         if (table->clocks[i].in_use && nqptp_clock_alive(&table->clocks[i], now_ns) &&
             nqptp_client_qualifies(table, client, i, now_ns))
-            qualified |= bit(i);
+            qualified |= nqptp_clock_bit(i);
     return qualified;
 }
 
 static bool candidate(const struct nqptp_clock_table *table, const struct nqptp_client *client,
                       int i, uint64_t now_ns) {
-    return (client->qualified & bit(i)) && reading_is_current(table, client, i) &&
+    return (client->qualified & nqptp_clock_bit(i)) && reading_is_current(table, client, i) &&
            may_follow(table, client, i, now_ns);
 }
 
@@ -550,7 +538,8 @@ static int precedence(const struct nqptp_client *client, const struct nqptp_cloc
 static bool better(const struct nqptp_client *client, const struct nqptp_clock *a,
                    const struct nqptp_clock *b) {
     int lead = precedence(client, a) - precedence(client, b);
-    return lead != 0 ? lead > 0 : nqptp_clock_compare(a, b) < 0;
+    struct nqptp_difference difference;
+    return lead != 0 ? lead > 0 : nqptp_clock_compare(a, b, &difference) < 0;
 }
 
 /* Does the master stay although the best of those that could do is another one, or none? */
@@ -563,7 +552,8 @@ static bool stays(const struct nqptp_clock_table *table, const struct nqptp_clie
     if (best == NQPTP_NO_CLOCK)
         return may_follow(table, client, old, now_ns);
     const struct nqptp_clock *from = &table->clocks[old], *to = &table->clocks[best];
-    if (!restless(&client->unrest, now_ns) || precedence(client, to) > precedence(client, from))
+    if (!nqptp_hysteresis_holds(&client->hysteresis, now_ns) ||
+        precedence(client, to) > precedence(client, from))
         return false; /* the first of an ordered list is back: its client would have no other */
     if (!nqptp_clock_alive(from, now_ns) && may_follow(table, client, old, now_ns))
         return nqptp_address_equal(&from->address, &to->address); /* one sender of many names */
@@ -591,7 +581,7 @@ bool nqptp_client_select(const struct nqptp_clock_table *table, struct nqptp_cli
     if (stays(table, client, best, now_ns))
         best = old;
     if (best != old)
-        stir(&client->unrest, UNREST_MASTER, now_ns);
+        nqptp_hysteresis_note(&client->hysteresis, WEIGHT_MASTER, now_ns);
     client->master = best;
     return best != old;
 }
@@ -619,9 +609,10 @@ struct nqptp_reason nqptp_client_reason(const struct nqptp_clock_table *table,
                     : best_candidate(table, client, client->master, now_ns);
     if (rival == NQPTP_NO_CLOCK)
         return reason;
-    if (precedence(client, winner) > precedence(client, &table->clocks[rival]))
-        reason.won = NQPTP_WON_FIRST;
-    else
-        compare(winner, &table->clocks[rival], &reason);
+    reason.won = NQPTP_WON_FIRST;
+    if (precedence(client, winner) <= precedence(client, &table->clocks[rival])) {
+        reason.won = NQPTP_WON_COMPARED;
+        nqptp_clock_compare(winner, &table->clocks[rival], &reason.difference);
+    }
     return reason;
 }

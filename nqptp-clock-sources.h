@@ -57,12 +57,12 @@ struct nqptp_reading {
 };
 
 /*
- * How often something changed of late. Contract and standard ask that changes be followed at once,
- * and a few in a row may well be true; of more, the next is followed only when it has lasted.
+ * How often something changed of late. A few changes in a row may well be true and apply at once.
+ * When there are more, the next applies only after 5 s without another.
  */
-struct nqptp_unrest {
-    unsigned weight;
-    uint64_t changed_ns; /* when it did last */
+struct nqptp_hysteresis {
+    unsigned weight;        /* The sum of the weights of the changes that count still. */
+    uint64_t changed_at_ns; /* The time of the last change. */
 };
 
 struct nqptp_clock {
@@ -76,7 +76,7 @@ struct nqptp_clock {
     bool confirmed; /* announced itself twice in short order: may displace a standing master */
     struct nqptp_announce announce; /* as it is believed, */
     struct nqptp_announce said;     /*   and as it came last */
-    struct nqptp_unrest announce_unrest;
+    struct nqptp_hysteresis announce_hysteresis;
     uint16_t port_number; /* of the port that sent the Announce, */
     uint16_t announce_id; /*   and its sequenceId */
     struct nqptp_interval announce_interval;
@@ -100,10 +100,30 @@ struct nqptp_clock {
     uint64_t series_ns;   /* receive time of the first sample of the series that now is */
     uint64_t estimate_ns; /* the offset by the last sample, used or not */
     bool jumped_down;     /* and where it jumped to last */
-    struct nqptp_unrest series_unrest;
+    struct nqptp_hysteresis series_hysteresis;
     uint64_t lost_ns; /* when it is lost unless it gives another sample; 0: it is, or gave none */
     struct nqptp_reading reading;
     struct nqptp_estimator estimator;
+};
+
+/* The steps of the data set comparison, in its order. */
+enum nqptp_rung {
+    NQPTP_RUNG_PRIORITY1,
+    NQPTP_RUNG_CLOCK_CLASS,
+    NQPTP_RUNG_CLOCK_ACCURACY,
+    NQPTP_RUNG_VARIANCE,
+    NQPTP_RUNG_PRIORITY2,
+    NQPTP_RUNG_GRANDMASTER_IDENTITY,
+    NQPTP_RUNG_STEPS_REMOVED,
+    NQPTP_RUNG_CLOCK_IDENTITY,
+    NQPTP_RUNG_PORT_NUMBER,
+    NQPTP_RUNG_ADDRESS, /* This one is ours, and has no values. */
+};
+
+/* What told two clocks from each other. */
+struct nqptp_difference {
+    enum nqptp_rung rung;  /* The first step at which they differ. */
+    uint64_t mine, theirs; /* The values of the first and of the second clock there. */
 };
 
 /* An address that a client listed, and the identity of the clock that announced itself there last,
@@ -115,29 +135,20 @@ struct nqptp_peer {
     bool announced; /* it did announce itself */
 };
 
-/* Why a client's master is the one it is: what told it from its rival. */
+/* Why a client's master is the one it is. */
 enum nqptp_won {
-    NQPTP_WON_ALONE,     /* there was no other candidate */
-    NQPTP_WON_PRIORITY1, /* from here on: the data set comparison of 9.3.4, in its order */
-    NQPTP_WON_CLOCK_CLASS,
-    NQPTP_WON_CLOCK_ACCURACY,
-    NQPTP_WON_VARIANCE,
-    NQPTP_WON_PRIORITY2,
-    NQPTP_WON_GRANDMASTER_IDENTITY,
-    NQPTP_WON_STEPS_REMOVED,
-    NQPTP_WON_CLOCK_IDENTITY,
-    NQPTP_WON_PORT_NUMBER,
-    NQPTP_WON_ADDRESS,
-    NQPTP_WON_FIRST,     /* it is the first of the client's list */
-    NQPTP_WON_STANDS_IN, /* the listed address where it was heard before is silent */
-    NQPTP_WON_SILENT,    /* the master before it gave no sample for too long */
-    NQPTP_WON_UNLISTED,  /* the client does not list the master before it any more */
+    NQPTP_WON_ALONE,     /* There was no other candidate. */
+    NQPTP_WON_COMPARED,  /* Its data set is better than its rival's. */
+    NQPTP_WON_FIRST,     /* It is the first of the client's list. */
+    NQPTP_WON_STANDS_IN, /* The listed address where it was heard before is silent. */
+    NQPTP_WON_SILENT,    /* The master before it gave no sample for too long. */
+    NQPTP_WON_UNLISTED,  /* The client does not list the master before it any more. */
 };
 
 struct nqptp_reason {
     enum nqptp_won won;
-    uint64_t mine, theirs;        /* PRIORITY1 to PORT_NUMBER: the winner's value, its rival's */
-    struct nqptp_address address; /* STANDS_IN: for this one */
+    struct nqptp_difference difference; /* COMPARED: what told the winner from its rival. */
+    struct nqptp_address address;       /* STANDS_IN: the address that is silent. */
 };
 
 /* What a player said last about its playing. */
@@ -157,8 +168,8 @@ struct nqptp_client {
     uint32_t qualified; /* bit i: the clock in record i qualified, and has been alive since */
     int master;         /* record number, or NQPTP_NO_CLOCK */
     int published;      /* the master that was published last */
-    struct nqptp_unrest unrest;     /* of the master */
-    struct nqptp_reading inherited; /* what an earlier process published; start 0: nothing */
+    struct nqptp_hysteresis hysteresis; /* of the master */
+    struct nqptp_reading inherited;     /* what an earlier process published; start 0: nothing */
 };
 
 /* No row from clocks_top on is in use, so that a packet costs nothing for rows never touched. */
@@ -172,6 +183,17 @@ struct nqptp_clients {
     int top;
     struct nqptp_client list[NQPTP_CLIENTS_MAX];
 };
+
+/* Row i in a mask of rows. */
+static inline uint32_t nqptp_clock_bit(int i) {
+    return UINT32_C(1) << i;
+}
+
+/* Notes a change of this weight. */
+void nqptp_hysteresis_note(struct nqptp_hysteresis *hysteresis, unsigned weight, uint64_t now_ns);
+
+/* Whether there were so many changes that the present one must wait. */
+bool nqptp_hysteresis_holds(const struct nqptp_hysteresis *hysteresis, uint64_t now_ns);
 
 /* The record of that identity at that address, or NQPTP_NO_CLOCK. */
 int nqptp_clock_find(const struct nqptp_clock_table *table, uint64_t clock_identity,
@@ -217,10 +239,12 @@ bool nqptp_clock_alive(const struct nqptp_clock *clock, uint64_t now_ns);
 bool nqptp_clock_asleep(const struct nqptp_clock *clock);
 
 /*
- * The data set comparison of 9.3.4 between two clocks that have announced themselves: negative if
- * a is better, positive if b is, 0 only for one and the same record.
+ * The data set comparison of 9.3.4 between two clocks that have announced themselves. Returns less
+ * than 0 if a is better, more than 0 if b is, and 0 only for one and the same row. *difference says
+ * why.
  */
-int nqptp_clock_compare(const struct nqptp_clock *a, const struct nqptp_clock *b);
+int nqptp_clock_compare(const struct nqptp_clock *a, const struct nqptp_clock *b,
+                        struct nqptp_difference *difference);
 
 /* Removes all clients, then adds client 0, whose object has that name. */
 void nqptp_clients_init(struct nqptp_clients *clients, const char *name);

@@ -638,7 +638,7 @@ static void command_begin(struct nqptp_engine *engine, struct nqptp_client *clie
     if (now_ns - clock->sampled_ns <= STALE_NS)
         return;
     nqptp_estimator_reset(&clock->estimator);
-    clock->series_unrest = (struct nqptp_unrest){0};
+    clock->series_hysteresis = (struct nqptp_hysteresis){0};
 }
 
 static const char *obey(struct nqptp_engine *engine, const struct nqptp_command *command,

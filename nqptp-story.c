@@ -41,25 +41,29 @@ static void add_clock(struct line *line, uint64_t clock_identity,
 
 /* --- events ---------------------------------------------------------------------------------- */
 
-/* The rungs of the data set comparison, from NQPTP_WON_PRIORITY1 on: less is better in each. */
-static const struct {
-    const char *name;
-    bool identity;
-} rungs[] = {
-    {"priority1", false},     {"clockClass", false},
-    {"clockAccuracy", false}, {"offsetScaledLogVariance", false},
-    {"priority2", false},     {"grandmasterIdentity", true},
-    {"stepsRemoved", false},  {"clockIdentity", true},
-    {"portNumber", false},
-};
+static void add_difference(struct line *line, const struct nqptp_difference *difference) {
+    static const struct {
+        const char *name;
+        bool identity;
+    } rungs[NQPTP_RUNG_ADDRESS] = {
+        [NQPTP_RUNG_PRIORITY1] = {"priority1", false},
+        [NQPTP_RUNG_CLOCK_CLASS] = {"clockClass", false},
+        [NQPTP_RUNG_CLOCK_ACCURACY] = {"clockAccuracy", false},
+        [NQPTP_RUNG_VARIANCE] = {"offsetScaledLogVariance", false},
+        [NQPTP_RUNG_PRIORITY2] = {"priority2", false},
+        [NQPTP_RUNG_GRANDMASTER_IDENTITY] = {"grandmasterIdentity", true},
+        [NQPTP_RUNG_STEPS_REMOVED] = {"stepsRemoved", false},
+        [NQPTP_RUNG_CLOCK_IDENTITY] = {"clockIdentity", true},
+        [NQPTP_RUNG_PORT_NUMBER] = {"portNumber", false},
+    };
 
-static void add_rung(struct line *line, const struct nqptp_reason *reason) {
-    unsigned rung = (unsigned)reason->won - NQPTP_WON_PRIORITY1;
-
-    add(line,
-        rungs[rung].identity ? ", by %s: %016" PRIx64 " before %016" PRIx64
-                             : ", by %s: %" PRIu64 " before %" PRIu64,
-        rungs[rung].name, reason->mine, reason->theirs);
+    if (difference->rung == NQPTP_RUNG_ADDRESS)
+        add(line, ", by address, for all else is equal");
+    else
+        add(line,
+            rungs[difference->rung].identity ? ", by %s: %016" PRIx64 " before %016" PRIx64
+                                             : ", by %s: %" PRIu64 " before %" PRIu64,
+            rungs[difference->rung].name, difference->mine, difference->theirs);
 }
 
 static void add_reason(struct line *line, const struct nqptp_reason *reason) {
@@ -67,8 +71,8 @@ static void add_reason(struct line *line, const struct nqptp_reason *reason) {
     case NQPTP_WON_ALONE:
         add(line, ", the only candidate");
         return;
-    case NQPTP_WON_ADDRESS:
-        add(line, ", by address, for all else is equal");
+    case NQPTP_WON_COMPARED:
+        add_difference(line, &reason->difference);
         return;
     case NQPTP_WON_FIRST:
         add(line, ", the first in the list");
@@ -82,17 +86,6 @@ static void add_reason(struct line *line, const struct nqptp_reason *reason) {
         return;
     case NQPTP_WON_UNLISTED:
         add(line, ", for the one before is not listed any more");
-        return;
-    case NQPTP_WON_PRIORITY1:
-    case NQPTP_WON_CLOCK_CLASS:
-    case NQPTP_WON_CLOCK_ACCURACY:
-    case NQPTP_WON_VARIANCE:
-    case NQPTP_WON_PRIORITY2:
-    case NQPTP_WON_GRANDMASTER_IDENTITY:
-    case NQPTP_WON_STEPS_REMOVED:
-    case NQPTP_WON_CLOCK_IDENTITY:
-    case NQPTP_WON_PORT_NUMBER:
-        add_rung(line, reason);
     }
 }
 

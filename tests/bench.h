@@ -76,6 +76,11 @@ static inline int add_ready(struct bench *b, uint64_t clock_identity, uint8_t nu
     return i;
 }
 
+static inline int compare(const struct nqptp_clock *a, const struct nqptp_clock *b) {
+    struct nqptp_difference difference;
+    return nqptp_clock_compare(a, b, &difference);
+}
+
 static inline int master(struct bench *b) {
     (void)nqptp_client_select(&b->table, &b->clients.list[0], b->now_ns);
     return b->clients.list[0].master;

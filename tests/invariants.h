@@ -86,6 +86,11 @@ static inline int preference(const struct nqptp_client *client, const struct nqp
                                                                                  : 0;
 }
 
+static inline int compare(const struct nqptp_clock *a, const struct nqptp_clock *b) {
+    struct nqptp_difference difference;
+    return nqptp_clock_compare(a, b, &difference);
+}
+
 /* A clock that must not be worse than the master: it needs nobody's absence to become one. */
 static inline bool is_rival(const struct nqptp_client *client, const struct nqptp_clock *clock,
                             uint64_t now_ns) {
@@ -100,7 +105,8 @@ static inline void require_master(const struct nqptp_engine *engine,
     int m = client->master;
 
     REQUIRE(m == NQPTP_NO_CLOCK || may_follow(engine, client, &clocks[m], now_ns));
-    if (client->unrest.weight > UNREST_SOME && now_ns - client->unrest.changed_ns < UNREST_NS)
+    if (client->hysteresis.weight > UNREST_SOME &&
+        now_ns - client->hysteresis.changed_at_ns < UNREST_NS)
         return;
     for (int i = 0; i < NQPTP_CLOCKS_MAX; i++) {
         if (i == m || !is_rival(client, &clocks[i], now_ns))
@@ -108,7 +114,7 @@ static inline void require_master(const struct nqptp_engine *engine,
         REQUIRE(m != NQPTP_NO_CLOCK && nqptp_clock_alive(&clocks[m], now_ns));
         int lead = preference(client, &clocks[m]) - preference(client, &clocks[i]);
         REQUIRE(lead >= 0);
-        REQUIRE(lead > 0 || nqptp_clock_compare(&clocks[m], &clocks[i]) < 0);
+        REQUIRE(lead > 0 || compare(&clocks[m], &clocks[i]) < 0);
     }
 }
 
@@ -130,9 +136,9 @@ static inline void require_order(const struct nqptp_engine *engine) {
     for (unsigned i = 0; i < count * count * count; i++) {
         const struct nqptp_clock *a = announced[i % count], *b = announced[i / count % count],
                                  *c = announced[i / count / count];
-        int order = nqptp_clock_compare(a, b);
-        REQUIRE((order == 0) == (a == b) && (order < 0) == (nqptp_clock_compare(b, a) > 0));
-        REQUIRE(order >= 0 || nqptp_clock_compare(b, c) >= 0 || nqptp_clock_compare(a, c) < 0);
+        int order = compare(a, b);
+        REQUIRE((order == 0) == (a == b) && (order < 0) == (compare(b, a) > 0));
+        REQUIRE(order >= 0 || compare(b, c) >= 0 || compare(a, c) < 0);
     }
 }
 

@@ -219,9 +219,9 @@ static void test_same_list_keeps_the_peace(void) {
     struct world w = world_begin();
 
     command(&w, "T 192.0.2.1 192.0.2.2");
-    w.engine.clients.list[0].unrest = (struct nqptp_unrest){80, w.now_ns};
+    w.engine.clients.list[0].hysteresis = (struct nqptp_hysteresis){80, w.now_ns};
     command(&w, "T 192.0.2.1 192.0.2.2");
-    CHECK_EQ_U64(w.engine.clients.list[0].unrest.weight, 80,
+    CHECK_EQ_U64(w.engine.clients.list[0].hysteresis.weight, 80,
                  "T with the list in force changes nothing");
     CHECK(idle(&w), "and nothing is told");
 }

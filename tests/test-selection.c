@@ -93,14 +93,14 @@ static void test_what_ends_a_restless_mastership(void) {
     list_hosts(&b, 2, (const uint8_t[]){1, 2});
     int old = add_ready(&b, 1, 1, 100);
     CHECK_EQ_I64(master(&b), old, "a listed clock is master");
-    client->unrest = (struct nqptp_unrest){1000, b.now_ns};
+    client->hysteresis = (struct nqptp_hysteresis){1000, b.now_ns};
     int better = add_ready(&b, 2, 2, 10);
     CHECK_EQ_I64(master(&b), old, "after many changes a better one waits");
     client->first_wins = true;
     CHECK_EQ_I64(master(&b), old, "even if the first of the list wins");
     client->peers[0] = client->peers[1];
     CHECK_EQ_I64(master(&b), better, "but not if it is the first");
-    client->unrest = (struct nqptp_unrest){1000, b.now_ns};
+    client->hysteresis = (struct nqptp_hysteresis){1000, b.now_ns};
     client->first_wins = false;
     announce(&b, better, 200);
     CHECK_EQ_I64(master(&b), better, "many changes again");
