@@ -6,7 +6,7 @@
 #ifndef NQPTP_COMMANDS_H
 #define NQPTP_COMMANDS_H
 
-#include "nqptp-clock-sources.h"
+#include "nqptp-clients.h"
 
 #define NQPTP_COMMAND_MAX 4096  /* bytes of a control datagram */
 #define NQPTP_STATUS_COLUMNS 80 /* of the answer to a ? that does not say how many */

@@ -10,7 +10,7 @@
 #ifndef NQPTP_MESSAGE_HANDLERS_H
 #define NQPTP_MESSAGE_HANDLERS_H
 
-#include "nqptp-clock-sources.h"
+#include "nqptp-clients.h"
 #include "nqptp-message.h"
 
 /* The port number that we, and the reference implementation before us, send from. */

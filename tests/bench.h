@@ -3,7 +3,7 @@
 #ifndef NQPTP_BENCH_H
 #define NQPTP_BENCH_H
 
-#include "nqptp-clock-sources.h"
+#include "nqptp-clients.h"
 
 #define MS UINT64_C(1000000)
 #define S (1000 * MS)

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: MIT */
+/* The clients and their masters: see the header. Clauses are those of IEEE 1588-2008. */
+#include "nqptp-clients.h"
+
+#include <string.h>
+
+#define STEPS_REMOVED_LIMIT 255 /* 9.3.2.5 d */
+#define WEIGHT_MASTER 16
+
+/* Which of the client's addresses that is, or -1. */
+static int peer_of(const struct nqptp_client *client, const struct nqptp_address *address) {
+    for (unsigned i = 0; i < client->peer_count; i++)
+        if (nqptp_address_equal(&client->peers[i].address, address))
+            return (int)i;
+    return -1;
+}
+
+static struct nqptp_peer *client_peer(struct nqptp_client *client,
+                                      const struct nqptp_address *address) {
+    int i = peer_of(client, address);
+    return i < 0 ? NULL : &client->peers[i];
+}
+
+void nqptp_clients_add_clock(struct nqptp_clients *clients, const struct nqptp_clock *clock, int i,
+                             bool announced) {
+    for (int c = 0; c < clients->top; c++) {
+        struct nqptp_peer *peer = client_peer(&clients->list[c], &clock->address);
+        if (!peer)
+            continue;
+        clients->list[c].listed |= nqptp_clock_bit(i);
+        if (peer->announced && !announced)
+            continue;
+        peer->clock_identity = clock->clock_identity;
+        peer->identified = true;
+        peer->announced = announced;
+    }
+}
+
+void nqptp_clients_remove_clock(struct nqptp_clients *clients, int i) {
+    for (int c = 0; c < clients->top; c++) {
+        struct nqptp_client *client = &clients->list[c];
+        client->listed &= ~nqptp_clock_bit(i);
+        client->qualified &= ~nqptp_clock_bit(i);
+        if (client->master == i)
+            client->master = NQPTP_NO_CLOCK;
+    }
+}
+
+static bool lists(const struct nqptp_client *client, const struct nqptp_address *address) {
+    return peer_of(client, address) >= 0;
+}
+
+bool nqptp_clients_list_address(const struct nqptp_clients *clients,
+                                const struct nqptp_address *address) {
+    for (int c = 0; c < clients->top; c++)
+        if (lists(&clients->list[c], address))
+            return true;
+    return false;
+}
+
+uint32_t nqptp_clients_listed(const struct nqptp_clients *clients) {
+    uint32_t listed = 0;
+    for (int c = 0; c < clients->top; c++)
+        listed |= clients->list[c].listed;
+    return listed;
+}
+
+uint32_t nqptp_clients_masters(const struct nqptp_clients *clients) {
+    uint32_t masters = 0;
+    for (int c = 0; c < clients->top; c++)
+        if (clients->list[c].in_use && clients->list[c].master != NQPTP_NO_CLOCK)
+            masters |= nqptp_clock_bit(clients->list[c].master);
+    return masters;
+}
+
+bool nqptp_client_lists_clock(const struct nqptp_client *client, int i) {
+    return client->listed & nqptp_clock_bit(i);
+}
+
+void nqptp_clients_init(struct nqptp_clients *clients, const char *name) {
+    memset(clients, 0, sizeof *clients);
+    nqptp_clients_add(clients, name);
+}
+
+int nqptp_clients_find(const struct nqptp_clients *clients, const char *name) {
+    for (int c = 0; c < clients->top; c++)
+        if (clients->list[c].in_use && strcmp(clients->list[c].name, name) == 0)
+            return c;
+    return -1;
+}
+
+int nqptp_clients_add(struct nqptp_clients *clients, const char *name) {
+    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
+        struct nqptp_client *client = &clients->list[c];
+        if (client->in_use)
+            continue;
+        *client = (struct nqptp_client){
+            .in_use = true, .master = NQPTP_NO_CLOCK, .published = NQPTP_NO_CLOCK};
+        strncpy(client->name, name, sizeof client->name - 1);
+        if (c >= clients->top)
+            clients->top = c + 1;
+        return c;
+    }
+    return -1;
+}
+
+/* The clock at the peer's address is the one that announced itself there last. */
+static void identify_peer(const struct nqptp_clock_table *table, struct nqptp_peer *peer) {
+    uint64_t last_ns = 0;
+
+    for (int i = 0; i < table->clocks_top; i++) {
+        const struct nqptp_clock *clock = &table->clocks[i];
+        if (!clock->in_use || !nqptp_address_equal(&clock->address, &peer->address) ||
+            (peer->identified && clock->announce_interval.last_ns <= last_ns))
+            continue;
+        last_ns = clock->announce_interval.last_ns; /* 0: it did not yet */
+        peer->clock_identity = clock->clock_identity;
+        peer->identified = true;
+        peer->announced = last_ns > 0;
+    }
+}
+
+bool nqptp_client_set_peers(const struct nqptp_clock_table *table, struct nqptp_client *client,
+                            const struct nqptp_address *addresses, unsigned count) {
+    struct nqptp_client old = *client;
+
+    client->has_list = true;
+    client->peer_count = 0;
+    client->listed = 0;
+    for (unsigned i = 0; i < count && client->peer_count < NQPTP_PEERS_MAX; i++) {
+        if (lists(client, &addresses[i]))
+            continue;
+        const struct nqptp_peer *known = client_peer(&old, &addresses[i]);
+        client->peers[client->peer_count++] =
+            known ? *known : (struct nqptp_peer){.address = addresses[i]};
+    }
+    for (int i = 0; i < table->clocks_top; i++)
+        if (table->clocks[i].in_use && lists(client, &table->clocks[i].address))
+            client->listed |= nqptp_clock_bit(i);
+    for (unsigned i = 0; i < client->peer_count; i++)
+        if (!client->peers[i].identified)
+            identify_peer(table, &client->peers[i]);
+    bool same = old.has_list && old.peer_count == client->peer_count;
+    for (unsigned i = 0; same && i < old.peer_count; i++)
+        same = lists(client, &old.peers[i].address);
+    if (!same)
+        client->hysteresis = (struct nqptp_hysteresis){0}; /* this change is wanted */
+    return !same;
+}
+
+/* Announced, and not behind more boundary clocks than the standard allows. */
+static bool eligible(const struct nqptp_clock *clock) {
+    return clock->announced && clock->announce.steps_removed < STEPS_REMOVED_LIMIT;
+}
+
+/* Does the reading belong to the grandmaster that its clock announces? The master's may lag. */
+static bool reading_is_current(const struct nqptp_clock_table *table,
+                               const struct nqptp_client *client, int i) {
+    const struct nqptp_clock *clock = &table->clocks[i];
+    return i == client->master ||
+           clock->reading.grandmaster_identity == clock->announce.grandmaster_identity;
+}
+
+/* Is there no clock at that address that could be master? */
+static bool address_silent(const struct nqptp_clock_table *table, const struct nqptp_client *client,
+                           const struct nqptp_address *address, uint64_t now_ns) {
+    for (int i = 0; i < table->clocks_top; i++) {
+        const struct nqptp_clock *clock = &table->clocks[i];
+        if (clock->in_use && nqptp_address_equal(&clock->address, address) && eligible(clock) &&
+            reading_is_current(table, client, i) && nqptp_clock_alive(clock, now_ns))
+            return false;
+    }
+    return true;
+}
+
+/*
+ * The listed address, now silent, of this clock, which is heard at another one; or NULL. While the
+ * clock is heard at any that is listed, nobody else needs to speak for it.
+ */
+static const struct nqptp_peer *stands_in_for(const struct nqptp_clock_table *table,
+                                              const struct nqptp_client *client,
+                                              const struct nqptp_clock *clock, uint64_t now_ns) {
+    const struct nqptp_peer *silent = NULL;
+
+    for (unsigned i = 0; i < client->peer_count; i++) {
+        const struct nqptp_peer *peer = &client->peers[i];
+        if (!peer->identified || peer->clock_identity != clock->clock_identity)
+            continue;
+        if (!address_silent(table, client, &peer->address, now_ns))
+            return NULL;
+        if (!silent)
+            silent = peer;
+    }
+    return silent;
+}
+
+static bool may_follow(const struct nqptp_clock_table *table, const struct nqptp_client *client,
+                       int i, uint64_t now_ns) {
+    return !client->has_list || nqptp_client_lists_clock(client, i) ||
+           stands_in_for(table, client, &table->clocks[i], now_ns);
+}
+
+/* Is there a master that may be followed and that is alive? */
+static bool master_stands(const struct nqptp_clock_table *table, const struct nqptp_client *client,
+                          uint64_t now_ns) {
+    int i = client->master;
+    return i != NQPTP_NO_CLOCK && may_follow(table, client, i, now_ns) &&
+           nqptp_clock_alive(&table->clocks[i], now_ns);
+}
+
+/* 9.3.2.5, relaxed where waiting for a second Announce would only keep a player silent. */
+bool nqptp_client_qualifies(const struct nqptp_clock_table *table,
+                            const struct nqptp_client *client, int i, uint64_t now_ns) {
+    const struct nqptp_clock *clock = &table->clocks[i];
+    return eligible(clock) &&
+           (clock->confirmed || (client->qualified & nqptp_clock_bit(i)) ||
+            nqptp_client_lists_clock(client, i) || !master_stands(table, client, now_ns));
+}
+
+/* Once qualified a clock stays so while it is alive, however seldom it announces itself. */
+static uint32_t qualified_clocks(const struct nqptp_clock_table *table,
+                                 const struct nqptp_client *client, uint64_t now_ns) {
+    uint32_t qualified = 0;
+
+    for (int i = 0; i < table->clocks_top; i++)
+        if (table->clocks[i].in_use && nqptp_clock_alive(&table->clocks[i], now_ns) &&
+            nqptp_client_qualifies(table, client, i, now_ns))
+            qualified |= nqptp_clock_bit(i);
+    return qualified;
+}
+
+static bool candidate(const struct nqptp_clock_table *table, const struct nqptp_client *client,
+                      int i, uint64_t now_ns) {
+    return (client->qualified & nqptp_clock_bit(i)) && reading_is_current(table, client, i) &&
+           may_follow(table, client, i, now_ns);
+}
+
+/* With an ordered list the clock at the first address wins, and after it who may stand in for it.
+ */
+static int precedence(const struct nqptp_client *client, const struct nqptp_clock *clock) {
+    const struct nqptp_peer *first = &client->peers[0];
+
+    if (!client->first_wins || client->peer_count == 0)
+        return 0;
+    if (nqptp_address_equal(&first->address, &clock->address))
+        return 2;
+    return first->identified && first->clock_identity == clock->clock_identity;
+}
+
+static bool better(const struct nqptp_client *client, const struct nqptp_clock *a,
+                   const struct nqptp_clock *b) {
+    int lead = precedence(client, a) - precedence(client, b);
+    struct nqptp_difference difference;
+    return lead != 0 ? lead > 0 : nqptp_clock_compare(a, b, &difference) < 0;
+}
+
+/* Does the master stay although the best of those that could do is another one, or none? */
+static bool stays(const struct nqptp_clock_table *table, const struct nqptp_client *client,
+                  int best, uint64_t now_ns) {
+    int old = client->master;
+
+    if (old == NQPTP_NO_CLOCK)
+        return false;
+    if (best == NQPTP_NO_CLOCK)
+        return may_follow(table, client, old, now_ns);
+    const struct nqptp_clock *from = &table->clocks[old], *to = &table->clocks[best];
+    if (!nqptp_hysteresis_holds(&client->hysteresis, now_ns) ||
+        precedence(client, to) > precedence(client, from))
+        return false; /* the first of an ordered list is back: its client would have no other */
+    if (!nqptp_clock_alive(from, now_ns) && may_follow(table, client, old, now_ns))
+        return nqptp_address_equal(&from->address, &to->address); /* one sender of many names */
+    return candidate(table, client, old, now_ns);
+}
+
+/* The best of the candidates, without record `except`; or NQPTP_NO_CLOCK. */
+static int best_candidate(const struct nqptp_clock_table *table, const struct nqptp_client *client,
+                          int except, uint64_t now_ns) {
+    int best = NQPTP_NO_CLOCK;
+
+    for (int i = 0; i < table->clocks_top; i++)
+        if (i != except && candidate(table, client, i, now_ns) &&
+            (best == NQPTP_NO_CLOCK || better(client, &table->clocks[i], &table->clocks[best])))
+            best = i;
+    return best;
+}
+
+bool nqptp_client_select(const struct nqptp_clock_table *table, struct nqptp_client *client,
+                         uint64_t now_ns) {
+    int old = client->master;
+
+    client->qualified = qualified_clocks(table, client, now_ns);
+    int best = best_candidate(table, client, NQPTP_NO_CLOCK, now_ns);
+    if (stays(table, client, best, now_ns))
+        best = old;
+    if (best != old)
+        nqptp_hysteresis_note(&client->hysteresis, WEIGHT_MASTER, now_ns);
+    client->master = best;
+    return best != old;
+}
+
+struct nqptp_reason nqptp_client_reason(const struct nqptp_clock_table *table,
+                                        const struct nqptp_client *client, int old,
+                                        uint64_t now_ns) {
+    struct nqptp_reason reason = {.won = NQPTP_WON_ALONE};
+    const struct nqptp_clock *winner = &table->clocks[client->master];
+
+    if (client->has_list && !nqptp_client_lists_clock(client, client->master)) {
+        const struct nqptp_peer *peer = stands_in_for(table, client, winner, now_ns);
+        reason.won = NQPTP_WON_STANDS_IN;
+        reason.address = peer ? peer->address : winner->address;
+        return reason;
+    }
+    bool followed = old != NQPTP_NO_CLOCK && may_follow(table, client, old, now_ns);
+    bool alive = followed && nqptp_clock_alive(&table->clocks[old], now_ns);
+    if (old != NQPTP_NO_CLOCK && !alive) {
+        reason.won = followed ? NQPTP_WON_SILENT : NQPTP_WON_UNLISTED;
+        return reason;
+    }
+    int rival = old != NQPTP_NO_CLOCK && candidate(table, client, old, now_ns)
+                    ? old
+                    : best_candidate(table, client, client->master, now_ns);
+    if (rival == NQPTP_NO_CLOCK)
+        return reason;
+    reason.won = NQPTP_WON_FIRST;
+    if (precedence(client, winner) <= precedence(client, &table->clocks[rival])) {
+        reason.won = NQPTP_WON_COMPARED;
+        nqptp_clock_compare(winner, &table->clocks[rival], &reason.difference);
+    }
+    return reason;
+}

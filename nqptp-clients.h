@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The clients: what each asked for, which clocks qualify for it, and the choice of its master among
+ * them. It reads the clock table and never changes it.
+ */
+#ifndef NQPTP_CLIENTS_H
+#define NQPTP_CLIENTS_H
+
+#include "nqptp-clock-sources.h"
+
+#define NQPTP_CLIENTS_MAX 16
+#define NQPTP_PEERS_MAX 256
+#define NQPTP_NAME_SIZE 64 /* of a shared memory object's name, with slash and NUL */
+
+/* An address that a client listed, and the identity of the clock that announced itself there last,
+ * or, before any did, was heard there last. */
+struct nqptp_peer {
+    struct nqptp_address address;
+    uint64_t clock_identity;
+    bool identified;
+    bool announced; /* it did announce itself */
+};
+
+/* Why a client's master is the one it is. */
+enum nqptp_won {
+    NQPTP_WON_ALONE,     /* There was no other candidate. */
+    NQPTP_WON_COMPARED,  /* Its data set is better than its rival's. */
+    NQPTP_WON_FIRST,     /* It is the first of the client's list. */
+    NQPTP_WON_STANDS_IN, /* The listed address where it was heard before is silent. */
+    NQPTP_WON_SILENT,    /* The master before it gave no sample for too long. */
+    NQPTP_WON_UNLISTED,  /* The client does not list the master before it any more. */
+};
+
+struct nqptp_reason {
+    enum nqptp_won won;
+    struct nqptp_difference difference; /* COMPARED: what told the winner from its rival. */
+    struct nqptp_address address;       /* STANDS_IN: the address that is silent. */
+};
+
+/* What a player said last about its playing. */
+enum nqptp_activity { NQPTP_STOPPED, NQPTP_PLAYING, NQPTP_PAUSED };
+
+/* What one client asked for, and the master it has. Client 0 is there always, others come by name.
+ */
+struct nqptp_client {
+    bool in_use;
+    char name[NQPTP_NAME_SIZE]; /* of its shared memory object, with the slash */
+    bool first_wins;            /* the first address has precedence while it is alive */
+    enum nqptp_activity activity;
+    bool has_list; /* false: it never sent one, any clock will do */
+    unsigned peer_count;
+    struct nqptp_peer peers[NQPTP_PEERS_MAX];
+    uint32_t listed;    /* bit i: the address of record i is in the list */
+    uint32_t qualified; /* bit i: the clock in record i qualified, and has been alive since */
+    int master;         /* record number, or NQPTP_NO_CLOCK */
+    int published;      /* the master that was published last */
+    struct nqptp_hysteresis hysteresis; /* of the master */
+    struct nqptp_reading inherited;     /* what an earlier process published; start 0: nothing */
+};
+
+/* No entry from top on is in use. */
+struct nqptp_clients {
+    int top;
+    struct nqptp_client list[NQPTP_CLIENTS_MAX];
+};
+
+/* Removes all clients, then adds client 0, whose object has that name. */
+void nqptp_clients_init(struct nqptp_clients *clients, const char *name);
+
+/* Returns the number of the client with that name, or -1. */
+int nqptp_clients_find(const struct nqptp_clients *clients, const char *name);
+
+/* Adds a client of that name without a list. Returns its number, or -1 if all entries are taken. */
+int nqptp_clients_add(struct nqptp_clients *clients, const char *name);
+
+/*
+ * Row i holds this clock: binds it to the list entries with its address. A clock that only gave its
+ * time there does not replace one that announced itself there.
+ */
+void nqptp_clients_add_clock(struct nqptp_clients *clients, const struct nqptp_clock *clock, int i,
+                             bool announced);
+
+/* Row i is empty now: a client whose master was there has none. */
+void nqptp_clients_remove_clock(struct nqptp_clients *clients, int i);
+
+/* Whether any client lists this address. */
+bool nqptp_clients_list_address(const struct nqptp_clients *clients,
+                                const struct nqptp_address *address);
+
+/* The rows whose clocks any client lists, bit i for row i. */
+uint32_t nqptp_clients_listed(const struct nqptp_clients *clients);
+
+/* The rows whose clocks are any client's master. */
+uint32_t nqptp_clients_masters(const struct nqptp_clients *clients);
+
+/* Whether this client lists the clock in row i. */
+bool nqptp_client_lists_clock(const struct nqptp_client *client, int i);
+
+/*
+ * Replaces the client's list. Records that stay listed, and the master among them, go on as is.
+ * Returns whether other addresses are in it than before.
+ */
+bool nqptp_client_set_peers(const struct nqptp_clock_table *table, struct nqptp_client *client,
+                            const struct nqptp_address *addresses, unsigned count);
+
+/* May record i become the client's master as far as its Announces are concerned (9.3.2.5)? */
+bool nqptp_client_qualifies(const struct nqptp_clock_table *table,
+                            const struct nqptp_client *client, int i, uint64_t now_ns);
+
+/*
+ * Chooses the client's master: the best of the clocks that it may follow, that qualify (9.3.2.5)
+ * and that are alive. While none is alive the old one stays, and for 5 s one that could do, if the
+ * choice has changed too often. Returns whether it changed.
+ */
+bool nqptp_client_select(const struct nqptp_clock_table *table, struct nqptp_client *client,
+                         uint64_t now_ns);
+
+/*
+ * Why the client's master, which nqptp_client_select() has just chosen, won. `old` is the record of
+ * the master before it, or NQPTP_NO_CLOCK.
+ */
+struct nqptp_reason nqptp_client_reason(const struct nqptp_clock_table *table,
+                                        const struct nqptp_client *client, int old,
+                                        uint64_t now_ns);
+
+#endif
