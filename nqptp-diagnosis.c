@@ -4,7 +4,8 @@
 
 #include "nqptp-commands.h"
 #include "nqptp-ports.h"
-#include "nqptp-shm.h"
+#include "nqptp-shm-file.h"
+#include "nqptp-shm-structures.h"
 #include "nqptp-status.h"
 #include "nqptp-utilities.h"
 

@@ -35,10 +35,31 @@ static _Atomic int *lock_word(pthread_mutex_t *mutex) {
     return (_Atomic int *)(void *)mutex + LOCK_WORD;
 }
 
-int nqptp_mutex_holder(const pthread_mutex_t *mutex) {
-    int holder;
-    memcpy(&holder, (const int *)(const void *)mutex + HOLDER, sizeof holder);
-    return holder;
+bool nqptp_mutex_init(pthread_mutex_t *mutex) {
+    pthread_mutexattr_t attributes;
+
+    pthread_mutexattr_init(&attributes);
+    bool made = pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED) == 0 &&
+                pthread_mutex_init(mutex, &attributes) == 0;
+    pthread_mutexattr_destroy(&attributes);
+    return made && nqptp_mutex_is_known(mutex);
+}
+
+bool nqptp_mutex_is_known(const pthread_mutex_t *fresh) {
+    pthread_mutex_t mutex;
+
+    memcpy(&mutex, fresh, sizeof mutex);
+    if (*lock_word(&mutex) != FREE || pthread_mutex_lock(&mutex) != 0)
+        return false;
+    bool known = *lock_word(&mutex) == LOCKED && !nqptp_mutex_take(&mutex) &&
+                 nqptp_mutex_holder(&mutex) == (int)syscall(SYS_gettid);
+    pthread_mutex_unlock(&mutex);
+    known = known && nqptp_mutex_take(&mutex) && pthread_mutex_trylock(&mutex) == EBUSY;
+    nqptp_mutex_release(&mutex);
+    known = known && pthread_mutex_trylock(&mutex) == 0;
+    if (known)
+        pthread_mutex_unlock(&mutex);
+    return known;
 }
 
 bool nqptp_mutex_take(pthread_mutex_t *mutex) {
@@ -67,29 +88,8 @@ void nqptp_mutex_release(pthread_mutex_t *mutex) {
     syscall(SYS_futex, lock_word(mutex), FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
-bool nqptp_mutex_is_known(const pthread_mutex_t *fresh) {
-    pthread_mutex_t mutex;
-
-    memcpy(&mutex, fresh, sizeof mutex);
-    if (*lock_word(&mutex) != FREE || pthread_mutex_lock(&mutex) != 0)
-        return false;
-    bool known = *lock_word(&mutex) == LOCKED && !nqptp_mutex_take(&mutex) &&
-                 nqptp_mutex_holder(&mutex) == (int)syscall(SYS_gettid);
-    pthread_mutex_unlock(&mutex);
-    known = known && nqptp_mutex_take(&mutex) && pthread_mutex_trylock(&mutex) == EBUSY;
-    nqptp_mutex_release(&mutex);
-    known = known && pthread_mutex_trylock(&mutex) == 0;
-    if (known)
-        pthread_mutex_unlock(&mutex);
-    return known;
-}
-
-bool nqptp_mutex_init(pthread_mutex_t *mutex) {
-    pthread_mutexattr_t attributes;
-
-    pthread_mutexattr_init(&attributes);
-    bool made = pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED) == 0 &&
-                pthread_mutex_init(mutex, &attributes) == 0;
-    pthread_mutexattr_destroy(&attributes);
-    return made && nqptp_mutex_is_known(mutex);
+int nqptp_mutex_holder(const pthread_mutex_t *mutex) {
+    int holder;
+    memcpy(&holder, (const int *)(const void *)mutex + HOLDER, sizeof holder);
+    return holder;
 }

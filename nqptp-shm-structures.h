@@ -98,9 +98,8 @@ struct shm_structure_10 {
 };
 
 /*
- * Where each member is, which is a promise to programs that do not use this header. It depends on
- * the ABI: layouts 4 to 9 by the size of the mutex, all by how a uint64_t in a structure is
- * aligned.
+ * The size of each layout depends on the ABI: on the size of the mutex, and on the alignment of a
+ * uint64_t in a structure. Programs that do not use this header may rely on it.
  *
  *     bytes of                                 the mutex   layout 4   8 and 9   10
  *     64-bit systems                                  40        136       144   72
@@ -110,59 +109,5 @@ struct shm_structure_10 {
  *     i386 and others that align it to 4 bytes        24        120       124   68
  *     m68k, which aligns to 2 bytes                   24        120       124   66
  */
-#if defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L
-#define NQPTP_AT(structure, member, bytes)                                                         \
-    _Static_assert(offsetof(struct structure, member) == (bytes),                                  \
-                   #structure ": " #member " is not where clients look for it")
-#define NQPTP_SIZE(structure, bytes)                                                               \
-    _Static_assert(sizeof(struct structure) == (bytes), #structure ": size")
-#define NQPTP_MUTEX sizeof(pthread_mutex_t)
-#if defined(__i386__)
-#define NQPTP_ALIGN 4
-#elif defined(__BIGGEST_ALIGNMENT__) && __BIGGEST_ALIGNMENT__ < 8
-#define NQPTP_ALIGN __BIGGEST_ALIGNMENT__
-#else
-#define NQPTP_ALIGN 8
-#endif
-#define NQPTP_FLAGS (NQPTP_MUTEX + (NQPTP_ALIGN < 4 ? NQPTP_ALIGN : 4))
-NQPTP_AT(shm_structure, shm_mutex, 0);
-NQPTP_AT(shm_structure, version, NQPTP_MUTEX);
-NQPTP_AT(shm_structure, flags, NQPTP_FLAGS);
-NQPTP_AT(shm_structure, master_clock_id, NQPTP_FLAGS + 4);
-NQPTP_AT(shm_structure, master_clock_ip, NQPTP_FLAGS + 12);
-NQPTP_AT(shm_structure, local_time, NQPTP_FLAGS + 76);
-NQPTP_AT(shm_structure, local_to_master_time_offset, NQPTP_FLAGS + 84);
-NQPTP_AT(shm_structure_9, version, NQPTP_MUTEX);
-NQPTP_AT(shm_structure_9, master_clock_id, NQPTP_MUTEX + NQPTP_ALIGN);
-NQPTP_AT(shm_structure_9, master_clock_ip, NQPTP_MUTEX + NQPTP_ALIGN + 8);
-NQPTP_AT(shm_structure_9, local_time, NQPTP_MUTEX + NQPTP_ALIGN + 72);
-NQPTP_AT(shm_structure_9, local_to_master_time_offset, NQPTP_MUTEX + NQPTP_ALIGN + 80);
-NQPTP_AT(shm_structure_9, master_clock_start_time, NQPTP_MUTEX + NQPTP_ALIGN + 88);
-NQPTP_AT(shm_structure_10, version, 0);
-NQPTP_AT(shm_structure_10, main, NQPTP_ALIGN);
-NQPTP_AT(shm_structure_10, secondary, NQPTP_ALIGN + 32);
-NQPTP_SIZE(shm_structure_10, NQPTP_ALIGN + 64);
-#if defined(__aarch64__) && defined(__LP64__) && defined(__GLIBC__)
-NQPTP_SIZE(shm_structure, 144);
-NQPTP_SIZE(shm_structure_9, 152);
-#elif defined(__LP64__)
-NQPTP_SIZE(shm_structure, 136);
-NQPTP_SIZE(shm_structure_9, 144);
-#elif defined(__x86_64__)
-NQPTP_SIZE(shm_structure, 128);
-NQPTP_SIZE(shm_structure_9, 136);
-#elif defined(__arm__) || defined(__powerpc__) || defined(__mips__)
-NQPTP_SIZE(shm_structure, 120);
-NQPTP_SIZE(shm_structure_9, 128);
-#elif defined(__i386__) || defined(__sh__) || defined(__m68k__)
-NQPTP_SIZE(shm_structure, 120);
-NQPTP_SIZE(shm_structure_9, 124);
-#endif
-#undef NQPTP_AT
-#undef NQPTP_SIZE
-#undef NQPTP_MUTEX
-#undef NQPTP_ALIGN
-#undef NQPTP_FLAGS
-#endif
 
 #endif

@@ -10,36 +10,12 @@
 #ifndef NQPTP_SHM_H
 #define NQPTP_SHM_H
 
-#include "nqptp-shm-structures.h"
-
-#include <signal.h>
-#include <stdbool.h>
-#include <sys/types.h>
+#include "nqptp-lease.h"
+#include "nqptp-shm-layouts.h"
 
 #define NQPTP_SHM_SIZE 4096 /* of an object for its whole life, whatever the layout */
 #define NQPTP_SHM_NO_DEADLINE UINT64_MAX
 #define NQPTP_SHM_AUTO 0 /* for a layout: let the client's way of opening decide */
-
-/* The signal that says: somebody is about to open an object; see nqptp_shm_opened(). */
-#define NQPTP_SHM_SIGNAL SIGRTMIN
-
-/* What is published. All zero is "no master". */
-struct nqptp_shm_record {
-    uint64_t clock_identity;
-    uint64_t grandmaster_identity;
-    char ip[64];            /* numeric, without scope */
-    uint64_t local_time_ns; /* CLOCK_MONOTONIC_RAW, of the last sample */
-    uint64_t offset_ns;     /* the master's time minus CLOCK_MONOTONIC_RAW, modulo 2^64 */
-    uint64_t start_time_ns; /* CLOCK_MONOTONIC_RAW, of the first of the unbroken samples */
-};
-
-/* An object's bytes, in whatever layout. */
-union nqptp_shm_image {
-    pthread_mutex_t mutex;
-    struct shm_structure v4;
-    struct shm_structure_9 v9;
-    struct shm_structure_10 v10;
-};
 
 /* What a client's last command tells of the layout that it reads. */
 enum nqptp_shm_asked {
@@ -50,31 +26,29 @@ enum nqptp_shm_asked {
 };
 
 struct nqptp_shm {
-    char name[64]; /* with the slash */
-    int fd;
-    gid_t group;        /* or -1 */
-    bool group_refused; /* this process may not give the object to that group */
-    union nqptp_shm_image *map;
-    union nqptp_shm_image image; /* the object as it shall be */
-    pthread_mutex_t mutex;       /* a fresh one, unlocked */
+    char name[64];               /* With the slash. */
+    int fd;                      /* -1: there is no object. */
+    gid_t group;                 /* The group of the mutex layouts, or -1. */
+    bool group_refused;          /* This process may not give the object to that group. */
+    union nqptp_shm_image *map;  /* Shared with the clients. */
+    union nqptp_shm_image image; /* The object as it is to be, in private memory. */
+    pthread_mutex_t mutex;       /* A fresh one, unlocked, in private memory. */
 
-    unsigned layout;
-    bool automatic;             /* the layout may change while nobody has the object open */
-    bool leased;                /* nobody has */
-    bool leaseless;             /* leases are not to be had here */
-    bool impatient;             /* who met the lease last was refused, and is to try again */
-    uint64_t lease_ns;          /* when to try for a lease again */
-    enum nqptp_shm_asked asked; /* by the last command that told, */
-    uint64_t asked_ns;          /*   and when */
+    const struct nqptp_shm_layout *layout;
+    bool automatic;             /* The layout may change while no other process has it open. */
+    enum nqptp_lease lease;     /* Of an automatic one. */
+    uint64_t lease_ns;          /* When to try for the lease again. */
+    enum nqptp_shm_asked asked; /* What the last command told about its client. */
+    uint64_t asked_ns;          /* When that command came. */
 
-    bool adopted;                   /* the object still holds an earlier process's record */
-    struct nqptp_shm_record record; /* as published last */
-    uint64_t realtime_minus_raw_ns;
-    bool pending;        /* the image waits for a client to let go of the mutex: */
-    uint64_t retry_ns;   /*   when to try again, */
-    uint64_t pending_ns; /*   since when it does, */
-    uint64_t blocked_ns; /*   since when the mutex is held */
-    int holder;          /*   by this thread */
+    bool adopted;                   /* The object still holds an earlier process's record. */
+    struct nqptp_shm_record record; /* As published last. */
+    uint64_t realtime_minus_raw_ns; /* As published last. */
+    bool pending;                   /* The image waits for a client to release the mutex. */
+    uint64_t retry_ns;              /* When to try for the mutex again. */
+    uint64_t pending_ns;            /* Since when the image waits. */
+    uint64_t blocked_ns;            /* Since when the same thread holds the mutex. */
+    int holder;                     /* The id of that thread. */
 };
 
 /*
@@ -97,6 +71,9 @@ bool nqptp_shm_can_serve(unsigned layout);
  */
 int nqptp_shm_open(struct nqptp_shm *shm, const char *name, unsigned layout, unsigned kept,
                    gid_t group, uint64_t now_ns);
+
+/* The version number of the object's layout; 0 if there is no object. */
+unsigned nqptp_shm_version(const struct nqptp_shm *shm);
 
 /*
  * The record that an adopted object still holds: only grandmaster, offset and start time, and none
@@ -136,8 +113,8 @@ void nqptp_shm_retry(struct nqptp_shm *shm, uint64_t now_ns);
 bool nqptp_shm_ask(struct nqptp_shm *shm, enum nqptp_shm_asked asked, uint64_t now_ns);
 
 /*
- * NQPTP_SHM_SIGNAL came: somebody is opening the object, and waits until this puts the right layout
- * in place. Take in all commands first; the opener may have sent one a moment ago.
+ * NQPTP_LEASE_SIGNAL came: somebody is opening the object, and waits until this puts the right
+ * layout in place. Take in all commands first; the opener may have sent one a moment ago.
  */
 void nqptp_shm_opened(struct nqptp_shm *shm, uint64_t now_ns);
 
@@ -149,28 +126,5 @@ void nqptp_shm_close(struct nqptp_shm *shm);
  * its own, and closes it.
  */
 void nqptp_shm_remove(struct nqptp_shm *shm);
-
-/*
- * Removes an object of that name unless it belongs to `owner` or somebody has it open. Returns 1
- * if it was removed, 0 if there was none or it is the owner's, -EBUSY if it is in use, or -errno.
- */
-int nqptp_shm_remove_foreign(const char *name, uid_t owner);
-
-/* Is there anything by that name? It is not opened to find out. */
-bool nqptp_shm_exists(const char *name);
-
-/* What there is by the name of an object, whoever it belongs to. */
-struct nqptp_shm_found {
-    uid_t owner;
-    unsigned mode;
-    unsigned layout; /* by the number in it; 0: it has none, or may not be read */
-    bool leased;     /* a daemon lives that waits for it to be opened; then the layout is 0 */
-};
-
-/* Returns 0, or -errno: -ENOENT if there is nothing. It may cost a daemon its lease for 30 s. */
-int nqptp_shm_inspect(const char *name, struct nqptp_shm_found *found);
-
-/* Owner and mode of an object, for people: "owned by uid 0, mode 0644". */
-void nqptp_shm_describe(const char *name, char *text, size_t size);
 
 #endif

@@ -10,6 +10,7 @@
 #include "nqptp-message-handlers.h"
 #include "nqptp-options.h"
 #include "nqptp-ports.h"
+#include "nqptp-shm-file.h"
 #include "nqptp-shm.h"
 #include "nqptp-status.h"
 #include "nqptp-utilities.h"
@@ -234,7 +235,7 @@ static void mend_object(struct nqptp *nqptp, int c, uint64_t now_ns) {
 /* What clients asked for outlives us with the service manager: they do not say it twice. */
 static void keep_commands(struct nqptp *nqptp) {
     char text[KEPT_MAX];
-    int head = snprintf(text, sizeof text, "%u\n", nqptp->shms[0].layout);
+    int head = snprintf(text, sizeof text, "%u\n", nqptp_shm_version(&nqptp->shms[0]));
     size_t length =
         nqptp_commands_save(&nqptp->engine.clients, text + head, sizeof text - (size_t)head);
     unsigned withheld;
@@ -262,7 +263,8 @@ static void refuse_client(struct nqptp *nqptp, struct nqptp_effects *effects, in
 static void obey(struct nqptp *nqptp, const char *text, size_t length, uint64_t now_ns,
                  struct nqptp_effects *effects) {
     nqptp_engine_command(&nqptp->engine, text, length, now_ns, effects);
-    int result = effects->created ? open_object(nqptp, effects->client, 10, 0, effects) : 0;
+    int result =
+        effects->created ? open_object(nqptp, effects->client, NQPTP_SHM_LAYOUT_10, 0, effects) : 0;
     if (result < 0)
         refuse_client(nqptp, effects, result, now_ns);
     carry_out(nqptp, effects, now_ns);
@@ -296,9 +298,9 @@ static void end_rest(struct nqptp *nqptp) {
 }
 
 static enum nqptp_use use_of(const struct nqptp_shm *shm) {
-    return !shm->automatic || shm->leaseless ? NQPTP_USE_UNKNOWN
-           : shm->leased                     ? NQPTP_USE_NONE
-                                             : NQPTP_USE_OPEN;
+    return !shm->automatic || shm->lease == NQPTP_LEASE_UNAVAILABLE ? NQPTP_USE_UNKNOWN
+           : shm->lease == NQPTP_LEASE_HELD                         ? NQPTP_USE_NONE
+                                                                    : NQPTP_USE_OPEN;
 }
 
 _Static_assert(NQPTP_STATUS_PLACES >= NQPTP_LIMITS_MAX, "each of -i is told");
@@ -322,7 +324,7 @@ static struct nqptp_status status_now(const struct nqptp *nqptp, uint64_t now_ns
         status.places[status.place_count++].there = endpoint->there;
     }
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
-        status.objects[c].layout = nqptp->shms[c].layout;
+        status.objects[c].layout = nqptp_shm_version(&nqptp->shms[c]);
         status.objects[c].use = use_of(&nqptp->shms[c]);
     }
     for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)
@@ -369,7 +371,7 @@ static void ask_object(struct nqptp *nqptp, const struct nqptp_effects *effects,
     if (!nqptp_shm_ask(shm, asked[effects->form], now_ns) &&
         nqptp_warning_due(&nqptp->other_layout, now_ns, &withheld))
         nqptp_log(LOG_NOTICE, "a client asks for another layout of %s than the %u that others use",
-                  shm->name, shm->layout);
+                  shm->name, nqptp_shm_version(shm));
 }
 
 static int take_commands(struct nqptp *nqptp, enum source socket) {
@@ -418,7 +420,7 @@ static void on_signal(struct nqptp *nqptp, enum source source) {
 
     if (read(nqptp->fds[source], &signal, sizeof signal) != sizeof signal)
         return;
-    if ((int)signal.ssi_signo == NQPTP_SHM_SIGNAL || signal.ssi_signo == SIGIO) {
+    if ((int)signal.ssi_signo == NQPTP_LEASE_SIGNAL || signal.ssi_signo == SIGIO) {
         on_opening(nqptp);
         return;
     }
@@ -772,7 +774,7 @@ static void say_hello(const struct nqptp *nqptp) {
               "version %s, clock identity %016" PRIx64 ", serves %s in layout %u%s, on UDP ports "
               "%u, %u and %u",
               PACKAGE_VERSION, nqptp->engine.self.clock_identity, nqptp->shms[0].name,
-              nqptp->shms[0].layout,
+              nqptp_shm_version(&nqptp->shms[0]),
               nqptp->shms[0].automatic ? " until a client wants another" : "", options->event_port,
               options->general_port, options->control_port);
 }
@@ -806,7 +808,7 @@ static enum exit_status open_objects(struct nqptp *nqptp) {
 
 /* Signals come by the loop, from the start on: none may end us half way through. */
 static int open_signals(void) {
-    const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGIO, NQPTP_SHM_SIGNAL};
+    const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGIO, NQPTP_LEASE_SIGNAL};
     sigset_t set;
 
     sigemptyset(&set);

@@ -4,6 +4,7 @@
  * never see half a record, and that no client can keep the writer from writing: not one that was
  * killed with the mutex in its hands, nor one that was stopped, scribbles or truncates.
  */
+#include "nqptp-shm-file.h"
 #include "nqptp-shm-mutex.h"
 #include "nqptp-shm.h"
 
@@ -366,7 +367,8 @@ static void test_unknown_mutex(const char *name) {
     if (nqptp_shm_can_serve(4))
         return;
     struct nqptp_shm shm = open_as(name, NQPTP_SHM_AUTO, START_NS);
-    CHECK(shm.layout == 10 && !shm.automatic, "unknown mutex: auto starts and stays as 10");
+    CHECK(nqptp_shm_version(&shm) == 10 && !shm.automatic,
+          "unknown mutex: auto starts and stays as 10");
     CHECK_EQ_I64(nqptp_shm_open(&shm, name, 4, 0, NO_GROUP, START_NS), -ENOTSUP,
                  "unknown mutex: layout 4 is refused");
     nqptp_shm_remove(&shm);
@@ -411,7 +413,7 @@ static void test_layout_10(const char *name) {
 
     nqptp_shm_close(&shm);
     shm = open_as(name, NQPTP_SHM_AUTO, START_NS);
-    CHECK(shm.layout == 10 && map->main.master_clock_id == 8,
+    CHECK(nqptp_shm_version(&shm) == 10 && map->main.master_clock_id == 8,
           "adopted, it keeps layout and record");
     nqptp_shm_inherited(&shm, &record);
     CHECK(record.grandmaster_identity == 8 && record.offset_ns == 35 && record.start_time_ns == 49,
@@ -452,8 +454,8 @@ static bool opening(void) {
     const struct timespec ten_seconds = {.tv_sec = 10};
 
     sigemptyset(&set);
-    sigaddset(&set, NQPTP_SHM_SIGNAL);
-    return sigtimedwait(&set, NULL, &ten_seconds) == NQPTP_SHM_SIGNAL;
+    sigaddset(&set, NQPTP_LEASE_SIGNAL);
+    return sigtimedwait(&set, NULL, &ten_seconds) == NQPTP_LEASE_SIGNAL;
 }
 
 /* The version that a client finds who has sent this, so long ago, and opens in this way. */
@@ -464,7 +466,7 @@ static int found(struct nqptp_shm *shm, bool read_only, uint64_t now_ns, pid_t *
     if (pipe(channel) < 0)
         return -1;
     *client = opener(shm->name, read_only, channel[1]);
-    if (shm->leased && opening())
+    if (shm->lease == NQPTP_LEASE_HELD && opening())
         nqptp_shm_opened(shm, now_ns);
     struct pollfd readable = {.fd = channel[0], .events = POLLIN};
     if (poll(&readable, 1, 10000) != 1 || read(channel[0], &version, 1) != 1)
@@ -485,7 +487,7 @@ static void check_auto(const char *name, enum nqptp_shm_asked asked, bool read_o
     struct nqptp_shm shm = open_as(name, NQPTP_SHM_AUTO, START_NS);
     pid_t client = 0;
 
-    CHECK(shm.leased, "nobody has it open, so it is leased");
+    CHECK(shm.lease == NQPTP_LEASE_HELD, "nobody has it open, so it is leased");
     if (asked != NQPTP_SHM_ASKED_NOTHING)
         CHECK(nqptp_shm_ask(&shm, asked, START_NS), "a command of its client is welcome");
     CHECK_EQ_I64(found(&shm, read_only, START_NS + ago_ns, &client), expected,
@@ -515,17 +517,17 @@ static void test_layout_stays_while_in_use(const char *name) {
 
     nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, START_NS);
     CHECK_EQ_I64(found(&shm, true, START_NS, &first), 10, "a first client gets layout 10");
-    CHECK(!shm.leased, "the lease is gone");
+    CHECK(shm.lease != NQPTP_LEASE_HELD, "the lease is gone");
     CHECK_EQ_U64(nqptp_shm_deadline(&shm), START_NS + 30000 * MS, "to be tried for in 30 s");
     CHECK(!nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_BARE, START_NS + MS), "another kind is told of");
     CHECK_EQ_I64(found(&shm, false, START_NS + MS, &second), 10, "but the layout stays");
     leave(second);
     CHECK(nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, START_NS + MS), "its own kind is welcome");
     nqptp_shm_retry(&shm, START_NS + 40000 * MS);
-    CHECK(!shm.leased, "nor is it leased while the first has it mapped");
+    CHECK(shm.lease != NQPTP_LEASE_HELD, "nor is it leased while the first has it mapped");
     leave(first);
     nqptp_shm_retry(&shm, START_NS + 80000 * MS);
-    CHECK(shm.leased, "it is when the last has gone");
+    CHECK(shm.lease == NQPTP_LEASE_HELD, "it is when the last has gone");
     CHECK_EQ_U64(nqptp_shm_deadline(&shm), NQPTP_SHM_NO_DEADLINE, "and there is no more to do");
     nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_BARE, START_NS + 80000 * MS);
     CHECK_EQ_I64(found(&shm, false, START_NS + 80000 * MS, &first), 4, "then the next decides");
@@ -543,7 +545,8 @@ static void test_hundred_openings(const char *name) {
         enum nqptp_shm_asked asked = n % 2 ? NQPTP_SHM_ASKED_BARE : NQPTP_SHM_ASKED_NAMED;
         nqptp_shm_ask(&shm, asked, START_NS);
         int expected = asked == NQPTP_SHM_ASKED_BARE ? 4 : read_only ? 10 : 8;
-        wrong += !shm.leased || found(&shm, read_only, START_NS, &client) != expected;
+        wrong +=
+            shm.lease != NQPTP_LEASE_HELD || found(&shm, read_only, START_NS, &client) != expected;
         leave(client);
     }
     CHECK_EQ_U64(wrong, 0, "a hundred openings in a row, each client finds what it reads");
@@ -563,13 +566,13 @@ static void test_impatient(const char *name, bool read_only, int expected) {
     CHECK(opening(), "its try is told of");
     nqptp_shm_opened(&shm, START_NS);
     CHECK(nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, START_NS + 5 * MS), "it asks again");
-    CHECK(!shm.leased, "and no lease is in its way now");
+    CHECK(shm.lease != NQPTP_LEASE_HELD, "and no lease is in its way now");
     CHECK_EQ_I64(found(&shm, read_only, START_NS + 5 * MS, &client), expected, "so it gets in");
     leave(client);
     nqptp_shm_retry(&shm, START_NS + 30000 * MS);
-    CHECK(shm.leased, "half a minute later who opens it has to wait again");
+    CHECK(shm.lease == NQPTP_LEASE_HELD, "half a minute later who opens it has to wait again");
     found(&shm, read_only, START_NS + 30000 * MS, &client);
-    CHECK(!shm.impatient, "and is known to have waited");
+    CHECK(shm.lease != NQPTP_LEASE_REFUSED, "and is known to have waited");
     leave(client);
     nqptp_shm_remove(&shm);
 }
@@ -585,7 +588,7 @@ static void test_looked_at(const char *name) {
     nqptp_shm_opened(&shm, START_NS);
     CHECK_EQ_U64(nqptp_shm_deadline(&shm), START_NS + 1000 * MS, "in a second there is a lease");
     nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, START_NS + 5 * MS);
-    CHECK(shm.leased, "or when a player comes");
+    CHECK(shm.lease == NQPTP_LEASE_HELD, "or when a player comes");
     CHECK_EQ_I64(found(&shm, true, START_NS + 5 * MS, &client), 10, "who finds what it reads");
     leave(client);
 
@@ -601,13 +604,12 @@ static void test_looked_at(const char *name) {
 static void test_without_leases(const char *name) {
     struct nqptp_shm shm = open_as(name, NQPTP_SHM_AUTO, START_NS);
 
-    shm.leaseless = false;
     fcntl(shm.fd, F_SETLEASE, F_UNLCK);
-    shm.leased = false;
+    shm.lease = NQPTP_LEASE_NONE;
     int fd = shm.fd;
     shm.fd = open("/dev/null", O_RDWR | O_CLOEXEC); /* no lease on that */
     nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, START_NS);
-    CHECK(shm.leaseless, "where leases are not to be had");
+    CHECK(shm.lease == NQPTP_LEASE_UNAVAILABLE, "where leases are not to be had");
     CHECK_EQ_U64(shm.map->v10.version, 10, "a name means layout 10");
     nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_BARE, START_NS);
     CHECK_EQ_U64(shm.map->v4.version, 4, "and none layout 4");
@@ -875,7 +877,7 @@ static void test_adopted_in_trouble(const char *name) {
     publish(&shm, 2, START_NS);
     nqptp_shm_close(&shm);
     shm = open_as(name, NQPTP_SHM_AUTO, START_NS);
-    shm.layout = 8;
+    shm.layout = nqptp_shm_layout(8);
     shm.map->v9.version = 8;
     nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_PLAY, START_NS);
     CHECK(shm.map->v9.version == 9 && shm.map->v9.master_clock_id == 3,
@@ -940,7 +942,8 @@ static void test_kept(const char *name, unsigned kept, unsigned expected) {
     nqptp_shm_close(&shm);
     CHECK_EQ_I64(nqptp_shm_open(&shm, name, NQPTP_SHM_AUTO, kept, NO_GROUP, START_NS), 0,
                  "adopted, and %u was kept", kept);
-    CHECK(shm.layout == expected && shm.map->v9.version == expected, "it is %u", expected);
+    CHECK(nqptp_shm_version(&shm) == expected && shm.map->v9.version == expected, "it is %u",
+          expected);
     nqptp_shm_remove(&shm);
 }
 
@@ -1057,7 +1060,7 @@ int main(void) {
     sigset_t set;
 
     sigemptyset(&set); /* it is waited for, as the daemon does */
-    sigaddset(&set, NQPTP_SHM_SIGNAL);
+    sigaddset(&set, NQPTP_LEASE_SIGNAL);
     sigprocmask(SIG_BLOCK, &set, NULL);
     snprintf(name, sizeof name, "/nqptp-test-%ld", (long)getpid());
     test_unknown_mutex(name);

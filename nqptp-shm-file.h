@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The file that has the name of an object, whichever user made it: looking at it, and removing one
+ * that another user left.
+ */
+#ifndef NQPTP_SHM_FILE_H
+#define NQPTP_SHM_FILE_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#define NQPTP_SHM_DIRECTORY "/dev/shm"
+
+/* What there is by the name of an object. */
+struct nqptp_shm_found {
+    uid_t owner;
+    unsigned mode;
+    unsigned layout; /* by the number in it; 0: it has none, or we may not read it */
+    bool leased;     /* a daemon holds a lease on it, so that we did not read the layout */
+};
+
+/* The path of the file of that object. */
+void nqptp_shm_path(const char *name, char path[NAME_MAX]);
+
+/* Is there a file by that name? It is not opened to find out. */
+bool nqptp_shm_exists(const char *name);
+
+/* Returns 0, or -errno: -ENOENT if there is nothing. It may cost a daemon its lease for a while. */
+int nqptp_shm_inspect(const char *name, struct nqptp_shm_found *found);
+
+/* Owner and mode of the file, for people: "owned by uid 0, mode 0644". */
+void nqptp_shm_describe(const char *name, char *text, size_t size);
+
+/*
+ * Removes the file of that name unless it belongs to `owner` or another process has it open.
+ * Returns 1 if it was removed, 0 if there was none or it is the owner's, -EBUSY if it is in use, or
+ * -errno.
+ */
+int nqptp_shm_remove_foreign(const char *name, uid_t owner);
+
+#endif

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The layouts: one row of a table for each. A row knows the layout's version number, whether
+ * clients share a mutex with the daemon in it, the mode of its file, how a record is written, and
+ * how the record of an earlier process is read back.
+ *
+ * A new layout is a structure in nqptp-shm-structures.h, a writer, a reader and a row here.
+ */
+#include "nqptp-shm-layouts.h"
+
+#include <string.h>
+#include <unistd.h>
+
+/* --- the ABI ---------------------------------------------------------------------------------- */
+
+/* Clients that do not use our header rely on the place of each member. */
+#define NQPTP_AT(structure, member, bytes)                                                         \
+    _Static_assert(offsetof(struct structure, member) == (bytes),                                  \
+                   #structure ": " #member " is not where clients look for it")
+#define NQPTP_SIZE(structure, bytes)                                                               \
+    _Static_assert(sizeof(struct structure) == (bytes), #structure ": size")
+#define NQPTP_MUTEX sizeof(pthread_mutex_t)
+#if defined(__i386__)
+#define NQPTP_ALIGN 4
+#elif defined(__BIGGEST_ALIGNMENT__) && __BIGGEST_ALIGNMENT__ < 8
+#define NQPTP_ALIGN __BIGGEST_ALIGNMENT__
+#else
+#define NQPTP_ALIGN 8
+#endif
+#define NQPTP_FLAGS (NQPTP_MUTEX + (NQPTP_ALIGN < 4 ? NQPTP_ALIGN : 4))
+NQPTP_AT(shm_structure, shm_mutex, 0);
+NQPTP_AT(shm_structure, version, NQPTP_MUTEX);
+NQPTP_AT(shm_structure, flags, NQPTP_FLAGS);
+NQPTP_AT(shm_structure, master_clock_id, NQPTP_FLAGS + 4);
+NQPTP_AT(shm_structure, master_clock_ip, NQPTP_FLAGS + 12);
+NQPTP_AT(shm_structure, local_time, NQPTP_FLAGS + 76);
+NQPTP_AT(shm_structure, local_to_master_time_offset, NQPTP_FLAGS + 84);
+NQPTP_AT(shm_structure_9, version, NQPTP_MUTEX);
+NQPTP_AT(shm_structure_9, master_clock_id, NQPTP_MUTEX + NQPTP_ALIGN);
+NQPTP_AT(shm_structure_9, master_clock_ip, NQPTP_MUTEX + NQPTP_ALIGN + 8);
+NQPTP_AT(shm_structure_9, local_time, NQPTP_MUTEX + NQPTP_ALIGN + 72);
+NQPTP_AT(shm_structure_9, local_to_master_time_offset, NQPTP_MUTEX + NQPTP_ALIGN + 80);
+NQPTP_AT(shm_structure_9, master_clock_start_time, NQPTP_MUTEX + NQPTP_ALIGN + 88);
+NQPTP_AT(shm_structure_10, version, 0);
+NQPTP_AT(shm_structure_10, main, NQPTP_ALIGN);
+NQPTP_AT(shm_structure_10, secondary, NQPTP_ALIGN + 32);
+NQPTP_SIZE(shm_structure_10, NQPTP_ALIGN + 64);
+#if defined(__aarch64__) && defined(__LP64__) && defined(__GLIBC__)
+NQPTP_SIZE(shm_structure, 144);
+NQPTP_SIZE(shm_structure_9, 152);
+#elif defined(__LP64__)
+NQPTP_SIZE(shm_structure, 136);
+NQPTP_SIZE(shm_structure_9, 144);
+#elif defined(__x86_64__)
+NQPTP_SIZE(shm_structure, 128);
+NQPTP_SIZE(shm_structure_9, 136);
+#elif defined(__arm__) || defined(__powerpc__) || defined(__mips__)
+NQPTP_SIZE(shm_structure, 120);
+NQPTP_SIZE(shm_structure_9, 128);
+#elif defined(__i386__) || defined(__sh__) || defined(__m68k__)
+NQPTP_SIZE(shm_structure, 120);
+NQPTP_SIZE(shm_structure_9, 124);
+#endif
+
+/* --- writing and reading ---------------------------------------------------------------------- */
+
+static void write_4(const struct nqptp_shm_layout *layout, union nqptp_shm_image *image,
+                    const struct nqptp_shm_record *record, uint64_t realtime_minus_raw_ns) {
+    struct shm_structure *v4 = &image->v4;
+    bool has_master = record->ip[0] != '\0';
+
+    v4->version = (uint16_t)layout->version;
+    v4->master_clock_id = record->clock_identity;
+    memcpy(v4->master_clock_ip, record->ip, sizeof v4->master_clock_ip);
+    v4->local_time = has_master ? record->local_time_ns + realtime_minus_raw_ns : 0;
+    v4->local_to_master_time_offset = has_master ? record->offset_ns - realtime_minus_raw_ns : 0;
+}
+
+static void write_8_or_9(const struct nqptp_shm_layout *layout, union nqptp_shm_image *image,
+                         const struct nqptp_shm_record *record, uint64_t realtime_minus_raw_ns) {
+    struct shm_structure_9 *v9 = &image->v9;
+
+    (void)realtime_minus_raw_ns;
+    v9->version = (uint16_t)layout->version;
+    v9->master_clock_id = record->grandmaster_identity;
+    memcpy(v9->master_clock_ip, record->ip, sizeof v9->master_clock_ip);
+    v9->local_time = record->local_time_ns;
+    v9->local_to_master_time_offset = record->offset_ns;
+    v9->master_clock_start_time = record->start_time_ns;
+}
+
+static void write_10(const struct nqptp_shm_layout *layout, union nqptp_shm_image *image,
+                     const struct nqptp_shm_record *record, uint64_t realtime_minus_raw_ns) {
+    struct shm_structure_10 *v10 = &image->v10;
+
+    (void)realtime_minus_raw_ns;
+    v10->version = (uint16_t)layout->version;
+    v10->main = v10->secondary = (struct shm_structure_set){
+        .master_clock_id = record->grandmaster_identity,
+        .local_time = record->local_time_ns,
+        .local_to_master_time_offset = record->offset_ns,
+        .master_clock_start_time = record->start_time_ns,
+    };
+}
+
+/* Layout 4 has no start time, so an old record in it tells nothing. */
+static void read_4(const union nqptp_shm_image *image, struct nqptp_shm_record *record) {
+    (void)image;
+    *record = (struct nqptp_shm_record){0};
+}
+
+static void read_8_or_9(const union nqptp_shm_image *image, struct nqptp_shm_record *record) {
+    *record = (struct nqptp_shm_record){
+        .grandmaster_identity = image->v9.master_clock_id,
+        .offset_ns = image->v9.local_to_master_time_offset,
+        .start_time_ns = image->v9.master_clock_start_time,
+    };
+}
+
+static void read_10(const union nqptp_shm_image *image, struct nqptp_shm_record *record) {
+    *record = (struct nqptp_shm_record){
+        .grandmaster_identity = image->v10.main.master_clock_id,
+        .offset_ns = image->v10.main.local_to_master_time_offset,
+        .start_time_ns = image->v10.main.master_clock_start_time,
+    };
+}
+
+/* --- the table -------------------------------------------------------------------------------- */
+
+/*
+ * Layout 10 comes first: where the others have their number it has a part of a clock identity,
+ * which may look like one, but where it has its number they have the lock word, which does not.
+ */
+static const struct nqptp_shm_layout layouts[] = {
+    {NQPTP_SHM_LAYOUT_10, false, 0644, write_10, read_10},
+    {NQPTP_SHM_LAYOUT_4, true, 0664, write_4, read_4},
+    {NQPTP_SHM_LAYOUT_8, true, 0664, write_8_or_9, read_8_or_9},
+    {NQPTP_SHM_LAYOUT_9, true, 0664, write_8_or_9, read_8_or_9},
+};
+
+enum { LAYOUTS = sizeof layouts / sizeof *layouts };
+
+const struct nqptp_shm_layout *nqptp_shm_layout(unsigned version) {
+    for (size_t i = 0; i < LAYOUTS; i++)
+        if (layouts[i].version == version)
+            return &layouts[i];
+    return NULL;
+}
+
+const struct nqptp_shm_layout *nqptp_shm_layout_of(int fd) {
+    for (size_t i = 0; i < LAYOUTS; i++) {
+        off_t at = layouts[i].has_mutex ? (off_t)offsetof(struct shm_structure, version) : 0;
+        uint16_t version;
+        if (pread(fd, &version, sizeof version, at) == sizeof version &&
+            version == layouts[i].version)
+            return &layouts[i];
+    }
+    return NULL;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The layouts that an object may have, and how a record is written in each. It is bytes only: no
+ * file is changed and no mapping is touched here.
+ */
+#ifndef NQPTP_SHM_LAYOUTS_H
+#define NQPTP_SHM_LAYOUTS_H
+
+#include "nqptp-shm-structures.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+enum {
+    NQPTP_SHM_LAYOUT_4 = NQPTP_SHM_STRUCTURES_VERSION, /* Shairport Sync of May 2021 */
+    NQPTP_SHM_LAYOUT_8 = 8,                            /* Shairport Sync 4.1 */
+    NQPTP_SHM_LAYOUT_9 = 9,                            /* Shairport Sync 4.2 */
+    NQPTP_SHM_LAYOUT_10 = 10,                          /* Shairport Sync 4.3 and later */
+};
+
+/* What is published. All zero is "no master". */
+struct nqptp_shm_record {
+    uint64_t clock_identity;
+    uint64_t grandmaster_identity;
+    char ip[64];            /* numeric, without scope */
+    uint64_t local_time_ns; /* CLOCK_MONOTONIC_RAW, of the last sample */
+    uint64_t offset_ns;     /* the master's time minus CLOCK_MONOTONIC_RAW, modulo 2^64 */
+    uint64_t start_time_ns; /* CLOCK_MONOTONIC_RAW, of the first of the unbroken samples */
+};
+
+/* The bytes of an object, in one of the layouts. */
+union nqptp_shm_image {
+    pthread_mutex_t mutex;
+    struct shm_structure v4;
+    struct shm_structure_9 v9;
+    struct shm_structure_10 v10;
+};
+
+struct nqptp_shm_layout {
+    unsigned version;
+    bool has_mutex; /* clients lock it, so they open the object read-write */
+    mode_t mode;    /* of the file */
+
+    /* Writes the record into an image of zeros, all but the mutex. */
+    void (*write)(const struct nqptp_shm_layout *layout, union nqptp_shm_image *image,
+                  const struct nqptp_shm_record *record, uint64_t realtime_minus_raw_ns);
+
+    /* Reads grandmaster, offset and start time back; all 0 if the layout does not have them. */
+    void (*read)(const union nqptp_shm_image *image, struct nqptp_shm_record *record);
+};
+
+/* The layout with that version number, or NULL. */
+const struct nqptp_shm_layout *nqptp_shm_layout(unsigned version);
+
+/* The layout that the file has by the number at each layout's place, or NULL. */
+const struct nqptp_shm_layout *nqptp_shm_layout_of(int fd);
+
+#endif
