@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define DELAY_MAX_S 2.0 /* No network delays a packet by more, and with it all that follow. */
+
 enum network {
     WIRED,
     GOOD_WIFI,
@@ -87,7 +89,7 @@ static inline double random_delay_s(struct air *air) {
             more_s = 10e-3 + 70e-3 * prng_uniform(prng);
         return prng_exponential(prng, .75e-3) + prng_exponential(prng, .75e-3) + more_s;
     case BAD_WIFI: /* Lomax */
-        return 4e-3 * (pow(prng_uniform(prng), -1 / 1.5) - 1);
+        return fmin(4e-3 * (pow(prng_uniform(prng), -1 / 1.5) - 1), DELAY_MAX_S);
     case NETWORKS:
         break;
     }
