@@ -12,26 +12,32 @@
 #define STREAM_SECONDS 180
 #define STREAM_READS_PER_S 32 /* a player reads every 31.25 ms */
 #define STREAM_READS (STREAM_SECONDS * STREAM_READS_PER_S)
-#define STREAM_READS_PER_SYNC 4 /* a Sync every 125 ms */
-#define STREAM_SYNCS (STREAM_READS / STREAM_READS_PER_SYNC)
+#define STREAM_SYNCS_PER_S 8.0 /* unless the scenario says otherwise */
+#define STREAM_SYNCS_PER_S_MAX 128
+#define STREAM_SYNCS (STREAM_SECONDS * STREAM_SYNCS_PER_S_MAX)
+#define STREAM_SLOW_S 6e-3 /* a slow packet takes so much longer */
 
 /* What happens at `at_s`; all that is 0 does not. */
 struct event {
     const char *name;
     double at_s;
-    double away_s;     /* so long the master sends nothing, */
-    bool repeats;      /* or its last time again and again */
-    double step_s;     /* its clock is so much ahead afterwards, */
-    double skew_ppm;   /* runs at so much more, */
-    double warm_ppm;   /* or comes to do so in 30 s */
-    double path_s;     /* and its packets take so much longer */
-    bool new_identity; /* of the grandmaster, which is announced */
+    double away_s;       /* so long the master sends nothing, */
+    bool repeats;        /* or its last time again and again */
+    double step_s;       /* its clock is so much ahead afterwards, */
+    double skew_ppm;     /* runs at so much more, */
+    double warm_ppm;     /* or comes to do so in 30 s */
+    double path_s;       /* and its packets take so much longer */
+    bool new_identity;   /* of the grandmaster, which is announced */
+    double again_s;      /* So long after all that the clock steps again, */
+    double again_step_s; /* by so much. */
 };
 
 struct scenario {
     enum network network;
     double skew_ppm;
-    double raised; /* share of the samples that are up to 4 ms too high */
+    double raised;      /* share of the samples that are up to 4 ms too high */
+    double slow;        /* share of the packets that take STREAM_SLOW_S longer */
+    double syncs_per_s; /* 0: STREAM_SYNCS_PER_S */
     struct event event;
     uint64_t seed;
 };
@@ -46,6 +52,8 @@ struct stream {
     struct arrival arrivals[STREAM_SYNCS];
     unsigned count;
     uint64_t truth_ns[STREAM_READS]; /* at each read: true offset less the least delay */
+    uint64_t frozen_ns;              /* what a stopped clock says */
+    bool renamed;                    /* the new identity was announced */
 };
 
 /* --- the clock ------------------------------------------------------------------------------- */
@@ -59,10 +67,19 @@ static inline double warmth_ppm(const struct event *event, double time_s) {
     return event->warm_ppm * (share < 1 ? share : 1);
 }
 
-/* The master's time less ours, at every read. */
-static inline void clock_walk(double *offset_s, const struct scenario *s, struct prng *prng) {
+/* The master's clock at a read. */
+struct instant {
+    double offset_s; /* master's time minus ours */
+    double rate_ppm; /* at which the offset grows until the next read */
+};
+
+static inline bool event_again(const struct event *event, double time_s) {
+    return event->again_s > 0 && event_over(event, time_s - event->again_s);
+}
+
+static inline void clock_walk(struct instant *walk, const struct scenario *s, struct prng *prng) {
     double wander_ppm = 0, now_s = 0;
-    bool over = false;
+    bool over = false, again = false;
 
     for (int i = 0; i < STREAM_READS; i++) {
         double time_s = (double)i / STREAM_READS_PER_S;
@@ -70,12 +87,23 @@ static inline void clock_walk(double *offset_s, const struct scenario *s, struct
             over = true;
             now_s += s->event.step_s;
         }
-        offset_s[i] = now_s;
+        if (!again && event_again(&s->event, time_s)) {
+            again = true;
+            now_s += s->event.again_step_s;
+        }
         wander_ppm += .01 * sqrt(1. / STREAM_READS_PER_S) * prng_normal(prng);
-        double rate_ppm = s->skew_ppm + wander_ppm + (over ? s->event.skew_ppm : 0) +
-                          warmth_ppm(&s->event, time_s);
-        now_s += rate_ppm * 1e-6 / STREAM_READS_PER_S;
+        walk[i].offset_s = now_s;
+        walk[i].rate_ppm = s->skew_ppm + wander_ppm + (over ? s->event.skew_ppm : 0) +
+                           warmth_ppm(&s->event, time_s);
+        now_s += walk[i].rate_ppm * 1e-6 / STREAM_READS_PER_S;
     }
+}
+
+/* The master's time minus ours at any time. */
+static inline double walk_offset_s(const struct instant *walk, double time_s) {
+    unsigned read = (unsigned)(time_s * STREAM_READS_PER_S);
+    double since_s = time_s - (double)read / STREAM_READS_PER_S;
+    return walk[read].offset_s + walk[read].rate_ppm * 1e-6 * since_s;
 }
 
 /* --- streams --------------------------------------------------------------------------------- */
@@ -95,41 +123,57 @@ static inline void stream_add(struct stream *stream, struct arrival arrival) {
     stream->arrivals[i] = arrival;
 }
 
-static inline void stream_make(struct stream *stream, const struct scenario *s) {
-    double offset_s[STREAM_READS];
-    struct air air = air_begin(s->network, 3 * s->seed);
+static inline double path_delay_s(const struct scenario *s, double sent_s) {
+    return least_delay_s(s->network) + (event_over(&s->event, sent_s) ? s->event.path_s : 0);
+}
+
+/* The randomness of a stream. */
+struct chance {
+    struct air air;
+    struct prng errors;
+};
+
+static inline void stream_send(struct stream *stream, const struct scenario *s,
+                               struct chance *chance, double sent_s, double offset_s) {
     const struct event *event = &s->event;
-    struct prng clock = prng_seeded(3 * s->seed + 1), errors = prng_seeded(3 * s->seed + 2);
-    uint64_t frozen_ns = 0;
-    bool renamed = false;
+    bool over = event_over(event, sent_s), away = event->at_s > 0 && sent_s >= event->at_s && !over;
+    double delay_s = path_delay_s(s, sent_s);
+
+    if (away && !event->repeats)
+        return;
+    if (s->slow > 0 && prng_uniform(&chance->errors) < s->slow)
+        delay_s += STREAM_SLOW_S;
+    double time_s = air_carry(&chance->air, sent_s, delay_s);
+    if (time_s < 0)
+        return;
+    uint64_t sent_ns = STREAM_LOCAL_NS + (uint64_t)(sent_s * 1e9) + stream_offset_ns(offset_s);
+    if (prng_uniform(&chance->errors) < s->raised)
+        sent_ns += (uint64_t)(4e6 * prng_uniform(&chance->errors));
+    if (!away)
+        stream->frozen_ns = sent_ns;
+    stream_add(stream, (struct arrival){
+                           .time_s = time_s,
+                           .master_ns = away ? stream->frozen_ns : sent_ns,
+                           .local_ns = STREAM_LOCAL_NS + (uint64_t)(time_s * 1e9),
+                           .new_identity = over && event->new_identity && !stream->renamed,
+                       });
+    stream->renamed = over;
+}
+
+static inline void stream_make(struct stream *stream, const struct scenario *s) {
+    struct instant walk[STREAM_READS];
+    struct chance chance = {air_begin(s->network, 3 * s->seed), prng_seeded(3 * s->seed + 2)};
+    struct prng clock = prng_seeded(3 * s->seed + 1);
+    double syncs_per_s = s->syncs_per_s > 0 ? s->syncs_per_s : STREAM_SYNCS_PER_S;
 
     stream->count = 0;
-    clock_walk(offset_s, s, &clock);
-    for (unsigned i = 0; i < STREAM_READS; i++) {
-        double sent_s = (double)i / STREAM_READS_PER_S;
-        bool over = event_over(event, sent_s),
-             away = event->at_s > 0 && sent_s >= event->at_s && !over;
-        double least_s = least_delay_s(s->network) + (over ? event->path_s : 0);
-        stream->truth_ns[i] = stream_offset_ns(offset_s[i] - least_s);
-        if (i % STREAM_READS_PER_SYNC != 0 || (away && !event->repeats))
-            continue;
-        double time_s = air_carry(&air, sent_s, least_s);
-        if (time_s < 0)
-            continue;
-        uint64_t sent_ns =
-            STREAM_LOCAL_NS + (uint64_t)(sent_s * 1e9) + stream_offset_ns(offset_s[i]);
-        if (prng_uniform(&errors) < s->raised)
-            sent_ns += (uint64_t)(4e6 * prng_uniform(&errors));
-        if (!away)
-            frozen_ns = sent_ns;
-        stream_add(stream, (struct arrival){
-                               .time_s = time_s,
-                               .master_ns = away ? frozen_ns : sent_ns,
-                               .local_ns = STREAM_LOCAL_NS + (uint64_t)(time_s * 1e9),
-                               .new_identity = over && event->new_identity && !renamed,
-                           });
-        renamed = over;
-    }
+    stream->renamed = false;
+    clock_walk(walk, s, &clock);
+    for (unsigned i = 0; i < STREAM_READS; i++)
+        stream->truth_ns[i] =
+            stream_offset_ns(walk[i].offset_s - path_delay_s(s, (double)i / STREAM_READS_PER_S));
+    for (unsigned i = 0; i < STREAM_SECONDS * syncs_per_s; i++)
+        stream_send(stream, s, &chance, i / syncs_per_s, walk_offset_s(walk, i / syncs_per_s));
 }
 
 #endif
