@@ -77,11 +77,6 @@ bool nqptp_client_lists_clock(const struct nqptp_client *client, int i) {
     return client->listed & nqptp_clock_bit(i);
 }
 
-void nqptp_clients_init(struct nqptp_clients *clients, const char *name) {
-    memset(clients, 0, sizeof *clients);
-    nqptp_clients_add(clients, name);
-}
-
 int nqptp_clients_find(const struct nqptp_clients *clients, const char *name) {
     for (int c = 0; c < clients->top; c++)
         if (clients->list[c].in_use && strcmp(clients->list[c].name, name) == 0)
@@ -89,19 +84,19 @@ int nqptp_clients_find(const struct nqptp_clients *clients, const char *name) {
     return -1;
 }
 
+int nqptp_clients_next(const struct nqptp_clients *clients) {
+    return clients->top < NQPTP_CLIENTS_MAX ? clients->top : -1;
+}
+
 int nqptp_clients_add(struct nqptp_clients *clients, const char *name) {
-    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
-        struct nqptp_client *client = &clients->list[c];
-        if (client->in_use)
-            continue;
-        *client = (struct nqptp_client){
-            .in_use = true, .master = NQPTP_NO_CLOCK, .published = NQPTP_NO_CLOCK};
-        strncpy(client->name, name, sizeof client->name - 1);
-        if (c >= clients->top)
-            clients->top = c + 1;
-        return c;
-    }
-    return -1;
+    int c = nqptp_clients_next(clients);
+    if (c < 0)
+        return -1;
+    struct nqptp_client *client = &clients->list[clients->top++];
+    *client = (struct nqptp_client){
+        .in_use = true, .master = NQPTP_NO_CLOCK, .published = NQPTP_NO_CLOCK};
+    strncpy(client->name, name, sizeof client->name - 1);
+    return c;
 }
 
 /* The clock at the peer's address is the one that announced itself there last. */

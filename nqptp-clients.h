@@ -10,7 +10,8 @@
 
 #define NQPTP_CLIENTS_MAX 16
 #define NQPTP_PEERS_MAX 256
-#define NQPTP_NAME_SIZE 64 /* of a shared memory object's name, with slash and NUL */
+#define NQPTP_NAME_MAX 62 /* The bytes of an object's name after the slash. */
+#define NQPTP_NAME_SIZE (1 + NQPTP_NAME_MAX + 1)
 
 /* An address that a client listed, and the identity of the clock that announced itself there last,
  * or, before any did, was heard there last. */
@@ -64,13 +65,13 @@ struct nqptp_clients {
     struct nqptp_client list[NQPTP_CLIENTS_MAX];
 };
 
-/* Removes all clients, then adds client 0, whose object has that name. */
-void nqptp_clients_init(struct nqptp_clients *clients, const char *name);
-
 /* Returns the number of the client with that name, or -1. */
 int nqptp_clients_find(const struct nqptp_clients *clients, const char *name);
 
-/* Adds a client of that name without a list. Returns its number, or -1 if all entries are taken. */
+/* Returns the number that the next client will get, or -1 if all are taken. */
+int nqptp_clients_next(const struct nqptp_clients *clients);
+
+/* Adds a client of that name without a list. Returns its number, or -1 if all are taken. */
 int nqptp_clients_add(struct nqptp_clients *clients, const char *name);
 
 /*

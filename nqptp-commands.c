@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define UNKNOWN "unknown command"
+#define LONGER "longer than " NQPTP_TEXT_OF(NQPTP_COMMAND_MAX) " bytes"
 
 /* --- reading --------------------------------------------------------------------------------- */
 
@@ -23,7 +24,8 @@ static const char *read_name(const char *text, size_t length, struct nqptp_comma
         (length == 2 && text[1] == '.') || (length == 3 && text[1] == '.' && text[2] == '.');
     if (length < 2 || length >= sizeof command->name || memchr(text + 1, '/', length - 1) ||
         directory)
-        return "not a name of shared memory: / and 1 to 62 characters, no other /";
+        return "not a name of shared memory: / and 1 to " NQPTP_TEXT_OF(
+            NQPTP_NAME_MAX) " characters, no other /";
     memcpy(command->name, text, length);
     command->name[length] = '\0';
     return NULL;
@@ -45,13 +47,13 @@ static const char *read_addresses(const char *text, size_t length, struct nqptp_
         const char *space = memchr(text + at, ' ', length - at);
         size_t word = space ? (size_t)(space - (text + at)) : length - at;
         if (command->count == NQPTP_PEERS_MAX)
-            return "more than 256 addresses";
+            return "more than " NQPTP_TEXT_OF(NQPTP_PEERS_MAX) " addresses";
         if (nqptp_address_parse(text + at, word, &command->addresses[command->count++]) < 0)
             return "not a numeric IPv4 or IPv6 address";
         saved += 1 + strlen(nqptp_address_format(&command->addresses[command->count - 1], address));
         at += word;
     }
-    return saved > NQPTP_COMMAND_MAX ? "longer than 4096 bytes once written in full" : NULL;
+    return saved > NQPTP_COMMAND_MAX ? LONGER " once written in full" : NULL;
 }
 
 /* What may come after ?: " json", or a space and how many columns, of at most four digits. */
@@ -87,12 +89,14 @@ static const char *read_rest(const char *text, size_t length, struct nqptp_comma
 
     switch (command->letter) {
     case 'T':
+        command->asked = named ? NQPTP_SHM_ASKED_NAMED : NQPTP_SHM_ASKED_BARE;
         return length > 0 && text[0] != ' ' ? UNKNOWN : read_addresses(text, length, command);
     case '?':
         return named ? UNKNOWN : read_form(text, length, command);
     case 'B':
     case 'E':
     case 'P':
+        command->asked = NQPTP_SHM_ASKED_PLAY;
         return named && length == 0 ? NULL : UNKNOWN;
     default:
         return UNKNOWN;
@@ -103,8 +107,9 @@ const char *nqptp_command_parse(const char *text, size_t length, struct nqptp_co
     size_t at;
 
     command->count = 0;
+    command->asked = NQPTP_SHM_ASKED_NOTHING;
     if (length > NQPTP_COMMAND_MAX)
-        return "longer than 4096 bytes";
+        return LONGER;
     if (length > 0 && text[length - 1] == '\0')
         length--;
     if (length == 0)

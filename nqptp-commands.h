@@ -7,15 +7,21 @@
 #define NQPTP_COMMANDS_H
 
 #include "nqptp-clients.h"
+#include "nqptp-shm.h"
 
 #define NQPTP_COMMAND_MAX 4096  /* bytes of a control datagram */
 #define NQPTP_STATUS_COLUMNS 80 /* of the answer to a ? that does not say how many */
+
+/* The value of a macro as text. */
+#define NQPTP_TEXT_OF(macro) NQPTP_TEXT_OF_VALUE(macro)
+#define NQPTP_TEXT_OF_VALUE(value) #value
 
 struct nqptp_command {
     char name[NQPTP_NAME_SIZE]; /* of whose object, with the slash; empty: it came without one */
     char letter;                /* T, B, P, E or ? */
     unsigned columns;           /* of ?: as text of this width, or, 0, as JSON */
     unsigned count;             /* of T */
+    enum nqptp_shm_asked asked; /* What it tells of the layout that its client reads. */
     struct nqptp_address addresses[NQPTP_PEERS_MAX];
 };
 

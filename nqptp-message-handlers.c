@@ -2,8 +2,7 @@
 /* The engine: see the header. Clauses are those of IEEE 1588-2008. */
 #include "nqptp-message-handlers.h"
 
-#include "nqptp-commands.h"
-
+#include <stddef.h>
 #include <string.h>
 
 #define MS UINT64_C(1000000)
@@ -25,9 +24,20 @@
 #define LATE_LEAST (NQPTP_EXCHANGES / 2)   /* two ports of one clock may share the ring */
 #define LATE_MOST 64 /* a sequenceId further back than this was started afresh */
 
-void nqptp_engine_init(struct nqptp_engine *engine, uint64_t clock_identity, const char *name) {
+void nqptp_engine_init(struct nqptp_engine *engine, uint64_t clock_identity) {
     *engine = (struct nqptp_engine){.self = {clock_identity, NQPTP_PORT_NUMBER}};
-    nqptp_clients_init(&engine->clients, name);
+}
+
+int nqptp_engine_add_client(struct nqptp_engine *engine, const char *name,
+                            const struct nqptp_shm_record *old) {
+    int c = nqptp_clients_add(&engine->clients, name);
+    if (c >= 0)
+        engine->clients.list[c].inherited = (struct nqptp_reading){
+            .grandmaster_identity = old->grandmaster_identity,
+            .offset_ns = old->offset_ns,
+            .start_time_ns = old->start_time_ns,
+        };
+    return c;
 }
 
 void nqptp_engine_set_own_addresses(struct nqptp_engine *engine,
@@ -36,22 +46,6 @@ void nqptp_engine_set_own_addresses(struct nqptp_engine *engine,
         count = NQPTP_OWN_ADDRESSES_MAX;
     memcpy(engine->own_addresses, addresses, count * sizeof *addresses);
     engine->own_address_count = count;
-}
-
-void nqptp_engine_record(const struct nqptp_engine *engine, int c, struct nqptp_record *record) {
-    int master = engine->clients.list[c].master;
-
-    *record = (struct nqptp_record){.has_master = master != NQPTP_NO_CLOCK};
-    if (!record->has_master)
-        return;
-    const struct nqptp_clock *clock = &engine->table.clocks[master];
-    record->clock_identity = clock->clock_identity;
-    record->address = clock->address;
-    record->reading = clock->reading;
-}
-
-void nqptp_engine_forget(struct nqptp_engine *engine, int c) {
-    engine->clients.list[c] = (struct nqptp_client){.in_use = false};
 }
 
 /* Whether any client lists the clock in row i. */
@@ -67,15 +61,31 @@ static bool is_master(const struct nqptp_engine *engine, int i) {
 /* --- effects ------------------------------------------------------------------------------- */
 
 static void begin(struct nqptp_effects *effects) {
-    effects->publish = 0;
-    effects->reply_count = 0;
-    effects->send_status = false;
-    effects->refusal = NULL;
-    effects->form = NQPTP_FORM_NONE;
-    effects->client = -1;
-    effects->created = false;
-    effects->drop = NQPTP_DROP_NONE;
-    effects->event_count = 0;
+    memset(effects, 0, offsetof(struct nqptp_effects, records));
+}
+
+/* What a client is told: its master's values, or zeros. */
+static struct nqptp_shm_record record_of(const struct nqptp_clock_table *table,
+                                         const struct nqptp_client *client) {
+    struct nqptp_shm_record record = {0};
+
+    if (client->master == NQPTP_NO_CLOCK)
+        return record;
+    const struct nqptp_clock *clock = &table->clocks[client->master];
+    record.clock_identity = clock->clock_identity;
+    record.grandmaster_identity = clock->reading.grandmaster_identity;
+    record.local_time_ns = clock->reading.local_time_ns;
+    record.offset_ns = clock->reading.offset_ns;
+    record.start_time_ns = clock->reading.start_time_ns;
+    nqptp_address_format(&clock->address, record.ip);
+    return record;
+}
+
+/* To be called last: the records are those of the state that the call leaves behind. */
+static void finish(const struct nqptp_engine *engine, struct nqptp_effects *effects) {
+    for (int c = 0; effects->publish >> c; c++)
+        if (effects->publish >> c & 1)
+            effects->records[c] = record_of(&engine->table, &engine->clients.list[c]);
 }
 
 static void tell(struct nqptp_effects *effects, struct nqptp_event event) {
@@ -121,16 +131,6 @@ static bool carry_on(struct nqptp_client *client, struct nqptp_clock *clock) {
         now->start_time_ns = clock->series_ns = before->start_time_ns;
     client->inherited = (struct nqptp_reading){0};
     return same;
-}
-
-void nqptp_engine_inherit(struct nqptp_engine *engine, int c, const struct nqptp_reading *reading,
-                          struct nqptp_effects *effects) {
-    struct nqptp_client *client = &engine->clients.list[c];
-
-    client->inherited = *reading;
-    if (client->in_use && client->master != NQPTP_NO_CLOCK &&
-        carry_on(client, &engine->table.clocks[client->master]))
-        publish_clock(engine, client->master, effects);
 }
 
 /* Client c has no master any more: its record is deleted, or it may not be followed. */
@@ -593,28 +593,34 @@ void nqptp_engine_drop(struct nqptp_engine *engine, enum nqptp_drop reason, uint
     engine->drops[reason] += count;
 }
 
-void nqptp_engine_packet(struct nqptp_engine *engine, const struct nqptp_packet *packet,
-                         uint64_t now_ns, struct nqptp_effects *effects) {
+enum nqptp_drop nqptp_engine_packet(struct nqptp_engine *engine, const struct nqptp_packet *packet,
+                                    uint64_t now_ns, struct nqptp_effects *effects) {
     begin(effects);
     enum nqptp_drop drop = handle(engine, packet, now_ns, effects);
     nqptp_engine_drop(engine, drop, 1);
-    effects->drop = drop;
+    finish(engine, effects);
+    return drop;
 }
 
 /* --- commands -------------------------------------------------------------------------------- */
 
-/* T: the client's list is replaced. A name that is new makes a client. */
-static const char *command_timing_peers(struct nqptp_engine *engine,
-                                        const struct nqptp_command *command, int c,
-                                        struct nqptp_effects *effects) {
-    bool created = c < 0;
-    if (created)
-        c = nqptp_clients_add(&engine->clients, command->name);
-    if (c < 0)
-        return "16 names are in use already";
-    effects->created = created;
+/* The number of the client that the command is for, or -1. */
+static int client_of(const struct nqptp_engine *engine, const struct nqptp_command *command) {
+    return command->name[0] ? nqptp_clients_find(&engine->clients, command->name) : 0;
+}
+
+bool nqptp_engine_needs_client(const struct nqptp_engine *engine,
+                               const struct nqptp_command *command) {
+    return command->letter == 'T' && client_of(engine, command) < 0 &&
+           nqptp_clients_next(&engine->clients) >= 0;
+}
+
+/* T: replaces the client's list. */
+static void command_timing_peers(struct nqptp_engine *engine, const struct nqptp_command *command,
+                                 int c, struct nqptp_effects *effects) {
     struct nqptp_client *client = &engine->clients.list[c];
     bool followed_nobody = client->has_list && client->peer_count == 0;
+
     if (nqptp_client_set_peers(&engine->table, client, command->addresses, command->count))
         tell(effects, client_event(NQPTP_EVENT_LIST, c));
     for (int i = 0; i < engine->table.clocks_top; i++)
@@ -623,9 +629,6 @@ static const char *command_timing_peers(struct nqptp_engine *engine,
     client->first_wins = command->name[0] != '\0';
     if (command->count == 0 && !followed_nobody)
         publish(effects, c); /* even if the record is one that a previous process left */
-    effects->client = c;
-    effects->form = command->name[0] ? NQPTP_FORM_NAMED : NQPTP_FORM_BARE;
-    return NULL;
 }
 
 /* B: it plays. What has had no sample for a while is to be taken afresh. */
@@ -641,40 +644,55 @@ static void command_begin(struct nqptp_engine *engine, struct nqptp_client *clie
     clock->series_hysteresis = (struct nqptp_hysteresis){0};
 }
 
-static const char *obey(struct nqptp_engine *engine, const struct nqptp_command *command,
-                        uint64_t now_ns, struct nqptp_effects *effects) {
-    int c = command->name[0] ? nqptp_clients_find(&engine->clients, command->name) : 0;
-
-    if (command->letter == '?') {
-        effects->send_status = true;
-        effects->status_columns = command->columns;
-        return NULL;
-    }
-    if (command->letter == 'T')
-        return command_timing_peers(engine, command, c, effects);
-    if (c < 0)
-        return "nobody by that name has sent T yet";
+/* B, P, E: its player begins, pauses, ends. */
+static void command_activity(struct nqptp_engine *engine, const struct nqptp_command *command,
+                             int c, uint64_t now_ns, struct nqptp_effects *effects) {
     struct nqptp_client *client = &engine->clients.list[c];
+
     if (command->letter == 'B')
         command_begin(engine, client, now_ns);
     else
         client->activity = command->letter == 'P' ? NQPTP_PAUSED : NQPTP_STOPPED;
     tell(effects, client_event(NQPTP_EVENT_ACTIVITY, c));
-    effects->client = c;
-    effects->form = NQPTP_FORM_PLAY;
-    return NULL;
 }
 
-void nqptp_engine_command(struct nqptp_engine *engine, const char *text, size_t length,
-                          uint64_t now_ns, struct nqptp_effects *effects) {
-    struct nqptp_command command;
+static struct nqptp_answer apply(struct nqptp_engine *engine, const struct nqptp_command *command,
+                                 uint64_t now_ns, struct nqptp_effects *effects) {
+    int c = client_of(engine, command);
 
+    if (command->letter == '?')
+        return (struct nqptp_answer){.client = -1};
+    if (c < 0)
+        return (struct nqptp_answer){
+            .refusal = command->letter == 'T'
+                           ? NQPTP_TEXT_OF(NQPTP_CLIENTS_MAX) " names are in use already"
+                           : "nobody by that name has sent T yet",
+            .client = -1,
+        };
+    if (command->letter == 'T')
+        command_timing_peers(engine, command, c, effects);
+    else
+        command_activity(engine, command, c, now_ns, effects);
+    return (struct nqptp_answer){.client = c};
+}
+
+struct nqptp_answer nqptp_engine_command(struct nqptp_engine *engine,
+                                         const struct nqptp_command *command, uint64_t now_ns,
+                                         struct nqptp_effects *effects) {
     begin(effects);
-    effects->refusal = nqptp_command_parse(text, length, &command);
-    if (!effects->refusal)
-        effects->refusal = obey(engine, &command, now_ns, effects);
-    if (!effects->refusal)
+    struct nqptp_answer answer = apply(engine, command, now_ns, effects);
+    if (!answer.refusal)
         select_masters(engine, now_ns, effects);
+    finish(engine, effects);
+    return answer;
+}
+
+void nqptp_engine_republish(const struct nqptp_engine *engine, struct nqptp_effects *effects) {
+    begin(effects);
+    for (int c = 0; c < engine->clients.top; c++)
+        if (engine->clients.list[c].in_use && engine->clients.list[c].master != NQPTP_NO_CLOCK)
+            publish(effects, c);
+    finish(engine, effects);
 }
 
 /* --- deadlines ------------------------------------------------------------------------------- */
@@ -763,4 +781,5 @@ void nqptp_engine_expire(struct nqptp_engine *engine, uint64_t now_ns,
         delete_clock(engine, i, effects);
     }
     select_masters(engine, now_ns, effects);
+    finish(engine, effects);
 }

@@ -11,7 +11,9 @@
 #define NQPTP_MESSAGE_HANDLERS_H
 
 #include "nqptp-clients.h"
+#include "nqptp-commands.h"
 #include "nqptp-message.h"
+#include "nqptp-shm.h"
 
 /* The port number that we, and the reference implementation before us, send from. */
 #define NQPTP_PORT_NUMBER 32776
@@ -77,69 +79,52 @@ struct nqptp_event {
     uint64_t grandmaster_identity; /* GRANDMASTER: the new one */
 };
 
-/* In which form a command came: it tells which layout its sender reads. */
-enum nqptp_form {
-    NQPTP_FORM_NONE,  /* no command, one that was refused, or ? */
-    NQPTP_FORM_BARE,  /* T: clients of 2021 */
-    NQPTP_FORM_NAMED, /* /name T: all since */
-    NQPTP_FORM_PLAY,  /* /name B, E or P: none of the first that sent names did that */
-};
-
-/* What one call asks the outside to do. */
+/*
+ * What one call asks its caller to do. Every call sets the members before `records`, and of the
+ * arrays only as much as they say.
+ */
 struct nqptp_effects {
-    uint32_t publish; /* bit c: client c's record changed, see nqptp_engine_record() */
-
-    unsigned reply_count;
+    uint32_t publish;     /* Bit c: records[c] is to be published in client c's object. */
+    unsigned reply_count; /* So many of `replies` are to be sent. */
+    unsigned event_count; /* So many of `events` are to be told. */
+    struct nqptp_shm_record records[NQPTP_CLIENTS_MAX];
     struct nqptp_reply replies[2];
-
-    bool send_status;        /* answer the command with the status: */
-    unsigned status_columns; /*   as text of this width, or, 0, as JSON */
-    const char *refusal;     /* why the command was refused; NULL if it was not */
-    enum nqptp_form form;
-    int client;   /* whose command it was, or -1 */
-    bool created; /* and it is new: it needs a shared memory object */
-
-    enum nqptp_drop drop; /* what became of the datagram */
-    unsigned event_count;
     struct nqptp_event events[NQPTP_EVENTS_MAX];
 };
 
-/* What a client is told: its master's values, or zeros. */
-struct nqptp_record {
-    bool has_master;
-    uint64_t clock_identity;
-    struct nqptp_address address;
-    struct nqptp_reading reading;
+/* What became of a command. */
+struct nqptp_answer {
+    const char *refusal; /* Why it was refused and changed nothing, or NULL. */
+    int client; /* The client that it was for; -1 if it was refused, or asked for the status. */
 };
 
-/*
- * clock_identity is the one we send under, name that of client 0's shared memory object. No clock
- * is known and no client has spoken yet.
- */
-void nqptp_engine_init(struct nqptp_engine *engine, uint64_t clock_identity, const char *name);
-
-/* Client c's record as it is now. */
-void nqptp_engine_record(const struct nqptp_engine *engine, int c, struct nqptp_record *record);
+/* Makes an engine that sends under this identity, knows no clock and has no client. */
+void nqptp_engine_init(struct nqptp_engine *engine, uint64_t clock_identity);
 
 /*
- * Client c's object held this reading before this process began. If its first master turns out to
- * be the same clock, within 5 ms of where it should be, that is no new mastership. If it has a
- * master already, that is so for all who follow that: effects->publish is added to.
+ * Whether the command is a T under a new name, for which there is room: then a client has to be
+ * added before the engine is told of the command.
  */
-void nqptp_engine_inherit(struct nqptp_engine *engine, int c, const struct nqptp_reading *reading,
-                          struct nqptp_effects *effects);
+bool nqptp_engine_needs_client(const struct nqptp_engine *engine,
+                               const struct nqptp_command *command);
 
-/* Client c is no more: its object could not be made. */
-void nqptp_engine_forget(struct nqptp_engine *engine, int c);
+/*
+ * Adds a client whose object exists already and holds `old`, the record of an earlier process. If
+ * the client's first master turns out to be the same clock, within 5 ms of where it should be, the
+ * mastership of that record goes on. Returns the client's number, which is nqptp_clients_next(), or
+ * -1 if there is no room.
+ */
+int nqptp_engine_add_client(struct nqptp_engine *engine, const char *name,
+                            const struct nqptp_shm_record *old);
 
 /* Our own addresses, by which the engine tells what we sent ourselves. More than fit are ignored.
  */
 void nqptp_engine_set_own_addresses(struct nqptp_engine *engine,
                                     const struct nqptp_address *addresses, unsigned count);
 
-/* A datagram came in by port 319 or 320. */
-void nqptp_engine_packet(struct nqptp_engine *engine, const struct nqptp_packet *packet,
-                         uint64_t now_ns, struct nqptp_effects *effects);
+/* Takes in a datagram that came to port 319 or 320. Returns whether, or why not, it was used. */
+enum nqptp_drop nqptp_engine_packet(struct nqptp_engine *engine, const struct nqptp_packet *packet,
+                                    uint64_t now_ns, struct nqptp_effects *effects);
 
 /* Counts datagrams that were dropped for that reason before the engine saw them. */
 void nqptp_engine_drop(struct nqptp_engine *engine, enum nqptp_drop reason, uint64_t count);
@@ -152,13 +137,16 @@ void nqptp_engine_drop(struct nqptp_engine *engine, enum nqptp_drop reason, uint
 uint64_t nqptp_engine_rest_ns(const struct nqptp_engine *engine, uint64_t now_ns);
 
 /*
- * A datagram came in by the control port; nqptp-commands.h says what it may be. `T` lists the
- * clocks that may become master, or says that none may; `/name T` does so for a client by that
- * name, whose first address wins; `/name B`, `/name P` and `/name E` say that it plays, pauses and
- * ends; `?` asks for the status. Anything else sets effects->refusal and changes nothing.
+ * Obeys a command. `T` lists the clocks that may become master, or says that none may; `/name T`
+ * does so for the client of that name, whose first address wins; `/name B`, `/name P` and `/name E`
+ * say that its player begins, pauses and ends. `?` changes nothing.
  */
-void nqptp_engine_command(struct nqptp_engine *engine, const char *text, size_t length,
-                          uint64_t now_ns, struct nqptp_effects *effects);
+struct nqptp_answer nqptp_engine_command(struct nqptp_engine *engine,
+                                         const struct nqptp_command *command, uint64_t now_ns,
+                                         struct nqptp_effects *effects);
+
+/* Publishes again for each client that has a master: CLOCK_REALTIME was set. */
+void nqptp_engine_republish(const struct nqptp_engine *engine, struct nqptp_effects *effects);
 
 /* When the engine wants to be called next though nothing comes in; NQPTP_NO_DEADLINE for never. */
 uint64_t nqptp_engine_deadline(const struct nqptp_engine *engine);

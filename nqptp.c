@@ -104,21 +104,11 @@ static void mend_object(struct nqptp *nqptp, int c, uint64_t now_ns); /* see "ob
 
 /* --- carrying out effects -------------------------------------------------------------------- */
 
-static void publish(struct nqptp *nqptp, int c, uint64_t now_ns) {
+static void publish(struct nqptp *nqptp, int c, const struct nqptp_shm_record *record,
+                    uint64_t now_ns) {
     struct nqptp_clock_pair pair = nqptp_clock_pair_read();
-    struct nqptp_record record;
-    struct nqptp_shm_record out = {0};
 
-    nqptp_engine_record(&nqptp->engine, c, &record);
-    if (record.has_master) {
-        out.clock_identity = record.clock_identity;
-        out.grandmaster_identity = record.reading.grandmaster_identity;
-        out.local_time_ns = record.reading.local_time_ns;
-        out.offset_ns = record.reading.offset_ns;
-        out.start_time_ns = record.reading.start_time_ns;
-        nqptp_address_format(&record.address, out.ip);
-    }
-    nqptp_shm_publish(&nqptp->shms[c], &out, pair.realtime_ns - pair.raw_ns, now_ns);
+    nqptp_shm_publish(&nqptp->shms[c], record, pair.realtime_ns - pair.raw_ns, now_ns);
     if (now_ns < nqptp->look_ns[c])
         return;
     nqptp->look_ns[c] = now_ns + LOOK_NS;
@@ -146,7 +136,7 @@ static void postpone_reply(struct nqptp *nqptp, const struct nqptp_reply *reply)
 static void carry_out(struct nqptp *nqptp, const struct nqptp_effects *effects, uint64_t now_ns) {
     for (int c = 0; effects->publish >> c; c++)
         if (effects->publish >> c & 1)
-            publish(nqptp, c, now_ns);
+            publish(nqptp, c, &effects->records[c], now_ns);
     for (unsigned i = 0; i < effects->reply_count; i++)
         postpone_reply(nqptp, &effects->replies[i]);
     nqptp_journal_events(&nqptp->journal, &nqptp->engine, effects, now_ns);
@@ -154,24 +144,20 @@ static void carry_out(struct nqptp *nqptp, const struct nqptp_effects *effects, 
 
 /* --- objects --------------------------------------------------------------------------------- */
 
-/* Opens client c's object, as nqptp_shm_open() does. What it holds adds to the effects. */
-static int open_object(struct nqptp *nqptp, int c, unsigned layout, unsigned kept,
-                       struct nqptp_effects *effects) {
+/*
+ * Opens the object of that name, then adds its client to the engine, which so never holds a client
+ * without an object. Returns 0 or -errno, as nqptp_shm_open() does.
+ */
+static int add_client(struct nqptp *nqptp, const char *name, unsigned layout, unsigned kept) {
+    struct nqptp_shm *shm = &nqptp->shms[nqptp_clients_next(&nqptp->engine.clients)];
     struct nqptp_shm_record old;
-    int result = nqptp_shm_open(&nqptp->shms[c], nqptp->engine.clients.list[c].name, layout, kept,
-                                nqptp->group, nqptp_clock_now_ns());
+    int result = nqptp_shm_open(shm, name, layout, kept, nqptp->group, nqptp_clock_now_ns());
 
     if (result < 0)
         return result;
-    nqptp_shm_inherited(&nqptp->shms[c], &old);
-    nqptp_engine_inherit(&nqptp->engine, c,
-                         &(struct nqptp_reading){
-                             .grandmaster_identity = old.grandmaster_identity,
-                             .offset_ns = old.offset_ns,
-                             .start_time_ns = old.start_time_ns,
-                         },
-                         effects);
-    return result;
+    nqptp_shm_inherited(shm, &old);
+    nqptp_engine_add_client(&nqptp->engine, name, &old);
+    return 0;
 }
 
 static void explain_group(const struct nqptp *nqptp, const char *name) {
@@ -247,27 +233,30 @@ static void keep_commands(struct nqptp *nqptp) {
         nqptp_log(LOG_WARNING, "cannot keep what clients asked for: %s", strerror(errno));
 }
 
-/* A client whose object cannot be made is no client. */
-static void refuse_client(struct nqptp *nqptp, struct nqptp_effects *effects, int result,
-                          uint64_t now_ns) {
+/* Returns whether the command's client is there afterwards, if it needs one. */
+static bool add_client_for(struct nqptp *nqptp, const struct nqptp_command *command,
+                           uint64_t now_ns) {
     unsigned withheld;
 
-    if (nqptp_warning_due(&nqptp->refused_command, now_ns, &withheld))
-        explain_object(nqptp->engine.clients.list[effects->client].name, result);
-    nqptp_engine_forget(&nqptp->engine, effects->client);
-    effects->publish &= ~(UINT32_C(1) << effects->client);
-    effects->form = NQPTP_FORM_NONE;
-    effects->event_count = 0;
+    if (!nqptp_engine_needs_client(&nqptp->engine, command))
+        return true;
+    int result = add_client(nqptp, command->name, NQPTP_SHM_LAYOUT_10, 0);
+    if (result < 0 && nqptp_warning_due(&nqptp->refused_command, now_ns, &withheld))
+        explain_object(command->name, result);
+    return result == 0;
 }
 
-static void obey(struct nqptp *nqptp, const char *text, size_t length, uint64_t now_ns,
-                 struct nqptp_effects *effects) {
-    nqptp_engine_command(&nqptp->engine, text, length, now_ns, effects);
-    int result =
-        effects->created ? open_object(nqptp, effects->client, NQPTP_SHM_LAYOUT_10, 0, effects) : 0;
-    if (result < 0)
-        refuse_client(nqptp, effects, result, now_ns);
-    carry_out(nqptp, effects, now_ns);
+/* Obeys a command. An answer without client and refusal to other than `?`: the log says why. */
+static struct nqptp_answer handle_command(struct nqptp *nqptp, const char *text, size_t length,
+                                          uint64_t now_ns, struct nqptp_command *command) {
+    struct nqptp_effects effects;
+    struct nqptp_answer answer = {nqptp_command_parse(text, length, command), -1};
+
+    if (answer.refusal || !add_client_for(nqptp, command, now_ns))
+        return answer;
+    answer = nqptp_engine_command(&nqptp->engine, command, now_ns, &effects);
+    carry_out(nqptp, &effects, now_ns);
+    return answer;
 }
 
 /* --- what epoll wakes us for ------------------------------------------------------------------ */
@@ -281,10 +270,9 @@ static void on_packets(struct nqptp *nqptp, unsigned endpoint) {
     for (int i = 0; i < count; i++) {
         const struct nqptp_packet *packet = &nqptp->batch.packets[i];
         now_ns = nqptp_clock_now_ns();
-        nqptp_engine_packet(&nqptp->engine, packet, now_ns, &effects);
+        enum nqptp_drop drop = nqptp_engine_packet(&nqptp->engine, packet, now_ns, &effects);
         if (log)
-            nqptp_journal_message("from", &packet->source, packet->data, packet->length,
-                                  effects.drop);
+            nqptp_journal_message("from", &packet->source, packet->data, packet->length, drop);
         carry_out(nqptp, &effects, now_ns);
     }
     if (count == NQPTP_BATCH)
@@ -357,25 +345,20 @@ static void send_status(struct nqptp *nqptp, enum source socket, int i, unsigned
            sender->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
 }
 
-/* Lets the object know what form the command had, because that tells what its client reads. */
-static void ask_object(struct nqptp *nqptp, const struct nqptp_effects *effects, uint64_t now_ns) {
-    static const enum nqptp_shm_asked asked[] = {
-        [NQPTP_FORM_BARE] = NQPTP_SHM_ASKED_BARE,
-        [NQPTP_FORM_NAMED] = NQPTP_SHM_ASKED_NAMED,
-        [NQPTP_FORM_PLAY] = NQPTP_SHM_ASKED_PLAY,
-    };
-    struct nqptp_shm *shm = &nqptp->shms[effects->client];
+/* Tells client c's object of the command, which decides the layout of who opens it next. */
+static void ask_object(struct nqptp *nqptp, int c, enum nqptp_shm_asked asked, uint64_t now_ns) {
+    struct nqptp_shm *shm = &nqptp->shms[c];
     unsigned withheld; /* they all say the same */
 
-    mend_object(nqptp, effects->client, now_ns);
-    if (!nqptp_shm_ask(shm, asked[effects->form], now_ns) &&
+    mend_object(nqptp, c, now_ns);
+    if (!nqptp_shm_ask(shm, asked, now_ns) &&
         nqptp_warning_due(&nqptp->other_layout, now_ns, &withheld))
         nqptp_log(LOG_NOTICE, "a client asks for another layout of %s than the %u that others use",
                   shm->name, nqptp_shm_version(shm));
 }
 
 static int take_commands(struct nqptp *nqptp, enum source socket) {
-    struct nqptp_effects effects;
+    struct nqptp_command command;
     bool to_keep = false; /* once for many; but what is answered for is kept */
     unsigned withheld;
     int count = nqptp_socket_receive(nqptp->fds[socket], &nqptp->batch);
@@ -383,20 +366,22 @@ static int take_commands(struct nqptp *nqptp, enum source socket) {
     for (int i = 0; i < count; i++) {
         const struct nqptp_packet *packet = &nqptp->batch.packets[i];
         uint64_t now_ns = nqptp_clock_now_ns();
-        obey(nqptp, (const char *)packet->data, packet->length, now_ns, &effects);
-        if (effects.form != NQPTP_FORM_NONE)
-            ask_object(nqptp, &effects, now_ns);
-        to_keep = to_keep || effects.form != NQPTP_FORM_NONE;
-        if (to_keep && (effects.send_status || i == count - 1)) {
+        struct nqptp_answer answer =
+            handle_command(nqptp, (const char *)packet->data, packet->length, now_ns, &command);
+        bool asks_status = !answer.refusal && command.letter == '?';
+        if (answer.client >= 0)
+            ask_object(nqptp, answer.client, command.asked, now_ns);
+        to_keep = to_keep || answer.client >= 0;
+        if (to_keep && (asks_status || i == count - 1)) {
             keep_commands(nqptp);
             to_keep = false;
         }
-        if (effects.send_status)
-            send_status(nqptp, socket, i, effects.status_columns, now_ns);
-        if (effects.refusal && nqptp_warning_due(&nqptp->refused_command, now_ns, &withheld))
+        if (asks_status)
+            send_status(nqptp, socket, i, command.columns, now_ns);
+        if (answer.refusal && nqptp_warning_due(&nqptp->refused_command, now_ns, &withheld))
             nqptp_log(LOG_WARNING,
                       "command refused: %s (%u others refused since the last such warning)",
-                      effects.refusal, withheld);
+                      answer.refusal, withheld);
     }
     return count;
 }
@@ -468,16 +453,14 @@ static void watch_clock(struct nqptp *nqptp) {
 }
 
 static void on_clock_set(struct nqptp *nqptp, enum source source) {
+    struct nqptp_effects effects;
     uint64_t expirations;
 
     if (read(nqptp->fds[source], &expirations, sizeof expirations) > 0 || errno != ECANCELED)
         return;
     watch_clock(nqptp);
-    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
-        const struct nqptp_client *client = &nqptp->engine.clients.list[c];
-        if (client->in_use && client->published != NQPTP_NO_CLOCK)
-            publish(nqptp, c, nqptp_clock_now_ns());
-    }
+    nqptp_engine_republish(&nqptp->engine, &effects);
+    carry_out(nqptp, &effects, nqptp_clock_now_ns());
 }
 
 static void on_interfaces(struct nqptp *nqptp, enum source source) {
@@ -782,7 +765,7 @@ static void say_hello(const struct nqptp *nqptp) {
 /* Opens the objects, and brings every client back to where the process before this one had it. */
 static enum exit_status open_objects(struct nqptp *nqptp) {
     char text[KEPT_MAX];
-    struct nqptp_effects effects;
+    struct nqptp_command command;
     size_t length = read_kept(nqptp, text, sizeof text - 1);
 
     text[length] = '\0';
@@ -792,8 +775,8 @@ static enum exit_status open_objects(struct nqptp *nqptp) {
     if (!nqptp_shm_exists(NQPTP_INTERFACE_NAME))
         nanosleep(&(struct timespec){.tv_nsec = FIRST_COMMAND_NS}, NULL);
     char *line = strchr(text, '\n');
-    int result =
-        open_object(nqptp, 0, nqptp->options->layout, line ? (unsigned)atoi(text) : 0, &effects);
+    int result = add_client(nqptp, NQPTP_INTERFACE_NAME, nqptp->options->layout,
+                            line ? (unsigned)atoi(text) : 0);
     explain_object(NQPTP_INTERFACE_NAME, result);
     if (result < 0)
         return FAILED;
@@ -801,7 +784,7 @@ static enum exit_status open_objects(struct nqptp *nqptp) {
         explain_group(nqptp, NQPTP_INTERFACE_NAME);
     say_hello(nqptp);
     for (char *end; line && (end = strchr(++line, '\n')); line = end)
-        obey(nqptp, line, (size_t)(end - line), nqptp_clock_now_ns(), &effects);
+        handle_command(nqptp, line, (size_t)(end - line), nqptp_clock_now_ns(), &command);
     keep_commands(nqptp);
     return DONE;
 }
@@ -866,7 +849,7 @@ static enum exit_status start(struct nqptp *nqptp) {
     if (!anew && (status = open_sockets(nqptp)) != DONE)
         return status;
     nqptp->group = group_id(nqptp->options);
-    nqptp_engine_init(&nqptp->engine, nqptp_clock_identity(), NQPTP_INTERFACE_NAME);
+    nqptp_engine_init(&nqptp->engine, nqptp_clock_identity());
     if ((status = shed_privileges(nqptp, anew)) != DONE || (status = open_sources(nqptp)) != DONE ||
         (status = open_objects(nqptp)) != DONE)
         return status;

@@ -19,7 +19,7 @@ struct bench {
 static inline struct bench bench_begin(void) {
     struct bench b = {.now_ns = 1000 * S};
 
-    nqptp_clients_init(&b.clients, "/nqptp");
+    nqptp_clients_add(&b.clients, "/nqptp");
     return b;
 }
 

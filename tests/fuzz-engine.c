@@ -27,7 +27,7 @@ struct told {
     bool in_use;
     int master;
     uint32_t qualified;
-    struct nqptp_record record;
+    struct nqptp_shm_record record;
 };
 
 struct run {
@@ -43,15 +43,6 @@ static struct nqptp_engine next_engine; /* of the next process */
 
 /* --- what must hold after each step ----------------------------------------------------------- */
 
-static bool same_record(const struct nqptp_record *a, const struct nqptp_record *b) {
-    return a->has_master == b->has_master && a->clock_identity == b->clock_identity &&
-           nqptp_address_equal(&a->address, &b->address) &&
-           a->reading.grandmaster_identity == b->reading.grandmaster_identity &&
-           a->reading.local_time_ns == b->reading.local_time_ns &&
-           a->reading.offset_ns == b->reading.offset_ns &&
-           a->reading.start_time_ns == b->reading.start_time_ns;
-}
-
 /* 9.3.2.5: who is not listed takes a living master's place only by a second Announce. */
 static void require_qualified(const struct run *run, int c) {
     const struct nqptp_client *client = &run->engine.clients.list[c];
@@ -61,9 +52,9 @@ static void require_qualified(const struct run *run, int c) {
     if (!run->told[c].in_use || before == NQPTP_NO_CLOCK || after == NQPTP_NO_CLOCK ||
         before == after)
         return;
-    const struct nqptp_record *old = &run->told[c].record;
+    const struct nqptp_shm_record *old = &run->told[c].record;
     bool stands = clocks[before].in_use && clocks[before].clock_identity == old->clock_identity &&
-                  nqptp_address_equal(&clocks[before].address, &old->address) &&
+                  is_at(old, &clocks[before].address) &&
                   nqptp_clock_alive(&clocks[before], run->now_ns) &&
                   may_follow(&run->engine, client, &clocks[before], run->now_ns);
     REQUIRE(!stands || clocks[after].confirmed || has_address(client, &clocks[after].address) ||
@@ -73,24 +64,31 @@ static void require_qualified(const struct run *run, int c) {
 static void require_told(struct run *run, int c) {
     const struct nqptp_client *client = &run->engine.clients.list[c];
     struct told *told = &run->told[c];
-    struct nqptp_record record = {0};
+    struct nqptp_shm_record record = {0};
 
     if (client->in_use)
-        nqptp_engine_record(&run->engine, c, &record);
-    if (!told->in_use)
-        told->record = (struct nqptp_record){0};
+        record = record_of(&run->engine, c);
     REQUIRE(same_record(&record, &told->record) || (run->effects.publish >> c & 1));
     require_qualified(run, c);
     *told = (struct told){client->in_use, client->master, client->qualified, record};
 }
 
-/* Whoever comes: nobody's master loses its record to a newcomer. */
+/* Whether there is a row for the clock of this record. */
+static bool has_row(const struct run *run, const struct nqptp_shm_record *record) {
+    for (int i = 0; i < NQPTP_CLOCKS_MAX; i++) {
+        const struct nqptp_clock *clock = &run->engine.table.clocks[i];
+        if (clock->in_use && clock->clock_identity == record->clock_identity &&
+            is_at(record, &clock->address))
+            return true;
+    }
+    return false;
+}
+
+/* No newcomer takes the row of a client's master. */
 static void require_kept(const struct run *run) {
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
-        const struct nqptp_record *record = &run->told[c].record;
-        REQUIRE(!run->told[c].in_use || !record->has_master ||
-                nqptp_clock_find(&run->engine.table, record->clock_identity, &record->address) !=
-                    NQPTP_NO_CLOCK);
+        const struct nqptp_shm_record *record = &run->told[c].record;
+        REQUIRE(!run->told[c].in_use || !has_master(record) || has_row(run, record));
     }
 }
 
@@ -295,12 +293,16 @@ static void play(struct run *run, struct fuzz_input *input) {
 /* --- commands --------------------------------------------------------------------------------- */
 
 static void command(struct run *run, const char *data, size_t length) {
+    static const struct nqptp_shm_record none;
     uint8_t *text = fuzz_copy((const uint8_t *)data, length);
+    struct nqptp_command command;
 
-    nqptp_engine_command(&run->engine, (const char *)text, length, run->now_ns, &run->effects);
+    struct nqptp_answer answer =
+        obey(&run->engine, (const char *)text, length, &none, run->now_ns, &command, &run->effects);
     free(text);
+    require_answer(&run->engine, &command, &answer);
     REQUIRE(run->effects.reply_count == 0);
-    require_all(run, !run->effects.refusal);
+    require_all(run, !answer.refusal);
 }
 
 /* The client's name and a space, or nothing. */
@@ -344,14 +346,7 @@ static void send_text(struct run *run, struct fuzz_input *input) {
 
 /* --- the process ------------------------------------------------------------------------------ */
 
-/* Its object could not be made; that of the first client is there always. */
-static void forget(struct run *run, struct fuzz_input *input) {
-    int c = fuzz_octet(input) % (NQPTP_CLIENTS_MAX - 1) + 1;
-
-    nqptp_engine_forget(&run->engine, c);
-    run->told[c].in_use = false;
-}
-
+/* What an object held counts only for the first master of its client. */
 static void inherit(struct run *run, struct fuzz_input *input) {
     int c = fuzz_octet(input) % NQPTP_CLIENTS_MAX;
     struct nqptp_reading reading = {
@@ -359,10 +354,9 @@ static void inherit(struct run *run, struct fuzz_input *input) {
         .offset_ns = time_of(run, fuzz_octet(input) % SENDERS) - run->now_ns,
         .start_time_ns = fuzz_magnitude(input),
     };
-    run->effects.publish = 0;
-    nqptp_engine_inherit(&run->engine, c, &reading, &run->effects);
-    for (int i = 0; i < NQPTP_CLIENTS_MAX; i++)
-        require_told(run, i);
+    struct nqptp_client *client = &run->engine.clients.list[c];
+    if (client->in_use && client->master == NQPTP_NO_CLOCK)
+        client->inherited = reading;
 }
 
 static void set_own_addresses(struct run *run, struct fuzz_input *input) {
@@ -380,8 +374,12 @@ static void restart(struct run *run) {
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
         const struct nqptp_client *client = &run->engine.clients.list[c];
         int other = client->in_use ? nqptp_clients_find(&next_engine.clients, client->name) : -1;
+        const struct nqptp_shm_record *record = &run->told[c].record;
         if (other >= 0)
-            nqptp_engine_inherit(&next_engine, other, &run->told[c].record.reading, &run->effects);
+            next_engine.clients.list[other].inherited =
+                (struct nqptp_reading){.grandmaster_identity = record->grandmaster_identity,
+                                       .offset_ns = record->offset_ns,
+                                       .start_time_ns = record->start_time_ns};
     }
     memcpy(&run->engine, &next_engine, sizeof next_engine);
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
@@ -417,9 +415,6 @@ static void step(struct run *run, struct fuzz_input *input) {
     case 6:
         play(run, input);
         break;
-    case 7:
-        forget(run, input);
-        break;
     case 8:
         inherit(run, input);
         break;
@@ -440,7 +435,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct fuzz_input input = {data, size};
 
     memset(&run, 0, sizeof run);
-    nqptp_engine_init(&run.engine, OUR_IDENTITY, "/nqptp");
+    begin_engine(&run.engine, OUR_IDENTITY);
     run.now_ns = 1 + (fuzz_magnitude(&input) & WAIT_MOST);
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
         run.told[c].master = NQPTP_NO_CLOCK;

@@ -10,6 +10,7 @@
 #include "nqptp-status.h"
 
 #include "fuzz.h"
+#include "obey.h"
 
 #define REST_MOST_NS UINT64_C(1000000000) /* no packet waits longer to be read */
 #define UNREST_SOME 48                    /* what a few changes of master amount to */
@@ -227,8 +228,13 @@ static inline void require_reply(const struct nqptp_engine *engine,
 static inline void require_effects(const struct nqptp_engine *engine,
                                    const struct nqptp_effects *effects) {
     REQUIRE(effects->publish >> NQPTP_CLIENTS_MAX == 0);
-    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
-        REQUIRE(!(effects->publish >> c & 1) || engine->clients.list[c].in_use);
+    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
+        if (!(effects->publish >> c & 1))
+            continue;
+        REQUIRE(engine->clients.list[c].in_use);
+        struct nqptp_shm_record record = record_of(engine, c);
+        REQUIRE(same_record(&record, &effects->records[c]));
+    }
     REQUIRE(effects->reply_count <= sizeof effects->replies / sizeof effects->replies[0]);
     for (unsigned i = 0; i < effects->reply_count; i++)
         require_reply(engine, &effects->replies[i]);
@@ -240,9 +246,19 @@ static inline void require_effects(const struct nqptp_engine *engine,
         REQUIRE((event->client >= 0) ==
                 (event->kind >= NQPTP_EVENT_LIST && event->kind <= NQPTP_EVENT_NO_MASTER));
     }
-    REQUIRE(effects->client >= -1 && effects->client < NQPTP_CLIENTS_MAX);
-    REQUIRE((effects->client >= 0) == (effects->form != NQPTP_FORM_NONE));
-    REQUIRE(!effects->created || effects->client > 0);
+}
+
+/* Who is named is there, unless it is the status that was asked for. */
+static inline void require_answer(const struct nqptp_engine *engine,
+                                  const struct nqptp_command *command,
+                                  const struct nqptp_answer *answer) {
+    REQUIRE(answer->client >= -1 && answer->client < engine->clients.top);
+    if (answer->refusal)
+        REQUIRE(answer->client < 0 && answer->refusal[0]);
+    else
+        REQUIRE((answer->client < 0) == (command->letter == '?') &&
+                (answer->client < 0) == (command->asked == NQPTP_SHM_ASKED_NOTHING) &&
+                (answer->client == 0 || command->asked != NQPTP_SHM_ASKED_BARE));
 }
 
 /* --- what is written ------------------------------------------------------------------------- */
@@ -274,12 +290,13 @@ static inline bool same_wishes(const struct nqptp_client *a, const struct nqptp_
 
 /* Obeys each line of what was saved, as the next process does. */
 static inline void restore(struct nqptp_engine *engine, const char *text, uint64_t now_ns) {
+    const struct nqptp_shm_record old = {0};
     struct nqptp_effects effects;
+    struct nqptp_command command;
 
-    for (const char *end; (end = strchr(text, '\n')); text = end + 1) {
-        nqptp_engine_command(engine, text, (size_t)(end - text), now_ns, &effects);
-        REQUIRE(!effects.refusal);
-    }
+    for (const char *end; (end = strchr(text, '\n')); text = end + 1)
+        REQUIRE(
+            !obey(engine, text, (size_t)(end - text), &old, now_ns, &command, &effects).refusal);
     REQUIRE(*text == '\0');
 }
 
@@ -291,7 +308,7 @@ static inline void require_saved(const struct nqptp_engine *engine, struct nqptp
     memset(text, 'x', 2);
     size_t length = nqptp_commands_save(&engine->clients, text, sizeof text);
     REQUIRE(length < sizeof text && strlen(text) == length && is_printable(text, length));
-    nqptp_engine_init(fresh, engine->self.clock_identity, engine->clients.list[0].name);
+    begin_engine(fresh, engine->self.clock_identity);
     restore(fresh, text, now_ns);
     REQUIRE(nqptp_commands_save(&fresh->clients, again, sizeof again) == length &&
             strcmp(text, again) == 0);

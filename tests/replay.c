@@ -10,6 +10,7 @@
 #include "nqptp-commands.h"
 #include "nqptp-status.h"
 #include "nqptp-story.h"
+#include "obey.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -80,40 +81,39 @@ static bool error_of(const struct replay *r, uint64_t clock_identity, uint64_t t
     return true;
 }
 
-static void print_master(struct replay *r, int c, const struct nqptp_record *record) {
+static void print_master(struct replay *r, int c, const struct nqptp_shm_record *record) {
     const struct nqptp_estimator *e =
         &r->engine.table.clocks[r->engine.clients.list[c].master].estimator;
     uint64_t to_capture_ns = r->first_ns - BASE_NS; /* from the engine's time to the capture's */
-    uint64_t offset_ns = record->reading.offset_ns - to_capture_ns;
+    uint64_t offset_ns = record->offset_ns - to_capture_ns;
     int64_t error_ns;
 
-    double time_s = since_first_s(record->reading.local_time_ns);
-    double start_s = since_first_s(record->reading.start_time_ns);
+    double time_s = since_first_s(record->local_time_ns);
+    double start_s = since_first_s(record->start_time_ns);
     int64_t change_ns = r->last_offset_ns[c] == 0 ? 0 : (int64_t)(offset_ns - r->last_offset_ns[c]);
     const char *name = r->engine.clients.list[c].name;
     if (r->csv)
         printf("%.9f,%s,%016" PRIx64 ",%" PRIu64 ",%" PRId64 ",%.3f,%.1f,%.9f", time_s, name,
-               record->reading.grandmaster_identity, offset_ns, change_ns, e->slope_ppm,
-               e->noise_us, start_s);
+               record->grandmaster_identity, offset_ns, change_ns, e->slope_ppm, e->noise_us,
+               start_s);
     else
         printf("%.6f  %s  master %016" PRIx64 "  offset %" PRIu64 "  change %+" PRId64
                " ns  %+.3f ppm  %.1f us  since %.6f",
-               time_s, name, record->reading.grandmaster_identity, offset_ns, change_ns,
-               e->slope_ppm, e->noise_us, start_s);
-    if (error_of(r, record->clock_identity, record->reading.local_time_ns + to_capture_ns,
-                 offset_ns, &error_ns))
+               time_s, name, record->grandmaster_identity, offset_ns, change_ns, e->slope_ppm,
+               e->noise_us, start_s);
+    if (error_of(r, record->clock_identity, record->local_time_ns + to_capture_ns, offset_ns,
+                 &error_ns))
         printf(r->csv ? ",%" PRId64 : "  error %" PRId64 " ns", error_ns);
     putchar('\n');
     r->last_offset_ns[c] = offset_ns;
 }
 
 static void publish(struct replay *r, int c) {
-    struct nqptp_record record;
+    const struct nqptp_shm_record *record = &r->effects.records[c];
 
-    nqptp_engine_record(&r->engine, c, &record);
     r->publications++;
-    if (record.has_master)
-        print_master(r, c, &record);
+    if (has_master(record))
+        print_master(r, c, record);
     else
         printf(r->csv ? "%.9f,%s,0,0,0,0,0,0\n" : "%.6f  %s  no master\n", since_first_s(r->now_ns),
                r->engine.clients.list[c].name);
@@ -130,7 +130,7 @@ static void carry_out(struct replay *r) {
                nqptp_story_event(&r->engine, &r->effects.events[i], text));
 }
 
-static void print_message(const struct replay *r, const struct nqptp_packet *packet) {
+static void print_message(const struct nqptp_packet *packet, enum nqptp_drop drop) {
     struct nqptp_message message;
     char text[NQPTP_MESSAGE_TEXT_MAX], from[INET6_ADDRSTRLEN];
     bool parsed = nqptp_message_parse(packet->data, packet->length, &message) == NQPTP_MESSAGE_OK;
@@ -138,7 +138,7 @@ static void print_message(const struct replay *r, const struct nqptp_packet *pac
     printf("%.6f  from %s: %s; %s\n", since_first_s(packet->receive_time_ns),
            nqptp_address_format(&packet->source, from),
            parsed ? nqptp_message_describe(&message, text) : "a datagram",
-           nqptp_drop_describe(r->effects.drop));
+           nqptp_drop_describe(drop));
 }
 
 static void print_summary(const struct replay *r, const struct capture *capture) {
@@ -182,10 +182,14 @@ static void pass_until(struct replay *r, uint64_t local_ns) {
 }
 
 static void command(struct replay *r, const char *text, size_t length) {
-    nqptp_engine_command(&r->engine, text, length, r->now_ns, &r->effects);
+    static const struct nqptp_shm_record none;
+    struct nqptp_command command;
+    struct nqptp_answer answer =
+        obey(&r->engine, text, length, &none, r->now_ns, &command, &r->effects);
+
     r->commands++;
-    if (r->effects.refusal)
-        printf("%.6f  * command refused: %s\n", since_first_s(r->now_ns), r->effects.refusal);
+    if (answer.refusal)
+        printf("%.6f  * command refused: %s\n", since_first_s(r->now_ns), answer.refusal);
     carry_out(r);
 }
 
@@ -231,9 +235,9 @@ static void receive(struct replay *r, const struct capture_datagram *datagram, u
         .receive_time_ns = local_ns,
     };
 
-    nqptp_engine_packet(&r->engine, &packet, r->now_ns, &r->effects);
+    enum nqptp_drop drop = nqptp_engine_packet(&r->engine, &packet, r->now_ns, &r->effects);
     if (r->verbose)
-        print_message(r, &packet);
+        print_message(&packet, drop);
     carry_out(r);
 }
 
@@ -259,7 +263,7 @@ static void run(struct replay *r, struct capture *capture) {
     char text[NQPTP_COMMAND_MAX];
 
     look_ahead(r, *capture);
-    nqptp_engine_init(&r->engine, 0, "/nqptp");
+    begin_engine(&r->engine, 0);
     r->now_ns = BASE_NS;
     if (r->list) {
         snprintf(text, sizeof text, "T %s", r->list);

@@ -22,7 +22,7 @@
 struct view {
     int client;
     bool may_vanish;
-    struct nqptp_record seen;
+    struct nqptp_shm_record seen;
     unsigned looks, starts, faults;
     const char *fault; /* the first one */
 };
@@ -32,22 +32,12 @@ static void fault(struct view *v, const char *what) {
         v->fault = what;
 }
 
-/* Does the engine hold something else than what it has told to publish? */
-static bool unpublished(const struct nqptp_record *now, const struct nqptp_record *seen) {
-    return now->has_master != seen->has_master || now->clock_identity != seen->clock_identity ||
-           !same_address(&now->address, &seen->address) ||
-           now->reading.grandmaster_identity != seen->reading.grandmaster_identity ||
-           now->reading.local_time_ns != seen->reading.local_time_ns ||
-           now->reading.offset_ns != seen->reading.offset_ns ||
-           now->reading.start_time_ns != seen->reading.start_time_ns;
-}
-
-static void judge(struct view *v, const struct world *w, const struct nqptp_record *now) {
-    const struct nqptp_reading *old = &v->seen.reading, *new = &now->reading;
+static void judge(struct view *v, const struct world *w, const struct nqptp_shm_record *new) {
+    const struct nqptp_shm_record *old = &v->seen;
     int64_t moved_ns = (int64_t)(new->offset_ns - old->offset_ns);
 
-    if (!now->has_master) {
-        if (v->seen.has_master && !v->may_vanish)
+    if (!has_master(new)) {
+        if (has_master(old) && !v->may_vanish)
             fault(v, "the clock vanished");
         return;
     }
@@ -57,31 +47,28 @@ static void judge(struct view *v, const struct world *w, const struct nqptp_reco
         fault(v, "a series that begins after its last sample");
     if (new->local_time_ns > w->now_ns)
         fault(v, "a sample from the future");
-    bool same = v->seen.has_master && new->grandmaster_identity == old->grandmaster_identity;
+    bool same = has_master(old) && new->grandmaster_identity == old->grandmaster_identity;
     if (!same || new->start_time_ns != old->start_time_ns)
         v->starts++;
-    if (same && new->start_time_ns < old->start_time_ns &&
-        same_address(&now->address, &v->seen.address))
+    if (same && new->start_time_ns < old->start_time_ns && strcmp(new->ip, old->ip) == 0)
         fault(v, "a series that begins earlier than it did");
     bool settling = new->local_time_ns - new->start_time_ns <= SETTLING_NS;
-    if (same && new->start_time_ns == old->start_time_ns &&
-        same_address(&now->address, &v->seen.address) &&
+    if (same && new->start_time_ns == old->start_time_ns && strcmp(new->ip, old->ip) == 0 &&
         ((moved_ns > JUMP_NS && !settling) || moved_ns < -JUMP_NS))
         fault(v, "the offset jumps and no new series begins");
 }
 
 /* To be called after each single thing that happens. */
 static void look(struct view *v, const struct world *w) {
-    struct nqptp_record now;
+    struct nqptp_shm_record now = record_of(&w->engine, v->client);
 
-    nqptp_engine_record(&w->engine, v->client, &now);
     v->looks++;
     if (w->effects.publish >> v->client & 1) {
-        judge(v, w, &now);
-        v->seen = now;
-    } else if (unpublished(&now, &v->seen)) {
-        fault(v, "what changed was not published");
+        judge(v, w, &w->effects.records[v->client]);
+        v->seen = w->effects.records[v->client];
     }
+    if (!same_record(&now, &v->seen))
+        fault(v, "what changed was not published");
 }
 
 static void pass_looking(struct world *w, struct view *v, uint64_t ns) {
@@ -129,8 +116,8 @@ static void check_view(const struct view *v, const char *name) {
 
 /* Does the record now hold this offset, to a millisecond? */
 static bool offset_is(const struct view *v, uint64_t offset_ns) {
-    int64_t error_ns = (int64_t)(v->seen.reading.offset_ns - offset_ns);
-    return v->seen.has_master && error_ns < (int64_t)MS && error_ns > -(int64_t)MS;
+    int64_t error_ns = (int64_t)(v->seen.offset_ns - offset_ns);
+    return has_master(&v->seen) && error_ns < (int64_t)MS && error_ns > -(int64_t)MS;
 }
 
 /* --- grammar --------------------------------------------------------------------------------- */
@@ -152,26 +139,26 @@ static void test_named_list(void) {
     struct world w = world_begin();
 
     command(&w, "/nqptp T 192.0.2.1 2001:db8::1");
-    CHECK(!w.effects.refusal && !w.effects.created, "/nqptp T with addresses is understood");
-    CHECK(w.effects.form == NQPTP_FORM_NAMED && w.effects.client == 0, "as a named command");
+    CHECK(!w.answer.refusal && !w.added, "/nqptp T with addresses is understood");
+    CHECK(w.command.asked == NQPTP_SHM_ASKED_NAMED && w.answer.client == 0, "as a named command");
     CHECK_EQ_U64(client(&w, "/nqptp")->peer_count, 2, "it lists two");
     command(&w, "/x T");
-    CHECK(w.effects.created && w.effects.client == 1, "another name makes a client");
-    CHECK(w.effects.form == NQPTP_FORM_NAMED, "by a named command");
+    CHECK(w.added && w.answer.client == 1, "another name makes a client");
+    CHECK(w.command.asked == NQPTP_SHM_ASKED_NAMED, "by a named command");
     CHECK_EQ_U64(w.effects.publish, 2, "whose record is published");
     CHECK(client(&w, "/x")->has_list && client(&w, "/x")->peer_count == 0, "that lists nobody");
     command(&w, "/x T 192.0.2.7");
-    CHECK(!w.effects.created && w.effects.client == 1, "once");
+    CHECK(!w.added && w.answer.client == 1, "once");
     CHECK_EQ_U64(client(&w, "/x")->peer_count, 1, "and has a list of its own");
     CHECK_EQ_U64(client(&w, "/nqptp")->peer_count, 2, "the other one's stays");
     command(&w, "T 192.0.2.9");
-    CHECK(w.effects.form == NQPTP_FORM_BARE && w.effects.client == 0, "a bare T is of /nqptp");
+    CHECK(w.command.asked == NQPTP_SHM_ASKED_BARE && w.answer.client == 0, "a bare T is of /nqptp");
     CHECK_EQ_U64(client(&w, "/nqptp")->peer_count, 1, "it replaces its list");
     CHECK_EQ_U64(client(&w, "/x")->peer_count, 1, "and no other");
     command(&w, "T");
     CHECK_EQ_U64(client(&w, "/x")->peer_count, 1, "nor does a bare T alone");
     command(&w, "?");
-    CHECK(w.effects.form == NQPTP_FORM_NONE && w.effects.send_status, "? has no form");
+    CHECK(w.command.asked == NQPTP_SHM_ASKED_NOTHING && w.command.letter == '?', "? has no form");
 }
 
 static void test_activity(void) {
@@ -188,14 +175,14 @@ static void test_activity(void) {
     CHECK_EQ_U64(client(&w, "/x")->activity, NQPTP_STOPPED, "at first a player does not play");
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         command(&w, rows[i].text);
-        CHECK(!w.effects.refusal && w.effects.form == NQPTP_FORM_PLAY && w.effects.client == 1,
+        CHECK(!w.answer.refusal && w.command.asked == NQPTP_SHM_ASKED_PLAY && w.answer.client == 1,
               "%s is understood", rows[i].text);
         CHECK_EQ_U64(client(&w, "/x")->activity, rows[i].activity, "and noted");
-        CHECK(!w.effects.publish && !w.effects.created, "and that is all");
+        CHECK(!w.effects.publish && !w.added, "and that is all");
     }
     CHECK_EQ_U64(client(&w, "/nqptp")->activity, NQPTP_STOPPED, "another client is not meant");
     command(&w, "/nqptp B");
-    CHECK(!w.effects.refusal, "/nqptp B before any T is understood");
+    CHECK(!w.answer.refusal, "/nqptp B before any T is understood");
 }
 
 /* Returns the reason. */
@@ -207,11 +194,10 @@ static void check_refused(const char *name, const char *text, size_t length) {
     command(&w, "/x T 192.0.2.1");
     command(&w, "/x B");
     memcpy(&before, &w.engine, sizeof before);
-    nqptp_engine_command(&w.engine, text, length, w.now_ns, &w.effects);
-    CHECK(w.effects.refusal && w.effects.refusal[0], "%s: refused, with a reason", name);
-    CHECK(!w.effects.publish && !w.effects.reply_count && !w.effects.send_status &&
-              w.effects.event_count == 0 && !w.effects.created && w.effects.client == -1 &&
-              w.effects.form == NQPTP_FORM_NONE,
+    command_octets(&w, text, length, &no_record);
+    CHECK(w.answer.refusal && w.answer.refusal[0], "%s: refused, with a reason", name);
+    CHECK(!w.effects.publish && !w.effects.reply_count && w.effects.event_count == 0 && !w.added &&
+              w.answer.client == -1,
           "%s: without any effect", name);
     CHECK(same_octets(&before, &w.engine), "%s: all state is as it was", name);
 }
@@ -262,7 +248,7 @@ static void check_name(const char *name) {
 
     snprintf(text, sizeof text, "%s T", name);
     command(&w, text);
-    CHECK(!w.effects.refusal && w.effects.created && client(&w, name), "%s is a name", name);
+    CHECK(!w.answer.refusal && w.added && client(&w, name), "%s is a name", name);
 }
 
 static void test_names(void) {
@@ -283,33 +269,24 @@ static void test_sixteen_clients(void) {
     for (int c = 1; c < NQPTP_CLIENTS_MAX; c++) {
         snprintf(text, sizeof text, "/client%d T 192.0.2.1", c);
         command(&w, text);
-        wrong += !w.effects.created || w.effects.client != c || w.effects.refusal;
+        wrong += !w.added || w.answer.client != c || w.answer.refusal;
     }
     CHECK_EQ_U64(wrong, 0, "/nqptp and 15 others find room");
     memcpy(&before, &w.engine, sizeof before);
     command(&w, "/client16 T 192.0.2.1");
-    CHECK(w.effects.refusal, "the 17th does not");
-    CHECK(!w.effects.created && w.effects.client == -1 && !w.effects.publish,
-          "and has no effect at all");
+    CHECK(w.answer.refusal, "the 17th does not");
+    CHECK(!w.added && w.answer.client == -1 && !w.effects.publish, "and has no effect at all");
     CHECK(same_octets(&before, &w.engine), "nor does it change anything");
     command(&w, "/client16 B");
-    CHECK(w.effects.refusal, "nor can it play");
+    CHECK(w.answer.refusal, "nor can it play");
     (void)send_pair(&w, &s);
     CHECK_EQ_U64(w.effects.publish, 0xFFFF, "a sample of their master is for all 16");
-    nqptp_engine_forget(&w.engine, 7);
-    (void)send_pair(&w, &s);
-    CHECK_EQ_U64(w.effects.publish, 0xFF7F, "one that is forgotten gets no more");
-    command(&w, "/client16 T 192.0.2.1");
-    CHECK(w.effects.created && w.effects.client == 7, "and leaves room for another");
 }
 
 /* --- a master for each client ---------------------------------------------------------------- */
 
 static uint64_t master_for(const struct world *w, int c) {
-    struct nqptp_record record;
-
-    nqptp_engine_record(&w->engine, c, &record);
-    return record.has_master ? record.clock_identity : 0;
+    return record_of(&w->engine, c).clock_identity;
 }
 
 static void play_both(struct world *w, struct sender *a, struct sender *b, unsigned pairs) {
@@ -378,7 +355,7 @@ static void test_same_named_list_again(void) {
 
     order(&w, &v, "/x T 192.0.2.1");
     play_looking(&w, &v, &s, 40);
-    uint64_t start_ns = v.seen.reading.start_time_ns;
+    uint64_t start_ns = v.seen.start_time_ns;
     for (int n = 0; n < 20; n++) {
         order(&w, &v, "/x T 192.0.2.1");
         CHECK(!w.effects.publish, "the same list again: nothing to publish");
@@ -386,7 +363,7 @@ static void test_same_named_list_again(void) {
         order(&w, &v, "T");
         play_looking(&w, &v, &s, 2);
     }
-    CHECK_EQ_U64(v.seen.reading.start_time_ns, start_ns, "the series goes on");
+    CHECK_EQ_U64(v.seen.start_time_ns, start_ns, "the series goes on");
     CHECK_EQ_U64(v.starts, 1, "and it is the first");
     check_view(&v, "a list repeated");
 }
@@ -395,8 +372,8 @@ static void test_same_named_list_again(void) {
 
 static void replay(struct world *w, const char *text) {
     for (const char *end; (end = strchr(text, '\n')); text = end + 1) {
-        nqptp_engine_command(&w->engine, text, (size_t)(end - text), w->now_ns, &w->effects);
-        CHECK(!w->effects.refusal, "what was kept is understood: %.*s", (int)(end - text), text);
+        command_octets(w, text, (size_t)(end - text), &no_record);
+        CHECK(!w->answer.refusal, "what was kept is understood: %.*s", (int)(end - text), text);
     }
 }
 
@@ -421,7 +398,7 @@ static void test_save(void) {
     CHECK_EQ_STR(text, "", "to keep");
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
         command(&w, commands[i]);
-        CHECK(!w.effects.refusal, "%s", commands[i]);
+        CHECK(!w.answer.refusal, "%s", commands[i]);
         again = world_begin();
         size_t length = nqptp_commands_save(&w.engine.clients, text, sizeof text);
         CHECK_EQ_U64(length, strlen(text), "it is kept");
@@ -467,11 +444,11 @@ static uint64_t start_after(const struct nqptp_reading *before, struct sender *s
     struct view v = {.client = 0};
 
     w.now_ns += ns;
-    nqptp_engine_inherit(&w.engine, 0, before, &w.effects);
+    w.engine.clients.list[0].inherited = *before;
     play_looking(&w, &v, s, 20);
     CHECK_EQ_STR(v.fault ? v.fault : "", "", "the record keeps all rules");
     CHECK_EQ_U64(v.starts, 1, "and has one series");
-    return v.seen.reading.start_time_ns;
+    return v.seen.start_time_ns;
 }
 
 static void test_inherit(void) {
@@ -514,26 +491,26 @@ static void test_inherit_once(void) {
                                    .offset_ns = s.offset_ns,
                                    .start_time_ns = 4000 * S};
 
-    nqptp_engine_inherit(&w.engine, 0, &before, &w.effects);
+    w.engine.clients.list[0].inherited = before;
     play(&w, &other, S);
     command(&w, "T 192.0.2.1");
     play(&w, &s, S);
     CHECK_EQ_U64(w.record.clock_identity, 1, "after another master the one of before is back");
-    CHECK(w.record.reading.start_time_ns > 5000 * S, "which is a new mastership");
+    CHECK(w.record.start_time_ns > 5000 * S, "which is a new mastership");
 }
 
 /* A client whose object holds an older series of a clock that somebody follows already. */
 static void test_inherit_later(void) {
     struct sender s = sender(1, "192.0.2.1", 100);
     struct world w = world_begin();
-    struct nqptp_reading before = {
+    const struct nqptp_shm_record before = {
         .grandmaster_identity = 1, .offset_ns = s.offset_ns, .start_time_ns = 4000 * S};
+    const char text[] = "/other T 192.0.2.9";
 
     play(&w, &s, S);
-    command(&w, "/other T 192.0.2.9");
-    nqptp_engine_inherit(&w.engine, 1, &before, &w.effects);
+    command_octets(&w, text, strlen(text), &before);
     command(&w, "/other T 192.0.2.1");
-    CHECK_EQ_U64(w.record.reading.start_time_ns, 4000 * S, "the clock has one start for all");
+    CHECK_EQ_U64(w.record.start_time_ns, 4000 * S, "the clock has one start for all");
     CHECK_EQ_U64(w.effects.publish, 3, "and who followed it before is told");
 }
 
@@ -740,20 +717,20 @@ static void check_stop(const char *name, unsigned pairs, unsigned pairs_after_b)
     play_looking(&w, &v, &s, 80);
     uint64_t stopped_ns = time_of(&w, &s);
     pair_looking(&w, &v, &s, stopped_ns);
-    struct nqptp_reading before = v.seen.reading;
+    struct nqptp_shm_record before = v.seen;
     sleep_looking(&w, &v, &s, stopped_ns, pairs);
     if (pairs_after_b > 0) {
         order(&w, &v, "/x B");
         sleep_looking(&w, &v, &s, stopped_ns, pairs_after_b);
     }
-    CHECK(v.seen.has_master && v.seen.reading.local_time_ns == before.local_time_ns &&
-              v.seen.reading.offset_ns == before.offset_ns && v.starts == 1,
+    CHECK(has_master(&v.seen) && v.seen.local_time_ns == before.local_time_ns &&
+              v.seen.offset_ns == before.offset_ns && v.starts == 1,
           "%s: asleep, its record stays as it is", name);
     s.offset_ns = stopped_ns + 125 * MS - receive_time(&w);
     uint64_t resumed_ns = receive_time(&w);
     play_looking(&w, &v, &s, 2);
     CHECK(offset_is(&v, s.offset_ns), "%s: resumed, its offset is right with two samples", name);
-    CHECK(v.seen.reading.start_time_ns >= resumed_ns, "%s: in a series begun then", name);
+    CHECK(v.seen.start_time_ns >= resumed_ns, "%s: in a series begun then", name);
     play_looking(&w, &v, &s, 80);
     CHECK(offset_is(&v, s.offset_ns), "%s: and goes on", name);
     CHECK_EQ_U64(v.starts, 2, "%s: as the second series", name);
@@ -775,22 +752,22 @@ static void test_silent_and_back(void) {
     struct world w = begin_listed(&v, "/x T 192.0.2.1");
 
     play_looking(&w, &v, &s, 80);
-    struct nqptp_reading before = v.seen.reading;
+    struct nqptp_shm_record before = v.seen;
     pass_looking(&w, &v, 30 * S);
-    CHECK(memcmp(&v.seen.reading, &before, sizeof before) == 0, "silent for 30 s: it stays");
+    CHECK(same_record(&v.seen, &before), "silent for 30 s: it stays");
     play_looking(&w, &v, &s, 8);
-    CHECK_EQ_U64(v.seen.reading.start_time_ns, before.start_time_ns, "it comes back as it was");
+    CHECK_EQ_U64(v.seen.start_time_ns, before.start_time_ns, "it comes back as it was");
     pass_looking(&w, &v, 100 * S);
-    CHECK(v.seen.has_master, "silent for 100 s: it stays");
+    CHECK(has_master(&v.seen), "silent for 100 s: it stays");
     uint64_t back_ns = receive_time(&w);
     s.offset_ns += 3 * MS;
     play_looking(&w, &v, &s, 8);
-    CHECK_EQ_U64(v.seen.reading.start_time_ns, back_ns, "it comes back as a new series");
+    CHECK_EQ_U64(v.seen.start_time_ns, back_ns, "it comes back as a new series");
     CHECK(offset_is(&v, s.offset_ns), "with what it says now");
     check_view(&v, "silence");
     v.may_vanish = true;
     pass_looking(&w, &v, 121 * S);
-    CHECK(!v.seen.has_master, "silent for 121 s: it is no more");
+    CHECK(!has_master(&v.seen), "silent for 121 s: it is no more");
 }
 
 static void check_begin(const char *name, uint64_t silence_ns, unsigned starts) {
@@ -800,15 +777,15 @@ static void check_begin(const char *name, uint64_t silence_ns, unsigned starts) 
 
     play_looking(&w, &v, &s, 80);
     pass_looking(&w, &v, silence_ns);
-    struct nqptp_reading before = v.seen.reading;
+    struct nqptp_shm_record before = v.seen;
     order(&w, &v, "/x B");
-    CHECK(memcmp(&v.seen.reading, &before, sizeof before) == 0, "%s: the record stays", name);
+    CHECK(same_record(&v.seen, &before), "%s: the record stays", name);
     s.offset_ns -= 3 * MS; /* too little to be taken for a step */
     uint64_t first_ns = receive_time(&w);
     play_looking(&w, &v, &s, 1);
     CHECK_EQ_U64(v.starts, starts, "%s: series", name);
     if (starts > 1) {
-        CHECK_EQ_U64(v.seen.reading.start_time_ns, first_ns, "%s: with the next sample", name);
+        CHECK_EQ_U64(v.seen.start_time_ns, first_ns, "%s: with the next sample", name);
         CHECK(offset_is(&v, s.offset_ns), "%s: with its offset", name);
     }
     play_looking(&w, &v, &s, 8);
@@ -853,7 +830,7 @@ static void check_pace(const char *name, int64_t ns_per_pair) {
         s.offset_ns += (uint64_t)ns_per_pair;
         pair_looking(&w, &v, &s, time_of(&w, &s));
     }
-    CHECK(v.seen.has_master && w.now_ns - v.seen.reading.local_time_ns < S,
+    CHECK(has_master(&v.seen) && w.now_ns - v.seen.local_time_ns < S,
           "%s: it is followed all the time", name);
     play_looking(&w, &v, &s, 16);
     CHECK(offset_is(&v, s.offset_ns), "%s: 2 s later its offset is right", name);
@@ -884,7 +861,7 @@ static void test_step(void) {
         uint64_t stepped_ns = receive_time(&w);
         play_looking(&w, &v, &s, 8);
         CHECK(offset_is(&v, s.offset_ns), "a step of %" PRId64 " ms: followed in 1 s", steps_ms[i]);
-        CHECK(v.starts == 2 && v.seen.reading.start_time_ns >= stepped_ns, "as a new series");
+        CHECK(v.starts == 2 && v.seen.start_time_ns >= stepped_ns, "as a new series");
         play_looking(&w, &v, &s, 80);
         CHECK_EQ_U64(v.starts, 2, "and no more");
         check_view(&v, "a step");
@@ -902,12 +879,12 @@ static void test_grandmaster_changes(void) {
         s.grandmaster_identity = 99 + n;
         (void)send_announce(&w, &s);
         look(&v, &w);
-        CHECK_EQ_U64(v.seen.reading.grandmaster_identity, old, "until it gives a time the old one");
+        CHECK_EQ_U64(v.seen.grandmaster_identity, old, "until it gives a time the old one");
         s.offset_ns += 2 * MS;
         uint64_t local_ns = receive_time(&w);
         pair_looking(&w, &v, &s, time_of(&w, &s));
-        CHECK_EQ_U64(v.seen.reading.grandmaster_identity, 99 + n, "then the new one's name");
-        CHECK_EQ_U64(v.seen.reading.start_time_ns, local_ns, "as a new series");
+        CHECK_EQ_U64(v.seen.grandmaster_identity, 99 + n, "then the new one's name");
+        CHECK_EQ_U64(v.seen.start_time_ns, local_ns, "as a new series");
         CHECK(offset_is(&v, s.offset_ns), "and its offset");
         play_looking(&w, &v, &s, 16);
     }
@@ -930,11 +907,10 @@ static void test_several_addresses(void) {
             if (n % 3 != round % 3)
                 play_looking(&w, &v, s, 1);
         }
-        wrong += !offset_is(&v, at_address[0].offset_ns) ||
-                 v.seen.reading.grandmaster_identity != 1 ||
-                 same_address(&v.seen.address, &at_address[round % 3].address);
+        wrong += !offset_is(&v, at_address[0].offset_ns) || v.seen.grandmaster_identity != 1 ||
+                 is_at(&v.seen, &at_address[round % 3].address);
         if (round % 3 != 0)
-            wrong += !same_address(&v.seen.address, &at_address[0].address);
+            wrong += !is_at(&v.seen, &at_address[0].address);
     }
     CHECK_EQ_U64(wrong, 0, "whichever address is silent, the clock is followed at another");
     check_view(&v, "several addresses");
@@ -957,7 +933,7 @@ static void test_change_of_list(void) {
     check_view(&v, "lists");
     v.may_vanish = true;
     order(&w, &v, "/x T");
-    CHECK(!v.seen.has_master, "none for an empty list");
+    CHECK(!has_master(&v.seen), "none for an empty list");
 }
 
 /* Anything at any time, at two clients; only a list without a clock may leave none. */

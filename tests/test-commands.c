@@ -28,9 +28,8 @@ static bool same_octets(const struct nqptp_engine *before, const struct nqptp_en
 static void check_list_of_two(const char *name, const char *text, size_t length) {
     struct world w = world_begin();
 
-    nqptp_engine_command(&w.engine, text, length, w.now_ns, &w.effects);
-    nqptp_engine_record(&w.engine, 0, &w.record);
-    CHECK(!w.effects.refusal, "%s is understood", name);
+    command_octets(&w, text, length, &no_record);
+    CHECK(!w.answer.refusal, "%s is understood", name);
     CHECK(w.engine.clients.list[0].has_list && w.engine.clients.list[0].peer_count == 2 &&
               lists(&w, "192.0.2.1") && lists(&w, "2001:db8::1"),
           "%s lists two addresses", name);
@@ -57,9 +56,8 @@ static void check_empty_list(const char *name, const char *text, size_t length) 
     struct sender s = sender(1, "192.0.2.1", 100);
     struct world w = world_of(&s);
 
-    nqptp_engine_command(&w.engine, text, length, w.now_ns, &w.effects);
-    nqptp_engine_record(&w.engine, 0, &w.record);
-    CHECK(!w.effects.refusal && w.engine.clients.list[0].has_list &&
+    command_octets(&w, text, length, &no_record);
+    CHECK(!w.answer.refusal && w.engine.clients.list[0].has_list &&
               w.engine.clients.list[0].peer_count == 0,
           "%s is an empty list", name);
     CHECK(published_no_master(&w) && told(&w, NQPTP_EVENT_NO_MASTER, 0), "%s: so no master is left",
@@ -132,7 +130,7 @@ static void test_same_list_again(void) {
     CHECK(idle(&w), "nor in another order");
     CHECK_EQ_U64(w.engine.clients.list[0].peer_count, 2, "it is the same list");
     (void)send_pair(&w, &s);
-    CHECK_EQ_U64(w.record.reading.start_time_ns, reading.start_time_ns, "and the series goes on");
+    CHECK_EQ_U64(w.record.start_time_ns, reading.start_time_ns, "and the series goes on");
 }
 
 /* --- how many -------------------------------------------------------------------------------- */
@@ -151,13 +149,13 @@ static void test_256_addresses(void) {
 
     (void)write_list(text, sizeof text, 256);
     command(&w, text);
-    CHECK(!w.effects.refusal, "256 addresses are a list");
+    CHECK(!w.answer.refusal, "256 addresses are a list");
     CHECK(w.engine.clients.list[0].peer_count == 256 && lists(&w, "10.0.0.255"),
           "to the last of them");
     command(&w, "T 192.0.2.1");
     (void)write_list(text, sizeof text, 257);
     command(&w, text);
-    CHECK(w.effects.refusal, "257 are not");
+    CHECK(w.answer.refusal, "257 are not");
     CHECK(w.engine.clients.list[0].peer_count == 1 && lists(&w, "192.0.2.1"),
           "and the old list stays");
 }
@@ -169,13 +167,11 @@ static void test_longest_command(void) {
     memset(text, ' ', sizeof text);
     // NOLINTNEXTLINE(bugprone-not-null-terminated-result): spaces are to follow, not a NUL
     memcpy(text, "T 192.0.2.1", 11);
-    nqptp_engine_command(&w.engine, text, 4096, w.now_ns, &w.effects);
-    nqptp_engine_record(&w.engine, 0, &w.record);
-    CHECK(!w.effects.refusal && lists(&w, "192.0.2.1"), "4096 octets are a command");
+    command_octets(&w, text, 4096, &no_record);
+    CHECK(!w.answer.refusal && lists(&w, "192.0.2.1"), "4096 octets are a command");
     text[10] = '2';
-    nqptp_engine_command(&w.engine, text, 4097, w.now_ns, &w.effects);
-    nqptp_engine_record(&w.engine, 0, &w.record);
-    CHECK(w.effects.refusal && lists(&w, "192.0.2.1"), "4097 are not");
+    command_octets(&w, text, 4097, &no_record);
+    CHECK(w.answer.refusal && lists(&w, "192.0.2.1"), "4097 are not");
 }
 
 /* --- ? --------------------------------------------------------------------------------------- */
@@ -184,9 +180,8 @@ static void check_status(const char *name, struct world *w, size_t length) {
     struct nqptp_engine before;
 
     memcpy(&before, &w->engine, sizeof before);
-    nqptp_engine_command(&w->engine, "?\0", length, w->now_ns, &w->effects);
-    nqptp_engine_record(&w->engine, 0, &w->record);
-    CHECK(w->effects.send_status && !w->effects.refusal, "%s: ? asks for the status", name);
+    command_octets(w, "?\0", length, &no_record);
+    CHECK(!w->answer.refusal && w->command.letter == '?', "%s: ? asks for the status", name);
     CHECK(!w->effects.publish && w->effects.event_count == 0, "%s: and for nothing else", name);
     CHECK(same_octets(&before, &w->engine), "%s: it changes nothing", name);
 }
@@ -213,7 +208,7 @@ static void test_status_forms(void) {
 
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
         command(&w, forms[i].text);
-        CHECK(w.effects.send_status && w.effects.status_columns == forms[i].columns,
+        CHECK(w.command.letter == '?' && w.command.columns == forms[i].columns,
               "%s: %u columns, 0 for JSON", forms[i].text, forms[i].columns);
     }
 }
@@ -228,14 +223,13 @@ static const char *check_refused(const char *name, const char *text, size_t leng
 
     command(&w, "T 192.0.2.1 192.0.2.2");
     memcpy(&before, &w.engine, sizeof before);
-    nqptp_engine_command(&w.engine, text, length, w.now_ns, &w.effects);
-    nqptp_engine_record(&w.engine, 0, &w.record);
-    CHECK(w.effects.refusal && w.effects.refusal[0], "%s: refused, with a reason", name);
-    CHECK(!w.effects.publish && !w.effects.reply_count && !w.effects.send_status &&
-              w.effects.event_count == 0,
+    command_octets(&w, text, length, &no_record);
+    CHECK(w.answer.refusal && w.answer.refusal[0], "%s: refused, with a reason", name);
+    CHECK(!w.effects.publish && !w.effects.reply_count && w.effects.event_count == 0 &&
+              w.answer.client < 0,
           "%s: without any effect", name);
     CHECK(same_octets(&before, &w.engine), "%s: all state is as it was", name);
-    return w.effects.refusal ? w.effects.refusal : "";
+    return w.answer.refusal ? w.answer.refusal : "";
 }
 
 #define CHECK_REFUSED(name, text) check_refused(name, text, sizeof(text) - 1)
@@ -292,12 +286,12 @@ static bool restorable(const char *list, size_t length) {
     char kept[4 * NQPTP_COMMAND_MAX];
     struct world w = world_begin();
 
-    nqptp_engine_command(&w.engine, list, length, w.now_ns, &w.effects);
-    if (w.effects.refusal)
+    command_octets(&w, list, length, &no_record);
+    if (w.answer.refusal)
         return false;
     length = nqptp_commands_save(&w.engine.clients, kept, sizeof kept);
-    nqptp_engine_command(&w.engine, kept, length - 1, w.now_ns, &w.effects);
-    return !w.effects.refusal;
+    command_octets(&w, kept, length - 1, &no_record);
+    return !w.answer.refusal;
 }
 
 /* What is kept over a restart is written in full, and has to be a command again. */
@@ -361,9 +355,8 @@ static void test_junk(void) {
     for (unsigned n = 0; n < count; n++) {
         char text[24];
         size_t length = random_command(&prng, text, sizeof text);
-        nqptp_engine_command(&w.engine, text, length, w.now_ns, &w.effects);
-        nqptp_engine_record(&w.engine, 0, &w.record);
-        refused += w.effects.refusal != NULL;
+        command_octets(&w, text, length, &no_record);
+        refused += w.answer.refusal != NULL;
         insane += !sane(&w);
     }
     CHECK_EQ_U64(insane, 0, "%u commands of junk: all stays in order", count);

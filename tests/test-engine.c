@@ -18,8 +18,7 @@ static void test_nothing_at_first(void) {
     struct world w = world_begin();
 
     CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), NQPTP_NO_DEADLINE, "at first nothing is due");
-    nqptp_engine_expire(&w.engine, w.now_ns, &w.effects);
-    nqptp_engine_record(&w.engine, 0, &w.record);
+    expire(&w, w.now_ns);
     CHECK(idle(&w), "and asking for it does nothing");
     CHECK_EQ_U64(master_of(&w), 0, "there is no master");
 }
@@ -38,8 +37,8 @@ static void test_first_master(void) {
     CHECK_EQ_U64(send_follow_up(&w, &s, 1, origin_ns), NQPTP_DROP_NONE, "so is its Follow_Up");
     CHECK(published(&w, &s, local_ns), "the clock is published");
     CHECK(told(&w, NQPTP_EVENT_MASTER, 1), "and told to be master");
-    CHECK_EQ_U64(w.record.reading.grandmaster_identity, 1, "with its grandmaster");
-    CHECK_EQ_U64(w.record.reading.start_time_ns, local_ns, "since its first sample");
+    CHECK_EQ_U64(w.record.grandmaster_identity, 1, "with its grandmaster");
+    CHECK_EQ_U64(w.record.start_time_ns, local_ns, "since its first sample");
     CHECK(!w.effects.reply_count, "and nothing is sent");
 }
 
@@ -53,7 +52,7 @@ static void test_each_sample_is_published(void) {
         uint64_t local_ns = receive_time(&w);
         (void)send_pair(&w, &s);
         wrong += !published(&w, &s, local_ns) || w.effects.event_count > 0 ||
-                 w.record.reading.start_time_ns != start_ns;
+                 w.record.start_time_ns != start_ns;
         pass(&w, 124 * MS);
     }
     CHECK_EQ_U64(wrong, 0, "each sample of the master is published, in one series");
@@ -140,8 +139,8 @@ static void test_series_begins_when_clock_went_on(void) {
     uint64_t local_ns = receive_time(&w);
     (void)send_pair(&w, &s);
     (void)send_pair(&w, &s);
-    CHECK_EQ_U64(w.record.reading.start_time_ns, local_ns, "when it goes on a new series begins");
-    CHECK_EQ_U64(w.record.reading.offset_ns, s.offset_ns, "with the new offset");
+    CHECK_EQ_U64(w.record.start_time_ns, local_ns, "when it goes on a new series begins");
+    CHECK_EQ_U64(w.record.offset_ns, s.offset_ns, "with the new offset");
 }
 
 static void test_master_time_wraps(void) {
@@ -162,7 +161,7 @@ static void test_master_time_wraps(void) {
     }
     CHECK(wrapped, "the master's time passes 2^64 ns");
     CHECK_EQ_U64(wrong, 0, "and each offset is right, modulo 2^64");
-    CHECK_EQ_U64(w.record.reading.start_time_ns, start_ns, "in one series");
+    CHECK_EQ_U64(w.record.start_time_ns, start_ns, "in one series");
 }
 
 /* --- grandmasters ---------------------------------------------------------------------------- */
@@ -177,7 +176,7 @@ static void test_announce_after_samples(void) {
     CHECK(!w.effects.publish, "a clock that has not announced itself is not published");
     (void)send_announce(&w, &s);
     CHECK(published(&w, &s, local_ns), "its first Announce makes it master");
-    CHECK_EQ_U64(w.record.reading.grandmaster_identity, 99, "and names the grandmaster at once");
+    CHECK_EQ_U64(w.record.grandmaster_identity, 99, "and names the grandmaster at once");
 }
 
 static void test_new_grandmaster_behind_the_master(void) {
@@ -192,8 +191,8 @@ static void test_new_grandmaster_behind_the_master(void) {
     uint64_t local_ns = receive_time(&w);
     (void)send_pair(&w, &s);
     CHECK(published(&w, &s, local_ns), "its first sample is the offset");
-    CHECK_EQ_U64(w.record.reading.grandmaster_identity, 99, "with its name");
-    CHECK_EQ_U64(w.record.reading.start_time_ns, local_ns, "and begins a series");
+    CHECK_EQ_U64(w.record.grandmaster_identity, 99, "with its name");
+    CHECK_EQ_U64(w.record.start_time_ns, local_ns, "and begins a series");
 }
 
 /* A clock takes over because of its new grandmaster: never with the old one's offset. */
@@ -210,14 +209,14 @@ static void test_new_grandmaster_makes_a_master(void) {
     other.priority1 = 1;
     other.offset_ns += 777 * S;
     (void)send_announce(&w, &other);
-    mixed += w.effects.publish && !offset_near(w.record.reading.offset_ns, other.offset_ns);
+    mixed += w.effects.publish && !offset_near(w.record.offset_ns, other.offset_ns);
     for (int n = 0; n < 4; n++) {
         (void)send_pair(&w, &other);
-        mixed += w.effects.publish && !offset_near(w.record.reading.offset_ns, other.offset_ns);
+        mixed += w.effects.publish && !offset_near(w.record.offset_ns, other.offset_ns);
         pass(&w, 124 * MS);
     }
     CHECK_EQ_U64(master_of(&w), 2, "a clock behind a better grandmaster becomes master");
-    CHECK_EQ_U64(w.record.reading.grandmaster_identity, 99, "with the new grandmaster's name");
+    CHECK_EQ_U64(w.record.grandmaster_identity, 99, "with the new grandmaster's name");
     CHECK_EQ_U64(mixed, 0, "and never with the offset of the one it left");
 }
 
@@ -284,7 +283,7 @@ static void test_no_delay_req_to_stand_in(void) {
     command(&w, "T 192.0.2.1");
     play(&w, &listed, S);
     play(&w, &elsewhere, 5 * S);
-    CHECK(same_address(&w.record.address, &elsewhere.address), "a clock stands in");
+    CHECK(is_at(&w.record, &elsewhere.address), "a clock stands in");
     (void)send_sync(&w, &elsewhere, elsewhere.sequence_id);
     CHECK(!w.effects.reply_count, "but its address is not listed, so nothing goes there");
 }
@@ -507,16 +506,13 @@ static void test_master_is_deleted(void) {
     pass(&w, 4 * S);
     uint64_t end_ns = nqptp_engine_deadline(&w.engine);
 
-    nqptp_engine_expire(&w.engine, end_ns - 1, &w.effects);
-    nqptp_engine_record(&w.engine, 0, &w.record);
+    expire(&w, end_ns - 1);
     CHECK(idle(&w) && knows(&w, &s), "a nanosecond early nothing happens");
-    nqptp_engine_expire(&w.engine, end_ns, &w.effects);
-    nqptp_engine_record(&w.engine, 0, &w.record);
+    expire(&w, end_ns);
     CHECK(!knows(&w, &s), "after 120 s of silence the master's record is deleted");
     CHECK(told(&w, NQPTP_EVENT_DELETED, 1) && told(&w, NQPTP_EVENT_NO_MASTER, 0), "which is told");
     CHECK(published_no_master(&w), "and published: no master");
-    nqptp_engine_expire(&w.engine, end_ns, &w.effects);
-    nqptp_engine_record(&w.engine, 0, &w.record);
+    expire(&w, end_ns);
     CHECK(idle(&w), "once");
     CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), NQPTP_NO_DEADLINE, "then nothing is due");
     (void)send_sync(&w, &s, 500);
@@ -542,8 +538,7 @@ static void test_deletions_one_at_a_time(void) {
 
     w.now_ns += 1000 * S;
     while (nqptp_engine_deadline(&w.engine) <= w.now_ns && deletions < 100) {
-        nqptp_engine_expire(&w.engine, w.now_ns, &w.effects);
-        nqptp_engine_record(&w.engine, 0, &w.record);
+        expire(&w, w.now_ns);
         deletions += w.effects.event_count == 1 &&
                      told(&w, NQPTP_EVENT_DELETED, nth(deletions).clock_identity);
     }

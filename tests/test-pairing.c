@@ -65,7 +65,7 @@ static uint64_t offset_with(int64_t sync_scaled_ns, int64_t follow_up_scaled_ns)
     w.now_ns += MS;
     (void)deliver(&w, &s, follow_up, sizeof follow_up);
     CHECK(w.effects.publish, "a pair with corrections gives a sample");
-    return w.record.reading.offset_ns - s.offset_ns;
+    return w.record.offset_ns - s.offset_ns;
 }
 
 static void test_corrections(void) {
@@ -90,7 +90,7 @@ static void test_corrections_in_reverse(void) {
     (void)send_follow_up(&w, &s, 9, time_of(&w, &s) + MS + 7);
     w.now_ns += MS;
     (void)deliver(&w, &s, sync, sizeof sync);
-    CHECK_EQ_U64(w.record.reading.offset_ns, s.offset_ns, "a Sync that comes second corrects, too");
+    CHECK_EQ_U64(w.record.offset_ns, s.offset_ns, "a Sync that comes second corrects, too");
 }
 
 /* --- lone Follow_Ups ------------------------------------------------------------------------- */
@@ -102,14 +102,11 @@ static void test_lone_follow_up_is_used_in_time(void) {
 
     (void)send_follow_up(&w, &s, 2, time_of(&w, &s));
     CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), deadline_ns, "a Follow_Up waits for 100 ms");
-    nqptp_engine_expire(&w.engine, deadline_ns - 1, &w.effects);
-    nqptp_engine_record(&w.engine, 0, &w.record);
+    expire(&w, deadline_ns - 1);
     CHECK(idle(&w), "no less");
-    nqptp_engine_expire(&w.engine, deadline_ns, &w.effects);
-    nqptp_engine_record(&w.engine, 0, &w.record);
+    expire(&w, deadline_ns);
     CHECK(published(&w, &s, local_ns), "then it is used, of when it came itself");
-    nqptp_engine_expire(&w.engine, deadline_ns, &w.effects);
-    nqptp_engine_record(&w.engine, 0, &w.record);
+    expire(&w, deadline_ns);
     CHECK(idle(&w), "once");
     w.now_ns = deadline_ns + MS;
     CHECK_EQ_U64(send_sync(&w, &s, 2), NQPTP_DROP_DUPLICATE, "its Sync comes too late");
@@ -146,8 +143,7 @@ static void test_next_follow_up_ends_the_wait(void) {
                  "so does a Follow_Up");
     CHECK(published(&w, &s, local_ns), "the first is used");
     CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), due_ns, "the second waits");
-    nqptp_engine_expire(&w.engine, due_ns, &w.effects);
-    nqptp_engine_record(&w.engine, 0, &w.record);
+    expire(&w, due_ns);
     CHECK(published(&w, &s, next_ns), "and is used in its turn");
 }
 
@@ -177,7 +173,7 @@ static void test_clock_without_syncs(void) {
         publications += w.effects.publish;
     }
     CHECK_EQ_U64(publications, 80, "a clock of which only Follow_Ups come is followed");
-    CHECK(offset_near(w.record.reading.offset_ns, s.offset_ns), "as well as may be");
+    CHECK(offset_near(w.record.offset_ns, s.offset_ns), "as well as may be");
 }
 
 /* --- repeated, late and reordered ------------------------------------------------------------ */
@@ -256,7 +252,7 @@ static void test_late_messages(void) {
 static void test_what_waited(void) {
     struct sender s = sender(1, "192.0.2.1", 100);
     struct world w = world_of(&s);
-    uint64_t offset_ns = w.record.reading.offset_ns, stopped_ns = w.now_ns;
+    uint64_t offset_ns = w.record.offset_ns, stopped_ns = w.now_ns;
     uint64_t follow_up_ns = w.engine.table.clocks[0].follow_up_ns;
     uint8_t message[sizeof apple_follow_up];
     unsigned late = 0;
@@ -278,11 +274,10 @@ static void test_what_waited(void) {
         late += receive(&w, &packet) == NQPTP_DROP_LATE;
     }
     CHECK_EQ_U64(late, 2 * 464, "Syncs and Follow_Ups of long ago are dropped");
-    CHECK(w.engine.table.clocks[0].follow_up_ns == follow_up_ns &&
-              w.record.reading.offset_ns == offset_ns,
+    CHECK(w.engine.table.clocks[0].follow_up_ns == follow_up_ns && w.record.offset_ns == offset_ns,
           "nothing came of them");
     (void)send_pair(&w, &s);
-    CHECK(w.record.reading.local_time_ns > w.now_ns - S, "what comes now is used");
+    CHECK(w.record.local_time_ns > w.now_ns - S, "what comes now is used");
 }
 
 static void test_sender_starts_afresh(void) {
@@ -462,7 +457,7 @@ static void test_one_step_correction(void) {
     put_correction(sync, 4321 * SCALED_NS);
     (void)send_announce(&w, &s);
     (void)deliver(&w, &s, sync, sizeof sync);
-    CHECK_EQ_U64(w.record.reading.offset_ns, s.offset_ns + 4321, "a one-step Sync is corrected");
+    CHECK_EQ_U64(w.record.offset_ns, s.offset_ns + 4321, "a one-step Sync is corrected");
 }
 
 static void test_sync_that_is_not_one_step(void) {
@@ -577,7 +572,7 @@ static void test_bad_network(void) {
                                    ? send_sync(&w, &s, (uint16_t)(a->pair + 65000))
                                    : send_follow_up(&w, &s, (uint16_t)(a->pair + 65000), origin_ns);
         publications += w.effects.publish;
-        if (w.effects.publish && w.record.reading.local_time_ns == receive_time(&w))
+        if (w.effects.publish && w.record.local_time_ns == receive_time(&w))
             after_the_first += samples[a->pair]++ > 0;
         after_the_first += fate != NQPTP_DROP_NONE && w.effects.publish;
     }

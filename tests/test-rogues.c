@@ -13,18 +13,18 @@
 
 /* What client 0 was told: how often it changed, and how often in the second half of the time. */
 struct told {
-    struct nqptp_record record;
+    struct nqptp_shm_record record;
     unsigned publications, series, masters, late;
 };
 
 static void hear(struct told *t, const struct world *w, bool late) {
-    const struct nqptp_record *now = &w->record, *old = &t->record;
+    const struct nqptp_shm_record *now = &w->record, *old = &t->record;
 
     if (!(w->effects.publish & 1))
         return;
     bool master = now->clock_identity != old->clock_identity ||
-                  now->reading.grandmaster_identity != old->reading.grandmaster_identity;
-    bool series = master || now->reading.start_time_ns != old->reading.start_time_ns;
+                  now->grandmaster_identity != old->grandmaster_identity;
+    bool series = master || now->start_time_ns != old->start_time_ns;
     t->publications++;
     t->masters += master;
     t->series += series;
@@ -85,8 +85,8 @@ static void check_grandmasters(unsigned turns_each, uint64_t apart_ns) {
     CHECK_EQ_U64(t.late, 0, "and none after half a minute");
     s.grandmaster_identity = 77;
     turns(&w, &t, &s, 64);
-    CHECK_EQ_U64(t.record.reading.grandmaster_identity, 77, "a third one that lasts is believed");
-    CHECK(offset_near(t.record.reading.offset_ns, s.offset_ns), "and its time");
+    CHECK_EQ_U64(t.record.grandmaster_identity, 77, "a third one that lasts is believed");
+    CHECK(offset_near(t.record.offset_ns, s.offset_ns), "and its time");
 }
 
 /* It rests for just as long as it must, and then makes as much trouble as it can. */
@@ -121,7 +121,7 @@ static void test_one_timescale_is_followed(void) {
         turn(&w, &t, &s, n % 8 == 0, false);
         rest(&w, &t);
     }
-    CHECK(w.now_ns - t.record.reading.local_time_ns < S && t.publications > MINUTE,
+    CHECK(w.now_ns - t.record.local_time_ns < S && t.publications > MINUTE,
           "whatever grandmaster it names, its time is published while it is one");
 }
 
@@ -224,8 +224,7 @@ static void check_times(unsigned turns_each, uint64_t apart_ns) {
     CHECK_EQ_U64(t.late, 0, "and none after half a minute");
     CHECK(t.record.clock_identity == 1, "its last values stay");
     turns(&w, &t, &s, 56);
-    CHECK(offset_near(t.record.reading.offset_ns, s.offset_ns) &&
-              w.now_ns - t.record.reading.local_time_ns < S,
+    CHECK(offset_near(t.record.offset_ns, s.offset_ns) && w.now_ns - t.record.local_time_ns < S,
           "it keeps to one: followed again after 7 s");
 }
 
@@ -251,7 +250,7 @@ static void test_random_times(void) {
     }
     CHECK(t.series <= 20, "any time with each Sync: %u series", t.series);
     CHECK_EQ_U64(t.late, 0, "and none after half a minute");
-    CHECK(t.record.clock_identity == 2 && offset_near(t.record.reading.offset_ns, other.offset_ns),
+    CHECK(t.record.clock_identity == 2 && offset_near(t.record.offset_ns, other.offset_ns),
           "for such a clock is as good as silent, and the other one is followed");
 }
 
@@ -263,7 +262,7 @@ static void test_one_step_is_not_delayed(void) {
     for (unsigned n = 0; n < 10; n++) {
         s.offset_ns += n % 2 ? 1000 * S : (uint64_t)-1000 * S;
         turns(&w, &t, &s, 4);
-        CHECK(offset_near(t.record.reading.offset_ns, s.offset_ns), "a step: followed in 0.5 s");
+        CHECK(offset_near(t.record.offset_ns, s.offset_ns), "a step: followed in 0.5 s");
         turns(&w, &t, &s, 156);
     }
     CHECK_EQ_U64(t.series, 11, "a step every 20 s is a series every 20 s");
@@ -280,11 +279,10 @@ static void test_player_begins(void) {
         turn(&w, &t, &s, n % 8 == 0, false);
         rest(&w, &t);
     }
-    CHECK(w.now_ns - t.record.reading.local_time_ns > S, "a clock that jumps is not followed");
+    CHECK(w.now_ns - t.record.local_time_ns > S, "a clock that jumps is not followed");
     command(&w, "/nqptp B");
     turns(&w, &t, &s, 4);
-    CHECK(offset_near(t.record.reading.offset_ns, s.offset_ns) &&
-              w.now_ns - t.record.reading.local_time_ns < S,
+    CHECK(offset_near(t.record.offset_ns, s.offset_ns) && w.now_ns - t.record.local_time_ns < S,
           "but by a player that begins, at once");
 }
 
@@ -322,7 +320,7 @@ static void test_intervals(void) {
         rest(&w, &t);
     }
     CHECK_EQ_U64(t.late, 0, "whatever intervals a clock states, it is master, in one series");
-    CHECK(offset_near(t.record.reading.offset_ns, s.offset_ns), "and its offset is right");
+    CHECK(offset_near(t.record.offset_ns, s.offset_ns), "and its offset is right");
     for (unsigned i = 0; i < 8; i++) {
         turns(&w, &t, &other, 8);
         send_stating(&w, &t, &s, extremes[i], false);
@@ -350,15 +348,14 @@ static void check_impostor(unsigned speaks, unsigned silent, bool flaps, unsigne
         if (n % (speaks + silent) < speaks)
             turn(&w, &t, &s, n % 8 == 0, false);
         rest(&w, &t);
-        wrong += !same_address(&w.record.address, &s.address) ||
-                 !offset_near(w.record.reading.offset_ns, s.offset_ns);
+        wrong += !is_at(&w.record, &s.address) || !offset_near(w.record.offset_ns, s.offset_ns);
     }
     if (wanted == 0)
         CHECK_EQ_U64(wrong, 0, "under a listed clock's name at another address: not followed");
     else
         CHECK(wrong > 0 && wrong < wanted, "except while it is silent: %u turns", wrong);
     turns(&w, &t, &s, 1);
-    CHECK(same_address(&w.record.address, &s.address), "nor once it speaks again");
+    CHECK(is_at(&w.record, &s.address), "nor once it speaks again");
 }
 
 static void test_impostor(void) {

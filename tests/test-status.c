@@ -223,8 +223,7 @@ static void test_numbers(void) {
     (void)write_text(&w, WIDE, text);
     CHECK(has_row(text, "Offset:", "+4611686018.42", ""), "an offset is shown in seconds");
     (void)write_json(&w, text);
-    (void)snprintf(expected, sizeof expected, "\"offset_ns\":\"%" PRIu64 "\"",
-                   w.record.reading.offset_ns);
+    (void)snprintf(expected, sizeof expected, "\"offset_ns\":\"%" PRIu64 "\"", w.record.offset_ns);
     CHECK(strstr(text, expected) != NULL, "in JSON it is a string, for no number holds it");
     s.grandmaster_identity = 0xABC;
     (void)send_announce(&w, &s);
@@ -590,7 +589,7 @@ static void test_hostile_names(void) {
     CHECK(has_row(text, "Object:", "/\",\"layout\":4,\\\"{}[]%n%s<&'", ""), "as it is in the text");
     w = world_begin();
     command(&w, "/\033[31m T");
-    CHECK(w.effects.refusal, "one of control characters is no name");
+    CHECK(w.answer.refusal, "one of control characters is no name");
 }
 
 /* The block ends where the buffer does, so that the sanitizer sees a write beyond it. */

@@ -6,8 +6,7 @@
 #ifndef NQPTP_WORLD_H
 #define NQPTP_WORLD_H
 
-#include "nqptp-message-handlers.h"
-
+#include "obey.h"
 #include "vectors.h"
 
 #include <arpa/inet.h>
@@ -21,8 +20,11 @@
 
 struct world {
     struct nqptp_engine engine;
-    struct nqptp_effects effects; /* of what happened last */
-    struct nqptp_record record;   /* of client 0, then */
+    struct nqptp_effects effects;   /* Of what happened last. */
+    struct nqptp_shm_record record; /* The one that was published last for client 0. */
+    struct nqptp_command command;   /* The last one, */
+    struct nqptp_answer answer;     /*   and its answer, */
+    bool added;                     /*   and whether it made a client. */
     uint64_t now_ns;
 };
 
@@ -40,7 +42,7 @@ struct sender {
 static inline struct world world_begin(void) {
     struct world world = {.now_ns = 5000 * S};
 
-    nqptp_engine_init(&world.engine, OUR_IDENTITY, "/nqptp");
+    begin_engine(&world.engine, OUR_IDENTITY);
     return world;
 }
 
@@ -94,13 +96,24 @@ static inline enum nqptp_drop counted(const uint64_t *before, const uint64_t *af
     return sum == 1 ? fate : NQPTP_DROP_COUNT;
 }
 
+/* Notes what was published for client 0. */
+static inline void note(struct world *w) {
+    if (w->effects.publish & 1)
+        w->record = w->effects.records[0];
+}
+
+static inline void expire(struct world *w, uint64_t now_ns) {
+    nqptp_engine_expire(&w->engine, now_ns, &w->effects);
+    note(w);
+}
+
 static inline enum nqptp_drop receive(struct world *w, const struct nqptp_packet *packet) {
     uint64_t before[NQPTP_DROP_COUNT];
 
     memcpy(before, w->engine.drops, sizeof before);
-    nqptp_engine_packet(&w->engine, packet, w->now_ns, &w->effects);
-    nqptp_engine_record(&w->engine, 0, &w->record);
-    return counted(before, w->engine.drops);
+    enum nqptp_drop drop = nqptp_engine_packet(&w->engine, packet, w->now_ns, &w->effects);
+    note(w);
+    return counted(before, w->engine.drops) == drop ? drop : NQPTP_DROP_COUNT;
 }
 
 static inline enum nqptp_drop deliver(struct world *w, const struct sender *from,
@@ -179,8 +192,7 @@ static inline void pass(struct world *w, uint64_t ns) {
     while (nqptp_engine_deadline(&w->engine) <= end_ns) {
         uint64_t deadline_ns = nqptp_engine_deadline(&w->engine);
         w->now_ns = deadline_ns > w->now_ns ? deadline_ns : w->now_ns;
-        nqptp_engine_expire(&w->engine, w->now_ns, &w->effects);
-        nqptp_engine_record(&w->engine, 0, &w->record);
+        expire(w, w->now_ns);
     }
     w->now_ns = end_ns;
 }
@@ -205,9 +217,20 @@ static inline struct world world_of(struct sender *master) {
     return w;
 }
 
+static const struct nqptp_shm_record no_record; /* Of an object that is new. */
+
+/* A command of any octets. If it makes a client, `old` is what its object holds. */
+static inline void command_octets(struct world *w, const char *text, size_t length,
+                                  const struct nqptp_shm_record *old) {
+    int top = w->engine.clients.top;
+
+    w->answer = obey(&w->engine, text, length, old, w->now_ns, &w->command, &w->effects);
+    w->added = w->engine.clients.top > top;
+    note(w);
+}
+
 static inline void command(struct world *w, const char *text) {
-    nqptp_engine_command(&w->engine, text, strlen(text), w->now_ns, &w->effects);
-    nqptp_engine_record(&w->engine, 0, &w->record);
+    command_octets(w, text, strlen(text), &no_record);
 }
 
 /* The identity of the master, or 0. */
@@ -238,25 +261,24 @@ static inline bool offset_near(uint64_t a_ns, uint64_t b_ns) {
 
 /* Was this published last: the clock as it is at its own address, by a sample taken then? */
 static inline bool published(const struct world *w, const struct sender *s, uint64_t local_ns) {
-    const struct nqptp_record *r = &w->record;
-    return (w->effects.publish & 1) && r->has_master && r->clock_identity == s->clock_identity &&
-           same_address(&r->address, &s->address) && r->reading.local_time_ns == local_ns &&
-           offset_near(r->reading.offset_ns, s->offset_ns);
+    const struct nqptp_shm_record *r = &w->record;
+    return (w->effects.publish & 1) && r->clock_identity == s->clock_identity &&
+           is_at(r, &s->address) && r->local_time_ns == local_ns &&
+           offset_near(r->offset_ns, s->offset_ns);
 }
 
 /* Exactly zeros, for they go into shared memory as they are. */
 static inline bool published_no_master(const struct world *w) {
-    const struct nqptp_record *r = &w->record;
-    return (w->effects.publish & 1) && !r->has_master && r->clock_identity == 0 &&
-           r->reading.grandmaster_identity == 0 && r->reading.local_time_ns == 0 &&
-           r->reading.offset_ns == 0 && r->reading.start_time_ns == 0;
+    const struct nqptp_shm_record *r = &w->record;
+    return (w->effects.publish & 1) && r->clock_identity == 0 && r->ip[0] == '\0' &&
+           r->grandmaster_identity == 0 && r->local_time_ns == 0 && r->offset_ns == 0 &&
+           r->start_time_ns == 0;
 }
 
 /* Is there nothing to be done, but for so many events to be told? */
 static inline bool idle_but(const struct world *w, unsigned event_count) {
     const struct nqptp_effects *e = &w->effects;
-    return !e->publish && e->reply_count == 0 && !e->send_status && !e->refusal &&
-           e->event_count == event_count;
+    return !e->publish && e->reply_count == 0 && e->event_count == event_count;
 }
 
 static inline bool idle(const struct world *w) {
