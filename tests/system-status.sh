@@ -13,8 +13,12 @@ object=/dev/shm/nqptp
 cp "$nqptp" "$tmp/nqptp" # where another user may run it
 chmod 755 "$tmp/nqptp"
 
+# With the user that the harness gives the daemon of an ordinary user: an object is judged by whose
+# it would be.
+own=
+is_root || own=--user=root
 ask() { # OPTION...
-    run_as "$tmp/nqptp" --status "$@"
+    run_as "$tmp/nqptp" --status ${own:+"$own"} "$@"
 }
 
 # Leaves $result, $tmp/stdout and $tmp/stderr.
@@ -151,7 +155,8 @@ if is_root; then
     ask
     check 'also if there is user nqptp, who is' \
         grep -q '^  usermod -aG nqptp shairport-sync$' "$tmp/stderr"
-    grep -v '^nqptp:' /etc/passwd >"$tmp/passwd" && cat "$tmp/passwd" >/etc/passwd
+    grep -v '^nqptp:' /etc/passwd >"$tmp/without" # $tmp/passwd itself is mounted on /etc/passwd
+    cat "$tmp/without" >/etc/passwd
     player_is 4.3-OpenSSL
     ask
     reports 'one without AirPlay 2 is no use' 'player .*without AirPlay 2'
@@ -236,10 +241,9 @@ else
     skip 'ptp4l has port 319' 'no ptp4l here; it is in Debian package linuxptp'
 fi
 cp "$nqptp" "$tmp/deaf"
-own=
-is_root || own='--user=root --group=root'
-# shellcheck disable=SC2086 # options, or none
-"$tmp/deaf" $own --event-port=9000 --general-port=9001 --control-port=9002 2>"$tmp/log" &
+set --
+is_root || set -- --user=root --group=root
+"$tmp/deaf" "$@" --event-port=9000 --general-port=9001 --control-port=9002 2>"$tmp/log" &
 here=$!
 check 'another program takes the control port' eventually 5 grep -q ':2328 ' /proc/net/udp
 ask
