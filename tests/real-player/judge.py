@@ -1,0 +1,48 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Judges what the daemon or the player does in a session.
+
+usage: judge.py status CLOCK-IDENTITY OFFSET    the output of nqptp --status --json on standard input
+       judge.py sound FILE SECONDS              FILE grows as the player plays
+"""
+import json
+import os
+import sys
+import time
+
+BYTES_PER_SECOND = 384000  # the player's output: 48,000 frames of two channels of 32 bits
+OFFSET_LIMIT_NS = 1_000_000
+
+
+def judge_status(identity, offset_ns):
+    status = json.load(sys.stdin)
+    client = status['clients'][0]
+    clock = status['clocks'][client['master']] if client['master'] is not None else {}
+    error_ns = (int(clock.get('offset_ns', 0)) - offset_ns + 2**63) % 2**64 - 2**63
+    print(f"player {client['player']}, list {client['list']}, layout {client['layout']}, "
+          f"master {clock.get('clock_identity')}, error {error_ns} ns")
+    return (client['player'] == 'playing' and client['list'] == ['10.66.0.2'] and
+            client['layout'] == 10 and client['in_use'] and
+            clock.get('clock_identity') == identity and abs(error_ns) <= OFFSET_LIMIT_NS)
+
+
+def judge_sound(path, seconds):
+    """Each second of sound brings its bytes; a second's reading may be late by a fifth of it."""
+    size = os.stat(path).st_size
+    begun = before = time.monotonic()
+    first, least = size, float('inf')
+    while before - begun < seconds:
+        time.sleep(1)
+        now, new_size = time.monotonic(), os.stat(path).st_size
+        least = min(least, (new_size - size) / (now - before))
+        before, size = now, new_size
+    rate = (size - first) / (before - begun)
+    print(f'{rate:.0f} bytes a second, {least:.0f} in the slowest second')
+    return least >= 0.8 * BYTES_PER_SECOND and abs(rate / BYTES_PER_SECOND - 1) <= 0.05
+
+
+if sys.argv[1] == 'status':
+    good = judge_status(sys.argv[2], int(sys.argv[3]))
+else:
+    good = judge_sound(sys.argv[2], float(sys.argv[3]))
+sys.exit(0 if good else 1)
