@@ -4,18 +4,25 @@
  *
  * The kernel grants it while no other process has the file open or mapped. A process that opens the
  * file then waits in the kernel until we release the lease, or is refused if it opens with
- * O_NONBLOCK. NQPTP_LEASE_SIGNAL tells us of it.
+ * O_NONBLOCK. While other processes have the file open, an inotify watch tells when one of them has
+ * closed and unmapped it. NQPTP_LEASE_SIGNAL tells of both, so nothing is polled.
  */
 #ifndef NQPTP_LEASE_H
 #define NQPTP_LEASE_H
 
+#include <limits.h>
 #include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
 
-/* The signal that a process is opening a leased file. Keep it blocked, and read it by signalfd(2).
+/*
+ * The signal that a process opens a leased file, or has closed a watched one. Keep it blocked, and
+ * read it by signalfd(2).
  */
 #define NQPTP_LEASE_SIGNAL SIGRTMIN
+#define NQPTP_LEASE_NEVER UINT64_MAX /* for a deadline */
 
-enum nqptp_lease {
+enum nqptp_lease_state {
     NQPTP_LEASE_NONE,        /* another process has the file open, or may have */
     NQPTP_LEASE_HELD,        /* no other process has the file open, and the next opener waits */
     NQPTP_LEASE_REFUSED,     /* released for an opener that did not wait, and will try again */
@@ -28,14 +35,41 @@ enum nqptp_opener {
     NQPTP_OPENER_READ_WRITE,
 };
 
-/* Tries to take the lease. Returns HELD, NONE or UNAVAILABLE. */
-enum nqptp_lease nqptp_lease_take(int fd);
+struct nqptp_lease {
+    int fd;              /* The file; it is the caller's. */
+    char path[NAME_MAX]; /* A name of the file, for where there is no /proc. */
+    enum nqptp_lease_state state;
+    int inotify;       /* -1: there is none. */
+    bool unwatched;    /* No close is told here, so the lease is tried for each 30 s. */
+    uint64_t retry_ns; /* When to call nqptp_lease_retry(), or NQPTP_LEASE_NEVER. */
+    unsigned refusals; /* How often the lease was refused since the last close. */
+    bool close_waits;  /* A close came too soon after the one before, and waits for retry_ns. */
+    uint64_t quiet_until_ns; /* The next close is acted on then at the earliest. */
+};
+
+/* Takes the lease on the file, or notes that another process has it open. */
+void nqptp_lease_open(struct nqptp_lease *lease, int fd, const char *path, uint64_t now_ns);
+
+/* Does not close the file. */
+void nqptp_lease_close(struct nqptp_lease *lease);
+
+/* A player is about to open the file: tries to take the lease, and acts on its close at once. */
+void nqptp_lease_expect(struct nqptp_lease *lease);
 
 /* How the process opens the file that waits for us to release the lease. */
-enum nqptp_opener nqptp_lease_opener(int fd);
+enum nqptp_opener nqptp_lease_opener(const struct nqptp_lease *lease);
 
-/* Releases the lease. Returns NONE if an opener waited, which now has the file open, else REFUSED.
+/*
+ * Releases the lease for that opener. `returns` says that an opener that did not wait is expected
+ * to try again. Then the state becomes REFUSED, and the lease is not taken for 30 s.
  */
-enum nqptp_lease nqptp_lease_release(int fd);
+void nqptp_lease_release(struct nqptp_lease *lease, enum nqptp_opener opener, bool returns,
+                         uint64_t now_ns);
+
+/* NQPTP_LEASE_SIGNAL came: tries to take the lease if a process has closed the file. */
+void nqptp_lease_check_closed(struct nqptp_lease *lease, uint64_t now_ns);
+
+/* Tries to take the lease if retry_ns has come. */
+void nqptp_lease_retry(struct nqptp_lease *lease, uint64_t now_ns);
 
 #endif

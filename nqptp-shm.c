@@ -38,9 +38,7 @@
 #define RETRY_NS (2 * MS)        /* Between tries for the mutex; a client holds it for 1 us. */
 #define TAKE_OVER_NS (1000 * MS) /* After this the holder of the mutex is gone or stuck. */
 #define PATIENCE_NS (3000 * MS)  /* After this the mutex is taken over, whichever the holder. */
-#define LEASE_NS (30000 * MS)    /* Between tries for the lease while the object is in use. */
-#define LOOKED_AT_NS (1000 * MS) /* To the next try after an opener that was not a player. */
-#define ASKED_NS (10000 * MS)    /* For so long a command says who opens the object. */
+#define ASKED_NS (10000 * MS)    /* For so long a command, or our start, tells about an opener. */
 
 _Static_assert(sizeof(union nqptp_shm_image) <= NQPTP_SHM_SIZE, "an object holds every layout");
 
@@ -151,9 +149,11 @@ static void write_or_wait(struct nqptp_shm *shm, uint64_t now_ns) {
 
 /* --- the layout, by lease --------------------------------------------------------------------- */
 
-static void take_lease(struct nqptp_shm *shm, uint64_t now_ns) {
-    shm->lease = nqptp_lease_take(shm->fd);
-    shm->lease_ns = now_ns + LEASE_NS;
+static void open_lease(struct nqptp_shm *shm, uint64_t now_ns) {
+    char path[NAME_MAX];
+
+    nqptp_shm_path(shm->name, path);
+    nqptp_lease_open(&shm->lease, shm->fd, path, now_ns);
 }
 
 /* No other process reads the object now, so it can get another layout at once. */
@@ -166,6 +166,7 @@ static void set_layout(struct nqptp_shm *shm, unsigned version) {
     overwrite_object(shm);
 }
 
+/* The layout for a client that sent the last command and opens the object so. */
 static unsigned layout_asked(const struct nqptp_shm *shm, enum nqptp_opener opener) {
     return shm->asked == NQPTP_SHM_ASKED_BARE  ? NQPTP_SHM_LAYOUT_4
            : opener == NQPTP_OPENER_READ_WRITE ? NQPTP_SHM_LAYOUT_8
@@ -240,7 +241,7 @@ static int create(struct nqptp_shm *shm, uint64_t now_ns) {
         return result;
     lock_against_daemons(shm);
     if (shm->automatic)
-        take_lease(shm, now_ns); /* before a client can open it */
+        open_lease(shm, now_ns); /* before a client can open it */
     snprintf(unnamed, sizeof unnamed, "/proc/self/fd/%d", shm->fd);
     nqptp_shm_path(shm->name, path);
     return linkat(AT_FDCWD, unnamed, AT_FDCWD, path, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
@@ -315,7 +316,7 @@ static int adopt(struct nqptp_shm *shm, const struct nqptp_shm_layout *kept, uin
     if ((result = overwrite_object(shm)) < 0)
         return result;
     if (shm->automatic)
-        take_lease(shm, now_ns);
+        open_lease(shm, now_ns);
     return 0;
 }
 
@@ -332,7 +333,7 @@ int nqptp_shm_open(struct nqptp_shm *shm, const char *name, unsigned layout, uns
                    gid_t group, uint64_t now_ns) {
     const struct nqptp_shm_layout *row = nqptp_shm_layout(kept);
 
-    *shm = (struct nqptp_shm){.fd = -1, .group = group};
+    *shm = (struct nqptp_shm){.fd = -1, .group = group, .lease.inotify = -1, .started_ns = now_ns};
     bool known = nqptp_mutex_init(&shm->mutex);
     if (!known && layout == NQPTP_SHM_AUTO)
         layout = NQPTP_SHM_LAYOUT_10;
@@ -402,6 +403,7 @@ int nqptp_shm_mend(struct nqptp_shm *shm, uint64_t now_ns) {
                                 version, shm->group, now_ns);
     if (result < 0)
         return result;
+    successor.started_ns = shm->started_ns;
     successor.asked = shm->asked;
     successor.asked_ns = shm->asked_ns;
     nqptp_shm_publish(&successor, &shm->record, shm->realtime_minus_raw_ns, now_ns);
@@ -410,20 +412,16 @@ int nqptp_shm_mend(struct nqptp_shm *shm, uint64_t now_ns) {
     return 1;
 }
 
-static bool wants_lease(const struct nqptp_shm *shm) {
-    return shm->automatic && (shm->lease == NQPTP_LEASE_NONE || shm->lease == NQPTP_LEASE_REFUSED);
-}
-
 uint64_t nqptp_shm_deadline(const struct nqptp_shm *shm) {
-    uint64_t deadline_ns = wants_lease(shm) ? shm->lease_ns : NQPTP_SHM_NO_DEADLINE;
-    return shm->pending && shm->retry_ns < deadline_ns ? shm->retry_ns : deadline_ns;
+    uint64_t lease_ns = shm->automatic ? shm->lease.retry_ns : NQPTP_SHM_NO_DEADLINE;
+    return shm->pending && shm->retry_ns < lease_ns ? shm->retry_ns : lease_ns;
 }
 
 void nqptp_shm_retry(struct nqptp_shm *shm, uint64_t now_ns) {
     if (shm->pending && now_ns >= shm->retry_ns)
         write_or_wait(shm, now_ns);
-    if (wants_lease(shm) && now_ns >= shm->lease_ns)
-        take_lease(shm, now_ns);
+    if (shm->automatic)
+        nqptp_lease_retry(&shm->lease, now_ns);
 }
 
 bool nqptp_shm_ask(struct nqptp_shm *shm, enum nqptp_shm_asked asked, uint64_t now_ns) {
@@ -445,33 +443,43 @@ bool nqptp_shm_ask(struct nqptp_shm *shm, enum nqptp_shm_asked asked, uint64_t n
     /* The last process that had the object open may have closed it. A client that was refused opens
      * it again in a moment: a lease would refuse it again, so take one only to change the layout.
      */
-    if (shm->lease == NQPTP_LEASE_NONE || (shm->lease == NQPTP_LEASE_REFUSED && !serves_asked(shm)))
-        take_lease(shm, now_ns);
-    if (shm->lease == NQPTP_LEASE_UNAVAILABLE)
+    if (shm->lease.state != NQPTP_LEASE_REFUSED || !serves_asked(shm))
+        nqptp_lease_expect(&shm->lease);
+    if (shm->lease.state == NQPTP_LEASE_UNAVAILABLE)
         set_layout(shm, layout_asked(shm, NQPTP_OPENER_READ_ONLY));
-    return shm->lease == NQPTP_LEASE_HELD || serves_asked(shm);
+    return shm->lease.state == NQPTP_LEASE_HELD || serves_asked(shm);
 }
 
-void nqptp_shm_opened(struct nqptp_shm *shm, uint64_t now_ns) {
-    enum nqptp_opener opener =
-        shm->lease == NQPTP_LEASE_HELD ? nqptp_lease_opener(shm->fd) : NQPTP_OPENER_NONE;
-    bool player = shm->asked != NQPTP_SHM_ASKED_NOTHING && now_ns - shm->asked_ns <= ASKED_NS;
+/*
+ * The layout that a process finds which is opening the object. Without a command it stays as it is:
+ * a client of layout 4 may read without the mutex. But a player of layout 10 that was started
+ * before us sent its command to a closed port, and looks for the object until it is there.
+ */
+static unsigned layout_for(const struct nqptp_shm *shm, enum nqptp_opener opener, bool player,
+                           uint64_t now_ns) {
+    if (player)
+        return layout_asked(shm, opener);
+    if (opener == NQPTP_OPENER_READ_ONLY && now_ns - shm->started_ns <= ASKED_NS)
+        return NQPTP_SHM_LAYOUT_10;
+    return shm->layout->version;
+}
 
+void nqptp_shm_signalled(struct nqptp_shm *shm, uint64_t now_ns) {
+    if (!shm->automatic)
+        return;
+    nqptp_lease_check_closed(&shm->lease, now_ns);
+    enum nqptp_opener opener = nqptp_lease_opener(&shm->lease);
     if (opener == NQPTP_OPENER_NONE)
         return;
-    if (player)
-        set_layout(shm, layout_asked(shm, opener));
-    shm->lease = nqptp_lease_release(shm->fd);
-    shm->lease_ns = now_ns + LEASE_NS;
     /* A player with musl's shm_open() does not wait, and comes again. Another process that does not
      * wait only looked at the file, or was killed: it sent no command. */
-    if (shm->lease == NQPTP_LEASE_REFUSED && !player) {
-        shm->lease = NQPTP_LEASE_NONE;
-        shm->lease_ns = now_ns + LOOKED_AT_NS;
-    }
+    bool player = shm->asked != NQPTP_SHM_ASKED_NOTHING && now_ns - shm->asked_ns <= ASKED_NS;
+    set_layout(shm, layout_for(shm, opener, player, now_ns));
+    nqptp_lease_release(&shm->lease, opener, player, now_ns);
 }
 
 void nqptp_shm_close(struct nqptp_shm *shm) {
+    nqptp_lease_close(&shm->lease);
     if (shm->map)
         munmap(shm->map, NQPTP_SHM_SIZE);
     if (shm->fd >= 0)

@@ -36,8 +36,8 @@ struct nqptp_shm {
 
     const struct nqptp_shm_layout *layout;
     bool automatic;             /* The layout may change while no other process has it open. */
-    enum nqptp_lease lease;     /* Of an automatic one. */
-    uint64_t lease_ns;          /* When to try for the lease again. */
+    struct nqptp_lease lease;   /* Of an automatic one. */
+    uint64_t started_ns;        /* When this process opened its first object of that name. */
     enum nqptp_shm_asked asked; /* What the last command told about its client. */
     uint64_t asked_ns;          /* When that command came. */
 
@@ -113,10 +113,11 @@ void nqptp_shm_retry(struct nqptp_shm *shm, uint64_t now_ns);
 bool nqptp_shm_ask(struct nqptp_shm *shm, enum nqptp_shm_asked asked, uint64_t now_ns);
 
 /*
- * NQPTP_LEASE_SIGNAL came: somebody is opening the object, and waits until this puts the right
- * layout in place. Take in all commands first; the opener may have sent one a moment ago.
+ * NQPTP_LEASE_SIGNAL came. If a process is opening the object, it waits until this puts the right
+ * layout in place. So take in all commands first: the opener may have sent one a moment ago. If a
+ * process has closed the object, the layout may change from now on.
  */
-void nqptp_shm_opened(struct nqptp_shm *shm, uint64_t now_ns);
+void nqptp_shm_signalled(struct nqptp_shm *shm, uint64_t now_ns);
 
 /* Lets go of the object; it stays as it is for the next process. */
 void nqptp_shm_close(struct nqptp_shm *shm);

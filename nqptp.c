@@ -86,6 +86,7 @@ struct nqptp {
     uint64_t timer_ns;         /* what the timer is set to, or NQPTP_NO_DEADLINE */
     uint64_t watchdog_ns;      /* how often the service manager wants to hear from us; 0: never */
     uint64_t watchdog_due_ns;
+    bool told_unwatched;
     bool notifies; /* there is a service manager that hears from us */
     struct nqptp_spaced_warning refused_command, other_layout, new_object, not_kept;
     struct nqptp_journal journal;
@@ -218,6 +219,16 @@ static void mend_object(struct nqptp *nqptp, int c, uint64_t now_ns) {
                   shm->name);
 }
 
+/* Without inotify a player of another layout may have to wait, or to be started again. */
+static void explain_watch(struct nqptp *nqptp) {
+    if (!nqptp->shms[0].lease.unwatched || nqptp->told_unwatched)
+        return;
+    nqptp->told_unwatched = true;
+    nqptp_log(LOG_WARNING,
+              "there is no inotify instance left (sysctl fs.inotify.max_user_instances): after a "
+              "change of players leave 30 s between them");
+}
+
 /* What clients asked for outlives us with the service manager: they do not say it twice. */
 static void keep_commands(struct nqptp *nqptp) {
     char text[KEPT_MAX];
@@ -286,9 +297,9 @@ static void end_rest(struct nqptp *nqptp) {
 }
 
 static enum nqptp_use use_of(const struct nqptp_shm *shm) {
-    return !shm->automatic || shm->lease == NQPTP_LEASE_UNAVAILABLE ? NQPTP_USE_UNKNOWN
-           : shm->lease == NQPTP_LEASE_HELD                         ? NQPTP_USE_NONE
-                                                                    : NQPTP_USE_OPEN;
+    return !shm->automatic || shm->lease.state == NQPTP_LEASE_UNAVAILABLE ? NQPTP_USE_UNKNOWN
+           : shm->lease.state == NQPTP_LEASE_HELD                         ? NQPTP_USE_NONE
+                                                                          : NQPTP_USE_OPEN;
 }
 
 _Static_assert(NQPTP_STATUS_PLACES >= NQPTP_LIMITS_MAX, "each of -i is told");
@@ -396,7 +407,8 @@ static void on_opening(struct nqptp *nqptp) {
         for (int rounds = 0; rounds < OPENING_ROUNDS && nqptp->fds[socket] >= 0; rounds++)
             if (take_commands(nqptp, socket) < NQPTP_BATCH)
                 break;
-    nqptp_shm_opened(&nqptp->shms[0], nqptp_clock_now_ns());
+    nqptp_shm_signalled(&nqptp->shms[0], nqptp_clock_now_ns());
+    explain_watch(nqptp);
     keep_commands(nqptp);
 }
 
@@ -783,6 +795,7 @@ static enum exit_status open_objects(struct nqptp *nqptp) {
     if (nqptp->shms[0].group_refused)
         explain_group(nqptp, NQPTP_INTERFACE_NAME);
     say_hello(nqptp);
+    explain_watch(nqptp);
     for (char *end; line && (end = strchr(++line, '\n')); line = end)
         handle_command(nqptp, line, (size_t)(end - line), nqptp_clock_now_ns(), &command);
     keep_commands(nqptp);

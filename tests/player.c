@@ -11,7 +11,8 @@
  *   4.2   the same; `/nqptp B` says that it plays: layout 9.
  *   5     sends `/nqptp T`, at once opens the object read-only, maps it for good and dies of any
  *         version but 10. It copies without a lock, twice, up to 9 times with 2 us between. With
- *         a name of its own, which takes one of 2026, it looks for its object for 2 s.
+ *         a name of its own, which takes one of 2026, it looks for its object for 2 s. With
+ *         --patient it looks for 10 s without sending its command again, as 4.3 does.
  *
  * It knows of nqptp nothing but the public header.
  */
@@ -61,7 +62,7 @@ struct options {
     unsigned generation;
     const char *name, *to, *play;
     double watch, wait, interval, fresh;
-    bool may_vanish, judged;
+    bool may_vanish, judged, patient;
     unsigned id_count;
     uint64_t ids[IDS_MAX];
     uint64_t raw_truth_ns; /* master's time minus CLOCK_MONOTONIC_RAW */
@@ -257,9 +258,10 @@ static union object *ask_and_map(const struct player *p) {
 /* At once: that is the point of it. But an object that its own T makes takes a moment. */
 static union object *map_at_once(const struct player *p) {
     bool named = strcmp(p->options.name, NQPTP_INTERFACE_NAME) != 0;
+    int tries = p->options.patient ? 2000 : named ? 400 : 0;
     union object *map = map_object(p);
 
-    for (int i = 0; !map && errno == ENOENT && named && i < 400; i++) {
+    for (int i = 0; !map && errno == ENOENT && i < tries; i++) {
         pause_for(0.005);
         map = map_object(p);
     }
@@ -283,7 +285,7 @@ static void start(struct player *p) {
     struct look look;
     const struct options *o = &p->options;
 
-    alarm(HUNG_SECONDS + (o->generation == G_5 ? 0 : 10));
+    alarm(HUNG_SECONDS + (o->generation == G_5 && !o->patient ? 0 : 10));
     if (o->generation == G_5) {
         send_command(p, "T", NULL);
         p->map = map_at_once(p);
@@ -429,6 +431,7 @@ static const char usage[] =
     "  --generation 2021|4.1|4.2|5    of Shairport Sync [5]\n"
     "  --name /NAME                   of the object [/nqptp]\n"
     "  --to ADDRESS                   where to send commands [0.0.0.0 for 2021, 127.0.0.1]\n"
+    "  --patient                      look for the object for 10 s\n"
     "  --play ADDRESS                 then play by the clock there\n"
     "  --wait SECONDS                 then wait so long for a clock to play by\n"
     "  --watch SECONDS                then read on for so long, and check each look\n"
@@ -520,6 +523,9 @@ static void take(struct options *o, int option, const char *value) {
     case 'd':
         take_ids(o, value);
         break;
+    case 'l':
+        o->patient = true;
+        break;
     case 'v':
         o->may_vanish = true;
         break;
@@ -537,19 +543,13 @@ static void take(struct options *o, int option, const char *value) {
 
 static void read_options(struct options *o, int argc, char **argv) {
     static const struct option names[] = {
-        {"generation", required_argument, NULL, 'g'},
-        {"name", required_argument, NULL, 'n'},
-        {"to", required_argument, NULL, 't'},
-        {"play", required_argument, NULL, 'p'},
-        {"wait", required_argument, NULL, 'a'},
-        {"watch", required_argument, NULL, 'w'},
-        {"interval", required_argument, NULL, 'i'},
-        {"ids", required_argument, NULL, 'd'},
-        {"fresh", required_argument, NULL, 'f'},
-        {"may-vanish", no_argument, NULL, 'v'},
-        {"raw-truth", required_argument, NULL, 'r'},
-        {"within", required_argument, NULL, 'e'},
-        {NULL, 0, NULL, 0},
+        {"generation", required_argument, NULL, 'g'}, {"name", required_argument, NULL, 'n'},
+        {"to", required_argument, NULL, 't'},         {"patient", no_argument, NULL, 'l'},
+        {"play", required_argument, NULL, 'p'},       {"wait", required_argument, NULL, 'a'},
+        {"watch", required_argument, NULL, 'w'},      {"interval", required_argument, NULL, 'i'},
+        {"ids", required_argument, NULL, 'd'},        {"fresh", required_argument, NULL, 'f'},
+        {"may-vanish", no_argument, NULL, 'v'},       {"raw-truth", required_argument, NULL, 'r'},
+        {"within", required_argument, NULL, 'e'},     {NULL, 0, NULL, 0},
     };
     int option;
 

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # Proves that the daemon sleeps while nothing happens: in some seconds it makes no system call at
-# all besides the one it waits in, neither fresh from the start nor after it has heard masters.
+# all besides the one it waits in, neither fresh from the start, nor with a list of silent clocks, nor
+# while a player keeps the object open.
 
 # shellcheck source=tests/netns.sh disable=SC2119,SC2317
 . "${srcdir:-.}/tests/netns.sh"
@@ -39,5 +40,10 @@ before=$(calls)
 control 'T 10.77.0.2 fd77::2'
 check 'those that a command causes are seen' test "$(calls)" -gt "$before"
 idles 'with a list of silent clocks' 3
+
+"$player" --watch 1000 --interval 1 >"$tmp/player" 2>&1 &
+eventually 5 grep -q 'version 10' "$tmp/player" || not_ok 'a player opens the object'
+sleep 1 # after that the daemon has looked once whether the opener was killed
+idles 'while a player keeps the object open' 8
 
 done_testing

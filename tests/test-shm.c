@@ -448,8 +448,8 @@ static pid_t opener(const char *name, bool read_only, int say) {
     _exit(0);
 }
 
-/* Waits for the signal of somebody opening, as the daemon does in its loop. */
-static bool opening(void) {
+/* Waits for the signal that a process opens or has closed the object, as the daemon's loop does. */
+static bool signalled(void) {
     sigset_t set;
     const struct timespec ten_seconds = {.tv_sec = 10};
 
@@ -466,8 +466,8 @@ static int found(struct nqptp_shm *shm, bool read_only, uint64_t now_ns, pid_t *
     if (pipe(channel) < 0)
         return -1;
     *client = opener(shm->name, read_only, channel[1]);
-    if (shm->lease == NQPTP_LEASE_HELD && opening())
-        nqptp_shm_opened(shm, now_ns);
+    while (shm->lease.state == NQPTP_LEASE_HELD && signalled())
+        nqptp_shm_signalled(shm, now_ns);
     struct pollfd readable = {.fd = channel[0], .events = POLLIN};
     if (poll(&readable, 1, 10000) != 1 || read(channel[0], &version, 1) != 1)
         version = -1;
@@ -476,10 +476,35 @@ static int found(struct nqptp_shm *shm, bool read_only, uint64_t now_ns, pid_t *
     return version;
 }
 
+/* Waits until an opener waits for us. */
+static bool opening(const struct nqptp_shm *shm) {
+    while (nqptp_lease_opener(&shm->lease) == NQPTP_OPENER_NONE)
+        if (!signalled())
+            return false;
+    return true;
+}
+
 static void leave(pid_t client) {
     if (client > 0)
         kill(client, SIGKILL);
     waitpid(client, NULL, 0);
+}
+
+/*
+ * The last client leaves. Its close is told, and brings the lease back at once or, as its refusals
+ * count, by one of the tries after it.
+ */
+static bool leaves(struct nqptp_shm *shm, pid_t client, uint64_t now_ns) {
+    leave(client);
+    while (shm->lease.state != NQPTP_LEASE_HELD && signalled()) {
+        unsigned before = shm->lease.refusals;
+        nqptp_shm_signalled(shm, now_ns);
+        while (shm->lease.refusals < before && shm->lease.state != NQPTP_LEASE_HELD) {
+            poll(NULL, 0, 1);
+            nqptp_shm_retry(shm, shm->lease.retry_ns);
+        }
+    }
+    return shm->lease.state == NQPTP_LEASE_HELD;
 }
 
 static void check_auto(const char *name, enum nqptp_shm_asked asked, bool read_only,
@@ -487,7 +512,7 @@ static void check_auto(const char *name, enum nqptp_shm_asked asked, bool read_o
     struct nqptp_shm shm = open_as(name, NQPTP_SHM_AUTO, START_NS);
     pid_t client = 0;
 
-    CHECK(shm.lease == NQPTP_LEASE_HELD, "nobody has it open, so it is leased");
+    CHECK(shm.lease.state == NQPTP_LEASE_HELD, "no process has it open, so it is leased");
     if (asked != NQPTP_SHM_ASKED_NOTHING)
         CHECK(nqptp_shm_ask(&shm, asked, START_NS), "a command of its client is welcome");
     CHECK_EQ_I64(found(&shm, read_only, START_NS + ago_ns, &client), expected,
@@ -509,6 +534,9 @@ static void test_auto(const char *name) {
     check_auto(name, NQPTP_SHM_ASKED_NOTHING, false, 0, 4);
     check_auto(name, NQPTP_SHM_ASKED_NAMED, true, 10000 * MS, 10);
     check_auto(name, NQPTP_SHM_ASKED_NAMED, true, 10001 * MS, 4);
+    check_auto(name, NQPTP_SHM_ASKED_NOTHING, true, 10000 * MS, 10);
+    check_auto(name, NQPTP_SHM_ASKED_NOTHING, true, 10001 * MS, 4);
+    check_auto(name, NQPTP_SHM_ASKED_NOTHING, false, 10000 * MS, 4);
 }
 
 static void test_layout_stays_while_in_use(const char *name) {
@@ -517,21 +545,127 @@ static void test_layout_stays_while_in_use(const char *name) {
 
     nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, START_NS);
     CHECK_EQ_I64(found(&shm, true, START_NS, &first), 10, "a first client gets layout 10");
-    CHECK(shm.lease != NQPTP_LEASE_HELD, "the lease is gone");
-    CHECK_EQ_U64(nqptp_shm_deadline(&shm), START_NS + 30000 * MS, "to be tried for in 30 s");
+    CHECK(shm.lease.state == NQPTP_LEASE_NONE, "the lease is released for the client");
     CHECK(!nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_BARE, START_NS + MS), "another kind is told of");
     CHECK_EQ_I64(found(&shm, false, START_NS + MS, &second), 10, "but the layout stays");
     leave(second);
     CHECK(nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, START_NS + MS), "its own kind is welcome");
-    nqptp_shm_retry(&shm, START_NS + 40000 * MS);
-    CHECK(shm.lease != NQPTP_LEASE_HELD, "nor is it leased while the first has it mapped");
+    CHECK(shm.lease.state == NQPTP_LEASE_NONE, "no lease while the first client has it mapped");
+    CHECK(leaves(&shm, first, START_NS + 2000 * MS), "the last client leaves: there is a lease");
+    CHECK_EQ_U64(nqptp_shm_deadline(&shm), NQPTP_SHM_NO_DEADLINE, "a held lease has no deadline");
+    nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_BARE, START_NS + 2000 * MS);
+    CHECK_EQ_I64(found(&shm, false, START_NS + 2000 * MS, &first), 4, "then the next one decides");
     leave(first);
-    nqptp_shm_retry(&shm, START_NS + 80000 * MS);
-    CHECK(shm.lease == NQPTP_LEASE_HELD, "it is when the last has gone");
-    CHECK_EQ_U64(nqptp_shm_deadline(&shm), NQPTP_SHM_NO_DEADLINE, "and there is no more to do");
-    nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_BARE, START_NS + 80000 * MS);
-    CHECK_EQ_I64(found(&shm, false, START_NS + 80000 * MS, &first), 4, "then the next decides");
-    leave(first);
+    nqptp_shm_remove(&shm);
+}
+
+/* While a client keeps the object open nothing is due after a few tries, and nothing is in the
+ * past. */
+static void test_no_polling(const char *name) {
+    struct nqptp_shm shm = open_as(name, NQPTP_SHM_AUTO, START_NS);
+    pid_t client = 0, other = 0;
+    uint64_t now_ns = START_NS, deadline_ns;
+    unsigned wakeups = 0;
+
+    nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, now_ns);
+    CHECK_EQ_I64(found(&shm, true, now_ns, &client), 10, "no polling: a client keeps it open");
+    for (; (deadline_ns = nqptp_shm_deadline(&shm)) != NQPTP_SHM_NO_DEADLINE; wakeups++) {
+        if (deadline_ns <= now_ns && wakeups > 0)
+            break;
+        nqptp_shm_retry(&shm, now_ns = deadline_ns);
+    }
+    CHECK_EQ_U64(deadline_ns, NQPTP_SHM_NO_DEADLINE, "no polling: then nothing is due");
+    CHECK_EQ_U64(wakeups, 1, "no polling: one look whether the opener was killed");
+
+    CHECK_EQ_I64(found(&shm, true, now_ns, &other), 10, "no polling: another client comes");
+    leave(other);
+    CHECK(signalled(), "no polling: and goes, which is told");
+    nqptp_shm_signalled(&shm, now_ns);
+    for (wakeups = 0; (deadline_ns = nqptp_shm_deadline(&shm)) != NQPTP_SHM_NO_DEADLINE; wakeups++)
+        nqptp_shm_retry(&shm, now_ns = deadline_ns);
+    CHECK_EQ_U64(wakeups, 4, "no polling: the lease is tried for again 4 times");
+
+    shm.lease.retry_ns = now_ns;
+    close(shm.lease.inotify);
+    shm.lease.inotify = -1;
+    nqptp_shm_retry(&shm, now_ns);
+    CHECK(shm.lease.unwatched, "without inotify: that is known");
+    CHECK_EQ_U64(nqptp_shm_deadline(&shm), now_ns + 30000 * MS, "without inotify: a try each 30 s");
+    nqptp_shm_retry(&shm, now_ns + 30000 * MS);
+    CHECK_EQ_U64(nqptp_shm_deadline(&shm), now_ns + 60000 * MS, "without inotify: and the next");
+    leave(client);
+    nqptp_shm_retry(&shm, now_ns + 60000 * MS);
+    CHECK(shm.lease.state == NQPTP_LEASE_HELD, "without inotify: the lease comes back");
+    nqptp_shm_remove(&shm);
+}
+
+/* One close a second is acted on; the next one waits, and is not lost. */
+static void test_closes_in_a_second(const char *name) {
+    struct nqptp_shm shm = open_as(name, NQPTP_SHM_AUTO, START_NS);
+    pid_t client = 0;
+
+    nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_BARE, START_NS);
+    found(&shm, false, START_NS, &client);
+    CHECK(leaves(&shm, client, START_NS), "two closes in a second: the first brings the lease");
+    found(&shm, false, START_NS + MS, &client);
+    leave(client);
+    CHECK(signalled(), "two closes in a second: the second is told");
+    nqptp_shm_signalled(&shm, START_NS + 2 * MS);
+    CHECK(shm.lease.state == NQPTP_LEASE_NONE, "two closes in a second: the second waits");
+    CHECK(nqptp_shm_deadline(&shm) <= START_NS + 1100 * MS, "two closes in a second: for a second");
+    poll(NULL, 0, 1);
+    nqptp_shm_retry(&shm, nqptp_shm_deadline(&shm));
+    CHECK(shm.lease.state == NQPTP_LEASE_HELD, "two closes in a second: then there is a lease");
+    nqptp_shm_remove(&shm);
+}
+
+/*
+ * A read-write opener that is gone when we look, because it did not wait or because the kernel let
+ * it in while we were stopped: players of other layouts are right at once.
+ */
+static void test_read_write_opener_is_gone(const char *name) {
+    struct nqptp_shm shm = open_as(name, NQPTP_SHM_AUTO, START_NS);
+    char path[128];
+    pid_t client = 0;
+
+    snprintf(path, sizeof path, "/dev/shm%s", name);
+    nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, START_NS);
+    CHECK(open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC) < 0 && opening(&shm), "it did not wait");
+    nqptp_shm_signalled(&shm, START_NS);
+    CHECK(shm.lease.state == NQPTP_LEASE_HELD, "it did not wait: the lease is taken again");
+    CHECK_EQ_I64(found(&shm, true, START_NS, &client), 10, "it did not wait: 10 for the next one");
+    leave(client);
+    nqptp_shm_remove(&shm);
+
+    shm = open_as(name, NQPTP_SHM_AUTO, START_NS);
+    fcntl(shm.lease.fd, F_SETLEASE, F_UNLCK); /* the kernel does so after 45 s */
+    nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, START_NS);
+    nqptp_shm_signalled(&shm, START_NS);
+    CHECK(shm.lease.state == NQPTP_LEASE_HELD, "the kernel broke the lease: it is taken again");
+    CHECK_EQ_I64(found(&shm, true, START_NS, &client), 10,
+                 "the kernel broke the lease: 10 is next");
+    leave(client);
+    nqptp_shm_remove(&shm);
+}
+
+/* Each generation after each other one, without a pause: 10 read-only, 8 read-write, 4 bare. */
+static void test_changes_of_generation(const char *name) {
+    enum { CHANGES = 300 };
+    struct nqptp_shm shm = open_as(name, NQPTP_SHM_AUTO, START_NS);
+    unsigned wrong = 0, late = 0;
+    uint64_t now_ns = START_NS;
+    struct prng random = {815};
+
+    for (unsigned n = 0; n < CHANGES; n++, now_ns += 2000 * MS) {
+        static const int layouts[] = {4, 8, 10};
+        int wanted = layouts[prng_below(&random, 3)];
+        pid_t client = 0;
+        nqptp_shm_ask(&shm, wanted == 4 ? NQPTP_SHM_ASKED_BARE : NQPTP_SHM_ASKED_NAMED, now_ns);
+        wrong += found(&shm, wanted == 10, now_ns, &client) != wanted;
+        late += !leaves(&shm, client, now_ns);
+    }
+    CHECK_EQ_U64(wrong, 0, "%d changes of generation: each client finds its layout", CHANGES);
+    CHECK_EQ_U64(late, 0, "%d changes of generation: each close brings the lease back", CHANGES);
     nqptp_shm_remove(&shm);
 }
 
@@ -545,8 +679,8 @@ static void test_hundred_openings(const char *name) {
         enum nqptp_shm_asked asked = n % 2 ? NQPTP_SHM_ASKED_BARE : NQPTP_SHM_ASKED_NAMED;
         nqptp_shm_ask(&shm, asked, START_NS);
         int expected = asked == NQPTP_SHM_ASKED_BARE ? 4 : read_only ? 10 : 8;
-        wrong +=
-            shm.lease != NQPTP_LEASE_HELD || found(&shm, read_only, START_NS, &client) != expected;
+        wrong += shm.lease.state != NQPTP_LEASE_HELD ||
+                 found(&shm, read_only, START_NS, &client) != expected;
         leave(client);
     }
     CHECK_EQ_U64(wrong, 0, "a hundred openings in a row, each client finds what it reads");
@@ -554,25 +688,26 @@ static void test_hundred_openings(const char *name) {
 }
 
 /* Who may not wait is refused, and must find the right layout when it tries again in no time. */
-static void test_impatient(const char *name, bool read_only, int expected) {
+static void test_impatient(const char *name) {
     struct nqptp_shm shm = open_as(name, NQPTP_SHM_AUTO, START_NS);
     char path[128];
     pid_t client = 0;
 
     snprintf(path, sizeof path, "/dev/shm%s", name);
     nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, START_NS);
-    int fd = open(path, (read_only ? O_RDONLY : O_RDWR) | O_NONBLOCK | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     CHECK(fd < 0 && errno == EWOULDBLOCK, "an opener that does not wait is refused");
-    CHECK(opening(), "its try is told of");
-    nqptp_shm_opened(&shm, START_NS);
+    CHECK(opening(&shm), "its try is told of");
+    nqptp_shm_signalled(&shm, START_NS);
     CHECK(nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, START_NS + 5 * MS), "it asks again");
-    CHECK(shm.lease != NQPTP_LEASE_HELD, "and no lease is in its way now");
-    CHECK_EQ_I64(found(&shm, read_only, START_NS + 5 * MS, &client), expected, "so it gets in");
+    CHECK(shm.lease.state != NQPTP_LEASE_HELD, "and no lease is in its way now");
+    CHECK_EQ_I64(found(&shm, true, START_NS + 5 * MS, &client), 10, "so it gets in");
     leave(client);
     nqptp_shm_retry(&shm, START_NS + 30000 * MS);
-    CHECK(shm.lease == NQPTP_LEASE_HELD, "half a minute later who opens it has to wait again");
-    found(&shm, read_only, START_NS + 30000 * MS, &client);
-    CHECK(shm.lease != NQPTP_LEASE_REFUSED, "and is known to have waited");
+    CHECK(shm.lease.state == NQPTP_LEASE_HELD,
+          "half a minute later who opens it has to wait again");
+    found(&shm, true, START_NS + 30000 * MS, &client);
+    CHECK(shm.lease.state != NQPTP_LEASE_REFUSED, "and is known to have waited");
     leave(client);
     nqptp_shm_remove(&shm);
 }
@@ -584,17 +719,17 @@ static void test_looked_at(const char *name) {
     pid_t client = 0;
 
     snprintf(path, sizeof path, "/dev/shm%s", name);
-    CHECK(open(path, O_RDONLY | O_NONBLOCK) < 0 && opening(), "somebody looks and goes");
-    nqptp_shm_opened(&shm, START_NS);
+    CHECK(open(path, O_RDONLY | O_NONBLOCK) < 0 && opening(&shm), "somebody looks and goes");
+    nqptp_shm_signalled(&shm, START_NS);
     CHECK_EQ_U64(nqptp_shm_deadline(&shm), START_NS + 1000 * MS, "in a second there is a lease");
     nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, START_NS + 5 * MS);
-    CHECK(shm.lease == NQPTP_LEASE_HELD, "or when a player comes");
+    CHECK(shm.lease.state == NQPTP_LEASE_HELD, "or when a player comes");
     CHECK_EQ_I64(found(&shm, true, START_NS + 5 * MS, &client), 10, "who finds what it reads");
     leave(client);
 
     nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, START_NS + 6 * MS);
-    CHECK(open(path, O_RDONLY | O_NONBLOCK) < 0 && opening(), "a player is refused");
-    nqptp_shm_opened(&shm, START_NS + 6 * MS);
+    CHECK(open(path, O_RDONLY | O_NONBLOCK) < 0 && opening(&shm), "a player is refused");
+    nqptp_shm_signalled(&shm, START_NS + 6 * MS);
     nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_BARE, START_NS + 7 * MS);
     CHECK_EQ_I64(found(&shm, false, START_NS + 7 * MS, &client), 4, "another kind has its own");
     leave(client);
@@ -605,17 +740,15 @@ static void test_without_leases(const char *name) {
     struct nqptp_shm shm = open_as(name, NQPTP_SHM_AUTO, START_NS);
 
     fcntl(shm.fd, F_SETLEASE, F_UNLCK);
-    shm.lease = NQPTP_LEASE_NONE;
-    int fd = shm.fd;
-    shm.fd = open("/dev/null", O_RDWR | O_CLOEXEC); /* no lease on that */
+    shm.lease.state = NQPTP_LEASE_NONE;
+    shm.lease.fd = open("/dev/null", O_RDWR | O_CLOEXEC); /* no lease on that */
     nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, START_NS);
-    CHECK(shm.lease == NQPTP_LEASE_UNAVAILABLE, "where leases are not to be had");
+    CHECK(shm.lease.state == NQPTP_LEASE_UNAVAILABLE, "where leases are not to be had");
     CHECK_EQ_U64(shm.map->v10.version, 10, "a name means layout 10");
     nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_BARE, START_NS);
     CHECK_EQ_U64(shm.map->v4.version, 4, "and none layout 4");
     CHECK_EQ_U64(nqptp_shm_deadline(&shm), NQPTP_SHM_NO_DEADLINE, "and none is tried for");
-    close(shm.fd);
-    shm.fd = fd;
+    close(shm.lease.fd);
     nqptp_shm_remove(&shm);
 }
 
@@ -1048,9 +1181,12 @@ static void test_command_mends(const char *name, unsigned layout) {
 static void test_leases(const char *name) {
     test_auto(name);
     test_layout_stays_while_in_use(name);
+    test_no_polling(name);
+    test_closes_in_a_second(name);
+    test_changes_of_generation(name);
     test_hundred_openings(name);
-    test_impatient(name, true, 10);
-    test_impatient(name, false, 8);
+    test_impatient(name);
+    test_read_write_opener_is_gone(name);
     test_looked_at(name);
     test_without_leases(name);
 }
