@@ -9,9 +9,7 @@
 #define ALIVE_LEAST_NS (3 * NS_PER_S)
 #define ALIVE_MOST_NS (10 * NS_PER_S)
 #define ALIVE_SYNC_INTERVALS 8
-#define ASLEEP_REPEATS 3 /* one may be a packet that was repeated under another number */
-#define STATED_LEAST (-7)
-#define STATED_MOST 4
+#define ASLEEP_REPEATS 3        /* one may be a packet that was repeated under another number */
 #define FOREIGN_MASTER_WINDOW 4 /* announce intervals, 9.3.2.4.4 */
 #define FOREIGN_MASTER_LEAST_NS (4 * NS_PER_S)
 
@@ -28,46 +26,6 @@
 #define WEIGHT_JUMP 1 /* A clock that falls asleep and runs slow makes many in one direction. */
 #define JUMP_NS INT64_C(5000000) /* less is slewed */
 #define JUMP_FAR_NS (2 * (int64_t)NS_PER_S)
-
-/* --- message intervals --------------------------------------------------------------------- */
-
-void nqptp_interval_note(struct nqptp_interval *interval, int8_t log_message_interval,
-                         uint64_t now_ns) {
-    bool stated = log_message_interval >= STATED_LEAST && log_message_interval <= STATED_MOST;
-
-    interval->stated_ns = !stated                    ? 0
-                          : log_message_interval < 0 ? NS_PER_S >> -log_message_interval
-                                                     : NS_PER_S << log_message_interval;
-    if (interval->messages > 0) {
-        memmove(&interval->spacings_ns[1], &interval->spacings_ns[0],
-                sizeof interval->spacings_ns - sizeof interval->spacings_ns[0]);
-        interval->spacings_ns[0] = now_ns - interval->last_ns;
-    }
-    interval->last_ns = now_ns;
-    if (interval->messages <= NQPTP_SPACINGS)
-        interval->messages++;
-}
-
-/* The value with as many below it as above it; the lower of two in the middle. */
-static uint64_t median(const uint64_t *values, unsigned count) {
-    uint64_t sorted[NQPTP_SPACINGS] = {0};
-
-    for (unsigned i = 0; i < count; i++) {
-        unsigned at = i;
-        for (; at > 0 && sorted[at - 1] > values[i]; at--)
-            sorted[at] = sorted[at - 1];
-        sorted[at] = values[i];
-    }
-    return sorted[(count - 1) / 2];
-}
-
-uint64_t nqptp_interval_ns(const struct nqptp_interval *interval, uint64_t unknown_ns) {
-    if (interval->stated_ns > 0)
-        return interval->stated_ns;
-    if (interval->messages < 2)
-        return unknown_ns;
-    return median(interval->spacings_ns, interval->messages - 1);
-}
 
 /* --- records ------------------------------------------------------------------------------- */
 

@@ -10,24 +10,16 @@
 #define NQPTP_CLOCK_SOURCES_H
 
 #include "nqptp-estimator.h"
+#include "nqptp-interval.h"
 #include "nqptp-message.h"
 
 #define NQPTP_CLOCKS_MAX 32
 #define NQPTP_EXCHANGES 16
-#define NQPTP_SPACINGS 5
 
 #define NQPTP_NO_CLOCK (-1)
 
 /* A record is deleted when nothing was accepted from its clock for so long. */
 #define NQPTP_CLOCK_LIFETIME_NS UINT64_C(120000000000)
-
-/* How often a clock sends one type of message: as it states, else as is measured. */
-struct nqptp_interval {
-    uint64_t stated_ns; /* 0: not stated */
-    uint64_t last_ns;   /* arrival of the last message */
-    uint64_t spacings_ns[NQPTP_SPACINGS];
-    unsigned messages; /* how many came so far; stays at NQPTP_SPACINGS + 1 */
-};
 
 /* One Sync and its Follow_Up: the same source port identity and sequenceId, clause 9.5.4. */
 struct nqptp_exchange {
@@ -190,18 +182,5 @@ bool nqptp_clock_asleep(const struct nqptp_clock *clock);
  */
 int nqptp_clock_compare(const struct nqptp_clock *a, const struct nqptp_clock *b,
                         struct nqptp_difference *difference);
-
-/*
- * Notes that a message came now. log_message_interval, base 2 of seconds, counts as a statement
- * from -7 to +4; 0x7F and the rest do not (table 24).
- */
-void nqptp_interval_note(struct nqptp_interval *interval, int8_t log_message_interval,
-                         uint64_t now_ns);
-
-/* The interval as stated, else the median of the last spacings, else unknown_ns. */
-uint64_t nqptp_interval_ns(const struct nqptp_interval *interval, uint64_t unknown_ns);
-
-#define NQPTP_SYNC_INTERVAL_UNKNOWN_NS UINT64_C(125000000)
-#define NQPTP_ANNOUNCE_INTERVAL_UNKNOWN_NS UINT64_C(1000000000)
 
 #endif

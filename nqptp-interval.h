@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How often a clock sends one type of message: as its messages state, else as is measured. `now_ns`
+ * is CLOCK_MONOTONIC_RAW.
+ */
+#ifndef NQPTP_INTERVAL_H
+#define NQPTP_INTERVAL_H
+
+#include <stdint.h>
+
+#define NQPTP_SPACINGS 5
+
+/* How often a clock sends one type of message: as it states, else as is measured. */
+struct nqptp_interval {
+    uint64_t stated_ns; /* 0: not stated */
+    uint64_t last_ns;   /* arrival of the last message */
+    uint64_t spacings_ns[NQPTP_SPACINGS];
+    unsigned messages; /* how many came so far; stays at NQPTP_SPACINGS + 1 */
+};
+
+/*
+ * Notes that a message came now. log_message_interval, base 2 of seconds, counts as a statement
+ * from -7 to +4; 0x7F and the rest do not (table 24).
+ */
+void nqptp_interval_note(struct nqptp_interval *interval, int8_t log_message_interval,
+                         uint64_t now_ns);
+
+/* The interval as stated, else the median of the last spacings, else unknown_ns. */
+uint64_t nqptp_interval_ns(const struct nqptp_interval *interval, uint64_t unknown_ns);
+
+#define NQPTP_SYNC_INTERVAL_UNKNOWN_NS UINT64_C(125000000)
+#define NQPTP_ANNOUNCE_INTERVAL_UNKNOWN_NS UINT64_C(1000000000)
+
+#endif
