@@ -75,7 +75,6 @@ void nqptp_clock_create(struct nqptp_clock_table *table, int i, uint64_t clock_i
         .clock_identity = clock_identity,
         .address = *address,
         .heard_ns = now_ns,
-        .waiting = NQPTP_NO_CLOCK,
     };
     if (i >= table->clocks_top)
         table->clocks_top = i + 1;
@@ -148,8 +147,8 @@ void nqptp_clock_announce(struct nqptp_clock *clock, const struct nqptp_announce
 
 /* How long after a sample its clock is alive. */
 static uint64_t patience_ns(const struct nqptp_clock *clock) {
-    uint64_t limit_ns = ALIVE_SYNC_INTERVALS *
-                        nqptp_interval_ns(&clock->sync_interval, NQPTP_SYNC_INTERVAL_UNKNOWN_NS);
+    uint64_t limit_ns = ALIVE_SYNC_INTERVALS * nqptp_interval_ns(&clock->pairing.sync_interval,
+                                                                 NQPTP_SYNC_INTERVAL_UNKNOWN_NS);
     return limit_ns < ALIVE_LEAST_NS  ? ALIVE_LEAST_NS
            : limit_ns > ALIVE_MOST_NS ? ALIVE_MOST_NS
                                       : limit_ns;
@@ -182,33 +181,37 @@ static void note_jump(struct nqptp_clock *clock, bool new_series, uint64_t now_n
                               now_ns);
 }
 
-bool nqptp_clock_sample(struct nqptp_clock *clock, uint64_t origin_ns, int64_t correction_ns,
-                        uint64_t local_ns, uint64_t now_ns) {
-    uint64_t master_ns = origin_ns + (uint64_t)correction_ns;
+bool nqptp_clock_sample(struct nqptp_clock *clock, const struct nqptp_sample *sample,
+                        uint64_t now_ns) {
+    uint64_t master_ns = sample->origin_ns + (uint64_t)sample->correction_ns;
     int64_t moved_ns = (int64_t)(master_ns - clock->last_master_ns);
-    bool repeated = clock->sampled_ns > 0 && origin_ns == clock->last_origin_ns &&
-                    moved_ns < JUMP_NS && moved_ns > -JUMP_NS;
+    bool repeated = clock->sampled_ns > 0 && !sample->replaces_guess &&
+                    sample->origin_ns == clock->last_origin_ns && moved_ns < JUMP_NS &&
+                    moved_ns > -JUMP_NS;
 
     clock->repeated_times = repeated ? clock->repeated_times + 1 : 0;
     if (repeated)
         master_ns = clock->last_master_ns;
     clock->last_master_ns = master_ns;
-    clock->last_origin_ns = origin_ns;
+    clock->last_origin_ns = sample->origin_ns;
+    if (sample->replaces_guess)
+        nqptp_estimator_reset(&clock->estimator);
     if (repeated && clock->estimator.bins == 0)
         return false; /* it sleeps on: what was said of it meanwhile does not make this a sample */
-    enum nqptp_estimate estimate = nqptp_estimator_sample(&clock->estimator, master_ns, local_ns);
+    enum nqptp_estimate estimate =
+        nqptp_estimator_sample(&clock->estimator, master_ns, sample->local_ns);
     if (estimate == NQPTP_ESTIMATE_NONE)
         return false;
     note_jump(clock, estimate == NQPTP_ESTIMATE_RESTARTED, now_ns);
     if (estimate == NQPTP_ESTIMATE_RESTARTED)
-        clock->series_ns = local_ns;
+        clock->series_ns = sample->local_ns;
     if (nqptp_hysteresis_holds(&clock->series_hysteresis, now_ns))
         return false; /* as good as silent */
     if (clock->sampled_ns > 0 && !nqptp_clock_alive(clock, now_ns))
         clock->confirmed = false; /* back from the dead: it has to qualify again */
     clock->reading.start_time_ns = clock->series_ns;
     clock->reading.grandmaster_identity = clock->announce.grandmaster_identity;
-    clock->reading.local_time_ns = local_ns;
+    clock->reading.local_time_ns = sample->local_ns;
     clock->reading.offset_ns = nqptp_estimator_offset_ns(&clock->estimator);
     clock->sampled_ns = now_ns;
     clock->lost_ns = now_ns + patience_ns(clock) + 1;

@@ -21,8 +21,8 @@
 #define SILENT_ANNOUNCES 3                 /* so many and no time ever: woken up once more */
 #define STOPPED_SYNCS 480                  /* so many with one time, 60 s of them: woken up, ... */
 #define STOPPED_MASTERSHIP_NS (62000 * MS) /* ... if it had hardly begun */
-#define LATE_LEAST (NQPTP_EXCHANGES / 2)   /* two ports of one clock may share the ring */
-#define LATE_MOST 64 /* a sequenceId further back than this was started afresh */
+#define LATE_MIN (NQPTP_EXCHANGES / 2)     /* two ports of one clock may share the ring */
+#define LATE_MAX 64 /* a sequenceId further back than this was started afresh */
 
 void nqptp_engine_init(struct nqptp_engine *engine, uint64_t clock_identity) {
     *engine = (struct nqptp_engine){.self = {clock_identity, NQPTP_PORT_NUMBER}};
@@ -328,14 +328,14 @@ static void tell_sample(const struct nqptp_clock *clock, const struct nqptp_read
     tell(effects, event);
 }
 
-/* Gives clock i its sample, and those who follow it the news. All may choose again. */
-static void sample(struct nqptp_engine *engine, int i, uint64_t origin_ns, int64_t correction_ns,
-                   uint64_t local_ns, uint64_t now_ns, struct nqptp_effects *effects) {
+/* Gives clock i a sample, and the clients that follow it the news. All clients may choose again. */
+static void use_sample(struct nqptp_engine *engine, int i, const struct nqptp_sample *sample,
+                       uint64_t now_ns, struct nqptp_effects *effects) {
     struct nqptp_clock *clock = &engine->table.clocks[i];
     struct nqptp_reading old = clock->reading;
     uint64_t sampled_ns = clock->sampled_ns, lost_ns = clock->lost_ns;
 
-    if (!nqptp_clock_sample(clock, origin_ns, correction_ns, local_ns, now_ns)) {
+    if (!nqptp_clock_sample(clock, sample, now_ns)) {
         wake_if_stopped(engine, i, now_ns, effects);
     } else {
         publish_clock(engine, i, effects);
@@ -345,79 +345,169 @@ static void sample(struct nqptp_engine *engine, int i, uint64_t origin_ns, int64
     select_masters(engine, now_ns, effects);
 }
 
-/* --- Sync and Follow_Up, which pair in either order ------------------------------------------ */
-
-static bool exchange_is(const struct nqptp_exchange *exchange, const struct nqptp_message *message,
-                        uint64_t now_ns) {
-    return exchange->begun_ns > 0 && now_ns - exchange->begun_ns <= EXCHANGE_NS &&
-           exchange->port_number == message->source.port_number &&
-           exchange->sequence_id == message->sequence_id;
+static void use_samples(struct nqptp_engine *engine, int i, const struct nqptp_samples *samples,
+                        uint64_t now_ns, struct nqptp_effects *effects) {
+    for (unsigned n = 0; n < samples->count; n++)
+        use_sample(engine, i, &samples->list[n], now_ns, effects);
 }
 
-/* Does the message come so long after its turn that its exchange is forgotten already? */
-static bool late(const struct nqptp_clock *clock, const struct nqptp_message *message,
-                 uint64_t now_ns) {
-    for (int i = 0; i < NQPTP_EXCHANGES; i++) {
-        const struct nqptp_exchange *exchange = &clock->exchanges[i];
+/* --- Sync and Follow_Up, which pair in either order ------------------------------------------ */
+
+static bool is_recent(const struct nqptp_exchange *exchange, uint16_t port_number,
+                      uint64_t now_ns) {
+    return exchange->begun_at_ns > 0 && now_ns - exchange->begun_at_ns <= EXCHANGE_NS &&
+           exchange->port_number == port_number;
+}
+
+/* Whether the message comes so long after its turn that its exchange is forgotten already. */
+static bool is_late(const struct nqptp_pairing *pairing, const struct nqptp_message *message,
+                    uint64_t now_ns) {
+    for (unsigned i = 0; i < NQPTP_EXCHANGES; i++) {
+        const struct nqptp_exchange *exchange = &pairing->exchanges[i];
         uint16_t behind = (uint16_t)(exchange->sequence_id - message->sequence_id);
-        if (exchange->begun_ns > 0 && now_ns - exchange->begun_ns <= EXCHANGE_NS &&
-            exchange->port_number == message->source.port_number && behind >= LATE_LEAST &&
-            behind <= LATE_MOST)
+        if (is_recent(exchange, message->source.port_number, now_ns) && behind >= LATE_MIN &&
+            behind <= LATE_MAX)
             return true;
     }
     return false;
 }
 
-/* The exchange that the message belongs to, begun if need be in place of the oldest. */
-static struct nqptp_exchange *exchange_of(struct nqptp_clock *clock,
+/* The exchange that the message belongs to, or NULL if it is late. Begins one if there is none. */
+static struct nqptp_exchange *exchange_of(struct nqptp_pairing *pairing,
                                           const struct nqptp_message *message, uint64_t now_ns) {
-    for (int i = 0; i < NQPTP_EXCHANGES; i++)
-        if (exchange_is(&clock->exchanges[i], message, now_ns))
-            return &clock->exchanges[i];
-    if (late(clock, message, now_ns))
+    for (unsigned i = 0; i < NQPTP_EXCHANGES; i++)
+        if (is_recent(&pairing->exchanges[i], message->source.port_number, now_ns) &&
+            pairing->exchanges[i].sequence_id == message->sequence_id)
+            return &pairing->exchanges[i];
+    if (is_late(pairing, message, now_ns))
         return NULL;
-    struct nqptp_exchange *oldest = &clock->exchanges[clock->next_exchange];
-    clock->next_exchange = (clock->next_exchange + 1) % NQPTP_EXCHANGES;
-    *oldest = (struct nqptp_exchange){.begun_ns = now_ns,
+    struct nqptp_exchange *oldest = &pairing->exchanges[pairing->oldest];
+    pairing->oldest = (pairing->oldest + 1) % NQPTP_EXCHANGES;
+    *oldest = (struct nqptp_exchange){.begun_at_ns = now_ns,
                                       .port_number = message->source.port_number,
                                       .sequence_id = message->sequence_id};
     return oldest;
 }
 
-/* A complete exchange gives its sample: the time of origin, and when the Sync came. */
-static void serve(struct nqptp_engine *engine, int i, struct nqptp_exchange *exchange,
-                  uint64_t now_ns, struct nqptp_effects *effects) {
-    int64_t correction_ns = (int64_t)((uint64_t)exchange->sync_correction_ns +
-                                      (uint64_t)exchange->correction_ns); /* which may wrap */
-
-    exchange->served = true;
-    sample(engine, i, exchange->origin_ns, correction_ns, exchange->sync_time_ns, now_ns, effects);
+/* Adds the sample of a complete exchange: the time of origin, and when the Sync arrived. */
+static void add_sample(struct nqptp_exchange *exchange, bool replaces_guess,
+                       struct nqptp_samples *samples) {
+    exchange->sampled = true;
+    samples->list[samples->count++] = (struct nqptp_sample){
+        .origin_ns = exchange->origin_ns,
+        .correction_ns = (int64_t)((uint64_t)exchange->sync_correction_ns +
+                                   (uint64_t)exchange->follow_up_correction_ns), /* may wrap */
+        .local_ns = exchange->sync_at_ns,
+        .replaces_guess = replaces_guess,
+    };
 }
 
-/* The Follow_Up that waits, if any, has waited enough: it is used with its own receive time. */
-static void serve_waiting(struct nqptp_engine *engine, int i, uint64_t now_ns,
-                          struct nqptp_effects *effects) {
-    struct nqptp_clock *clock = &engine->table.clocks[i];
-    if (clock->waiting == NQPTP_NO_CLOCK)
+/* Adds the sample of the Follow_Up that waits, if any: its Sync is lost. */
+static void add_waiting(struct nqptp_pairing *pairing, struct nqptp_samples *samples) {
+    if (pairing->waiting_until_ns == 0)
         return;
-
-    struct nqptp_exchange *exchange = &clock->exchanges[clock->waiting];
-    clock->waiting = NQPTP_NO_CLOCK;
-    exchange->served = true;
-    sample(engine, i, exchange->origin_ns, exchange->correction_ns, exchange->follow_up_time_ns,
-           now_ns, effects);
+    struct nqptp_exchange *exchange = &pairing->exchanges[pairing->waiting];
+    pairing->waiting_until_ns = 0;
+    exchange->sampled = true;
+    samples->list[samples->count++] = (struct nqptp_sample){
+        .origin_ns = exchange->origin_ns,
+        .correction_ns = exchange->follow_up_correction_ns,
+        .local_ns = exchange->follow_up_at_ns,
+    };
 }
 
-/* Does this clock send Follow_Ups, whatever its twoStepFlag says? Then they are to be trusted. */
-static bool two_step(const struct nqptp_clock *clock, const struct nqptp_message *sync,
-                     uint64_t now_ns) {
+/* Whether this clock sends Follow_Ups, whatever its twoStepFlag says: then they are trusted. */
+static bool is_two_step(const struct nqptp_pairing *pairing, const struct nqptp_message *sync,
+                        uint64_t now_ns) {
     uint64_t recent_ns = FOLLOW_UPS_MISSED *
-                         nqptp_interval_ns(&clock->sync_interval, NQPTP_SYNC_INTERVAL_UNKNOWN_NS);
+                         nqptp_interval_ns(&pairing->sync_interval, NQPTP_SYNC_INTERVAL_UNKNOWN_NS);
     return (sync->flags & NQPTP_FLAG_TWO_STEP) || sync->origin_timestamp_ns == 0 ||
-           (clock->follow_up_ns > 0 && now_ns - clock->follow_up_ns <= recent_ns);
+           (pairing->follow_up_at_ns > 0 && now_ns - pairing->follow_up_at_ns <= recent_ns);
 }
 
-/* Senders stop serving who stays mute; they know us by the address that they serve. */
+static enum nqptp_pairing_result result_of(const struct nqptp_samples *samples) {
+    return samples->count > 0 ? NQPTP_PAIRING_SAMPLE : NQPTP_PAIRING_NOTHING;
+}
+
+enum nqptp_pairing_result nqptp_pairing_sync(struct nqptp_pairing *pairing,
+                                             const struct nqptp_message *sync, uint64_t local_ns,
+                                             uint64_t now_ns, struct nqptp_samples *samples) {
+    struct nqptp_exchange *exchange = exchange_of(pairing, sync, now_ns);
+
+    samples->count = 0;
+    if (!exchange)
+        return NQPTP_PAIRING_LATE;
+    if (exchange->have_sync || exchange->sampled)
+        return NQPTP_PAIRING_DUPLICATE;
+    nqptp_interval_note(&pairing->sync_interval, sync->log_message_interval, now_ns);
+    exchange->have_sync = true;
+    exchange->sync_at_ns = local_ns;
+    exchange->sync_correction_ns = sync->correction_ns;
+    if (exchange->have_follow_up)
+        pairing->waiting_until_ns = 0; /* that one waited for this Sync */
+    add_waiting(pairing, samples);
+    if (!exchange->have_follow_up && !is_two_step(pairing, sync, now_ns)) {
+        exchange->one_step = true;
+        exchange->origin_ns = sync->origin_timestamp_ns;
+    }
+    if (exchange->have_follow_up || exchange->one_step)
+        add_sample(exchange, false, samples);
+    return result_of(samples);
+}
+
+/* Whether there is a sample of a later Sync, or one waits, and this one is too old to replace it.
+ */
+static bool is_overtaken(const struct nqptp_pairing *pairing, const struct nqptp_exchange *exchange,
+                         uint64_t newest_at_ns, uint64_t now_ns) {
+    if (pairing->waiting_until_ns > 0)
+        newest_at_ns = pairing->exchanges[pairing->waiting].follow_up_at_ns;
+    return exchange->have_sync && exchange->sync_at_ns < newest_at_ns &&
+           now_ns - exchange->sync_at_ns > OVERTAKEN_NS;
+}
+
+enum nqptp_pairing_result nqptp_pairing_follow_up(struct nqptp_pairing *pairing,
+                                                  const struct nqptp_message *follow_up,
+                                                  uint64_t local_ns, uint64_t newest_at_ns,
+                                                  uint64_t now_ns, struct nqptp_samples *samples) {
+    struct nqptp_exchange *exchange = exchange_of(pairing, follow_up, now_ns);
+
+    samples->count = 0;
+    if (!exchange)
+        return NQPTP_PAIRING_LATE;
+    if (exchange->have_follow_up || (exchange->sampled && !exchange->one_step))
+        return NQPTP_PAIRING_DUPLICATE;
+    if (is_overtaken(pairing, exchange, newest_at_ns, now_ns))
+        return NQPTP_PAIRING_LATE;
+    pairing->follow_up_at_ns = now_ns;
+    add_waiting(pairing, samples);
+    exchange->have_follow_up = true;
+    exchange->follow_up_at_ns = local_ns;
+    exchange->origin_ns = follow_up->origin_timestamp_ns;
+    exchange->follow_up_correction_ns = follow_up->correction_ns;
+    if (exchange->have_sync) {
+        add_sample(exchange, exchange->one_step, samples);
+    } else {
+        pairing->waiting = (unsigned)(exchange - pairing->exchanges);
+        pairing->waiting_until_ns = now_ns + FOLLOW_UP_WAIT_NS;
+    }
+    return result_of(samples);
+}
+
+void nqptp_pairing_expire(struct nqptp_pairing *pairing, struct nqptp_samples *samples) {
+    samples->count = 0;
+    add_waiting(pairing, samples);
+}
+
+/* --- the messages ----------------------------------------------------------------------------- */
+
+static enum nqptp_drop drop_of(enum nqptp_pairing_result result) {
+    return result == NQPTP_PAIRING_LATE        ? NQPTP_DROP_LATE
+           : result == NQPTP_PAIRING_DUPLICATE ? NQPTP_DROP_DUPLICATE
+                                               : NQPTP_DROP_NONE;
+}
+
+/* Senders drop a receiver that never sends, and know it by its address: the one that they sent to.
+ */
 static void ask_delay(const struct nqptp_engine *engine, const struct nqptp_clock *clock,
                       uint16_t sequence_id, struct nqptp_effects *effects) {
     struct nqptp_reply *reply = reply_to(clock, effects);
@@ -430,82 +520,40 @@ static void ask_delay(const struct nqptp_engine *engine, const struct nqptp_cloc
 static enum nqptp_drop handle_sync(struct nqptp_engine *engine, const struct nqptp_packet *packet,
                                    const struct nqptp_message *message, uint64_t now_ns,
                                    struct nqptp_effects *effects) {
+    struct nqptp_samples samples;
     int i = clock_of(engine, packet, message, now_ns, effects);
     if (i == NQPTP_NO_CLOCK)
         return NQPTP_DROP_FULL;
     struct nqptp_clock *clock = &engine->table.clocks[i];
-    struct nqptp_exchange *exchange = exchange_of(clock, message, now_ns);
-    if (!exchange)
-        return NQPTP_DROP_LATE;
-    if (exchange->have_sync || exchange->served)
-        return NQPTP_DROP_DUPLICATE;
-
+    enum nqptp_drop drop = drop_of(
+        nqptp_pairing_sync(&clock->pairing, message, packet->receive_time_ns, now_ns, &samples));
+    if (drop != NQPTP_DROP_NONE)
+        return drop;
     hear(clock, packet, now_ns);
-    nqptp_interval_note(&clock->sync_interval, message->log_message_interval, now_ns);
-    exchange->have_sync = true;
-    exchange->sync_time_ns = packet->receive_time_ns;
-    exchange->sync_correction_ns = message->correction_ns;
-    if (exchange->have_follow_up)
-        clock->waiting = NQPTP_NO_CLOCK;
-    serve_waiting(engine, i, now_ns, effects);
-    if (!exchange->have_follow_up && !two_step(clock, message, now_ns)) {
-        exchange->one_step = true;
-        exchange->origin_ns = message->origin_timestamp_ns;
-    }
-    if (exchange->have_follow_up || exchange->one_step)
-        serve(engine, i, exchange, now_ns, effects);
+    use_samples(engine, i, &samples, now_ns, effects);
     if (is_listed(engine, i))
         ask_delay(engine, clock, message->sequence_id, effects);
     return NQPTP_DROP_NONE;
-}
-
-/* Is there, or waits, a sample of a later Sync, and is this one too old to be put in its place? */
-static bool overtaken(const struct nqptp_clock *clock, const struct nqptp_exchange *exchange,
-                      uint64_t now_ns) {
-    uint64_t newest_ns = clock->waiting == NQPTP_NO_CLOCK
-                             ? clock->reading.local_time_ns
-                             : clock->exchanges[clock->waiting].follow_up_time_ns;
-    return exchange->have_sync && exchange->sync_time_ns < newest_ns &&
-           now_ns - exchange->sync_time_ns > OVERTAKEN_NS;
 }
 
 static enum nqptp_drop handle_follow_up(struct nqptp_engine *engine,
                                         const struct nqptp_packet *packet,
                                         const struct nqptp_message *message, uint64_t now_ns,
                                         struct nqptp_effects *effects) {
+    struct nqptp_samples samples;
     int i = nqptp_clock_find(&engine->table, message->source.clock_identity, &packet->source);
     if (i == NQPTP_NO_CLOCK)
         return NQPTP_DROP_UNKNOWN;
     struct nqptp_clock *clock = &engine->table.clocks[i];
-    struct nqptp_exchange *exchange = exchange_of(clock, message, now_ns);
-    if (!exchange)
-        return NQPTP_DROP_LATE;
-    if (exchange->have_follow_up || (exchange->served && !exchange->one_step))
-        return NQPTP_DROP_DUPLICATE;
-    if (overtaken(clock, exchange, now_ns))
-        return NQPTP_DROP_LATE;
-
+    enum nqptp_drop drop =
+        drop_of(nqptp_pairing_follow_up(&clock->pairing, message, packet->receive_time_ns,
+                                        clock->reading.local_time_ns, now_ns, &samples));
+    if (drop != NQPTP_DROP_NONE)
+        return drop;
     hear(clock, packet, now_ns);
-    clock->follow_up_ns = now_ns;
-    serve_waiting(engine, i, now_ns, effects);
-    exchange->have_follow_up = true;
-    exchange->follow_up_time_ns = packet->receive_time_ns;
-    exchange->origin_ns = message->origin_timestamp_ns;
-    exchange->correction_ns = message->correction_ns;
-    if (exchange->one_step) { /* the Sync's own time was no better than a guess: it goes */
-        nqptp_estimator_reset(&clock->estimator);
-        clock->last_origin_ns = ~message->origin_timestamp_ns; /* nor is it repeated */
-    }
-    if (exchange->have_sync) {
-        serve(engine, i, exchange, now_ns, effects);
-    } else {
-        clock->waiting = (int)(exchange - clock->exchanges);
-        clock->waiting_until_ns = now_ns + FOLLOW_UP_WAIT_NS;
-    }
+    use_samples(engine, i, &samples, now_ns, effects);
     return NQPTP_DROP_NONE;
 }
-
-/* --- the other messages ---------------------------------------------------------------------- */
 
 static enum nqptp_drop handle_announce(struct nqptp_engine *engine,
                                        const struct nqptp_packet *packet,
@@ -700,8 +748,8 @@ void nqptp_engine_republish(const struct nqptp_engine *engine, struct nqptp_effe
 static uint64_t clock_deadline(const struct nqptp_clock *clock) {
     uint64_t deadline_ns = clock->heard_ns + NQPTP_CLOCK_LIFETIME_NS;
 
-    if (clock->waiting != NQPTP_NO_CLOCK && clock->waiting_until_ns < deadline_ns)
-        deadline_ns = clock->waiting_until_ns;
+    if (clock->pairing.waiting_until_ns > 0 && clock->pairing.waiting_until_ns < deadline_ns)
+        deadline_ns = clock->pairing.waiting_until_ns;
     if (clock->wake_up_ns > 0 && clock->wake_up_ns < deadline_ns)
         deadline_ns = clock->wake_up_ns;
     if (clock->lost_ns > 0 && clock->lost_ns < deadline_ns)
@@ -744,7 +792,8 @@ static uint64_t awaited_ns(const struct nqptp_engine *engine, const struct nqptp
     if (client->master == NQPTP_NO_CLOCK)
         return 0;
     const struct nqptp_clock *clock = &engine->table.clocks[client->master];
-    uint64_t interval_ns = nqptp_interval_ns(&clock->sync_interval, NQPTP_SYNC_INTERVAL_UNKNOWN_NS);
+    uint64_t interval_ns =
+        nqptp_interval_ns(&clock->pairing.sync_interval, NQPTP_SYNC_INTERVAL_UNKNOWN_NS);
     return clock->reading.local_time_ns + interval_ns - interval_ns / 32;
 }
 
@@ -769,8 +818,10 @@ void nqptp_engine_expire(struct nqptp_engine *engine, uint64_t now_ns,
     if (i == NQPTP_NO_CLOCK || clock_deadline(&engine->table.clocks[i]) > now_ns)
         return;
     struct nqptp_clock *clock = &engine->table.clocks[i];
-    if (clock->waiting != NQPTP_NO_CLOCK && clock->waiting_until_ns <= now_ns) {
-        serve_waiting(engine, i, now_ns, effects);
+    if (clock->pairing.waiting_until_ns > 0 && clock->pairing.waiting_until_ns <= now_ns) {
+        struct nqptp_samples samples;
+        nqptp_pairing_expire(&clock->pairing, &samples);
+        use_samples(engine, i, &samples, now_ns, effects);
     } else if (clock->lost_ns > 0 && clock->lost_ns <= now_ns) {
         lose(engine, i, now_ns, effects);
     } else if (clock->wake_up_ns > 0) {

@@ -63,7 +63,7 @@ static double seconds_since(uint64_t then_ns, uint64_t now_ns) {
 }
 
 static double sync_interval_s(const struct nqptp_clock *clock) { /* 0: unknown */
-    return (double)nqptp_interval_ns(&clock->sync_interval, 0) / 1e9;
+    return (double)nqptp_interval_ns(&clock->pairing.sync_interval, 0) / 1e9;
 }
 
 static bool qualifies(const struct nqptp_status *status, int i) {
@@ -114,7 +114,7 @@ static struct census count_clocks(const struct nqptp_status *status,
         census.asleep += nqptp_clock_asleep(clock);
         census.sampled += clock->sampled_ns > 0;
         census.syncs_only +=
-            !clock->announced && clock->follow_up_ns == 0 && clock->sampled_ns == 0;
+            !clock->announced && clock->pairing.follow_up_at_ns == 0 && clock->sampled_ns == 0;
     }
     return census;
 }

@@ -62,9 +62,14 @@ static inline void announce(struct bench *b, int i, uint8_t priority1) {
     announce_path(b, i, priority1, 0, LOG_1_S);
 }
 
+static inline bool sample_of(struct bench *b, int i, uint64_t origin_ns) {
+    const struct nqptp_sample sample = {.origin_ns = origin_ns, .local_ns = b->now_ns};
+    return nqptp_clock_sample(&b->table.clocks[i], &sample, b->now_ns);
+}
+
 /* Every clock here is 5000 s ahead of us. */
 static inline bool sample(struct bench *b, int i) {
-    return nqptp_clock_sample(&b->table.clocks[i], b->now_ns + 5000 * S, 0, b->now_ns, b->now_ns);
+    return sample_of(b, i, b->now_ns + 5000 * S);
 }
 
 /* A clock that has said all it has to, once. */

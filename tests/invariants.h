@@ -157,8 +157,7 @@ static inline void require_clock(const struct nqptp_engine *engine, int i, uint6
 
     REQUIRE(nqptp_clock_find(&engine->table, clock->clock_identity, &clock->address) == i);
     REQUIRE(clock->heard_ns <= now_ns && clock->sampled_ns <= now_ns);
-    REQUIRE(clock->waiting >= NQPTP_NO_CLOCK && clock->waiting < NQPTP_EXCHANGES);
-    REQUIRE(clock->next_exchange >= 0 && clock->next_exchange < NQPTP_EXCHANGES);
+    REQUIRE(clock->pairing.waiting < NQPTP_EXCHANGES && clock->pairing.oldest < NQPTP_EXCHANGES);
     REQUIRE(clock->estimator.bins <= NQPTP_ESTIMATOR_BINS);
 }
 

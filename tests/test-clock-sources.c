@@ -108,7 +108,7 @@ static void test_created_record_is_new(void) {
               clock->reading.local_time_ns == 0,
           "with nothing of the old one's");
     CHECK_EQ_U64(clock->heard_ns, b.now_ns, "heard now");
-    CHECK_EQ_I64(clock->waiting, NQPTP_NO_CLOCK, "and no Follow_Up waits");
+    CHECK_EQ_U64(clock->pairing.waiting_until_ns, 0, "and no Follow_Up waits");
 }
 
 /* 32 clocks, 1 to 32 at hosts 1 to 32, number n heard last 40 - n seconds ago. */
@@ -345,7 +345,7 @@ static bool alive_after(int8_t log_interval, uint64_t spacing_ns, uint64_t silen
     int i = add(&b, 1, 1);
 
     for (int n = 0; n < 6; n++, b.now_ns += spacing_ns)
-        nqptp_interval_note(&b.table.clocks[i].sync_interval, log_interval, b.now_ns);
+        nqptp_interval_note(&b.table.clocks[i].pairing.sync_interval, log_interval, b.now_ns);
     (void)sample(&b, i);
     return nqptp_clock_alive(&b.table.clocks[i], b.now_ns + silence_ns);
 }
@@ -389,12 +389,12 @@ static void test_stopped_clock_is_not_alive(void) {
 
     for (int n = 0; n < 40; n++) {
         b.now_ns += 125 * MS;
-        (void)nqptp_clock_sample(&b.table.clocks[i], stopped_at_ns, 0, b.now_ns, b.now_ns);
+        (void)sample_of(&b, i, stopped_at_ns);
         CHECK(nqptp_clock_asleep(&b.table.clocks[i]) == (n >= 2),
               "repeated %d times: asleep from 3 on", n + 1);
     }
     CHECK(!nqptp_clock_alive(&b.table.clocks[i], b.now_ns), "the same time for 5 s: not alive");
-    (void)nqptp_clock_sample(&b.table.clocks[i], stopped_at_ns + S, 0, b.now_ns, b.now_ns);
+    (void)sample_of(&b, i, stopped_at_ns + S);
     CHECK(!nqptp_clock_asleep(&b.table.clocks[i]), "another time: awake");
 }
 
@@ -440,7 +440,7 @@ static void test_new_grandmaster(void) {
     CHECK_EQ_U64(b.table.clocks[i].reading.grandmaster_identity, 1,
                  "the offset is the old grandmaster's until there is a sample of the new one's");
     b.now_ns += S;
-    (void)nqptp_clock_sample(&b.table.clocks[i], b.now_ns + 5000 * S + MS, 0, b.now_ns, b.now_ns);
+    (void)sample_of(&b, i, b.now_ns + 5000 * S + MS);
     CHECK_EQ_U64(b.table.clocks[i].reading.grandmaster_identity, 99, "then it is the new one's");
     CHECK_EQ_U64(b.table.clocks[i].reading.offset_ns, 5000 * S + MS, "unmixed");
     CHECK_EQ_U64(b.table.clocks[i].reading.start_time_ns, b.now_ns, "and a new series");

@@ -253,7 +253,7 @@ static void test_what_waited(void) {
     struct sender s = sender(1, "192.0.2.1", 100);
     struct world w = world_of(&s);
     uint64_t offset_ns = w.record.offset_ns, stopped_ns = w.now_ns;
-    uint64_t follow_up_ns = w.engine.table.clocks[0].follow_up_ns;
+    uint64_t follow_up_ns = w.engine.table.clocks[0].pairing.follow_up_at_ns;
     uint8_t message[sizeof apple_follow_up];
     unsigned late = 0;
 
@@ -274,7 +274,8 @@ static void test_what_waited(void) {
         late += receive(&w, &packet) == NQPTP_DROP_LATE;
     }
     CHECK_EQ_U64(late, 2 * 464, "Syncs and Follow_Ups of long ago are dropped");
-    CHECK(w.engine.table.clocks[0].follow_up_ns == follow_up_ns && w.record.offset_ns == offset_ns,
+    CHECK(w.engine.table.clocks[0].pairing.follow_up_at_ns == follow_up_ns &&
+              w.record.offset_ns == offset_ns,
           "nothing came of them");
     (void)send_pair(&w, &s);
     CHECK(w.record.local_time_ns > w.now_ns - S, "what comes now is used");
