@@ -8,10 +8,6 @@
 #define MS UINT64_C(1000000)
 #define REST_CLOCKS 4      /* with more than so many clocks, most packets matter to nobody */
 #define REST_NS (100 * MS) /* and may wait so long */
-#define FOLLOW_UP_WAIT_NS (100 * MS) /* how long a lone Follow_Up waits for its Sync */
-#define EXCHANGE_NS (2000 * MS)      /* after this a sequenceId seen before may be a new one */
-#define OVERTAKEN_NS (500 * MS)      /* what is older, and not the newest, says nothing any more */
-#define FOLLOW_UPS_MISSED 16         /* Syncs in a row without one: the clock is one-step now */
 #define WAITED_NS (2000 * (int64_t)MS) /* a packet so old was there while we were stopped */
 #define CARRY_ON_NS (5 * (int64_t)MS)
 #define STALE_NS (1000 * MS)
@@ -21,8 +17,6 @@
 #define SILENT_ANNOUNCES 3                 /* so many and no time ever: woken up once more */
 #define STOPPED_SYNCS 480                  /* so many with one time, 60 s of them: woken up, ... */
 #define STOPPED_MASTERSHIP_NS (62000 * MS) /* ... if it had hardly begun */
-#define LATE_MIN (NQPTP_EXCHANGES / 2)     /* two ports of one clock may share the ring */
-#define LATE_MAX 64 /* a sequenceId further back than this was started afresh */
 
 void nqptp_engine_init(struct nqptp_engine *engine, uint64_t clock_identity) {
     *engine = (struct nqptp_engine){.self = {clock_identity, NQPTP_PORT_NUMBER}};
@@ -349,153 +343,6 @@ static void use_samples(struct nqptp_engine *engine, int i, const struct nqptp_s
                         uint64_t now_ns, struct nqptp_effects *effects) {
     for (unsigned n = 0; n < samples->count; n++)
         use_sample(engine, i, &samples->list[n], now_ns, effects);
-}
-
-/* --- Sync and Follow_Up, which pair in either order ------------------------------------------ */
-
-static bool is_recent(const struct nqptp_exchange *exchange, uint16_t port_number,
-                      uint64_t now_ns) {
-    return exchange->begun_at_ns > 0 && now_ns - exchange->begun_at_ns <= EXCHANGE_NS &&
-           exchange->port_number == port_number;
-}
-
-/* Whether the message comes so long after its turn that its exchange is forgotten already. */
-static bool is_late(const struct nqptp_pairing *pairing, const struct nqptp_message *message,
-                    uint64_t now_ns) {
-    for (unsigned i = 0; i < NQPTP_EXCHANGES; i++) {
-        const struct nqptp_exchange *exchange = &pairing->exchanges[i];
-        uint16_t behind = (uint16_t)(exchange->sequence_id - message->sequence_id);
-        if (is_recent(exchange, message->source.port_number, now_ns) && behind >= LATE_MIN &&
-            behind <= LATE_MAX)
-            return true;
-    }
-    return false;
-}
-
-/* The exchange that the message belongs to, or NULL if it is late. Begins one if there is none. */
-static struct nqptp_exchange *exchange_of(struct nqptp_pairing *pairing,
-                                          const struct nqptp_message *message, uint64_t now_ns) {
-    for (unsigned i = 0; i < NQPTP_EXCHANGES; i++)
-        if (is_recent(&pairing->exchanges[i], message->source.port_number, now_ns) &&
-            pairing->exchanges[i].sequence_id == message->sequence_id)
-            return &pairing->exchanges[i];
-    if (is_late(pairing, message, now_ns))
-        return NULL;
-    struct nqptp_exchange *oldest = &pairing->exchanges[pairing->oldest];
-    pairing->oldest = (pairing->oldest + 1) % NQPTP_EXCHANGES;
-    *oldest = (struct nqptp_exchange){.begun_at_ns = now_ns,
-                                      .port_number = message->source.port_number,
-                                      .sequence_id = message->sequence_id};
-    return oldest;
-}
-
-/* Adds the sample of a complete exchange: the time of origin, and when the Sync arrived. */
-static void add_sample(struct nqptp_exchange *exchange, bool replaces_guess,
-                       struct nqptp_samples *samples) {
-    exchange->sampled = true;
-    samples->list[samples->count++] = (struct nqptp_sample){
-        .origin_ns = exchange->origin_ns,
-        .correction_ns = (int64_t)((uint64_t)exchange->sync_correction_ns +
-                                   (uint64_t)exchange->follow_up_correction_ns), /* may wrap */
-        .local_ns = exchange->sync_at_ns,
-        .replaces_guess = replaces_guess,
-    };
-}
-
-/* Adds the sample of the Follow_Up that waits, if any: its Sync is lost. */
-static void add_waiting(struct nqptp_pairing *pairing, struct nqptp_samples *samples) {
-    if (pairing->waiting_until_ns == 0)
-        return;
-    struct nqptp_exchange *exchange = &pairing->exchanges[pairing->waiting];
-    pairing->waiting_until_ns = 0;
-    exchange->sampled = true;
-    samples->list[samples->count++] = (struct nqptp_sample){
-        .origin_ns = exchange->origin_ns,
-        .correction_ns = exchange->follow_up_correction_ns,
-        .local_ns = exchange->follow_up_at_ns,
-    };
-}
-
-/* Whether this clock sends Follow_Ups, whatever its twoStepFlag says: then they are trusted. */
-static bool is_two_step(const struct nqptp_pairing *pairing, const struct nqptp_message *sync,
-                        uint64_t now_ns) {
-    uint64_t recent_ns = FOLLOW_UPS_MISSED *
-                         nqptp_interval_ns(&pairing->sync_interval, NQPTP_SYNC_INTERVAL_UNKNOWN_NS);
-    return (sync->flags & NQPTP_FLAG_TWO_STEP) || sync->origin_timestamp_ns == 0 ||
-           (pairing->follow_up_at_ns > 0 && now_ns - pairing->follow_up_at_ns <= recent_ns);
-}
-
-static enum nqptp_pairing_result result_of(const struct nqptp_samples *samples) {
-    return samples->count > 0 ? NQPTP_PAIRING_SAMPLE : NQPTP_PAIRING_NOTHING;
-}
-
-enum nqptp_pairing_result nqptp_pairing_sync(struct nqptp_pairing *pairing,
-                                             const struct nqptp_message *sync, uint64_t local_ns,
-                                             uint64_t now_ns, struct nqptp_samples *samples) {
-    struct nqptp_exchange *exchange = exchange_of(pairing, sync, now_ns);
-
-    samples->count = 0;
-    if (!exchange)
-        return NQPTP_PAIRING_LATE;
-    if (exchange->have_sync || exchange->sampled)
-        return NQPTP_PAIRING_DUPLICATE;
-    nqptp_interval_note(&pairing->sync_interval, sync->log_message_interval, now_ns);
-    exchange->have_sync = true;
-    exchange->sync_at_ns = local_ns;
-    exchange->sync_correction_ns = sync->correction_ns;
-    if (exchange->have_follow_up)
-        pairing->waiting_until_ns = 0; /* that one waited for this Sync */
-    add_waiting(pairing, samples);
-    if (!exchange->have_follow_up && !is_two_step(pairing, sync, now_ns)) {
-        exchange->one_step = true;
-        exchange->origin_ns = sync->origin_timestamp_ns;
-    }
-    if (exchange->have_follow_up || exchange->one_step)
-        add_sample(exchange, false, samples);
-    return result_of(samples);
-}
-
-/* Whether there is a sample of a later Sync, or one waits, and this one is too old to replace it.
- */
-static bool is_overtaken(const struct nqptp_pairing *pairing, const struct nqptp_exchange *exchange,
-                         uint64_t newest_at_ns, uint64_t now_ns) {
-    if (pairing->waiting_until_ns > 0)
-        newest_at_ns = pairing->exchanges[pairing->waiting].follow_up_at_ns;
-    return exchange->have_sync && exchange->sync_at_ns < newest_at_ns &&
-           now_ns - exchange->sync_at_ns > OVERTAKEN_NS;
-}
-
-enum nqptp_pairing_result nqptp_pairing_follow_up(struct nqptp_pairing *pairing,
-                                                  const struct nqptp_message *follow_up,
-                                                  uint64_t local_ns, uint64_t newest_at_ns,
-                                                  uint64_t now_ns, struct nqptp_samples *samples) {
-    struct nqptp_exchange *exchange = exchange_of(pairing, follow_up, now_ns);
-
-    samples->count = 0;
-    if (!exchange)
-        return NQPTP_PAIRING_LATE;
-    if (exchange->have_follow_up || (exchange->sampled && !exchange->one_step))
-        return NQPTP_PAIRING_DUPLICATE;
-    if (is_overtaken(pairing, exchange, newest_at_ns, now_ns))
-        return NQPTP_PAIRING_LATE;
-    pairing->follow_up_at_ns = now_ns;
-    add_waiting(pairing, samples);
-    exchange->have_follow_up = true;
-    exchange->follow_up_at_ns = local_ns;
-    exchange->origin_ns = follow_up->origin_timestamp_ns;
-    exchange->follow_up_correction_ns = follow_up->correction_ns;
-    if (exchange->have_sync) {
-        add_sample(exchange, exchange->one_step, samples);
-    } else {
-        pairing->waiting = (unsigned)(exchange - pairing->exchanges);
-        pairing->waiting_until_ns = now_ns + FOLLOW_UP_WAIT_NS;
-    }
-    return result_of(samples);
-}
-
-void nqptp_pairing_expire(struct nqptp_pairing *pairing, struct nqptp_samples *samples) {
-    samples->count = 0;
-    add_waiting(pairing, samples);
 }
 
 /* --- the messages ----------------------------------------------------------------------------- */
