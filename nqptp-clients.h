@@ -94,6 +94,9 @@ uint32_t nqptp_clients_listed(const struct nqptp_clients *clients);
 /* The rows whose clocks are any client's master. */
 uint32_t nqptp_clients_masters(const struct nqptp_clients *clients);
 
+/* The rows whose clocks are qualified for any client. */
+uint32_t nqptp_clients_qualified(const struct nqptp_clients *clients);
+
 /* Whether this client lists the clock in row i. */
 bool nqptp_client_lists_clock(const struct nqptp_client *client, int i);
 
@@ -123,5 +126,19 @@ bool nqptp_client_select(const struct nqptp_clock_table *table, struct nqptp_cli
 struct nqptp_reason nqptp_client_reason(const struct nqptp_clock_table *table,
                                         const struct nqptp_client *client, int old,
                                         uint64_t now_ns);
+
+/*
+ * The client's master was chosen. If it is the first one, and the clock that the object's record of
+ * an earlier process is about, its mastership goes on: the clock's series gets that start. Returns
+ * whether it did.
+ */
+bool nqptp_client_carry_on(struct nqptp_client *client, struct nqptp_clock *clock);
+
+/*
+ * When the client's next sample is about to come: 0 if it has no master yet, so that any message
+ * may matter, and NQPTP_NO_DEADLINE if its list is empty.
+ */
+uint64_t nqptp_client_awaits_at_ns(const struct nqptp_clock_table *table,
+                                   const struct nqptp_client *client);
 
 #endif

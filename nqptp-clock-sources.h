@@ -16,6 +16,7 @@
 #define NQPTP_CLOCKS_MAX 32
 
 #define NQPTP_NO_CLOCK (-1)
+#define NQPTP_NO_DEADLINE UINT64_MAX
 
 /* A record is deleted when nothing was accepted from its clock for so long. */
 #define NQPTP_CLOCK_LIFETIME_NS UINT64_C(120000000000)
@@ -160,5 +161,14 @@ bool nqptp_clock_asleep(const struct nqptp_clock *clock);
  */
 int nqptp_clock_compare(const struct nqptp_clock *a, const struct nqptp_clock *b,
                         struct nqptp_difference *difference);
+
+/* How many clocks are alive. */
+unsigned nqptp_clock_count_alive(const struct nqptp_clock_table *table, uint64_t now_ns);
+
+/* When the next thing happens to the clock if no message comes: its record goes at the latest. */
+uint64_t nqptp_clock_deadline(const struct nqptp_clock *clock);
+
+/* The row whose deadline comes first, or NQPTP_NO_CLOCK. */
+int nqptp_clock_first_due(const struct nqptp_clock_table *table);
 
 #endif

@@ -54,7 +54,7 @@ static bool is_master(const struct nqptp_engine *engine, int i) {
 
 /* --- effects ------------------------------------------------------------------------------- */
 
-static void begin(struct nqptp_effects *effects) {
+void nqptp_effects_begin(struct nqptp_effects *effects) {
     memset(effects, 0, offsetof(struct nqptp_effects, records));
 }
 
@@ -75,20 +75,20 @@ static struct nqptp_shm_record record_of(const struct nqptp_clock_table *table,
     return record;
 }
 
-/* To be called last: the records are those of the state that the call leaves behind. */
-static void finish(const struct nqptp_engine *engine, struct nqptp_effects *effects) {
+void nqptp_effects_finish(struct nqptp_effects *effects, const struct nqptp_clock_table *table,
+                          const struct nqptp_clients *clients) {
     for (int c = 0; effects->publish >> c; c++)
         if (effects->publish >> c & 1)
-            effects->records[c] = record_of(&engine->table, &engine->clients.list[c]);
+            effects->records[c] = record_of(table, &clients->list[c]);
 }
 
-static void tell(struct nqptp_effects *effects, struct nqptp_event event) {
+void nqptp_effects_tell(struct nqptp_effects *effects, struct nqptp_event event) {
     if (effects->event_count < NQPTP_EVENTS_MAX)
         effects->events[effects->event_count++] = event;
 }
 
-/* An event about a clock, to be completed. */
-static struct nqptp_event clock_event(enum nqptp_event_kind kind, const struct nqptp_clock *clock) {
+struct nqptp_event nqptp_event_of_clock(enum nqptp_event_kind kind,
+                                        const struct nqptp_clock *clock) {
     return (struct nqptp_event){
         .kind = kind,
         .clock_identity = clock->clock_identity,
@@ -97,11 +97,11 @@ static struct nqptp_event clock_event(enum nqptp_event_kind kind, const struct n
     };
 }
 
-static struct nqptp_event client_event(enum nqptp_event_kind kind, int c) {
+struct nqptp_event nqptp_event_of_client(enum nqptp_event_kind kind, int c) {
     return (struct nqptp_event){.kind = kind, .client = c};
 }
 
-static void publish(struct nqptp_effects *effects, int c) {
+void nqptp_effects_publish(struct nqptp_effects *effects, int c) {
     effects->publish |= UINT32_C(1) << c;
 }
 
@@ -109,11 +109,10 @@ static void publish(struct nqptp_effects *effects, int c) {
 static void publish_clock(const struct nqptp_engine *engine, int i, struct nqptp_effects *effects) {
     for (int c = 0; c < engine->clients.top; c++)
         if (engine->clients.list[c].in_use && engine->clients.list[c].master == i)
-            publish(effects, c);
+            nqptp_effects_publish(effects, c);
 }
 
-/* Is the first master after a restart the one that was followed before it? Then nothing began. */
-static bool carry_on(struct nqptp_client *client, struct nqptp_clock *clock) {
+bool nqptp_client_carry_on(struct nqptp_client *client, struct nqptp_clock *clock) {
     const struct nqptp_reading *before = &client->inherited;
     struct nqptp_reading *now = &clock->reading;
     int64_t moved_ns = (int64_t)(now->offset_ns - before->offset_ns);
@@ -129,10 +128,10 @@ static bool carry_on(struct nqptp_client *client, struct nqptp_clock *clock) {
 
 /* Client c has no master any more: its record is deleted, or it may not be followed. */
 static void tell_no_master(int c, int old, struct nqptp_effects *effects) {
-    struct nqptp_event event = client_event(NQPTP_EVENT_NO_MASTER, c);
+    struct nqptp_event event = nqptp_event_of_client(NQPTP_EVENT_NO_MASTER, c);
 
     event.reason.won = old == NQPTP_NO_CLOCK ? NQPTP_WON_SILENT : NQPTP_WON_UNLISTED;
-    tell(effects, event);
+    nqptp_effects_tell(effects, event);
 }
 
 /* Client c has chosen: what it follows now is published if it is another clock than before. */
@@ -143,33 +142,32 @@ static void follow_master(struct nqptp_engine *engine, int c, int old, uint64_t 
     if (client->master == client->published)
         return;
     client->published = client->master;
-    publish(effects, c);
+    nqptp_effects_publish(effects, c);
     if (client->master == NQPTP_NO_CLOCK) {
         tell_no_master(c, old, effects);
         return;
     }
     struct nqptp_clock *clock = &engine->table.clocks[client->master];
-    if (carry_on(client, clock))
+    if (nqptp_client_carry_on(client, clock))
         publish_clock(engine, client->master, effects);
-    struct nqptp_event event = clock_event(NQPTP_EVENT_MASTER, clock);
+    struct nqptp_event event = nqptp_event_of_clock(NQPTP_EVENT_MASTER, clock);
     event.client = c;
     event.reason = nqptp_client_reason(&engine->table, client, old, now_ns);
-    tell(effects, event);
+    nqptp_effects_tell(effects, event);
 }
 
-/* The clocks that are qualified for some client, listed or not, as bits. */
-static uint32_t qualified(const struct nqptp_engine *engine) {
-    uint32_t mask = 0;
-    for (int c = 0; c < engine->clients.top; c++)
-        mask |= engine->clients.list[c].qualified;
-    return mask;
+uint32_t nqptp_clients_qualified(const struct nqptp_clients *clients) {
+    uint32_t qualified = 0;
+    for (int c = 0; c < clients->top; c++)
+        qualified |= clients->list[c].qualified;
+    return qualified;
 }
 
 /* Lets all clients choose again. */
 static void select_masters(struct nqptp_engine *engine, uint64_t now_ns,
                            struct nqptp_effects *effects) {
     struct nqptp_client *clients = engine->clients.list;
-    uint32_t before = qualified(engine);
+    uint32_t before = nqptp_clients_qualified(&engine->clients);
     int old[NQPTP_CLIENTS_MAX] = {0};
 
     for (int c = 0; c < engine->clients.top; c++) {
@@ -177,16 +175,17 @@ static void select_masters(struct nqptp_engine *engine, uint64_t now_ns,
         if (clients[c].in_use)
             nqptp_client_select(&engine->table, &clients[c], now_ns);
     }
-    uint32_t new = qualified(engine) & ~before;
+    uint32_t new = nqptp_clients_qualified(&engine->clients) & ~before;
     for (int i = 0; i < NQPTP_CLOCKS_MAX && new; i++)
         if (new >> i & 1)
-            tell(effects, clock_event(NQPTP_EVENT_QUALIFIED, &engine->table.clocks[i]));
+            nqptp_effects_tell(
+                effects, nqptp_event_of_clock(NQPTP_EVENT_QUALIFIED, &engine->table.clocks[i]));
     for (int c = 0; c < engine->clients.top; c++)
         if (clients[c].in_use)
             follow_master(engine, c, old[c], now_ns, effects);
 }
 
-/* Sends a message of ours to the clock the way it came to us. */
+/* A message of ours to the clock, the way its messages come to us. */
 static struct nqptp_reply *reply_to(const struct nqptp_clock *clock,
                                     struct nqptp_effects *effects) {
     struct nqptp_reply *reply = &effects->replies[effects->reply_count++];
@@ -196,10 +195,32 @@ static struct nqptp_reply *reply_to(const struct nqptp_clock *clock,
     return reply;
 }
 
+void nqptp_effects_send_delay_req(struct nqptp_effects *effects,
+                                  const struct nqptp_port_identity *self,
+                                  const struct nqptp_clock *clock, uint16_t sequence_id) {
+    struct nqptp_reply *reply = reply_to(clock, effects);
+
+    reply->general = false;
+    reply->length = NQPTP_DELAY_REQ_LENGTH;
+    nqptp_message_write_delay_req(reply->data, self, sequence_id);
+}
+
+void nqptp_effects_send_announce(struct nqptp_effects *effects,
+                                 const struct nqptp_port_identity *self,
+                                 const struct nqptp_clock *clock, uint8_t priority1,
+                                 uint8_t priority2) {
+    struct nqptp_reply *reply = reply_to(clock, effects);
+
+    reply->general = true;
+    reply->length = NQPTP_ANNOUNCE_LENGTH;
+    nqptp_message_write_announce(reply->data, self, priority1, priority2);
+}
+
 /* --- records ------------------------------------------------------------------------------- */
 
 static void delete_clock(struct nqptp_engine *engine, int i, struct nqptp_effects *effects) {
-    tell(effects, clock_event(NQPTP_EVENT_DELETED, &engine->table.clocks[i]));
+    nqptp_effects_tell(effects,
+                       nqptp_event_of_clock(NQPTP_EVENT_DELETED, &engine->table.clocks[i]));
     nqptp_clock_delete(&engine->table, i);
     nqptp_clients_remove_clock(&engine->clients, i);
 }
@@ -217,17 +238,18 @@ static int clock_of(struct nqptp_engine *engine, const struct nqptp_packet *pack
                          nqptp_clients_masters(&engine->clients),
                          nqptp_clients_list_address(&engine->clients, &packet->source), now_ns);
     if (i == NQPTP_NO_CLOCK) {
-        tell(effects, (struct nqptp_event){.kind = NQPTP_EVENT_REFUSED,
-                                           .clock_identity = identity,
-                                           .address = packet->source,
-                                           .client = -1});
+        nqptp_effects_tell(effects, (struct nqptp_event){.kind = NQPTP_EVENT_REFUSED,
+                                                         .clock_identity = identity,
+                                                         .address = packet->source,
+                                                         .client = -1});
         return i;
     }
     if (engine->table.clocks[i].in_use)
         delete_clock(engine, i, effects);
     nqptp_clock_create(&engine->table, i, identity, &packet->source, now_ns);
     nqptp_clients_add_clock(&engine->clients, &engine->table.clocks[i], i, false);
-    tell(effects, clock_event(NQPTP_EVENT_CREATED, &engine->table.clocks[i]));
+    nqptp_effects_tell(effects,
+                       nqptp_event_of_clock(NQPTP_EVENT_CREATED, &engine->table.clocks[i]));
     return i;
 }
 
@@ -242,26 +264,31 @@ static void hear(struct nqptp_clock *clock, const struct nqptp_packet *packet, u
 
 /* --- waking clocks up ------------------------------------------------------------------------ */
 
-/* A rival's Announce: first one that would win, WAKE_UP_GAP_NS later one that would lose. */
-static void send_announce(const struct nqptp_engine *engine, const struct nqptp_clock *clock,
-                          bool winning, struct nqptp_effects *effects) {
-    struct nqptp_reply *reply = reply_to(clock, effects);
+/* Sends the Announce of a rival that is better than the clock. */
+static void send_better_announce(const struct nqptp_engine *engine, const struct nqptp_clock *clock,
+                                 struct nqptp_effects *effects) {
     uint8_t theirs = clock->announce.priority1;
-    uint8_t priority1 = winning ? (uint8_t)(theirs - 1) : (uint8_t)(theirs + 1);
-    uint8_t priority2 = clock->announce.priority2;
 
-    if (winning && theirs <= 2)
-        priority1 = priority2 = 248;
-    if (!winning && theirs >= 254)
-        priority1 = 250;
-    reply->general = true;
-    reply->length = NQPTP_ANNOUNCE_LENGTH;
-    nqptp_message_write_announce(reply->data, &engine->self, priority1, priority2);
+    if (theirs > 2)
+        nqptp_effects_send_announce(effects, &engine->self, clock, (uint8_t)(theirs - 1),
+                                    clock->announce.priority2);
+    else
+        nqptp_effects_send_announce(effects, &engine->self, clock, 248, 248);
+}
+
+/* Sends the Announce of a rival that is worse than the clock. */
+static void send_worse_announce(const struct nqptp_engine *engine, const struct nqptp_clock *clock,
+                                struct nqptp_effects *effects) {
+    uint8_t theirs = clock->announce.priority1;
+    uint8_t priority1 = theirs < 254 ? (uint8_t)(theirs + 1) : 250;
+
+    nqptp_effects_send_announce(effects, &engine->self, clock, priority1,
+                                clock->announce.priority2);
 }
 
 static void wake_up(const struct nqptp_engine *engine, struct nqptp_clock *clock, uint64_t now_ns,
                     struct nqptp_effects *effects) {
-    send_announce(engine, clock, true, effects);
+    send_better_announce(engine, clock, effects);
     clock->wake_up_ns = now_ns + WAKE_UP_GAP_NS;
 }
 
@@ -297,17 +324,17 @@ static void lose(struct nqptp_engine *engine, int i, uint64_t now_ns,
     clock->lost_ns = 0;
     if (!is_master(engine, i))
         return;
-    struct nqptp_event event =
-        clock_event(nqptp_clock_asleep(clock) ? NQPTP_EVENT_STOPPED : NQPTP_EVENT_SILENT, clock);
+    struct nqptp_event event = nqptp_event_of_clock(
+        nqptp_clock_asleep(clock) ? NQPTP_EVENT_STOPPED : NQPTP_EVENT_SILENT, clock);
     event.silent_ns = now_ns - clock->sampled_ns;
-    tell(effects, event);
+    nqptp_effects_tell(effects, event);
 }
 
 /* What a sample of a master changed besides bringing its offset up to date. */
 static void tell_sample(const struct nqptp_clock *clock, const struct nqptp_reading *old,
                         uint64_t silent_ns, bool lost, struct nqptp_effects *effects) {
     const struct nqptp_reading *reading = &clock->reading;
-    struct nqptp_event event = clock_event(NQPTP_EVENT_STEPPED, clock);
+    struct nqptp_event event = nqptp_event_of_clock(NQPTP_EVENT_STEPPED, clock);
 
     event.moved_ns = (int64_t)(reading->offset_ns - old->offset_ns);
     event.silent_ns = silent_ns;
@@ -319,7 +346,7 @@ static void tell_sample(const struct nqptp_clock *clock, const struct nqptp_read
     else if (reading->start_time_ns == old->start_time_ns ||
              (event.moved_ns < STEP_TOLD_NS && event.moved_ns > -STEP_TOLD_NS))
         return;
-    tell(effects, event);
+    nqptp_effects_tell(effects, event);
 }
 
 /* Gives clock i a sample, and the clients that follow it the news. All clients may choose again. */
@@ -353,17 +380,6 @@ static enum nqptp_drop drop_of(enum nqptp_pairing_result result) {
                                                : NQPTP_DROP_NONE;
 }
 
-/* Senders drop a receiver that never sends, and know it by its address: the one that they sent to.
- */
-static void ask_delay(const struct nqptp_engine *engine, const struct nqptp_clock *clock,
-                      uint16_t sequence_id, struct nqptp_effects *effects) {
-    struct nqptp_reply *reply = reply_to(clock, effects);
-
-    reply->general = false;
-    reply->length = NQPTP_DELAY_REQ_LENGTH;
-    nqptp_message_write_delay_req(reply->data, &engine->self, sequence_id);
-}
-
 static enum nqptp_drop handle_sync(struct nqptp_engine *engine, const struct nqptp_packet *packet,
                                    const struct nqptp_message *message, uint64_t now_ns,
                                    struct nqptp_effects *effects) {
@@ -379,7 +395,7 @@ static enum nqptp_drop handle_sync(struct nqptp_engine *engine, const struct nqp
     hear(clock, packet, now_ns);
     use_samples(engine, i, &samples, now_ns, effects);
     if (is_listed(engine, i))
-        ask_delay(engine, clock, message->sequence_id, effects);
+        nqptp_effects_send_delay_req(effects, &engine->self, clock, message->sequence_id);
     return NQPTP_DROP_NONE;
 }
 
@@ -490,10 +506,10 @@ void nqptp_engine_drop(struct nqptp_engine *engine, enum nqptp_drop reason, uint
 
 enum nqptp_drop nqptp_engine_packet(struct nqptp_engine *engine, const struct nqptp_packet *packet,
                                     uint64_t now_ns, struct nqptp_effects *effects) {
-    begin(effects);
+    nqptp_effects_begin(effects);
     enum nqptp_drop drop = handle(engine, packet, now_ns, effects);
     nqptp_engine_drop(engine, drop, 1);
-    finish(engine, effects);
+    nqptp_effects_finish(effects, &engine->table, &engine->clients);
     return drop;
 }
 
@@ -517,13 +533,14 @@ static void command_timing_peers(struct nqptp_engine *engine, const struct nqptp
     bool followed_nobody = client->has_list && client->peer_count == 0;
 
     if (nqptp_client_set_peers(&engine->table, client, command->addresses, command->count))
-        tell(effects, client_event(NQPTP_EVENT_LIST, c));
+        nqptp_effects_tell(effects, nqptp_event_of_client(NQPTP_EVENT_LIST, c));
     for (int i = 0; i < engine->table.clocks_top; i++)
         if (!is_listed(engine, i))
             engine->table.clocks[i].listed_announces = 0;
     client->first_wins = command->name[0] != '\0';
     if (command->count == 0 && !followed_nobody)
-        publish(effects, c); /* even if the record is one that a previous process left */
+        nqptp_effects_publish(effects,
+                              c); /* even if the record is one that a previous process left */
 }
 
 /* B: it plays. What has had no sample for a while is to be taken afresh. */
@@ -548,7 +565,7 @@ static void command_activity(struct nqptp_engine *engine, const struct nqptp_com
         command_begin(engine, client, now_ns);
     else
         client->activity = command->letter == 'P' ? NQPTP_PAUSED : NQPTP_STOPPED;
-    tell(effects, client_event(NQPTP_EVENT_ACTIVITY, c));
+    nqptp_effects_tell(effects, nqptp_event_of_client(NQPTP_EVENT_ACTIVITY, c));
 }
 
 static struct nqptp_answer apply(struct nqptp_engine *engine, const struct nqptp_command *command,
@@ -574,25 +591,25 @@ static struct nqptp_answer apply(struct nqptp_engine *engine, const struct nqptp
 struct nqptp_answer nqptp_engine_command(struct nqptp_engine *engine,
                                          const struct nqptp_command *command, uint64_t now_ns,
                                          struct nqptp_effects *effects) {
-    begin(effects);
+    nqptp_effects_begin(effects);
     struct nqptp_answer answer = apply(engine, command, now_ns, effects);
     if (!answer.refusal)
         select_masters(engine, now_ns, effects);
-    finish(engine, effects);
+    nqptp_effects_finish(effects, &engine->table, &engine->clients);
     return answer;
 }
 
 void nqptp_engine_republish(const struct nqptp_engine *engine, struct nqptp_effects *effects) {
-    begin(effects);
+    nqptp_effects_begin(effects);
     for (int c = 0; c < engine->clients.top; c++)
         if (engine->clients.list[c].in_use && engine->clients.list[c].master != NQPTP_NO_CLOCK)
-            publish(effects, c);
-    finish(engine, effects);
+            nqptp_effects_publish(effects, c);
+    nqptp_effects_finish(effects, &engine->table, &engine->clients);
 }
 
 /* --- deadlines ------------------------------------------------------------------------------- */
 
-static uint64_t clock_deadline(const struct nqptp_clock *clock) {
+uint64_t nqptp_clock_deadline(const struct nqptp_clock *clock) {
     uint64_t deadline_ns = clock->heard_ns + NQPTP_CLOCK_LIFETIME_NS;
 
     if (clock->pairing.waiting_until_ns > 0 && clock->pairing.waiting_until_ns < deadline_ns)
@@ -604,26 +621,26 @@ static uint64_t clock_deadline(const struct nqptp_clock *clock) {
     return deadline_ns;
 }
 
-/* The clock whose deadline comes first, or NQPTP_NO_CLOCK. */
-static int first_due(const struct nqptp_engine *engine) {
+int nqptp_clock_first_due(const struct nqptp_clock_table *table) {
     int first = NQPTP_NO_CLOCK;
 
-    for (int i = 0; i < engine->table.clocks_top; i++) {
-        const struct nqptp_clock *clock = &engine->table.clocks[i];
-        if (clock->in_use && (first == NQPTP_NO_CLOCK ||
-                              clock_deadline(clock) < clock_deadline(&engine->table.clocks[first])))
+    for (int i = 0; i < table->clocks_top; i++) {
+        const struct nqptp_clock *clock = &table->clocks[i];
+        if (clock->in_use &&
+            (first == NQPTP_NO_CLOCK ||
+             nqptp_clock_deadline(clock) < nqptp_clock_deadline(&table->clocks[first])))
             first = i;
     }
     return first;
 }
 
 uint64_t nqptp_engine_deadline(const struct nqptp_engine *engine) {
-    int first = first_due(engine);
+    int first = nqptp_clock_first_due(&engine->table);
     return first == NQPTP_NO_CLOCK ? NQPTP_NO_DEADLINE
-                                   : clock_deadline(&engine->table.clocks[first]);
+                                   : nqptp_clock_deadline(&engine->table.clocks[first]);
 }
 
-static unsigned clocks_alive(const struct nqptp_clock_table *table, uint64_t now_ns) {
+unsigned nqptp_clock_count_alive(const struct nqptp_clock_table *table, uint64_t now_ns) {
     unsigned count = 0;
 
     for (int i = 0; i < table->clocks_top; i++)
@@ -631,14 +648,13 @@ static unsigned clocks_alive(const struct nqptp_clock_table *table, uint64_t now
     return count;
 }
 
-/* When the client's next sample is about to come; 0 if it waits for one already, and never for who
- * may follow nobody. */
-static uint64_t awaited_ns(const struct nqptp_engine *engine, const struct nqptp_client *client) {
+uint64_t nqptp_client_awaits_at_ns(const struct nqptp_clock_table *table,
+                                   const struct nqptp_client *client) {
     if (client->has_list && client->peer_count == 0)
         return NQPTP_NO_DEADLINE;
     if (client->master == NQPTP_NO_CLOCK)
         return 0;
-    const struct nqptp_clock *clock = &engine->table.clocks[client->master];
+    const struct nqptp_clock *clock = &table->clocks[client->master];
     uint64_t interval_ns =
         nqptp_interval_ns(&clock->pairing.sync_interval, NQPTP_SYNC_INTERVAL_UNKNOWN_NS);
     return clock->reading.local_time_ns + interval_ns - interval_ns / 32;
@@ -647,11 +663,12 @@ static uint64_t awaited_ns(const struct nqptp_engine *engine, const struct nqptp
 uint64_t nqptp_engine_rest_ns(const struct nqptp_engine *engine, uint64_t now_ns) {
     uint64_t rest_ns = now_ns + REST_NS;
 
-    if (clocks_alive(&engine->table, now_ns) <= REST_CLOCKS)
+    if (nqptp_clock_count_alive(&engine->table, now_ns) <= REST_CLOCKS)
         return 0;
     for (int c = 0; c < engine->clients.top; c++) {
         const struct nqptp_client *client = &engine->clients.list[c];
-        uint64_t due_ns = client->in_use ? awaited_ns(engine, client) : rest_ns;
+        uint64_t due_ns =
+            client->in_use ? nqptp_client_awaits_at_ns(&engine->table, client) : rest_ns;
         rest_ns = due_ns < rest_ns ? due_ns : rest_ns;
     }
     return rest_ns > now_ns ? rest_ns : 0;
@@ -659,10 +676,10 @@ uint64_t nqptp_engine_rest_ns(const struct nqptp_engine *engine, uint64_t now_ns
 
 void nqptp_engine_expire(struct nqptp_engine *engine, uint64_t now_ns,
                          struct nqptp_effects *effects) {
-    int i = first_due(engine);
+    int i = nqptp_clock_first_due(&engine->table);
 
-    begin(effects);
-    if (i == NQPTP_NO_CLOCK || clock_deadline(&engine->table.clocks[i]) > now_ns)
+    nqptp_effects_begin(effects);
+    if (i == NQPTP_NO_CLOCK || nqptp_clock_deadline(&engine->table.clocks[i]) > now_ns)
         return;
     struct nqptp_clock *clock = &engine->table.clocks[i];
     if (clock->pairing.waiting_until_ns > 0 && clock->pairing.waiting_until_ns <= now_ns) {
@@ -674,10 +691,10 @@ void nqptp_engine_expire(struct nqptp_engine *engine, uint64_t now_ns,
     } else if (clock->wake_up_ns > 0) {
         clock->wake_up_ns = 0;
         if (is_listed(engine, i))
-            send_announce(engine, clock, false, effects);
+            send_worse_announce(engine, clock, effects);
     } else {
         delete_clock(engine, i, effects);
     }
     select_masters(engine, now_ns, effects);
-    finish(engine, effects);
+    nqptp_effects_finish(effects, &engine->table, &engine->clients);
 }

@@ -20,7 +20,6 @@
 
 #define NQPTP_OWN_ADDRESSES_MAX 128
 #define NQPTP_EVENTS_MAX (NQPTP_CLIENTS_MAX + NQPTP_CLOCKS_MAX + 4)
-#define NQPTP_NO_DEADLINE UINT64_MAX
 
 /* Why a datagram was not used. */
 enum nqptp_drop {
@@ -91,6 +90,38 @@ struct nqptp_effects {
     struct nqptp_reply replies[2];
     struct nqptp_event events[NQPTP_EVENTS_MAX];
 };
+
+/* Begins a call: there is nothing to do yet. */
+void nqptp_effects_begin(struct nqptp_effects *effects);
+
+/* Ends a call: fills in the records that are to be published, by the state as it is now. */
+void nqptp_effects_finish(struct nqptp_effects *effects, const struct nqptp_clock_table *table,
+                          const struct nqptp_clients *clients);
+
+/* Client c's record is to be published. */
+void nqptp_effects_publish(struct nqptp_effects *effects, int c);
+
+/* People are to be told of the event. */
+void nqptp_effects_tell(struct nqptp_effects *effects, struct nqptp_event event);
+
+/* An event about a clock, or about client c, to be completed by the caller. */
+struct nqptp_event nqptp_event_of_clock(enum nqptp_event_kind kind,
+                                        const struct nqptp_clock *clock);
+struct nqptp_event nqptp_event_of_client(enum nqptp_event_kind kind, int c);
+
+/*
+ * A Delay_Req is to be sent to the clock. Senders drop a receiver that never sends, and know it by
+ * the address that they sent to, so it is sent from there.
+ */
+void nqptp_effects_send_delay_req(struct nqptp_effects *effects,
+                                  const struct nqptp_port_identity *self,
+                                  const struct nqptp_clock *clock, uint16_t sequence_id);
+
+/* An Announce of ours is to be sent to the clock. */
+void nqptp_effects_send_announce(struct nqptp_effects *effects,
+                                 const struct nqptp_port_identity *self,
+                                 const struct nqptp_clock *clock, uint8_t priority1,
+                                 uint8_t priority2);
 
 /* What became of a command. */
 struct nqptp_answer {
