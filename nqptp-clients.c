@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-#define STEPS_REMOVED_LIMIT 255 /* 9.3.2.5 d */
+#define STEPS_REMOVED_LIMIT 255      /* 9.3.2.5 d */
+#define CARRY_ON_NS INT64_C(5000000) /* How far off the first sample may be. */
 #define WEIGHT_MASTER 16
 
 /* Which of the client's addresses that is, or -1. */
@@ -71,6 +72,13 @@ uint32_t nqptp_clients_masters(const struct nqptp_clients *clients) {
         if (clients->list[c].in_use && clients->list[c].master != NQPTP_NO_CLOCK)
             masters |= nqptp_clock_bit(clients->list[c].master);
     return masters;
+}
+
+uint32_t nqptp_clients_qualified(const struct nqptp_clients *clients) {
+    uint32_t qualified = 0;
+    for (int c = 0; c < clients->top; c++)
+        qualified |= clients->list[c].qualified;
+    return qualified;
 }
 
 bool nqptp_client_lists_clock(const struct nqptp_client *client, int i) {
@@ -322,4 +330,30 @@ struct nqptp_reason nqptp_client_reason(const struct nqptp_clock_table *table,
         nqptp_clock_compare(winner, &table->clocks[rival], &reason.difference);
     }
     return reason;
+}
+
+bool nqptp_client_carry_on(struct nqptp_client *client, struct nqptp_clock *clock) {
+    const struct nqptp_reading *before = &client->inherited;
+    struct nqptp_reading *now = &clock->reading;
+    int64_t moved_ns = (int64_t)(now->offset_ns - before->offset_ns);
+    bool same = before->start_time_ns > 0 && before->start_time_ns < now->start_time_ns &&
+                before->grandmaster_identity == now->grandmaster_identity &&
+                moved_ns < CARRY_ON_NS && moved_ns > -CARRY_ON_NS;
+
+    if (same)
+        now->start_time_ns = clock->series_ns = before->start_time_ns;
+    client->inherited = (struct nqptp_reading){0};
+    return same;
+}
+
+uint64_t nqptp_client_awaits_at_ns(const struct nqptp_clock_table *table,
+                                   const struct nqptp_client *client) {
+    if (client->has_list && client->peer_count == 0)
+        return NQPTP_NO_DEADLINE;
+    if (client->master == NQPTP_NO_CLOCK)
+        return 0;
+    const struct nqptp_clock *clock = &table->clocks[client->master];
+    uint64_t interval_ns =
+        nqptp_interval_ns(&clock->pairing.sync_interval, NQPTP_SYNC_INTERVAL_UNKNOWN_NS);
+    return clock->reading.local_time_ns + interval_ns - interval_ns / 32;
 }

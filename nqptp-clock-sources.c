@@ -251,3 +251,38 @@ int nqptp_clock_compare(const struct nqptp_clock *a, const struct nqptp_clock *b
     *difference = (struct nqptp_difference){.rung = NQPTP_RUNG_ADDRESS};
     return memcmp(&a->address.ip, &b->address.ip, sizeof a->address.ip);
 }
+
+/* --- deadlines ---------------------------------------------------------------------------- */
+
+unsigned nqptp_clock_count_alive(const struct nqptp_clock_table *table, uint64_t now_ns) {
+    unsigned count = 0;
+
+    for (int i = 0; i < table->clocks_top; i++)
+        count += table->clocks[i].in_use && nqptp_clock_alive(&table->clocks[i], now_ns);
+    return count;
+}
+
+uint64_t nqptp_clock_deadline(const struct nqptp_clock *clock) {
+    uint64_t deadline_ns = clock->heard_ns + NQPTP_CLOCK_LIFETIME_NS;
+
+    if (clock->pairing.waiting_until_ns > 0 && clock->pairing.waiting_until_ns < deadline_ns)
+        deadline_ns = clock->pairing.waiting_until_ns;
+    if (clock->wake_up_ns > 0 && clock->wake_up_ns < deadline_ns)
+        deadline_ns = clock->wake_up_ns;
+    if (clock->lost_ns > 0 && clock->lost_ns < deadline_ns)
+        deadline_ns = clock->lost_ns;
+    return deadline_ns;
+}
+
+int nqptp_clock_first_due(const struct nqptp_clock_table *table) {
+    int first = NQPTP_NO_CLOCK;
+
+    for (int i = 0; i < table->clocks_top; i++) {
+        const struct nqptp_clock *clock = &table->clocks[i];
+        if (clock->in_use &&
+            (first == NQPTP_NO_CLOCK ||
+             nqptp_clock_deadline(clock) < nqptp_clock_deadline(&table->clocks[first])))
+            first = i;
+    }
+    return first;
+}

@@ -2,14 +2,12 @@
 /* The engine: see the header. Clauses are those of IEEE 1588-2008. */
 #include "nqptp-message-handlers.h"
 
-#include <stddef.h>
 #include <string.h>
 
 #define MS UINT64_C(1000000)
 #define REST_CLOCKS 4      /* with more than so many clocks, most packets matter to nobody */
 #define REST_NS (100 * MS) /* and may wait so long */
 #define WAITED_NS (2000 * (int64_t)MS) /* a packet so old was there while we were stopped */
-#define CARRY_ON_NS (5 * (int64_t)MS)
 #define STALE_NS (1000 * MS)
 #define STEP_TOLD_NS (5 * (int64_t)MS)     /* a series that goes on where it was is no news */
 #define WAKE_UP_GAP_NS (150 * MS)          /* between the two Announces that wake a clock up */
@@ -54,76 +52,11 @@ static bool is_master(const struct nqptp_engine *engine, int i) {
 
 /* --- effects ------------------------------------------------------------------------------- */
 
-void nqptp_effects_begin(struct nqptp_effects *effects) {
-    memset(effects, 0, offsetof(struct nqptp_effects, records));
-}
-
-/* What a client is told: its master's values, or zeros. */
-static struct nqptp_shm_record record_of(const struct nqptp_clock_table *table,
-                                         const struct nqptp_client *client) {
-    struct nqptp_shm_record record = {0};
-
-    if (client->master == NQPTP_NO_CLOCK)
-        return record;
-    const struct nqptp_clock *clock = &table->clocks[client->master];
-    record.clock_identity = clock->clock_identity;
-    record.grandmaster_identity = clock->reading.grandmaster_identity;
-    record.local_time_ns = clock->reading.local_time_ns;
-    record.offset_ns = clock->reading.offset_ns;
-    record.start_time_ns = clock->reading.start_time_ns;
-    nqptp_address_format(&clock->address, record.ip);
-    return record;
-}
-
-void nqptp_effects_finish(struct nqptp_effects *effects, const struct nqptp_clock_table *table,
-                          const struct nqptp_clients *clients) {
-    for (int c = 0; effects->publish >> c; c++)
-        if (effects->publish >> c & 1)
-            effects->records[c] = record_of(table, &clients->list[c]);
-}
-
-void nqptp_effects_tell(struct nqptp_effects *effects, struct nqptp_event event) {
-    if (effects->event_count < NQPTP_EVENTS_MAX)
-        effects->events[effects->event_count++] = event;
-}
-
-struct nqptp_event nqptp_event_of_clock(enum nqptp_event_kind kind,
-                                        const struct nqptp_clock *clock) {
-    return (struct nqptp_event){
-        .kind = kind,
-        .clock_identity = clock->clock_identity,
-        .address = clock->address,
-        .client = -1,
-    };
-}
-
-struct nqptp_event nqptp_event_of_client(enum nqptp_event_kind kind, int c) {
-    return (struct nqptp_event){.kind = kind, .client = c};
-}
-
-void nqptp_effects_publish(struct nqptp_effects *effects, int c) {
-    effects->publish |= UINT32_C(1) << c;
-}
-
 /* To all who follow clock i. */
 static void publish_clock(const struct nqptp_engine *engine, int i, struct nqptp_effects *effects) {
     for (int c = 0; c < engine->clients.top; c++)
         if (engine->clients.list[c].in_use && engine->clients.list[c].master == i)
             nqptp_effects_publish(effects, c);
-}
-
-bool nqptp_client_carry_on(struct nqptp_client *client, struct nqptp_clock *clock) {
-    const struct nqptp_reading *before = &client->inherited;
-    struct nqptp_reading *now = &clock->reading;
-    int64_t moved_ns = (int64_t)(now->offset_ns - before->offset_ns);
-    bool same = before->start_time_ns > 0 && before->start_time_ns < now->start_time_ns &&
-                before->grandmaster_identity == now->grandmaster_identity &&
-                moved_ns < CARRY_ON_NS && moved_ns > -CARRY_ON_NS;
-
-    if (same)
-        now->start_time_ns = clock->series_ns = before->start_time_ns;
-    client->inherited = (struct nqptp_reading){0};
-    return same;
 }
 
 /* Client c has no master any more: its record is deleted, or it may not be followed. */
@@ -156,13 +89,6 @@ static void follow_master(struct nqptp_engine *engine, int c, int old, uint64_t 
     nqptp_effects_tell(effects, event);
 }
 
-uint32_t nqptp_clients_qualified(const struct nqptp_clients *clients) {
-    uint32_t qualified = 0;
-    for (int c = 0; c < clients->top; c++)
-        qualified |= clients->list[c].qualified;
-    return qualified;
-}
-
 /* Lets all clients choose again. */
 static void select_masters(struct nqptp_engine *engine, uint64_t now_ns,
                            struct nqptp_effects *effects) {
@@ -183,37 +109,6 @@ static void select_masters(struct nqptp_engine *engine, uint64_t now_ns,
     for (int c = 0; c < engine->clients.top; c++)
         if (clients[c].in_use)
             follow_master(engine, c, old[c], now_ns, effects);
-}
-
-/* A message of ours to the clock, the way its messages come to us. */
-static struct nqptp_reply *reply_to(const struct nqptp_clock *clock,
-                                    struct nqptp_effects *effects) {
-    struct nqptp_reply *reply = &effects->replies[effects->reply_count++];
-    reply->destination = clock->address;
-    reply->local = clock->local;
-    reply->interface = clock->interface;
-    return reply;
-}
-
-void nqptp_effects_send_delay_req(struct nqptp_effects *effects,
-                                  const struct nqptp_port_identity *self,
-                                  const struct nqptp_clock *clock, uint16_t sequence_id) {
-    struct nqptp_reply *reply = reply_to(clock, effects);
-
-    reply->general = false;
-    reply->length = NQPTP_DELAY_REQ_LENGTH;
-    nqptp_message_write_delay_req(reply->data, self, sequence_id);
-}
-
-void nqptp_effects_send_announce(struct nqptp_effects *effects,
-                                 const struct nqptp_port_identity *self,
-                                 const struct nqptp_clock *clock, uint8_t priority1,
-                                 uint8_t priority2) {
-    struct nqptp_reply *reply = reply_to(clock, effects);
-
-    reply->general = true;
-    reply->length = NQPTP_ANNOUNCE_LENGTH;
-    nqptp_message_write_announce(reply->data, self, priority1, priority2);
 }
 
 /* --- records ------------------------------------------------------------------------------- */
@@ -609,55 +504,10 @@ void nqptp_engine_republish(const struct nqptp_engine *engine, struct nqptp_effe
 
 /* --- deadlines ------------------------------------------------------------------------------- */
 
-uint64_t nqptp_clock_deadline(const struct nqptp_clock *clock) {
-    uint64_t deadline_ns = clock->heard_ns + NQPTP_CLOCK_LIFETIME_NS;
-
-    if (clock->pairing.waiting_until_ns > 0 && clock->pairing.waiting_until_ns < deadline_ns)
-        deadline_ns = clock->pairing.waiting_until_ns;
-    if (clock->wake_up_ns > 0 && clock->wake_up_ns < deadline_ns)
-        deadline_ns = clock->wake_up_ns;
-    if (clock->lost_ns > 0 && clock->lost_ns < deadline_ns)
-        deadline_ns = clock->lost_ns;
-    return deadline_ns;
-}
-
-int nqptp_clock_first_due(const struct nqptp_clock_table *table) {
-    int first = NQPTP_NO_CLOCK;
-
-    for (int i = 0; i < table->clocks_top; i++) {
-        const struct nqptp_clock *clock = &table->clocks[i];
-        if (clock->in_use &&
-            (first == NQPTP_NO_CLOCK ||
-             nqptp_clock_deadline(clock) < nqptp_clock_deadline(&table->clocks[first])))
-            first = i;
-    }
-    return first;
-}
-
 uint64_t nqptp_engine_deadline(const struct nqptp_engine *engine) {
     int first = nqptp_clock_first_due(&engine->table);
     return first == NQPTP_NO_CLOCK ? NQPTP_NO_DEADLINE
                                    : nqptp_clock_deadline(&engine->table.clocks[first]);
-}
-
-unsigned nqptp_clock_count_alive(const struct nqptp_clock_table *table, uint64_t now_ns) {
-    unsigned count = 0;
-
-    for (int i = 0; i < table->clocks_top; i++)
-        count += table->clocks[i].in_use && nqptp_clock_alive(&table->clocks[i], now_ns);
-    return count;
-}
-
-uint64_t nqptp_client_awaits_at_ns(const struct nqptp_clock_table *table,
-                                   const struct nqptp_client *client) {
-    if (client->has_list && client->peer_count == 0)
-        return NQPTP_NO_DEADLINE;
-    if (client->master == NQPTP_NO_CLOCK)
-        return 0;
-    const struct nqptp_clock *clock = &table->clocks[client->master];
-    uint64_t interval_ns =
-        nqptp_interval_ns(&clock->pairing.sync_interval, NQPTP_SYNC_INTERVAL_UNKNOWN_NS);
-    return clock->reading.local_time_ns + interval_ns - interval_ns / 32;
 }
 
 uint64_t nqptp_engine_rest_ns(const struct nqptp_engine *engine, uint64_t now_ns) {

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/* What the engine asks for: see the header. */
+#include "nqptp-effects.h"
+
+#include <stddef.h>
+#include <string.h>
+
+void nqptp_effects_begin(struct nqptp_effects *effects) {
+    memset(effects, 0, offsetof(struct nqptp_effects, records));
+}
+
+/* What a client is told: its master's values, or zeros. */
+static struct nqptp_shm_record record_of(const struct nqptp_clock_table *table,
+                                         const struct nqptp_client *client) {
+    struct nqptp_shm_record record = {0};
+
+    if (client->master == NQPTP_NO_CLOCK)
+        return record;
+    const struct nqptp_clock *clock = &table->clocks[client->master];
+    record.clock_identity = clock->clock_identity;
+    record.grandmaster_identity = clock->reading.grandmaster_identity;
+    record.local_time_ns = clock->reading.local_time_ns;
+    record.offset_ns = clock->reading.offset_ns;
+    record.start_time_ns = clock->reading.start_time_ns;
+    nqptp_address_format(&clock->address, record.ip);
+    return record;
+}
+
+void nqptp_effects_finish(struct nqptp_effects *effects, const struct nqptp_clock_table *table,
+                          const struct nqptp_clients *clients) {
+    for (int c = 0; effects->publish >> c; c++)
+        if (effects->publish >> c & 1)
+            effects->records[c] = record_of(table, &clients->list[c]);
+}
+
+void nqptp_effects_publish(struct nqptp_effects *effects, int c) {
+    effects->publish |= UINT32_C(1) << c;
+}
+
+void nqptp_effects_tell(struct nqptp_effects *effects, struct nqptp_event event) {
+    if (effects->event_count < NQPTP_EVENTS_MAX)
+        effects->events[effects->event_count++] = event;
+}
+
+struct nqptp_event nqptp_event_of_clock(enum nqptp_event_kind kind,
+                                        const struct nqptp_clock *clock) {
+    return (struct nqptp_event){
+        .kind = kind,
+        .clock_identity = clock->clock_identity,
+        .address = clock->address,
+        .client = -1,
+    };
+}
+
+struct nqptp_event nqptp_event_of_client(enum nqptp_event_kind kind, int c) {
+    return (struct nqptp_event){.kind = kind, .client = c};
+}
+
+/* A message of ours to the clock, the way its messages come to us. */
+static struct nqptp_reply *reply_to(const struct nqptp_clock *clock,
+                                    struct nqptp_effects *effects) {
+    struct nqptp_reply *reply = &effects->replies[effects->reply_count++];
+    reply->destination = clock->address;
+    reply->local = clock->local;
+    reply->interface = clock->interface;
+    return reply;
+}
+
+void nqptp_effects_send_delay_req(struct nqptp_effects *effects,
+                                  const struct nqptp_port_identity *self,
+                                  const struct nqptp_clock *clock, uint16_t sequence_id) {
+    struct nqptp_reply *reply = reply_to(clock, effects);
+
+    reply->general = false;
+    reply->length = NQPTP_DELAY_REQ_LENGTH;
+    nqptp_message_write_delay_req(reply->data, self, sequence_id);
+}
+
+void nqptp_effects_send_announce(struct nqptp_effects *effects,
+                                 const struct nqptp_port_identity *self,
+                                 const struct nqptp_clock *clock, uint8_t priority1,
+                                 uint8_t priority2) {
+    struct nqptp_reply *reply = reply_to(clock, effects);
+
+    reply->general = true;
+    reply->length = NQPTP_ANNOUNCE_LENGTH;
+    nqptp_message_write_announce(reply->data, self, priority1, priority2);
+}
