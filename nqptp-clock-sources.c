@@ -267,8 +267,8 @@ uint64_t nqptp_clock_deadline(const struct nqptp_clock *clock) {
 
     if (clock->pairing.waiting_until_ns > 0 && clock->pairing.waiting_until_ns < deadline_ns)
         deadline_ns = clock->pairing.waiting_until_ns;
-    if (clock->wake_up_ns > 0 && clock->wake_up_ns < deadline_ns)
-        deadline_ns = clock->wake_up_ns;
+    if (clock->wake_up_at_ns > 0 && clock->wake_up_at_ns < deadline_ns)
+        deadline_ns = clock->wake_up_at_ns;
     if (clock->lost_ns > 0 && clock->lost_ns < deadline_ns)
         deadline_ns = clock->lost_ns;
     return deadline_ns;

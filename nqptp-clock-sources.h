@@ -62,7 +62,7 @@ struct nqptp_clock {
     unsigned repeated_times;   /* samples in a row that repeat the time before: it has stopped */
     uint64_t last_origin_ns;   /* the preciseOriginTimestamp in question, */
     uint64_t last_master_ns;   /*   and with its corrections */
-    uint64_t wake_up_ns;       /* when the second Announce of a wake-up is due; 0: none is */
+    uint64_t wake_up_at_ns;       /* when the second Announce of a wake-up is due; 0: none is */
 
     uint64_t sampled_ns;  /* when the last sample was used; 0: none yet */
     uint64_t series_ns;   /* receive time of the first sample of the series that now is */

@@ -2,6 +2,8 @@
 /* The engine: see the header. Clauses are those of IEEE 1588-2008. */
 #include "nqptp-message-handlers.h"
 
+#include "nqptp-wake-up.h"
+
 #include <string.h>
 
 #define MS UINT64_C(1000000)
@@ -9,12 +11,8 @@
 #define REST_NS (100 * MS) /* and may wait so long */
 #define WAITED_NS (2000 * (int64_t)MS) /* a packet so old was there while we were stopped */
 #define STALE_NS (1000 * MS)
-#define STEP_TOLD_NS (5 * (int64_t)MS)     /* a series that goes on where it was is no news */
-#define WAKE_UP_GAP_NS (150 * MS)          /* between the two Announces that wake a clock up */
-#define ANNOUNCE_AGAIN_NS (100 * MS)       /* one sequenceId within this is one datagram */
-#define SILENT_ANNOUNCES 3                 /* so many and no time ever: woken up once more */
-#define STOPPED_SYNCS 480                  /* so many with one time, 60 s of them: woken up, ... */
-#define STOPPED_MASTERSHIP_NS (62000 * MS) /* ... if it had hardly begun */
+#define STEP_TOLD_NS (5 * (int64_t)MS) /* a series that goes on where it was is no news */
+#define ANNOUNCE_AGAIN_NS (100 * MS)   /* one sequenceId within this is one datagram */
 
 void nqptp_engine_init(struct nqptp_engine *engine, uint64_t clock_identity) {
     *engine = (struct nqptp_engine){.self = {clock_identity, NQPTP_PORT_NUMBER}};
@@ -157,58 +155,6 @@ static void hear(struct nqptp_clock *clock, const struct nqptp_packet *packet, u
     clock->interface = packet->interface;
 }
 
-/* --- waking clocks up ------------------------------------------------------------------------ */
-
-/* Sends the Announce of a rival that is better than the clock. */
-static void send_better_announce(const struct nqptp_engine *engine, const struct nqptp_clock *clock,
-                                 struct nqptp_effects *effects) {
-    uint8_t theirs = clock->announce.priority1;
-
-    if (theirs > 2)
-        nqptp_effects_send_announce(effects, &engine->self, clock, (uint8_t)(theirs - 1),
-                                    clock->announce.priority2);
-    else
-        nqptp_effects_send_announce(effects, &engine->self, clock, 248, 248);
-}
-
-/* Sends the Announce of a rival that is worse than the clock. */
-static void send_worse_announce(const struct nqptp_engine *engine, const struct nqptp_clock *clock,
-                                struct nqptp_effects *effects) {
-    uint8_t theirs = clock->announce.priority1;
-    uint8_t priority1 = theirs < 254 ? (uint8_t)(theirs + 1) : 250;
-
-    nqptp_effects_send_announce(effects, &engine->self, clock, priority1,
-                                clock->announce.priority2);
-}
-
-static void wake_up(const struct nqptp_engine *engine, struct nqptp_clock *clock, uint64_t now_ns,
-                    struct nqptp_effects *effects) {
-    send_better_announce(engine, clock, effects);
-    clock->wake_up_ns = now_ns + WAKE_UP_GAP_NS;
-}
-
-/* A clock that announces itself may wait for a rival before it gives its time; and so once more. */
-static void wake_if_silent(struct nqptp_engine *engine, int i, uint64_t now_ns,
-                           struct nqptp_effects *effects) {
-    struct nqptp_clock *clock = &engine->table.clocks[i];
-
-    clock->listed_announces = is_listed(engine, i) ? clock->listed_announces + 1 : 0;
-    if (clock->listed_announces == 1 ||
-        (clock->listed_announces == SILENT_ANNOUNCES && clock->sampled_ns == 0))
-        wake_up(engine, clock, now_ns, effects);
-}
-
-/* A clock that repeats its time has fallen asleep; soon after it began, it can be woken up. */
-static void wake_if_stopped(struct nqptp_engine *engine, int i, uint64_t now_ns,
-                            struct nqptp_effects *effects) {
-    struct nqptp_clock *clock = &engine->table.clocks[i];
-    bool own_grandmaster = clock->announce.grandmaster_identity == clock->clock_identity;
-
-    if (clock->repeated_times == STOPPED_SYNCS && own_grandmaster &&
-        now_ns - clock->reading.start_time_ns <= STOPPED_MASTERSHIP_NS && is_listed(engine, i))
-        wake_up(engine, clock, now_ns, effects);
-}
-
 /* --- samples --------------------------------------------------------------------------------- */
 
 /* Nothing more is heard of the clock's time: that is news if a client follows it. */
@@ -252,7 +198,8 @@ static void use_sample(struct nqptp_engine *engine, int i, const struct nqptp_sa
     uint64_t sampled_ns = clock->sampled_ns, lost_ns = clock->lost_ns;
 
     if (!nqptp_clock_sample(clock, sample, now_ns)) {
-        wake_if_stopped(engine, i, now_ns, effects);
+        if (is_listed(engine, i))
+            nqptp_wake_up_if_stopped(clock, &engine->self, now_ns, effects);
     } else {
         publish_clock(engine, i, effects);
         if (sampled_ns > 0 && is_master(engine, i))
@@ -330,7 +277,7 @@ static enum nqptp_drop handle_announce(struct nqptp_engine *engine,
     nqptp_clients_add_clock(&engine->clients, clock, i, true);
     nqptp_clock_announce(clock, &message->announce, message->source.port_number,
                          message->log_message_interval, now_ns);
-    wake_if_silent(engine, i, now_ns, effects);
+    nqptp_wake_up_if_silent(clock, &engine->self, is_listed(engine, i), now_ns, effects);
     select_masters(engine, now_ns, effects);
     return NQPTP_DROP_NONE;
 }
@@ -538,10 +485,8 @@ void nqptp_engine_expire(struct nqptp_engine *engine, uint64_t now_ns,
         use_samples(engine, i, &samples, now_ns, effects);
     } else if (clock->lost_ns > 0 && clock->lost_ns <= now_ns) {
         lose(engine, i, now_ns, effects);
-    } else if (clock->wake_up_ns > 0) {
-        clock->wake_up_ns = 0;
-        if (is_listed(engine, i))
-            send_worse_announce(engine, clock, effects);
+    } else if (clock->wake_up_at_ns > 0) {
+        nqptp_wake_up_finish(clock, &engine->self, is_listed(engine, i), effects);
     } else {
         delete_clock(engine, i, effects);
     }
