@@ -9,23 +9,23 @@
 #define WEIGHT_MASTER 16
 
 /* Which of the client's addresses that is, or -1. */
-static int peer_of(const struct nqptp_client *client, const struct nqptp_address *address) {
+static int find_peer(const struct nqptp_client *client, const struct nqptp_address *address) {
     for (unsigned i = 0; i < client->peer_count; i++)
         if (nqptp_address_equal(&client->peers[i].address, address))
             return (int)i;
     return -1;
 }
 
-static struct nqptp_peer *client_peer(struct nqptp_client *client,
-                                      const struct nqptp_address *address) {
-    int i = peer_of(client, address);
+static struct nqptp_peer *peer_at(struct nqptp_client *client,
+                                  const struct nqptp_address *address) {
+    int i = find_peer(client, address);
     return i < 0 ? NULL : &client->peers[i];
 }
 
 void nqptp_clients_add_clock(struct nqptp_clients *clients, const struct nqptp_clock *clock, int i,
                              bool announced) {
     for (int c = 0; c < clients->top; c++) {
-        struct nqptp_peer *peer = client_peer(&clients->list[c], &clock->address);
+        struct nqptp_peer *peer = peer_at(&clients->list[c], &clock->address);
         if (!peer)
             continue;
         clients->list[c].listed |= nqptp_clock_bit(i);
@@ -47,14 +47,14 @@ void nqptp_clients_remove_clock(struct nqptp_clients *clients, int i) {
     }
 }
 
-static bool lists(const struct nqptp_client *client, const struct nqptp_address *address) {
-    return peer_of(client, address) >= 0;
+static bool lists_address(const struct nqptp_client *client, const struct nqptp_address *address) {
+    return find_peer(client, address) >= 0;
 }
 
 bool nqptp_clients_list_address(const struct nqptp_clients *clients,
                                 const struct nqptp_address *address) {
     for (int c = 0; c < clients->top; c++)
-        if (lists(&clients->list[c], address))
+        if (lists_address(&clients->list[c], address))
             return true;
     return false;
 }
@@ -114,9 +114,9 @@ static void identify_peer(const struct nqptp_clock_table *table, struct nqptp_pe
     for (int i = 0; i < table->clocks_top; i++) {
         const struct nqptp_clock *clock = &table->clocks[i];
         if (!clock->in_use || !nqptp_address_equal(&clock->address, &peer->address) ||
-            (peer->identified && clock->announce_interval.last_ns <= last_ns))
+            (peer->identified && clock->announce_interval.last_at_ns <= last_ns))
             continue;
-        last_ns = clock->announce_interval.last_ns; /* 0: it did not yet */
+        last_ns = clock->announce_interval.last_at_ns; /* 0: it did not yet */
         peer->clock_identity = clock->clock_identity;
         peer->identified = true;
         peer->announced = last_ns > 0;
@@ -131,46 +131,46 @@ bool nqptp_client_set_peers(const struct nqptp_clock_table *table, struct nqptp_
     client->peer_count = 0;
     client->listed = 0;
     for (unsigned i = 0; i < count && client->peer_count < NQPTP_PEERS_MAX; i++) {
-        if (lists(client, &addresses[i]))
+        if (lists_address(client, &addresses[i]))
             continue;
-        const struct nqptp_peer *known = client_peer(&old, &addresses[i]);
+        const struct nqptp_peer *known = peer_at(&old, &addresses[i]);
         client->peers[client->peer_count++] =
             known ? *known : (struct nqptp_peer){.address = addresses[i]};
     }
     for (int i = 0; i < table->clocks_top; i++)
-        if (table->clocks[i].in_use && lists(client, &table->clocks[i].address))
+        if (table->clocks[i].in_use && lists_address(client, &table->clocks[i].address))
             client->listed |= nqptp_clock_bit(i);
     for (unsigned i = 0; i < client->peer_count; i++)
         if (!client->peers[i].identified)
             identify_peer(table, &client->peers[i]);
     bool same = old.has_list && old.peer_count == client->peer_count;
     for (unsigned i = 0; same && i < old.peer_count; i++)
-        same = lists(client, &old.peers[i].address);
+        same = lists_address(client, &old.peers[i].address);
     if (!same)
         client->hysteresis = (struct nqptp_hysteresis){0}; /* this change is wanted */
     return !same;
 }
 
 /* Announced, and not behind more boundary clocks than the standard allows. */
-static bool eligible(const struct nqptp_clock *clock) {
+static bool is_eligible(const struct nqptp_clock *clock) {
     return clock->announced && clock->announce.steps_removed < STEPS_REMOVED_LIMIT;
 }
 
 /* Does the reading belong to the grandmaster that its clock announces? The master's may lag. */
-static bool reading_is_current(const struct nqptp_clock_table *table,
-                               const struct nqptp_client *client, int i) {
+static bool has_current_reading(const struct nqptp_clock_table *table,
+                                const struct nqptp_client *client, int i) {
     const struct nqptp_clock *clock = &table->clocks[i];
     return i == client->master ||
            clock->reading.grandmaster_identity == clock->announce.grandmaster_identity;
 }
 
 /* Is there no clock at that address that could be master? */
-static bool address_silent(const struct nqptp_clock_table *table, const struct nqptp_client *client,
-                           const struct nqptp_address *address, uint64_t now_ns) {
+static bool is_silent(const struct nqptp_clock_table *table, const struct nqptp_client *client,
+                      const struct nqptp_address *address, uint64_t now_ns) {
     for (int i = 0; i < table->clocks_top; i++) {
         const struct nqptp_clock *clock = &table->clocks[i];
-        if (clock->in_use && nqptp_address_equal(&clock->address, address) && eligible(clock) &&
-            reading_is_current(table, client, i) && nqptp_clock_alive(clock, now_ns))
+        if (clock->in_use && nqptp_address_equal(&clock->address, address) && is_eligible(clock) &&
+            has_current_reading(table, client, i) && nqptp_clock_is_alive(clock, now_ns))
             return false;
     }
     return true;
@@ -180,16 +180,16 @@ static bool address_silent(const struct nqptp_clock_table *table, const struct n
  * The listed address, now silent, of this clock, which is heard at another one; or NULL. While the
  * clock is heard at any that is listed, nobody else needs to speak for it.
  */
-static const struct nqptp_peer *stands_in_for(const struct nqptp_clock_table *table,
-                                              const struct nqptp_client *client,
-                                              const struct nqptp_clock *clock, uint64_t now_ns) {
+static const struct nqptp_peer *silent_peer_of(const struct nqptp_clock_table *table,
+                                               const struct nqptp_client *client,
+                                               const struct nqptp_clock *clock, uint64_t now_ns) {
     const struct nqptp_peer *silent = NULL;
 
     for (unsigned i = 0; i < client->peer_count; i++) {
         const struct nqptp_peer *peer = &client->peers[i];
         if (!peer->identified || peer->clock_identity != clock->clock_identity)
             continue;
-        if (!address_silent(table, client, &peer->address, now_ns))
+        if (!is_silent(table, client, &peer->address, now_ns))
             return NULL;
         if (!silent)
             silent = peer;
@@ -200,24 +200,24 @@ static const struct nqptp_peer *stands_in_for(const struct nqptp_clock_table *ta
 static bool may_follow(const struct nqptp_clock_table *table, const struct nqptp_client *client,
                        int i, uint64_t now_ns) {
     return !client->has_list || nqptp_client_lists_clock(client, i) ||
-           stands_in_for(table, client, &table->clocks[i], now_ns);
+           silent_peer_of(table, client, &table->clocks[i], now_ns);
 }
 
 /* Is there a master that may be followed and that is alive? */
-static bool master_stands(const struct nqptp_clock_table *table, const struct nqptp_client *client,
-                          uint64_t now_ns) {
+static bool has_living_master(const struct nqptp_clock_table *table,
+                              const struct nqptp_client *client, uint64_t now_ns) {
     int i = client->master;
     return i != NQPTP_NO_CLOCK && may_follow(table, client, i, now_ns) &&
-           nqptp_clock_alive(&table->clocks[i], now_ns);
+           nqptp_clock_is_alive(&table->clocks[i], now_ns);
 }
 
 /* 9.3.2.5, relaxed where waiting for a second Announce would only keep a player silent. */
 bool nqptp_client_qualifies(const struct nqptp_clock_table *table,
                             const struct nqptp_client *client, int i, uint64_t now_ns) {
     const struct nqptp_clock *clock = &table->clocks[i];
-    return eligible(clock) &&
+    return is_eligible(clock) &&
            (clock->confirmed || (client->qualified & nqptp_clock_bit(i)) ||
-            nqptp_client_lists_clock(client, i) || !master_stands(table, client, now_ns));
+            nqptp_client_lists_clock(client, i) || !has_living_master(table, client, now_ns));
 }
 
 /* Once qualified a clock stays so while it is alive, however seldom it announces itself. */
@@ -226,15 +226,15 @@ static uint32_t qualified_clocks(const struct nqptp_clock_table *table,
     uint32_t qualified = 0;
 
     for (int i = 0; i < table->clocks_top; i++)
-        if (table->clocks[i].in_use && nqptp_clock_alive(&table->clocks[i], now_ns) &&
+        if (table->clocks[i].in_use && nqptp_clock_is_alive(&table->clocks[i], now_ns) &&
             nqptp_client_qualifies(table, client, i, now_ns))
             qualified |= nqptp_clock_bit(i);
     return qualified;
 }
 
-static bool candidate(const struct nqptp_clock_table *table, const struct nqptp_client *client,
-                      int i, uint64_t now_ns) {
-    return (client->qualified & nqptp_clock_bit(i)) && reading_is_current(table, client, i) &&
+static bool is_candidate(const struct nqptp_clock_table *table, const struct nqptp_client *client,
+                         int i, uint64_t now_ns) {
+    return (client->qualified & nqptp_clock_bit(i)) && has_current_reading(table, client, i) &&
            may_follow(table, client, i, now_ns);
 }
 
@@ -250,16 +250,16 @@ static int precedence(const struct nqptp_client *client, const struct nqptp_cloc
     return first->identified && first->clock_identity == clock->clock_identity;
 }
 
-static bool better(const struct nqptp_client *client, const struct nqptp_clock *a,
-                   const struct nqptp_clock *b) {
+static bool is_better(const struct nqptp_client *client, const struct nqptp_clock *a,
+                      const struct nqptp_clock *b) {
     int lead = precedence(client, a) - precedence(client, b);
     struct nqptp_difference difference;
     return lead != 0 ? lead > 0 : nqptp_clock_compare(a, b, &difference) < 0;
 }
 
 /* Does the master stay although the best of those that could do is another one, or none? */
-static bool stays(const struct nqptp_clock_table *table, const struct nqptp_client *client,
-                  int best, uint64_t now_ns) {
+static bool keeps_master(const struct nqptp_clock_table *table, const struct nqptp_client *client,
+                         int best, uint64_t now_ns) {
     int old = client->master;
 
     if (old == NQPTP_NO_CLOCK)
@@ -270,9 +270,9 @@ static bool stays(const struct nqptp_clock_table *table, const struct nqptp_clie
     if (!nqptp_hysteresis_holds(&client->hysteresis, now_ns) ||
         precedence(client, to) > precedence(client, from))
         return false; /* the first of an ordered list is back: its client would have no other */
-    if (!nqptp_clock_alive(from, now_ns) && may_follow(table, client, old, now_ns))
+    if (!nqptp_clock_is_alive(from, now_ns) && may_follow(table, client, old, now_ns))
         return nqptp_address_equal(&from->address, &to->address); /* one sender of many names */
-    return candidate(table, client, old, now_ns);
+    return is_candidate(table, client, old, now_ns);
 }
 
 /* The best of the candidates, without record `except`; or NQPTP_NO_CLOCK. */
@@ -281,8 +281,8 @@ static int best_candidate(const struct nqptp_clock_table *table, const struct nq
     int best = NQPTP_NO_CLOCK;
 
     for (int i = 0; i < table->clocks_top; i++)
-        if (i != except && candidate(table, client, i, now_ns) &&
-            (best == NQPTP_NO_CLOCK || better(client, &table->clocks[i], &table->clocks[best])))
+        if (i != except && is_candidate(table, client, i, now_ns) &&
+            (best == NQPTP_NO_CLOCK || is_better(client, &table->clocks[i], &table->clocks[best])))
             best = i;
     return best;
 }
@@ -293,7 +293,7 @@ bool nqptp_client_select(const struct nqptp_clock_table *table, struct nqptp_cli
 
     client->qualified = qualified_clocks(table, client, now_ns);
     int best = best_candidate(table, client, NQPTP_NO_CLOCK, now_ns);
-    if (stays(table, client, best, now_ns))
+    if (keeps_master(table, client, best, now_ns))
         best = old;
     if (best != old)
         nqptp_hysteresis_note(&client->hysteresis, WEIGHT_MASTER, now_ns);
@@ -308,18 +308,18 @@ struct nqptp_reason nqptp_client_reason(const struct nqptp_clock_table *table,
     const struct nqptp_clock *winner = &table->clocks[client->master];
 
     if (client->has_list && !nqptp_client_lists_clock(client, client->master)) {
-        const struct nqptp_peer *peer = stands_in_for(table, client, winner, now_ns);
+        const struct nqptp_peer *peer = silent_peer_of(table, client, winner, now_ns);
         reason.won = NQPTP_WON_STANDS_IN;
         reason.address = peer ? peer->address : winner->address;
         return reason;
     }
     bool followed = old != NQPTP_NO_CLOCK && may_follow(table, client, old, now_ns);
-    bool alive = followed && nqptp_clock_alive(&table->clocks[old], now_ns);
+    bool alive = followed && nqptp_clock_is_alive(&table->clocks[old], now_ns);
     if (old != NQPTP_NO_CLOCK && !alive) {
         reason.won = followed ? NQPTP_WON_SILENT : NQPTP_WON_UNLISTED;
         return reason;
     }
-    int rival = old != NQPTP_NO_CLOCK && candidate(table, client, old, now_ns)
+    int rival = old != NQPTP_NO_CLOCK && is_candidate(table, client, old, now_ns)
                     ? old
                     : best_candidate(table, client, client->master, now_ns);
     if (rival == NQPTP_NO_CLOCK)
@@ -341,7 +341,7 @@ bool nqptp_client_carry_on(struct nqptp_client *client, struct nqptp_clock *cloc
                 moved_ns < CARRY_ON_NS && moved_ns > -CARRY_ON_NS;
 
     if (same)
-        now->start_time_ns = clock->series_ns = before->start_time_ns;
+        now->start_time_ns = clock->series_began_at_ns = before->start_time_ns;
     client->inherited = (struct nqptp_reading){0};
     return same;
 }

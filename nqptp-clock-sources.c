@@ -6,12 +6,12 @@
 
 #define NS_PER_S UINT64_C(1000000000)
 #define NEWCOMER_IDLE_NS (5 * NS_PER_S) /* how long a record must have been silent to go */
-#define ALIVE_LEAST_NS (3 * NS_PER_S)
-#define ALIVE_MOST_NS (10 * NS_PER_S)
+#define ALIVE_MIN_NS (3 * NS_PER_S)
+#define ALIVE_MAX_NS (10 * NS_PER_S)
 #define ALIVE_SYNC_INTERVALS 8
 #define ASLEEP_REPEATS 3        /* one may be a packet that was repeated under another number */
 #define FOREIGN_MASTER_WINDOW 4 /* announce intervals, 9.3.2.4.4 */
-#define FOREIGN_MASTER_LEAST_NS (4 * NS_PER_S)
+#define FOREIGN_MASTER_MIN_NS (4 * NS_PER_S)
 
 /*
  * Hysteresis against senders that change again and again, by mistake or by malice. After a change a
@@ -46,11 +46,11 @@ static bool goes_before(const struct nqptp_clock_table *table, uint32_t listed, 
     bool a_is_listed = listed & nqptp_clock_bit(a), b_is_listed = listed & nqptp_clock_bit(b);
     if (a_is_listed != b_is_listed)
         return !a_is_listed;
-    return table->clocks[a].heard_ns < table->clocks[b].heard_ns;
+    return table->clocks[a].heard_at_ns < table->clocks[b].heard_at_ns;
 }
 
-int nqptp_clock_room(const struct nqptp_clock_table *table, uint32_t listed, uint32_t pinned,
-                     bool newcomer_is_listed, uint64_t now_ns) {
+int nqptp_clock_row_for(const struct nqptp_clock_table *table, uint32_t listed, uint32_t pinned,
+                        bool newcomer_is_listed, uint64_t now_ns) {
     int victim = NQPTP_NO_CLOCK;
 
     for (int i = 0; i < NQPTP_CLOCKS_MAX; i++) {
@@ -63,7 +63,7 @@ int nqptp_clock_room(const struct nqptp_clock_table *table, uint32_t listed, uin
     if (victim == NQPTP_NO_CLOCK)
         return victim;
     bool victim_is_listed = listed & nqptp_clock_bit(victim);
-    bool idle = now_ns - table->clocks[victim].heard_ns >= NEWCOMER_IDLE_NS;
+    bool idle = now_ns - table->clocks[victim].heard_at_ns >= NEWCOMER_IDLE_NS;
     bool may_go = newcomer_is_listed ? idle || !victim_is_listed : idle && !victim_is_listed;
     return may_go ? victim : NQPTP_NO_CLOCK;
 }
@@ -74,7 +74,7 @@ void nqptp_clock_create(struct nqptp_clock_table *table, int i, uint64_t clock_i
         .in_use = true,
         .clock_identity = clock_identity,
         .address = *address,
-        .heard_ns = now_ns,
+        .heard_at_ns = now_ns,
     };
     if (i >= table->clocks_top)
         table->clocks_top = i + 1;
@@ -111,11 +111,11 @@ static bool same_announce(const struct nqptp_announce *a, const struct nqptp_ann
 }
 
 /* Takes over what the clock says of its grandmaster, unless it says something else all the time. */
-static void believe(struct nqptp_clock *clock, const struct nqptp_announce *announce,
-                    uint64_t now_ns) {
-    if (clock->announced && !same_announce(announce, &clock->said))
+static void accept_announce(struct nqptp_clock *clock, const struct nqptp_announce *announce,
+                            uint64_t now_ns) {
+    if (clock->announced && !same_announce(announce, &clock->last_announce))
         nqptp_hysteresis_note(&clock->announce_hysteresis, WEIGHT_ANNOUNCE, now_ns);
-    clock->said = *announce;
+    clock->last_announce = *announce;
     if (clock->announced && nqptp_hysteresis_holds(&clock->announce_hysteresis, now_ns))
         return;
     if (clock->announced && announce->grandmaster_identity != clock->announce.grandmaster_identity)
@@ -125,20 +125,20 @@ static void believe(struct nqptp_clock *clock, const struct nqptp_announce *anno
 
 void nqptp_clock_announce(struct nqptp_clock *clock, const struct nqptp_announce *announce,
                           uint16_t port_number, int8_t log_message_interval, uint64_t now_ns) {
-    uint64_t previous_ns = clock->announce_interval.last_ns;
+    uint64_t previous_ns = clock->announce_interval.last_at_ns;
     bool first = clock->announce_interval.messages == 0;
     uint64_t window_ns =
         FOREIGN_MASTER_WINDOW *
         nqptp_interval_ns(&clock->announce_interval, NQPTP_ANNOUNCE_INTERVAL_UNKNOWN_NS);
 
-    if (window_ns < FOREIGN_MASTER_LEAST_NS)
-        window_ns = FOREIGN_MASTER_LEAST_NS;
+    if (window_ns < FOREIGN_MASTER_MIN_NS)
+        window_ns = FOREIGN_MASTER_MIN_NS;
     nqptp_interval_note(&clock->announce_interval, log_message_interval, now_ns);
     if (announce->grandmaster_identity == 0)
         return; /* it has none: clients take that for no master */
     if (!first && now_ns - previous_ns <= window_ns)
         clock->confirmed = true;
-    believe(clock, announce, now_ns);
+    accept_announce(clock, announce, now_ns);
     if (!clock->announced)
         clock->reading.grandmaster_identity = announce->grandmaster_identity;
     clock->announced = true;
@@ -146,19 +146,19 @@ void nqptp_clock_announce(struct nqptp_clock *clock, const struct nqptp_announce
 }
 
 /* How long after a sample its clock is alive. */
-static uint64_t patience_ns(const struct nqptp_clock *clock) {
+static uint64_t alive_for_ns(const struct nqptp_clock *clock) {
     uint64_t limit_ns = ALIVE_SYNC_INTERVALS * nqptp_interval_ns(&clock->pairing.sync_interval,
                                                                  NQPTP_SYNC_INTERVAL_UNKNOWN_NS);
-    return limit_ns < ALIVE_LEAST_NS  ? ALIVE_LEAST_NS
-           : limit_ns > ALIVE_MOST_NS ? ALIVE_MOST_NS
-                                      : limit_ns;
+    return limit_ns < ALIVE_MIN_NS   ? ALIVE_MIN_NS
+           : limit_ns > ALIVE_MAX_NS ? ALIVE_MAX_NS
+                                     : limit_ns;
 }
 
-bool nqptp_clock_alive(const struct nqptp_clock *clock, uint64_t now_ns) {
-    return now_ns < clock->lost_ns;
+bool nqptp_clock_is_alive(const struct nqptp_clock *clock, uint64_t now_ns) {
+    return now_ns < clock->alive_until_ns;
 }
 
-bool nqptp_clock_asleep(const struct nqptp_clock *clock) {
+bool nqptp_clock_is_asleep(const struct nqptp_clock *clock) {
     return clock->repeated_times >= ASLEEP_REPEATS;
 }
 
@@ -166,16 +166,16 @@ bool nqptp_clock_asleep(const struct nqptp_clock *clock) {
  */
 static void note_jump(struct nqptp_clock *clock, bool new_series, uint64_t now_ns) {
     uint64_t offset_ns = nqptp_estimator_offset_ns(&clock->estimator);
-    int64_t moved_ns = (int64_t)(offset_ns - clock->estimate_ns);
+    int64_t moved_ns = (int64_t)(offset_ns - clock->newest_offset_ns);
     bool jumped = moved_ns > JUMP_NS || moved_ns < -JUMP_NS;
     bool far = moved_ns > JUMP_FAR_NS || moved_ns < -JUMP_FAR_NS;
-    bool wild = far || (jumped && (moved_ns < 0) != clock->jumped_down);
+    bool wild = far || (jumped && (moved_ns < 0) != clock->jumped_back);
 
-    clock->estimate_ns = offset_ns;
-    if (clock->series_ns == 0)
+    clock->newest_offset_ns = offset_ns;
+    if (clock->series_began_at_ns == 0)
         return; /* there is nothing yet to jump away from */
     if (jumped)
-        clock->jumped_down = moved_ns < 0;
+        clock->jumped_back = moved_ns < 0;
     if (jumped || new_series)
         nqptp_hysteresis_note(&clock->series_hysteresis, wild ? WEIGHT_WILD_JUMP : WEIGHT_JUMP,
                               now_ns);
@@ -185,7 +185,7 @@ bool nqptp_clock_sample(struct nqptp_clock *clock, const struct nqptp_sample *sa
                         uint64_t now_ns) {
     uint64_t master_ns = sample->origin_ns + (uint64_t)sample->correction_ns;
     int64_t moved_ns = (int64_t)(master_ns - clock->last_master_ns);
-    bool repeated = clock->sampled_ns > 0 && !sample->replaces_guess &&
+    bool repeated = clock->sampled_at_ns > 0 && !sample->replaces_guess &&
                     sample->origin_ns == clock->last_origin_ns && moved_ns < JUMP_NS &&
                     moved_ns > -JUMP_NS;
 
@@ -204,17 +204,17 @@ bool nqptp_clock_sample(struct nqptp_clock *clock, const struct nqptp_sample *sa
         return false;
     note_jump(clock, estimate == NQPTP_ESTIMATE_RESTARTED, now_ns);
     if (estimate == NQPTP_ESTIMATE_RESTARTED)
-        clock->series_ns = sample->local_ns;
+        clock->series_began_at_ns = sample->local_ns;
     if (nqptp_hysteresis_holds(&clock->series_hysteresis, now_ns))
         return false; /* as good as silent */
-    if (clock->sampled_ns > 0 && !nqptp_clock_alive(clock, now_ns))
+    if (clock->sampled_at_ns > 0 && !nqptp_clock_is_alive(clock, now_ns))
         clock->confirmed = false; /* back from the dead: it has to qualify again */
-    clock->reading.start_time_ns = clock->series_ns;
+    clock->reading.start_time_ns = clock->series_began_at_ns;
     clock->reading.grandmaster_identity = clock->announce.grandmaster_identity;
     clock->reading.local_time_ns = sample->local_ns;
     clock->reading.offset_ns = nqptp_estimator_offset_ns(&clock->estimator);
-    clock->sampled_ns = now_ns;
-    clock->lost_ns = now_ns + patience_ns(clock) + 1;
+    clock->sampled_at_ns = now_ns;
+    clock->alive_until_ns = now_ns + alive_for_ns(clock) + 1;
     return true;
 }
 
@@ -258,19 +258,19 @@ unsigned nqptp_clock_count_alive(const struct nqptp_clock_table *table, uint64_t
     unsigned count = 0;
 
     for (int i = 0; i < table->clocks_top; i++)
-        count += table->clocks[i].in_use && nqptp_clock_alive(&table->clocks[i], now_ns);
+        count += table->clocks[i].in_use && nqptp_clock_is_alive(&table->clocks[i], now_ns);
     return count;
 }
 
 uint64_t nqptp_clock_deadline(const struct nqptp_clock *clock) {
-    uint64_t deadline_ns = clock->heard_ns + NQPTP_CLOCK_LIFETIME_NS;
+    uint64_t deadline_ns = clock->heard_at_ns + NQPTP_CLOCK_LIFETIME_NS;
 
     if (clock->pairing.waiting_until_ns > 0 && clock->pairing.waiting_until_ns < deadline_ns)
         deadline_ns = clock->pairing.waiting_until_ns;
     if (clock->wake_up_at_ns > 0 && clock->wake_up_at_ns < deadline_ns)
         deadline_ns = clock->wake_up_at_ns;
-    if (clock->lost_ns > 0 && clock->lost_ns < deadline_ns)
-        deadline_ns = clock->lost_ns;
+    if (clock->alive_until_ns > 0 && clock->alive_until_ns < deadline_ns)
+        deadline_ns = clock->alive_until_ns;
     return deadline_ns;
 }
 

@@ -42,13 +42,13 @@ struct nqptp_clock {
     bool in_use;
     uint64_t clock_identity;
     struct nqptp_address address;
-    uint64_t heard_ns; /* the last accepted Sync, Follow_Up or Announce, */
-    uint64_t packets;  /*   of which there were so many */
+    uint64_t heard_at_ns; /* the last accepted Sync, Follow_Up or Announce, */
+    uint64_t packets;     /*   of which there were so many */
 
     bool announced; /* `announce` and `port_number` are valid */
     bool confirmed; /* announced itself twice in short order: may displace a standing master */
-    struct nqptp_announce announce; /* as it is believed, */
-    struct nqptp_announce said;     /*   and as it came last */
+    struct nqptp_announce announce;      /* as it is believed, */
+    struct nqptp_announce last_announce; /*   and as it came last */
     struct nqptp_hysteresis announce_hysteresis;
     uint16_t port_number; /* of the port that sent the Announce, */
     uint16_t announce_id; /*   and its sequenceId */
@@ -62,14 +62,15 @@ struct nqptp_clock {
     unsigned repeated_times;   /* samples in a row that repeat the time before: it has stopped */
     uint64_t last_origin_ns;   /* the preciseOriginTimestamp in question, */
     uint64_t last_master_ns;   /*   and with its corrections */
-    uint64_t wake_up_at_ns;       /* when the second Announce of a wake-up is due; 0: none is */
+    uint64_t wake_up_at_ns;    /* when the second Announce of a wake-up is due; 0: none is */
 
-    uint64_t sampled_ns;  /* when the last sample was used; 0: none yet */
-    uint64_t series_ns;   /* receive time of the first sample of the series that now is */
-    uint64_t estimate_ns; /* the offset by the last sample, used or not */
-    bool jumped_down;     /* and where it jumped to last */
+    uint64_t sampled_at_ns;      /* when the last sample was used; 0: none yet */
+    uint64_t series_began_at_ns; /* receive time of the first sample of the series that now is */
+    uint64_t newest_offset_ns;   /* the offset by the last sample, used or not */
+    bool jumped_back;            /* and where it jumped to last */
     struct nqptp_hysteresis series_hysteresis;
-    uint64_t lost_ns; /* when it is lost unless it gives another sample; 0: it is, or gave none */
+    uint64_t
+        alive_until_ns; /* when it is lost unless it gives another sample; 0: it is, or gave none */
     struct nqptp_reading reading;
     struct nqptp_estimator estimator;
 };
@@ -123,8 +124,8 @@ int nqptp_clock_find(const struct nqptp_clock_table *table, uint64_t clock_ident
  * in the last 5 s, and only if that clock is unlisted. Returns its number, or NQPTP_NO_CLOCK if
  * none may go.
  */
-int nqptp_clock_room(const struct nqptp_clock_table *table, uint32_t listed, uint32_t pinned,
-                     bool newcomer_is_listed, uint64_t now_ns);
+int nqptp_clock_row_for(const struct nqptp_clock_table *table, uint32_t listed, uint32_t pinned,
+                        bool newcomer_is_listed, uint64_t now_ns);
 
 /* Puts a new clock into record i. */
 void nqptp_clock_create(struct nqptp_clock_table *table, int i, uint64_t clock_identity,
@@ -149,10 +150,10 @@ bool nqptp_clock_sample(struct nqptp_clock *clock, const struct nqptp_sample *sa
                         uint64_t now_ns);
 
 /* It gave a sample within max(3 s, 8 sync intervals), at most 10 s. */
-bool nqptp_clock_alive(const struct nqptp_clock *clock, uint64_t now_ns);
+bool nqptp_clock_is_alive(const struct nqptp_clock *clock, uint64_t now_ns);
 
 /* Its messages come, but give the same time again and again: it has stopped. */
-bool nqptp_clock_asleep(const struct nqptp_clock *clock);
+bool nqptp_clock_is_asleep(const struct nqptp_clock *clock);
 
 /*
  * The data set comparison of 9.3.4 between two clocks that have announced themselves. Returns less

@@ -6,12 +6,12 @@
 #include <string.h>
 
 #define NS_PER_S UINT64_C(1000000000)
-#define STATED_LEAST (-7)
-#define STATED_MOST 4
+#define STATED_MIN (-7)
+#define STATED_MAX 4
 
 void nqptp_interval_note(struct nqptp_interval *interval, int8_t log_message_interval,
                          uint64_t now_ns) {
-    bool stated = log_message_interval >= STATED_LEAST && log_message_interval <= STATED_MOST;
+    bool stated = log_message_interval >= STATED_MIN && log_message_interval <= STATED_MAX;
 
     interval->stated_ns = !stated                    ? 0
                           : log_message_interval < 0 ? NS_PER_S >> -log_message_interval
@@ -19,9 +19,9 @@ void nqptp_interval_note(struct nqptp_interval *interval, int8_t log_message_int
     if (interval->messages > 0) {
         memmove(&interval->spacings_ns[1], &interval->spacings_ns[0],
                 sizeof interval->spacings_ns - sizeof interval->spacings_ns[0]);
-        interval->spacings_ns[0] = now_ns - interval->last_ns;
+        interval->spacings_ns[0] = now_ns - interval->last_at_ns;
     }
-    interval->last_ns = now_ns;
+    interval->last_at_ns = now_ns;
     if (interval->messages <= NQPTP_SPACINGS)
         interval->messages++;
 }

@@ -12,8 +12,8 @@
 
 /* How often a clock sends one type of message: as it states, else as is measured. */
 struct nqptp_interval {
-    uint64_t stated_ns; /* 0: not stated */
-    uint64_t last_ns;   /* arrival of the last message */
+    uint64_t stated_ns;  /* 0: not stated */
+    uint64_t last_at_ns; /* arrival of the last message */
     uint64_t spacings_ns[NQPTP_SPACINGS];
     unsigned messages; /* how many came so far; stays at NQPTP_SPACINGS + 1 */
 };

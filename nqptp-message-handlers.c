@@ -9,7 +9,7 @@
 #define MS UINT64_C(1000000)
 #define REST_CLOCKS 4      /* with more than so many clocks, most packets matter to nobody */
 #define REST_NS (100 * MS) /* and may wait so long */
-#define WAITED_NS (2000 * (int64_t)MS) /* a packet so old was there while we were stopped */
+#define STUCK_NS (2000 * (int64_t)MS) /* a packet so old was there while we were stopped */
 #define STALE_NS (1000 * MS)
 #define STEP_TOLD_NS (5 * (int64_t)MS) /* a series that goes on where it was is no news */
 #define ANNOUNCE_AGAIN_NS (100 * MS)   /* one sequenceId within this is one datagram */
@@ -66,8 +66,8 @@ static void tell_no_master(int c, int old, struct nqptp_effects *effects) {
 }
 
 /* Client c has chosen: what it follows now is published if it is another clock than before. */
-static void follow_master(struct nqptp_engine *engine, int c, int old, uint64_t now_ns,
-                          struct nqptp_effects *effects) {
+static void tell_choice(struct nqptp_engine *engine, int c, int old, uint64_t now_ns,
+                        struct nqptp_effects *effects) {
     struct nqptp_client *client = &engine->clients.list[c];
 
     if (client->master == client->published)
@@ -106,7 +106,7 @@ static void select_masters(struct nqptp_engine *engine, uint64_t now_ns,
                 effects, nqptp_event_of_clock(NQPTP_EVENT_QUALIFIED, &engine->table.clocks[i]));
     for (int c = 0; c < engine->clients.top; c++)
         if (clients[c].in_use)
-            follow_master(engine, c, old[c], now_ns, effects);
+            tell_choice(engine, c, old[c], now_ns, effects);
 }
 
 /* --- records ------------------------------------------------------------------------------- */
@@ -119,17 +119,17 @@ static void delete_clock(struct nqptp_engine *engine, int i, struct nqptp_effect
 }
 
 /* Finds the record of the message's clock, or makes one; NQPTP_NO_CLOCK if there is no room. */
-static int clock_of(struct nqptp_engine *engine, const struct nqptp_packet *packet,
-                    const struct nqptp_message *message, uint64_t now_ns,
-                    struct nqptp_effects *effects) {
+static int row_of(struct nqptp_engine *engine, const struct nqptp_packet *packet,
+                  const struct nqptp_message *message, uint64_t now_ns,
+                  struct nqptp_effects *effects) {
     uint64_t identity = message->source.clock_identity;
     int i = nqptp_clock_find(&engine->table, identity, &packet->source);
     if (i != NQPTP_NO_CLOCK)
         return i;
 
-    i = nqptp_clock_room(&engine->table, nqptp_clients_listed(&engine->clients),
-                         nqptp_clients_masters(&engine->clients),
-                         nqptp_clients_list_address(&engine->clients, &packet->source), now_ns);
+    i = nqptp_clock_row_for(&engine->table, nqptp_clients_listed(&engine->clients),
+                            nqptp_clients_masters(&engine->clients),
+                            nqptp_clients_list_address(&engine->clients, &packet->source), now_ns);
     if (i == NQPTP_NO_CLOCK) {
         nqptp_effects_tell(effects, (struct nqptp_event){.kind = NQPTP_EVENT_REFUSED,
                                                          .clock_identity = identity,
@@ -147,8 +147,9 @@ static int clock_of(struct nqptp_engine *engine, const struct nqptp_packet *pack
 }
 
 /* The clock spoke: when, and by which of our addresses and interfaces it reaches us. */
-static void hear(struct nqptp_clock *clock, const struct nqptp_packet *packet, uint64_t now_ns) {
-    clock->heard_ns = now_ns;
+static void note_arrival(struct nqptp_clock *clock, const struct nqptp_packet *packet,
+                         uint64_t now_ns) {
+    clock->heard_at_ns = now_ns;
     clock->packets++;
     clock->address.scope_id = packet->source.scope_id;
     clock->local = packet->local;
@@ -158,16 +159,16 @@ static void hear(struct nqptp_clock *clock, const struct nqptp_packet *packet, u
 /* --- samples --------------------------------------------------------------------------------- */
 
 /* Nothing more is heard of the clock's time: that is news if a client follows it. */
-static void lose(struct nqptp_engine *engine, int i, uint64_t now_ns,
-                 struct nqptp_effects *effects) {
+static void tell_lost(struct nqptp_engine *engine, int i, uint64_t now_ns,
+                      struct nqptp_effects *effects) {
     struct nqptp_clock *clock = &engine->table.clocks[i];
 
-    clock->lost_ns = 0;
+    clock->alive_until_ns = 0;
     if (!is_master(engine, i))
         return;
     struct nqptp_event event = nqptp_event_of_clock(
-        nqptp_clock_asleep(clock) ? NQPTP_EVENT_STOPPED : NQPTP_EVENT_SILENT, clock);
-    event.silent_ns = now_ns - clock->sampled_ns;
+        nqptp_clock_is_asleep(clock) ? NQPTP_EVENT_STOPPED : NQPTP_EVENT_SILENT, clock);
+    event.silent_ns = now_ns - clock->sampled_at_ns;
     nqptp_effects_tell(effects, event);
 }
 
@@ -195,15 +196,16 @@ static void use_sample(struct nqptp_engine *engine, int i, const struct nqptp_sa
                        uint64_t now_ns, struct nqptp_effects *effects) {
     struct nqptp_clock *clock = &engine->table.clocks[i];
     struct nqptp_reading old = clock->reading;
-    uint64_t sampled_ns = clock->sampled_ns, lost_ns = clock->lost_ns;
+    uint64_t sampled_at_ns = clock->sampled_at_ns;
+    bool was_lost = clock->alive_until_ns == 0;
 
     if (!nqptp_clock_sample(clock, sample, now_ns)) {
         if (is_listed(engine, i))
             nqptp_wake_up_if_stopped(clock, &engine->self, now_ns, effects);
     } else {
         publish_clock(engine, i, effects);
-        if (sampled_ns > 0 && is_master(engine, i))
-            tell_sample(clock, &old, now_ns - sampled_ns, lost_ns == 0, effects);
+        if (sampled_at_ns > 0 && is_master(engine, i))
+            tell_sample(clock, &old, now_ns - sampled_at_ns, was_lost, effects);
     }
     select_masters(engine, now_ns, effects);
 }
@@ -226,7 +228,7 @@ static enum nqptp_drop handle_sync(struct nqptp_engine *engine, const struct nqp
                                    const struct nqptp_message *message, uint64_t now_ns,
                                    struct nqptp_effects *effects) {
     struct nqptp_samples samples;
-    int i = clock_of(engine, packet, message, now_ns, effects);
+    int i = row_of(engine, packet, message, now_ns, effects);
     if (i == NQPTP_NO_CLOCK)
         return NQPTP_DROP_FULL;
     struct nqptp_clock *clock = &engine->table.clocks[i];
@@ -234,7 +236,7 @@ static enum nqptp_drop handle_sync(struct nqptp_engine *engine, const struct nqp
         nqptp_pairing_sync(&clock->pairing, message, packet->receive_time_ns, now_ns, &samples));
     if (drop != NQPTP_DROP_NONE)
         return drop;
-    hear(clock, packet, now_ns);
+    note_arrival(clock, packet, now_ns);
     use_samples(engine, i, &samples, now_ns, effects);
     if (is_listed(engine, i))
         nqptp_effects_send_delay_req(effects, &engine->self, clock, message->sequence_id);
@@ -255,7 +257,7 @@ static enum nqptp_drop handle_follow_up(struct nqptp_engine *engine,
                                         clock->reading.local_time_ns, now_ns, &samples));
     if (drop != NQPTP_DROP_NONE)
         return drop;
-    hear(clock, packet, now_ns);
+    note_arrival(clock, packet, now_ns);
     use_samples(engine, i, &samples, now_ns, effects);
     return NQPTP_DROP_NONE;
 }
@@ -264,15 +266,15 @@ static enum nqptp_drop handle_announce(struct nqptp_engine *engine,
                                        const struct nqptp_packet *packet,
                                        const struct nqptp_message *message, uint64_t now_ns,
                                        struct nqptp_effects *effects) {
-    int i = clock_of(engine, packet, message, now_ns, effects);
+    int i = row_of(engine, packet, message, now_ns, effects);
     if (i == NQPTP_NO_CLOCK)
         return NQPTP_DROP_FULL;
     struct nqptp_clock *clock = &engine->table.clocks[i];
     if (clock->announced && clock->port_number == message->source.port_number &&
         clock->announce_id == message->sequence_id &&
-        now_ns - clock->announce_interval.last_ns < ANNOUNCE_AGAIN_NS)
+        now_ns - clock->announce_interval.last_at_ns < ANNOUNCE_AGAIN_NS)
         return NQPTP_DROP_DUPLICATE;
-    hear(clock, packet, now_ns);
+    note_arrival(clock, packet, now_ns);
     clock->announce_id = message->sequence_id;
     nqptp_clients_add_clock(&engine->clients, clock, i, true);
     nqptp_clock_announce(clock, &message->announce, message->source.port_number,
@@ -291,7 +293,7 @@ static enum nqptp_drop handle_delay_resp(const struct nqptp_engine *engine,
                : NQPTP_DROP_FOREIGN;
 }
 
-static bool sent_by_us(const struct nqptp_engine *engine, const struct nqptp_packet *packet,
+static bool is_our_own(const struct nqptp_engine *engine, const struct nqptp_packet *packet,
                        const struct nqptp_message *message) {
     if (message->source.clock_identity != engine->self.clock_identity ||
         message->source.port_number != engine->self.port_number)
@@ -303,10 +305,10 @@ static bool sent_by_us(const struct nqptp_engine *engine, const struct nqptp_pac
 }
 
 /* Did it wait because we were stopped? A backlog of such times looks like a clock that steps. */
-static bool waited(const struct nqptp_packet *packet, const struct nqptp_message *message,
-                   uint64_t now_ns) {
+static bool was_stuck(const struct nqptp_packet *packet, const struct nqptp_message *message,
+                      uint64_t now_ns) {
     return (message->type == NQPTP_SYNC || message->type == NQPTP_FOLLOW_UP) &&
-           (int64_t)(now_ns - packet->receive_time_ns) > WAITED_NS;
+           (int64_t)(now_ns - packet->receive_time_ns) > STUCK_NS;
 }
 
 static enum nqptp_drop handle(struct nqptp_engine *engine, const struct nqptp_packet *packet,
@@ -317,9 +319,9 @@ static enum nqptp_drop handle(struct nqptp_engine *engine, const struct nqptp_pa
     enum nqptp_message_check found = nqptp_message_parse(packet->data, packet->length, &message);
     if (found != NQPTP_MESSAGE_OK)
         return (enum nqptp_drop)found;
-    if (sent_by_us(engine, packet, &message))
+    if (is_our_own(engine, packet, &message))
         return NQPTP_DROP_OWN;
-    if (waited(packet, &message, now_ns))
+    if (was_stuck(packet, &message, now_ns))
         return NQPTP_DROP_LATE;
     switch (message.type) {
     case NQPTP_SYNC:
@@ -392,7 +394,7 @@ static void command_begin(struct nqptp_engine *engine, struct nqptp_client *clie
     if (client->master == NQPTP_NO_CLOCK)
         return;
     struct nqptp_clock *clock = &engine->table.clocks[client->master];
-    if (now_ns - clock->sampled_ns <= STALE_NS)
+    if (now_ns - clock->sampled_at_ns <= STALE_NS)
         return;
     nqptp_estimator_reset(&clock->estimator);
     clock->series_hysteresis = (struct nqptp_hysteresis){0};
@@ -457,18 +459,18 @@ uint64_t nqptp_engine_deadline(const struct nqptp_engine *engine) {
                                    : nqptp_clock_deadline(&engine->table.clocks[first]);
 }
 
-uint64_t nqptp_engine_rest_ns(const struct nqptp_engine *engine, uint64_t now_ns) {
-    uint64_t rest_ns = now_ns + REST_NS;
+uint64_t nqptp_engine_rest_until_ns(const struct nqptp_engine *engine, uint64_t now_ns) {
+    uint64_t until_ns = now_ns + REST_NS;
 
     if (nqptp_clock_count_alive(&engine->table, now_ns) <= REST_CLOCKS)
         return 0;
     for (int c = 0; c < engine->clients.top; c++) {
         const struct nqptp_client *client = &engine->clients.list[c];
         uint64_t due_ns =
-            client->in_use ? nqptp_client_awaits_at_ns(&engine->table, client) : rest_ns;
-        rest_ns = due_ns < rest_ns ? due_ns : rest_ns;
+            client->in_use ? nqptp_client_awaits_at_ns(&engine->table, client) : until_ns;
+        until_ns = due_ns < until_ns ? due_ns : until_ns;
     }
-    return rest_ns > now_ns ? rest_ns : 0;
+    return until_ns > now_ns ? until_ns : 0;
 }
 
 void nqptp_engine_expire(struct nqptp_engine *engine, uint64_t now_ns,
@@ -483,8 +485,8 @@ void nqptp_engine_expire(struct nqptp_engine *engine, uint64_t now_ns,
         struct nqptp_samples samples;
         nqptp_pairing_expire(&clock->pairing, &samples);
         use_samples(engine, i, &samples, now_ns, effects);
-    } else if (clock->lost_ns > 0 && clock->lost_ns <= now_ns) {
-        lose(engine, i, now_ns, effects);
+    } else if (clock->alive_until_ns > 0 && clock->alive_until_ns <= now_ns) {
+        tell_lost(engine, i, now_ns, effects);
     } else if (clock->wake_up_at_ns > 0) {
         nqptp_wake_up_finish(clock, &engine->self, is_listed(engine, i), effects);
     } else {

@@ -89,7 +89,7 @@ void nqptp_engine_drop(struct nqptp_engine *engine, enum nqptp_drop reason, uint
  * heard, and the next sample of each that is followed is not due yet. The kernel notes when they
  * came, so waiting costs no accuracy, and saves most of the wake-ups. 0: read them as they come.
  */
-uint64_t nqptp_engine_rest_ns(const struct nqptp_engine *engine, uint64_t now_ns);
+uint64_t nqptp_engine_rest_until_ns(const struct nqptp_engine *engine, uint64_t now_ns);
 
 /*
  * Obeys a command. `T` lists the clocks that may become master, or says that none may; `/name T`

@@ -110,18 +110,18 @@ static struct census count_clocks(const struct nqptp_status *status,
             followed != (!client->has_list || nqptp_client_lists_clock(client, i)))
             continue;
         census.heard++;
-        census.alive += nqptp_clock_alive(clock, status->now_ns);
-        census.asleep += nqptp_clock_asleep(clock);
-        census.sampled += clock->sampled_ns > 0;
+        census.alive += nqptp_clock_is_alive(clock, status->now_ns);
+        census.asleep += nqptp_clock_is_asleep(clock);
+        census.sampled += clock->sampled_at_ns > 0;
         census.syncs_only +=
-            !clock->announced && clock->pairing.follow_up_at_ns == 0 && clock->sampled_ns == 0;
+            !clock->announced && clock->pairing.follow_up_at_ns == 0 && clock->sampled_at_ns == 0;
     }
     return census;
 }
 
 static bool gives_time(const struct nqptp_status *status, int master) {
     const struct nqptp_clock *clock = &status->engine->table.clocks[master];
-    return nqptp_clock_alive(clock, status->now_ns) && !nqptp_clock_asleep(clock);
+    return nqptp_clock_is_alive(clock, status->now_ns) && !nqptp_clock_is_asleep(clock);
 }
 
 static const char unused[] = "nobody has it open: is Shairport Sync running, built for AirPlay 2 "
@@ -333,7 +333,7 @@ static void add_master(struct page *page, const struct nqptp_status *status, int
     if (clock->reading.grandmaster_identity != clock->clock_identity)
         add_field(page, "Grandm.:", "%016" PRIx64, clock->reading.grandmaster_identity);
     add_field(page, "Sample:", "%s ago, in an unbroken series for %s",
-              duration(seconds_since(clock->sampled_ns, status->now_ns), age),
+              duration(seconds_since(clock->sampled_at_ns, status->now_ns), age),
               duration(seconds_since(clock->reading.start_time_ns, status->now_ns), series));
     add_offset(page, clock);
 }
@@ -388,8 +388,8 @@ static void write_marks(const struct nqptp_status *status, int i, char cell[CELL
 
     snprintf(cell, CELL_SIZE, "%c%c%c%c%c", is_master(status, i) ? '*' : '.',
              is_listed(status, i) ? 'L' : '.', qualifies(status, i) ? 'Q' : '.',
-             nqptp_clock_alive(clock, status->now_ns) ? 'A' : '.',
-             nqptp_clock_asleep(clock) ? 'Z' : '.');
+             nqptp_clock_is_alive(clock, status->now_ns) ? 'A' : '.',
+             nqptp_clock_is_asleep(clock) ? 'Z' : '.');
 }
 
 static void write_identity(const struct nqptp_status *status, int i, char cell[CELL_SIZE]) {
@@ -402,7 +402,7 @@ static void write_address(const struct nqptp_status *status, int i, char cell[CE
 
 static void write_heard(const struct nqptp_status *status, int i, char cell[CELL_SIZE]) {
     const struct nqptp_clock *clock = &status->engine->table.clocks[i];
-    snprintf(cell, CELL_SIZE, "%.1fs", seconds_since(clock->heard_ns, status->now_ns));
+    snprintf(cell, CELL_SIZE, "%.1fs", seconds_since(clock->heard_at_ns, status->now_ns));
 }
 
 static void write_error(const struct nqptp_status *status, int i, char cell[CELL_SIZE]) {
@@ -610,7 +610,7 @@ static void json_announce(struct page *page, const struct nqptp_announce *announ
 static void json_samples(struct page *page, const struct nqptp_clock *clock, uint64_t now_ns) {
     struct nqptp_quality quality;
 
-    member(page, "sample_age_s", "%.3f", seconds_since(clock->sampled_ns, now_ns));
+    member(page, "sample_age_s", "%.3f", seconds_since(clock->sampled_at_ns, now_ns));
     member(page, "series_s", "%.3f", seconds_since(clock->reading.start_time_ns, now_ns));
     member(page, "local_time_ns", "\"%" PRIu64 "\"", clock->reading.local_time_ns);
     member(page, "offset_ns", "\"%" PRIu64 "\"", clock->reading.offset_ns);
@@ -632,15 +632,15 @@ static void json_clock(struct page *page, const struct nqptp_status *status, int
     member_bool(page, "master", is_master(status, i));
     member_bool(page, "listed", is_listed(status, i));
     member_bool(page, "qualified", qualifies(status, i));
-    member_bool(page, "alive", nqptp_clock_alive(clock, status->now_ns));
-    member_bool(page, "asleep", nqptp_clock_asleep(clock));
-    member(page, "heard_s", "%.3f", seconds_since(clock->heard_ns, status->now_ns));
+    member_bool(page, "alive", nqptp_clock_is_alive(clock, status->now_ns));
+    member_bool(page, "asleep", nqptp_clock_is_asleep(clock));
+    member(page, "heard_s", "%.3f", seconds_since(clock->heard_at_ns, status->now_ns));
     member(page, "packets", "%" PRIu64, clock->packets);
     if (sync_interval_s(clock) > 0)
         member(page, "sync_interval_s", "%.6f", sync_interval_s(clock));
     if (clock->announced)
         json_announce(page, &clock->announce);
-    if (clock->sampled_ns > 0)
+    if (clock->sampled_at_ns > 0)
         json_samples(page, clock, status->now_ns);
     add(page, "}");
 }

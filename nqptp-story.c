@@ -152,7 +152,7 @@ static void add_clock_event(struct line *line, const struct nqptp_event *event) 
 }
 
 /* Is the clock that was lost followed still, for want of a better one? */
-static bool stays(const struct nqptp_engine *engine, const struct nqptp_event *event) {
+static bool keeps_values(const struct nqptp_engine *engine, const struct nqptp_event *event) {
     int i = nqptp_clock_find(&engine->table, event->clock_identity, &event->address);
     return (event->kind == NQPTP_EVENT_SILENT || event->kind == NQPTP_EVENT_STOPPED) &&
            i != NQPTP_NO_CLOCK && (nqptp_clients_masters(&engine->clients) >> i & 1);
@@ -166,7 +166,7 @@ const char *nqptp_story_event(const struct nqptp_engine *engine, const struct nq
         add_client_event(&line, &engine->clients.list[event->client], event);
     else
         add_clock_event(&line, event);
-    if (stays(engine, event))
+    if (keeps_values(engine, event))
         add(&line, "; its last values stay");
     return text;
 }
@@ -285,7 +285,7 @@ void nqptp_summary_make(const struct nqptp_engine *engine, struct nqptp_summary 
     if (summary->client < 0)
         return;
     const struct nqptp_clock *clock = &table->clocks[clients->list[summary->client].master];
-    summary->lost = clock->lost_ns == 0;
+    summary->lost = clock->alive_until_ns == 0;
     summary->clock_identity = clock->clock_identity;
     summary->address = clock->address;
     summary->rate_ppm = clock->estimator.slope_ppm;

@@ -54,7 +54,7 @@ void nqptp_wake_up_if_silent(struct nqptp_clock *clock, const struct nqptp_port_
                              bool is_listed, uint64_t now_ns, struct nqptp_effects *effects) {
     clock->listed_announces = is_listed ? clock->listed_announces + 1 : 0;
     if (clock->listed_announces == 1 ||
-        (clock->listed_announces == SILENT_ANNOUNCES && clock->sampled_ns == 0))
+        (clock->listed_announces == SILENT_ANNOUNCES && clock->sampled_at_ns == 0))
         wake_up(clock, self, now_ns, effects);
 }
 

@@ -523,7 +523,8 @@ static void arm_timer(struct nqptp *nqptp, uint64_t now_ns) {
 
 /* Whether packets shall wake us up, or wait for the timer. */
 static void set_rest(struct nqptp *nqptp, uint64_t now_ns) {
-    nqptp->rest_ns = nqptp->endpoints.guarded ? 0 : nqptp_engine_rest_ns(&nqptp->engine, now_ns);
+    nqptp->rest_ns =
+        nqptp->endpoints.guarded ? 0 : nqptp_engine_rest_until_ns(&nqptp->engine, now_ns);
     nqptp_endpoints_rest(&nqptp->endpoints, nqptp->rest_ns > 0);
 }
 

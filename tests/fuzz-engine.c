@@ -55,7 +55,7 @@ static void require_qualified(const struct run *run, int c) {
     const struct nqptp_shm_record *old = &run->told[c].record;
     bool stands = clocks[before].in_use && clocks[before].clock_identity == old->clock_identity &&
                   is_at(old, &clocks[before].address) &&
-                  nqptp_clock_alive(&clocks[before], run->now_ns) &&
+                  nqptp_clock_is_alive(&clocks[before], run->now_ns) &&
                   may_follow(&run->engine, client, &clocks[before], run->now_ns);
     REQUIRE(!stands || clocks[after].confirmed || has_address(client, &clocks[after].address) ||
             (run->told[c].qualified >> after & 1));
@@ -148,7 +148,7 @@ static bool is_of_type(const uint8_t *message, enum nqptp_message_type type) {
 /* Was there a sample just now? */
 static bool sampled(const struct nqptp_engine *engine, uint64_t now_ns) {
     for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)
-        if (engine->table.clocks[i].in_use && engine->table.clocks[i].sampled_ns == now_ns)
+        if (engine->table.clocks[i].in_use && engine->table.clocks[i].sampled_at_ns == now_ns)
             return true;
     return false;
 }

@@ -41,7 +41,8 @@ static inline bool has_address_of_any(const struct nqptp_engine *engine,
 /* Could it be a master as far as it alone is concerned? */
 static inline bool is_sound(const struct nqptp_clock *clock, uint64_t now_ns) {
     return clock->in_use && clock->announced &&
-           clock->announce.steps_removed < STEPS_REMOVED_LIMIT && nqptp_clock_alive(clock, now_ns);
+           clock->announce.steps_removed < STEPS_REMOVED_LIMIT &&
+           nqptp_clock_is_alive(clock, now_ns);
 }
 
 /* Does its reading belong to the grandmaster that it announces? The master's may lag. */
@@ -112,7 +113,7 @@ static inline void require_master(const struct nqptp_engine *engine,
     for (int i = 0; i < NQPTP_CLOCKS_MAX; i++) {
         if (i == m || !is_rival(client, &clocks[i], now_ns))
             continue;
-        REQUIRE(m != NQPTP_NO_CLOCK && nqptp_clock_alive(&clocks[m], now_ns));
+        REQUIRE(m != NQPTP_NO_CLOCK && nqptp_clock_is_alive(&clocks[m], now_ns));
         int lead = preference(client, &clocks[m]) - preference(client, &clocks[i]);
         REQUIRE(lead >= 0);
         REQUIRE(lead > 0 || compare(&clocks[m], &clocks[i]) < 0);
@@ -156,7 +157,7 @@ static inline void require_clock(const struct nqptp_engine *engine, int i, uint6
     const struct nqptp_clock *clock = &engine->table.clocks[i];
 
     REQUIRE(nqptp_clock_find(&engine->table, clock->clock_identity, &clock->address) == i);
-    REQUIRE(clock->heard_ns <= now_ns && clock->sampled_ns <= now_ns);
+    REQUIRE(clock->heard_at_ns <= now_ns && clock->sampled_at_ns <= now_ns);
     REQUIRE(clock->pairing.waiting < NQPTP_EXCHANGES && clock->pairing.oldest < NQPTP_EXCHANGES);
     REQUIRE(clock->estimator.bins <= NQPTP_ESTIMATOR_BINS);
 }
@@ -170,7 +171,7 @@ static inline void require_client(const struct nqptp_engine *engine, int c) {
     REQUIRE(m == NQPTP_NO_CLOCK || (m >= 0 && m < NQPTP_CLOCKS_MAX));
     REQUIRE(m == NQPTP_NO_CLOCK ||
             (engine->table.clocks[m].in_use && engine->table.clocks[m].announced &&
-             engine->table.clocks[m].sampled_ns > 0));
+             engine->table.clocks[m].sampled_at_ns > 0));
     REQUIRE(m == NQPTP_NO_CLOCK || !client->has_list || client->peer_count > 0);
 
     REQUIRE(length >= 2 && length < sizeof client->name && is_printable(client->name, length));
@@ -205,7 +206,7 @@ static inline void require_state(const struct nqptp_engine *engine, uint64_t now
     uint64_t deadline_ns = nqptp_engine_deadline(engine);
     REQUIRE((deadline_ns != NQPTP_NO_DEADLINE) == any);
     REQUIRE(!any || deadline_ns <= now_ns + NQPTP_CLOCK_LIFETIME_NS);
-    uint64_t rest_ns = nqptp_engine_rest_ns(engine, now_ns);
+    uint64_t rest_ns = nqptp_engine_rest_until_ns(engine, now_ns);
     REQUIRE(rest_ns == 0 || (rest_ns > now_ns && rest_ns - now_ns <= REST_MOST_NS));
 }
 

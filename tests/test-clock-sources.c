@@ -104,10 +104,10 @@ static void test_created_record_is_new(void) {
     CHECK_EQ_I64(add(&b, 2, 2), i, "its slot is free");
     const struct nqptp_clock *clock = &b.table.clocks[i];
     CHECK(clock->in_use && clock->clock_identity == 2, "a new clock has it");
-    CHECK(!clock->announced && !clock->confirmed && clock->sampled_ns == 0 &&
+    CHECK(!clock->announced && !clock->confirmed && clock->sampled_at_ns == 0 &&
               clock->reading.local_time_ns == 0,
           "with nothing of the old one's");
-    CHECK_EQ_U64(clock->heard_ns, b.now_ns, "heard now");
+    CHECK_EQ_U64(clock->heard_at_ns, b.now_ns, "heard now");
     CHECK_EQ_U64(clock->pairing.waiting_until_ns, 0, "and no Follow_Up waits");
 }
 
@@ -118,15 +118,15 @@ static struct bench bench_full(void) {
 
     for (uint8_t n = 1; n <= NQPTP_CLOCKS_MAX; n++) {
         made += add(&b, n, n) == n - 1;
-        b.table.clocks[n - 1].heard_ns = b.now_ns - (40u - n) * S;
+        b.table.clocks[n - 1].heard_at_ns = b.now_ns - (40u - n) * S;
     }
     CHECK_EQ_U64(made, 32, "there are slots for 32 clocks");
     return b;
 }
 
 static int room(const struct bench *b, bool listed) {
-    return nqptp_clock_room(&b->table, nqptp_clients_listed(&b->clients),
-                            nqptp_clients_masters(&b->clients), listed, b->now_ns);
+    return nqptp_clock_row_for(&b->table, nqptp_clients_listed(&b->clients),
+                               nqptp_clients_masters(&b->clients), listed, b->now_ns);
 }
 
 static void test_newcomer_to_full_table(void) {
@@ -134,7 +134,7 @@ static void test_newcomer_to_full_table(void) {
 
     CHECK_EQ_I64(room(&b, false), 0, "the 33rd clock gets the slot of the one idle longest");
     CHECK_EQ_I64(room(&b, true), 0, "listed or not");
-    b.table.clocks[0].heard_ns = b.now_ns;
+    b.table.clocks[0].heard_at_ns = b.now_ns;
     CHECK_EQ_I64(room(&b, false), 1, "which may be any record");
     delete (&b, 17);
     CHECK_EQ_I64(room(&b, false), 17, "a free slot comes first");
@@ -145,7 +145,7 @@ static void test_newcomer_among_busy_clocks(void) {
     struct bench b = bench_full();
 
     for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)
-        b.table.clocks[i].heard_ns = b.now_ns - (i == 9 ? 5 * S - 1 : 1 * S);
+        b.table.clocks[i].heard_at_ns = b.now_ns - (i == 9 ? 5 * S - 1 : 1 * S);
     CHECK_EQ_I64(room(&b, false), NQPTP_NO_CLOCK, "nobody is silent for 5 s: no room");
     CHECK_EQ_I64(room(&b, true), 9, "but for a listed clock, in the slot idle longest");
     b.now_ns += 1;
@@ -170,7 +170,7 @@ static void test_listed_are_not_evicted_for_unlisted(void) {
     CHECK_EQ_I64(room(&b, false), NQPTP_NO_CLOCK, "all listed: no room for an unlisted one");
     CHECK_EQ_I64(room(&b, true), 0, "a silent one makes room for a listed one");
     for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)
-        b.table.clocks[i].heard_ns = b.now_ns;
+        b.table.clocks[i].heard_at_ns = b.now_ns;
     CHECK_EQ_I64(room(&b, true), NQPTP_NO_CLOCK, "but not one that speaks");
 }
 
@@ -347,7 +347,7 @@ static bool alive_after(int8_t log_interval, uint64_t spacing_ns, uint64_t silen
     for (int n = 0; n < 6; n++, b.now_ns += spacing_ns)
         nqptp_interval_note(&b.table.clocks[i].pairing.sync_interval, log_interval, b.now_ns);
     (void)sample(&b, i);
-    return nqptp_clock_alive(&b.table.clocks[i], b.now_ns + silence_ns);
+    return nqptp_clock_is_alive(&b.table.clocks[i], b.now_ns + silence_ns);
 }
 
 static void check_alive_for(int8_t log_interval, uint64_t spacing_ns, uint64_t limit_ns) {
@@ -375,10 +375,10 @@ static void test_not_alive_without_sample(void) {
     int i = add(&b, 1, 1);
 
     announce(&b, i, 10);
-    CHECK(!nqptp_clock_alive(&b.table.clocks[i], b.now_ns), "no sample yet: not alive");
+    CHECK(!nqptp_clock_is_alive(&b.table.clocks[i], b.now_ns), "no sample yet: not alive");
     CHECK_EQ_I64(master(&b), NQPTP_NO_CLOCK, "and no master");
     (void)sample(&b, i);
-    CHECK(nqptp_clock_alive(&b.table.clocks[i], b.now_ns), "with its first sample it is");
+    CHECK(nqptp_clock_is_alive(&b.table.clocks[i], b.now_ns), "with its first sample it is");
     CHECK_EQ_I64(master(&b), i, "and is master");
 }
 
@@ -390,12 +390,12 @@ static void test_stopped_clock_is_not_alive(void) {
     for (int n = 0; n < 40; n++) {
         b.now_ns += 125 * MS;
         (void)sample_of(&b, i, stopped_at_ns);
-        CHECK(nqptp_clock_asleep(&b.table.clocks[i]) == (n >= 2),
+        CHECK(nqptp_clock_is_asleep(&b.table.clocks[i]) == (n >= 2),
               "repeated %d times: asleep from 3 on", n + 1);
     }
-    CHECK(!nqptp_clock_alive(&b.table.clocks[i], b.now_ns), "the same time for 5 s: not alive");
+    CHECK(!nqptp_clock_is_alive(&b.table.clocks[i], b.now_ns), "the same time for 5 s: not alive");
     (void)sample_of(&b, i, stopped_at_ns + S);
-    CHECK(!nqptp_clock_asleep(&b.table.clocks[i]), "another time: awake");
+    CHECK(!nqptp_clock_is_asleep(&b.table.clocks[i]), "another time: awake");
 }
 
 /* --- samples --------------------------------------------------------------------------------- */

@@ -77,9 +77,9 @@ static void test_stop_with_corrections(void) {
         stopped += told(&w, NQPTP_EVENT_STOPPED, 1);
         if (n != 60)
             continue;
-        CHECK(nqptp_clock_asleep(&w.engine.table.clocks[0]),
+        CHECK(nqptp_clock_is_asleep(&w.engine.table.clocks[0]),
               "a clock that repeats its time sleeps");
-        CHECK(!nqptp_clock_alive(&w.engine.table.clocks[0], w.now_ns), "and is not alive");
+        CHECK(!nqptp_clock_is_alive(&w.engine.table.clocks[0], w.now_ns), "and is not alive");
     }
     CHECK_EQ_U64(stopped, 1, "that is told once");
     CHECK_EQ_U64(woken, 1, "and it is woken up once");
@@ -368,7 +368,7 @@ static void test_rest_after_lone_follow_up(void) {
     uint64_t due_ns = w.now_ns + 125 * MS;
     (void)send_follow_up(&w, &m, m.sequence_id++, time_of(&w, &m));
     pass(&w, 101 * MS);
-    CHECK(nqptp_engine_rest_ns(&w.engine, w.now_ns) <= due_ns,
+    CHECK(nqptp_engine_rest_until_ns(&w.engine, w.now_ns) <= due_ns,
           "after a lone Follow_Up, too, packets rest until the next Sync is due at most");
 }
 

@@ -691,7 +691,7 @@ static void gather(struct world *w, uint8_t count) {
 }
 
 static uint64_t rest(const struct world *w) {
-    uint64_t until_ns = nqptp_engine_rest_ns(&w->engine, w->now_ns);
+    uint64_t until_ns = nqptp_engine_rest_until_ns(&w->engine, w->now_ns);
     return until_ns > 0 ? until_ns - w->now_ns : 0;
 }
 

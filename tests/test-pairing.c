@@ -241,11 +241,11 @@ static void test_late_messages(void) {
         (void)send_pair(&w, &s);
         w.now_ns += 30 * MS;
     }
-    uint64_t heard_ns = w.engine.table.clocks[0].heard_ns;
+    uint64_t heard_ns = w.engine.table.clocks[0].heard_at_ns;
     CHECK_EQ_U64(send_sync(&w, &s, 3), NQPTP_DROP_LATE, "a Sync of long ago is dropped");
     CHECK_EQ_U64(send_follow_up(&w, &s, 3, time_of(&w, &s)), NQPTP_DROP_LATE, "so is a Follow_Up");
     CHECK(idle(&w), "without any effect");
-    CHECK_EQ_U64(w.engine.table.clocks[0].heard_ns, heard_ns, "nor is its clock heard by it");
+    CHECK_EQ_U64(w.engine.table.clocks[0].heard_at_ns, heard_ns, "nor is its clock heard by it");
 }
 
 /* Who was stopped finds what came meanwhile, and none of it is news. */
