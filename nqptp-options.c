@@ -3,14 +3,16 @@
 #include "nqptp-options.h"
 
 #include "nqptp-shm.h"
+#include "nqptp-utilities.h"
 
 #include <getopt.h>
 #include <grp.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-void nqptp_options_help(FILE *file) {
+void nqptp_options_help(void) {
     fputs(
         "usage: nqptp [option ...]\n"
         "    -V, --version          print version,\n"
@@ -29,7 +31,7 @@ void nqptp_options_help(FILE *file) {
         "    --general-port=PORT    instead of UDP port 320,\n"
         "    --control-port=PORT    instead of UDP port 9000,\n"
         "    --remove-left-over     remove shared memory that another user left, and exit.\n",
-        file);
+        stdout);
 }
 
 /* Each of these takes in a value. They return NULL, or what is wrong with it. */
@@ -60,11 +62,7 @@ static const char *read_layout(const char *text, unsigned *layout) {
     return "--smi= takes 4, 8, 9, 10 or auto";
 }
 
-static const char *no_such(const char *kind, const char *name) {
-    fprintf(stderr, "nqptp: --%s=%s: there is no such %s; as root, run: %sadd -r %s\n", kind, name,
-            kind, kind, name);
-    return "";
-}
+#define LETTERS "Vhvi" /* of the short options */
 
 enum long_option {
     SMI = 256,
@@ -105,19 +103,56 @@ static const char *take_option(struct nqptp_options *options, int option, const 
         return read_layout(value, &options->layout);
     case USER:
         options->user = value;
-        return getpwnam(value) ? NULL : no_such("user", value);
+        return getpwnam(value) ? NULL : "there is no user of the name that --user= gives";
     case GROUP:
         options->group = value;
-        return getgrnam(value) ? NULL : no_such("group", value);
+        return getgrnam(value) ? NULL : "there is no group of the name that --group= gives";
     case EVENT_PORT:
         return read_port(value, &options->event_port);
     case GENERAL_PORT:
         return read_port(value, &options->general_port);
     case CONTROL_PORT:
         return read_port(value, &options->control_port);
+    case ':':
+        return "this option needs a value";
     default:
-        return ""; /* getopt_long() has said it already */
+        return "there is no such option, or it takes no value";
     }
+}
+
+/*
+ * Returns the option that getopt_long() has just refused. For one that it does not know by name it
+ * leaves only the argument, for an unknown letter only the letter.
+ */
+static const char *refused_option(char **argv, char letter[3]) {
+    bool by_name = optopt == 0 || optopt > UINT8_MAX || strchr(LETTERS, optopt);
+
+    letter[0] = '-';
+    letter[1] = (char)optopt;
+    letter[2] = '\0';
+    return by_name ? argv[optind - 1] : letter;
+}
+
+/* Logs why the command line is refused, in one line, so that "systemctl status" shows it. */
+static void complain(const char *complaint, const char *culprit) {
+    char quoted[80];
+
+    nqptp_log(LOG_ERR, "%s%s%s; see nqptp --help",
+              culprit ? nqptp_quote(culprit, quoted, sizeof quoted) : "", culprit ? ": " : "",
+              complaint);
+}
+
+/* Returns what is wrong with options that are right one by one, or NULL. */
+static const char *find_conflict(const struct nqptp_options *options) {
+    if (options->json && options->action != NQPTP_SHOW_STATUS)
+        return "--json goes with --status only";
+    if (options->limits.count > 0 && options->action == NQPTP_SHOW_STATUS)
+        return "-i is for the daemon; --status tells where it listens";
+    if (options->event_port == options->general_port ||
+        options->event_port == options->control_port ||
+        options->general_port == options->control_port)
+        return "the three ports must differ";
+    return NULL;
 }
 
 struct nqptp_options nqptp_options_read(int argc, char **argv) {
@@ -144,24 +179,25 @@ struct nqptp_options nqptp_options_read(int argc, char **argv) {
         .control_port = NQPTP_CONTROL_PORT,
         .layout = NQPTP_SHM_AUTO,
     };
-    const char *complaint = NULL;
+    const char *complaint = NULL, *culprit = NULL;
+    char letter[3];
     int option;
 
-    while (!complaint && (option = getopt_long(argc, argv, "Vhvi:", names, NULL)) != -1)
+    opterr = 0;
+    while (!complaint && (option = getopt_long(argc, argv, ":Vhvi:", names, NULL)) != -1) {
         complaint = take_option(&options, option, optarg);
-    if (!complaint && optind < argc)
-        complaint = "it takes options only, no other arguments";
-    if (!complaint && options.json && options.action != NQPTP_SHOW_STATUS)
-        complaint = "--json goes with --status";
-    if (!complaint && options.limits.count > 0 && options.action == NQPTP_SHOW_STATUS)
-        complaint = "-i is for the daemon; --status tells where it listens";
-    if (!complaint &&
-        (options.event_port == options.general_port || options.event_port == options.control_port ||
-         options.general_port == options.control_port))
-        complaint = "the three ports must be three";
+        culprit = !complaint                       ? NULL
+                  : option == ':' || option == '?' ? refused_option(argv, letter)
+                                                   : optarg;
+    }
+    if (!complaint && optind < argc) {
+        complaint = "nqptp takes options only";
+        culprit = argv[optind];
+    }
+    if (!complaint)
+        complaint = find_conflict(&options);
     if (complaint) {
-        if (*complaint)
-            fprintf(stderr, "nqptp: %s\n", complaint);
+        complain(complaint, culprit);
         options.action = NQPTP_REFUSE;
     }
     return options;

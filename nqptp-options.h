@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The command line: what is asked for, or why it is refused. It reads the names of users, groups
- * and interfaces, and does nothing but print.
+ * The command line: what is asked for, or why it is refused. It looks up the names of users, groups
+ * and interfaces, and changes nothing.
  */
 #ifndef NQPTP_OPTIONS_H
 #define NQPTP_OPTIONS_H
 
 #include "nqptp-endpoints.h"
-
-#include <stdio.h>
 
 enum nqptp_action {
     NQPTP_RUN,
@@ -32,9 +30,10 @@ struct nqptp_options {
 
 #define NQPTP_DEFAULT_NAME "nqptp" /* of user and group */
 
-/* Reads the arguments of main(). If they are refused, says why on stderr. */
+/* Reads the arguments of main(). If they are refused, logs one line that says why. */
 struct nqptp_options nqptp_options_read(int argc, char **argv);
 
-void nqptp_options_help(FILE *file);
+/* Prints the help text on stdout. */
+void nqptp_options_help(void);
 
 #endif

@@ -21,6 +21,7 @@
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -71,6 +72,35 @@ void nqptp_log(int priority, const char *format, ...) {
                                           : "",
                 text);
     errno = saved;
+}
+
+const char *nqptp_quote(const char *text, char *out, size_t size) {
+    size_t length = 0;
+
+    out[length++] = '"';
+    for (; *text && length < size - 2; text++)
+        out[length++] = *text >= ' ' && *text <= '~' && !strchr("\"'`$\\", *text) ? *text : '?';
+    out[length++] = '"';
+    out[length] = '\0';
+    return out;
+}
+
+const char *nqptp_dev_shm_trouble(void) {
+    static const char directory[] = "/dev/shm";
+    struct statvfs system = {0};
+    struct stat status;
+
+    if (stat(directory, &status) < 0 ? errno == ENOENT : !S_ISDIR(status.st_mode))
+        return "/dev/shm is missing; as root, run: mkdir -p /dev/shm && "
+               "mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs /dev/shm";
+    if (statvfs(directory, &system) == 0 && (system.f_flag & ST_RDONLY))
+        return "/dev/shm is read-only; as root, run: mount -o remount,rw /dev/shm";
+    if (access(directory, W_OK | X_OK) < 0)
+        return "/dev/shm is not writable for this user; as root, run: chmod 1777 /dev/shm";
+    if ((system.f_blocks > 0 && system.f_bavail == 0) ||
+        (system.f_files > 0 && system.f_ffree == 0))
+        return "/dev/shm is full; to see what is left, run: df /dev/shm; df -i /dev/shm";
+    return NULL;
 }
 
 /* --- clocks -------------------------------------------------------------------------------- */

@@ -32,6 +32,19 @@ bool nqptp_log_enabled(int priority);
 /* Logs one line. errno stays as it is. Under the journal the line carries its priority. */
 void nqptp_log(int priority, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/*
+ * Writes text that another process chose as printable text between double quotes. Other characters,
+ * and those that mean something to a shell even there, become '?'. Cuts it to what `size`, at least
+ * 3, can hold. Returns out.
+ */
+const char *nqptp_quote(const char *text, char *out, size_t size);
+
+/*
+ * Returns what keeps this process's user from making files in /dev/shm, with the next step, or NULL
+ * if nothing does. Creates nothing.
+ */
+const char *nqptp_dev_shm_trouble(void);
+
 /* --- clocks -------------------------------------------------------------------------------- */
 
 /* CLOCK_MONOTONIC_RAW in nanoseconds. */

@@ -953,7 +953,7 @@ int main(int argc, char **argv) {
         show_version();
         return DONE;
     case NQPTP_SHOW_HELP:
-        nqptp_options_help(stdout);
+        nqptp_options_help();
         return DONE;
     case NQPTP_SHOW_STATUS:
         return (int)show_status(&options);
@@ -962,6 +962,5 @@ int main(int argc, char **argv) {
     case NQPTP_REFUSE:
         break;
     }
-    nqptp_options_help(stderr);
     return USAGE;
 }

@@ -437,7 +437,7 @@ fi
 for bad in '' 10.77.0 0.0.0.0 224.0.1.129 fe80::1 fd77::1%here 'a b' 1234567890123456; do
     second -i "$bad"
     is "-i '$bad': exit status" $status 2
-    says 'with a word about it' '^nqptp: -i'
+    says "-i '$bad': one line says why" '^nqptp: error: ".*": -i takes .*; see nqptp --help$'
 done
 second -i
 is '-i alone: exit status' $status 2

@@ -28,7 +28,8 @@ says_first() { # PATTERN
 }
 
 complains() {
-    grep -q '^usage: ' "$tmp/stderr" && ! test -s "$tmp/stdout"
+    test "$(grep -c '^nqptp: error: .*; see nqptp --help$' "$tmp/stderr")" = 1 &&
+        test "$(wc -l <"$tmp/stderr")" = 1 && ! test -s "$tmp/stdout"
 }
 
 says() { # NAME PATTERN
@@ -44,13 +45,17 @@ run_as "$nqptp" -h
 is '-h exits with 0' "$status" 0
 check '-h tells the usage on stdout' says_first '^usage: '
 for wrong in --nonsense -x stray --smi=5 --smi --user=no-such-user --group=no-such-group \
-    --event-port=0 --event-port=70000 --general-port=x --control-port= '-v stray' \
+    --status=now --vers=1 --event-port=0 --event-port=70000 --general-port=x --control-port= '-v stray' \
     '--event-port=500 --general-port=500' --control-port=319 '--status -i here'; do
     # shellcheck disable=SC2086 # some are two words
     run_as timeout 10 "$nqptp" $wrong
     is "$wrong: exit status 2" "$status" 2
-    check "$wrong: usage on stderr, nothing on stdout" complains
+    check "$wrong: one line on stderr, nothing on stdout" complains
 done
+run_as "$nqptp" "$(printf -- '--non\033[2Jsense')"
+says 'a wrong option is quoted, and printable' '"--non?\[2Jsense": there is no such option'
+run_as "$nqptp" -vx
+says 'a wrong letter among others is named' '"-x": there is no such option'
 run_as "$nqptp" --status
 is '--status without a daemon: exit status 1' "$status" 1
 says 'and a word about it' 9000
