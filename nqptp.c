@@ -61,6 +61,7 @@ enum exit_status {
     USAGE = 2,
     PORT_BUSY = 3,
     NO_PERMISSION = 4,
+    RESTART = 75, /* after SIGUSR1; the unit starts the service again for that status */
 };
 
 /* What epoll tells apart: `ready` below says what to do about each. Endpoints come after them. */
@@ -874,12 +875,15 @@ static enum exit_status start(struct nqptp *nqptp) {
     return DONE;
 }
 
-static void stop(struct nqptp *nqptp) {
+static enum exit_status stop(struct nqptp *nqptp) {
     sd_notify(0, "STOPPING=1");
     nqptp_log(LOG_INFO, nqptp->restarting ? "leaving %s to the next process" : "removing %s",
               NQPTP_INTERFACE_NAME);
-    for (int c = 0; c < NQPTP_CLIENTS_MAX && !nqptp->restarting; c++)
+    if (nqptp->restarting)
+        return RESTART;
+    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
         nqptp_shm_remove(&nqptp->shms[c]);
+    return DONE;
 }
 
 static enum exit_status run(const struct nqptp_options *options) {
@@ -899,7 +903,7 @@ static enum exit_status run(const struct nqptp_options *options) {
     enum exit_status status = start(nqptp);
     if (status == DONE) {
         loop(nqptp);
-        stop(nqptp);
+        status = stop(nqptp);
     }
     free(nqptp); /* the descriptors go with the process */
     return status;

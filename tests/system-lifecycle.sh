@@ -116,7 +116,8 @@ for signal in USR1 KILL; do
     inode=$(stat -c %i $object)
     stop_senders
     stop_daemon $signal
-    test $signal = KILL || is "SIG$signal: exit status 0" "$status" 0
+    test $signal = KILL ||
+        is "SIG$signal: exit status 75, for which the unit starts the service again" "$status" 75
     is "SIG$signal leaves the object" "$(stat -c %i $object 2>&1)" "$inode"
     start_daemon
     is 'the next process adopts it' "$(stat -c %i $object)" "$inode"
@@ -236,8 +237,42 @@ mount -t tmpfs tmpfs /run
 tmp=/run
 mount -t tmpfs -o nr_inodes=1,mode=1777 tmpfs /dev/shm
 run
-is 'no room for the object: exit status 1' "$status" 1
-says 'and what to look at' 'cannot make /nqptp: .* df /dev/shm'
+is '/dev/shm full: exit status 1' "$status" 1
+says '/dev/shm full: the daemon says so' 'cannot make /nqptp: /dev/shm is full; .* df '
+run_as "$nqptp" --status
+says '/dev/shm full: --status says so' '/dev/shm  */dev/shm is full'
+mount -o remount,ro /dev/shm
+run
+is '/dev/shm read-only: exit status 1' "$status" 1
+says '/dev/shm read-only: the daemon says so' \
+    'cannot make /nqptp: /dev/shm is read-only; as root, run: mount -o remount,rw /dev/shm'
+run_as "$nqptp" --status
+says '/dev/shm read-only: --status says so' '/dev/shm  */dev/shm is read-only'
+sh -c "$(sed -n 's/.*as root, run: //p' "$tmp/stderr")"
+check '/dev/shm read-only: the command makes it writable' chmod 1777 /dev/shm
+umount /dev/shm
+mount -t tmpfs -o mode=755 tmpfs /dev/shm
+if has setpriv && is_root; then
+    run_as powerless timeout 10 /run/nqptp --event-port=3190 --general-port=3200
+    is '/dev/shm not writable: exit status 1' "$status" 1
+    says '/dev/shm not writable: the daemon says so' \
+        '/dev/shm is not writable for this user; as root, run: chmod 1777 /dev/shm'
+    run_as powerless /run/nqptp --status
+    says '/dev/shm not writable: --status says so' '/dev/shm  */dev/shm is not writable'
+else
+    skip '/dev/shm not writable: the daemon says so' 'it takes root to be another user'
+fi
+mount -t tmpfs tmpfs /dev
+run
+is '/dev/shm missing: exit status 1' "$status" 1
+says '/dev/shm missing: the daemon says so' '/dev/shm is missing; as root, run: mkdir -p /dev/shm'
+run_as "$nqptp" --status
+says '/dev/shm missing: --status says so' '/dev/shm  */dev/shm is missing'
+sh -c "$(sed -n 's/.*as root, run: //p' "$tmp/stderr")"
+check '/dev/shm missing: the command makes it' test -d /dev/shm
+is '/dev/shm missing: every user may write to what the command makes' \
+    "$(stat -c %a /dev/shm 2>&1)" 1777
+umount /dev/shm /dev
 ip addr flush dev lo
 run
 is 'no loopback: exit status 1' "$status" 1
