@@ -174,6 +174,11 @@ static void explain_object(const char *name, int result) {
     char owner[64];
     struct nqptp_shm_found found;
 
+    const char *trouble = result < 0 ? nqptp_dev_shm_trouble() : NULL;
+    if (trouble) {
+        nqptp_log(LOG_ERR, "cannot make %s: %s", name, trouble);
+        return;
+    }
     if (result == -EEXIST && nqptp_shm_inspect(name, &found) == 0 && found.leased)
         result = -EBUSY; /* by a daemon of another user */
     switch (-result) {
@@ -194,11 +199,10 @@ static void explain_object(const char *name, int result) {
                       name, owner, name);
         break;
     case EBUSY:
-        nqptp_log(LOG_ERR, "another nqptp serves %s; each takes a /dev/shm of its own", name);
+        nqptp_log(LOG_ERR, "another nqptp serves %s; each nqptp needs its own /dev/shm", name);
         break;
     default:
-        nqptp_log(LOG_ERR, "cannot make %s: %s; it needs a /dev/shm with room: see df /dev/shm",
-                  name, strerror(-result));
+        nqptp_log(LOG_ERR, "cannot make %s in /dev/shm: %s", name, strerror(-result));
     }
 }
 
