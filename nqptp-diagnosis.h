@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The other side of `?`: asks the daemon of this host what it is doing, and if none answers, finds
- * out why. This is what --status runs; the daemon itself never comes here. It changes nothing.
+ * --status: asks the daemon of this machine what it is doing. If none answers, prints facts and the
+ * commands that come next. The daemon itself never comes here. It changes nothing.
  */
 #ifndef NQPTP_DIAGNOSIS_H
 #define NQPTP_DIAGNOSIS_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "nqptp-options.h"
 
 /*
  * Asks at the loopback addresses, IPv4 first, and prints the answer: JSON as it is, text in the
@@ -16,18 +15,11 @@
  */
 bool nqptp_diagnosis_ask(uint16_t control_port, bool json);
 
-/* What the daemon that does not answer would have had. */
-struct nqptp_diagnosis {
-    uint16_t event_port, general_port, control_port;
-    const char *user, *group;
-};
-
 /*
- * Says on stderr what stands in its way, and what the next step is: who has the ports, what the
- * object is, what this user may do, whether there is a service, and which layout the Shairport Sync
- * reads that is installed. For the last it runs `shairport-sync -V`, as nobody if it is root,
- * if only root could have put that program there.
+ * Prints on stderr what the kernel tells of a daemon with these options that does not answer: which
+ * process holds each port, whether this user may open them, and what is at the object's name. Ends
+ * with the commands that come next.
  */
-void nqptp_diagnosis_print(const struct nqptp_diagnosis *expected);
+void nqptp_diagnosis_print(const struct nqptp_options *options);
 
 #endif

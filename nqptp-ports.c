@@ -1,9 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* Who holds a UDP port: see the header. */
+/*
+ * The kernel lists every UDP socket of a network namespace, with its owner and its inode, in a
+ * table that each process may read. Which process has that inode open is visible to root, and to an
+ * ordinary user for the user's own processes only. A process chooses its name itself, so the name
+ * is shown and never judged by.
+ */
 #include "nqptp-ports.h"
+
+#include "nqptp-utilities.h"
 
 #include <ctype.h>
 #include <dirent.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,19 +82,31 @@ static bool find_port(const char *table, uint16_t port, const struct nqptp_addre
     return found;
 }
 
-void nqptp_process_name(const char *pid, char *name, size_t size) {
-    char path[300];
+/* The first line of a file of a process that begins so, without that beginning; "" if none does. */
+static void read_line(int pid, const char *file, const char *beginning, char *text, size_t size) {
+    char path[64], line[512];
+    size_t length = strlen(beginning);
 
-    snprintf(path, sizeof path, "/proc/%s/comm", pid);
-    FILE *file = fopen(path, "re");
-    if (!file || !fgets(name, (int)size, file))
-        snprintf(name, size, "?");
-    name[strcspn(name, "\n")] = '\0';
-    for (char *c = name; *c; c++)
-        if (!isprint((unsigned char)*c))
-            *c = '?';
-    if (file)
-        fclose(file);
+    *text = '\0';
+    snprintf(path, sizeof path, "/proc/%d/%s", pid, file);
+    FILE *stream = fopen(path, "re");
+    while (stream && fgets(line, sizeof line, stream)) {
+        if (strncmp(line, beginning, length) != 0)
+            continue;
+        line[strcspn(line, "\n")] = '\0';
+        snprintf(text, size, "%s", line + length);
+        break;
+    }
+    if (stream)
+        fclose(stream);
+}
+
+/* Only the system's service manager can put a process into this control group. */
+static bool is_service(int pid) {
+    char group[128];
+
+    read_line(pid, "cgroup", "0::", group, sizeof group);
+    return strcmp(group, "/system.slice/nqptp.service") == 0;
 }
 
 bool nqptp_port_taken(uint16_t port, const struct nqptp_address *address) {
@@ -113,8 +133,9 @@ bool nqptp_port_find_holder(uint16_t port, const struct nqptp_address *address,
     while (processes && holder->pid == 0 && (entry = readdir(processes))) {
         if (!isdigit((unsigned char)entry->d_name[0]) || !process_holds(entry->d_name, link))
             continue;
-        nqptp_process_name(entry->d_name, holder->name, sizeof holder->name);
         holder->pid = atoi(entry->d_name);
+        holder->service = is_service(holder->pid);
+        read_line(holder->pid, "comm", "", holder->name, sizeof holder->name);
     }
     if (processes)
         closedir(processes);
@@ -122,13 +143,33 @@ bool nqptp_port_find_holder(uint16_t port, const struct nqptp_address *address,
 }
 
 const char *nqptp_holder_describe(const struct nqptp_holder *holder, char *text, size_t size) {
+    char name[sizeof holder->name];
+
     if (!holder)
-        snprintf(text, size, "its holder is not to be seen from here");
+        snprintf(text, size, "the process that holds it is not visible from here");
     else if (holder->pid > 0)
-        snprintf(text, size, "held by %s (pid %d)", holder->name, holder->pid);
+        snprintf(text, size, "held by %s (pid %d%s)", nqptp_quote(holder->name, name, sizeof name),
+                 holder->pid, holder->service ? ", the service nqptp" : "");
     else
         snprintf(text, size, "held by a process of uid %u%s", holder->user,
-                 geteuid() == 0 ? " that is not to be seen from here"
-                                : "; only root can see which");
+                 geteuid() == 0 ? " that is not visible from here" : "; only root can see which");
     return text;
+}
+
+uint64_t nqptp_checksum_errors(void) {
+    FILE *ipv4 = fopen("/proc/self/net/snmp", "re"), *ipv6 = fopen("/proc/self/net/snmp6", "re");
+    uint64_t count = 0, total = 0;
+    char line[512];
+
+    while (ipv4 && fgets(line, sizeof line, ipv4)) /* the seventh number of "Udp:" */
+        if (sscanf(line, "Udp: %*u %*u %*u %*u %*u %*u %" SCNu64, &count) == 1)
+            total += count;
+    while (ipv6 && fgets(line, sizeof line, ipv6))
+        if (sscanf(line, "Udp6InCsumErrors %" SCNu64, &count) == 1)
+            total += count;
+    if (ipv4)
+        fclose(ipv4);
+    if (ipv6)
+        fclose(ipv6);
+    return total;
 }

@@ -586,15 +586,17 @@ static enum exit_status port_failure(uint16_t port, const char *place,
         found = nqptp_port_find_holder(port, address, &holder);
         nqptp_log(LOG_ERR, "UDP port %u%s is in use: %s; %s", port, place,
                   nqptp_holder_describe(found ? &holder : NULL, text, sizeof text),
-                  found && strcmp(holder.name, "nqptp") == 0
-                      ? "systemctl stop nqptp ends the service, kill another one"
-                      : "as root, nqptp --status tells how to end that");
+                  !found || holder.pid == 0
+                      ? "as root, nqptp --status tells how to find and stop it"
+                  : holder.service ? "to stop it, run as root: systemctl stop nqptp"
+                                   : "stop that program, or the service that it belongs to");
         return PORT_BUSY;
     case EACCES:
-        nqptp_log(LOG_ERR,
-                  "no permission for UDP port %u%s: it takes CAP_NET_BIND_SERVICE (as the service "
-                  "has, and root), or sysctl net.ipv4.ip_unprivileged_port_start=%u",
-                  port, place, port);
+        nqptp_log(
+            LOG_ERR,
+            "no permission for UDP port %u%s: it requires CAP_NET_BIND_SERVICE (which root and "
+            "the service have), or sysctl net.ipv4.ip_unprivileged_port_start=%u",
+            port, place, port);
         return NO_PERMISSION;
     case EPERM:
         nqptp_log(LOG_ERR,
@@ -918,13 +920,7 @@ static enum exit_status run(const struct nqptp_options *options) {
 static enum exit_status show_status(const struct nqptp_options *options) {
     if (nqptp_diagnosis_ask(options->control_port, options->json))
         return fflush(stdout) == 0 ? DONE : FAILED;
-    nqptp_diagnosis_print(&(struct nqptp_diagnosis){
-        .event_port = options->event_port,
-        .general_port = options->general_port,
-        .control_port = options->control_port,
-        .user = options->user ? options->user : NQPTP_DEFAULT_NAME,
-        .group = options->group ? options->group : NQPTP_DEFAULT_NAME,
-    });
+    nqptp_diagnosis_print(options);
     return FAILED;
 }
 

@@ -42,6 +42,9 @@ strictly
 members_read_and_others_do_not
 tells_its_story
 restarts_keep_the_object
+usr1_by_hand_is_a_restart
+wrong_option_is_shown
+older_daemon_is_to_be_restarted
 players_play_on 5
 players_play_on 2021
 stayed_within

@@ -167,7 +167,7 @@ for place in 10.77.0.1 here; do
     second -i $place
     is "-i $place beside who has all addresses: exit status" $status 3
     says 'which is said' "port 319 o[fn] $place is in use"
-    is_root && says 'and by whom' 'held by ptp-sender'
+    is_root && says 'and by whom' 'held by "ptp-sender"'
 done
 if needs_ipv6 'beside who has all addresses of IPv4: an IPv6 address'; then
     start_daemon -i fd77::1

@@ -74,8 +74,8 @@ inode=$(stat -c %i $object)
 run
 is 'a second instance: exit status 3' "$status" 3
 says 'it names the port' '\<319\>'
-says 'and says how to go on' 'systemctl stop nqptp'
 if is_root; then
+    says 'and says how to go on' 'stop that program, or the service that it belongs to'
     says 'and the process that holds it' "\\<$daemon\\>"
 else
     skip 'and the process that holds it' 'only root may see that'
@@ -234,6 +234,7 @@ fi
 # --- a machine that lacks something ---
 
 mount -t tmpfs tmpfs /run
+cp "$nqptp" /run/nqptp
 tmp=/run
 mount -t tmpfs -o nr_inodes=1,mode=1777 tmpfs /dev/shm
 run

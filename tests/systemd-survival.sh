@@ -11,6 +11,46 @@ restarts_keep_the_object() {
     check "and leaves the object in place" shell 'test "$(stat -c %i /dev/shm/nqptp)" = "$(cat /run/inode)"'
 }
 
+usr1_by_hand_is_a_restart() {
+    shell 'stat -c %i /dev/shm/nqptp >/run/inode; pidof nqptp >/run/pid'
+    check "systemctl kill -s USR1 nqptp" inside systemctl kill -s USR1 nqptp
+    check "SIGUSR1 by hand: the service is back as another process" \
+        shell 'eventually 10 is_another_than "$(cat /run/pid)"'
+    check "SIGUSR1 by hand: the object stays in place" \
+        shell 'test "$(stat -c %i /dev/shm/nqptp)" = "$(cat /run/inode)"'
+}
+
+wrong_option_is_shown() {
+    change_unit 'ExecStart=' 'ExecStart=/usr/local/bin/nqptp --smii=4'
+    inside timeout 5 systemctl restart nqptp
+    check "a wrong option in the unit: systemctl status shows the line that says so" shell '
+        shows() { systemctl status nqptp | grep "\"--smii=4\": there is no such option.*; see nqptp --help"; }
+        eventually 5 shows'
+    check "a wrong option in the unit: so do the last 20 lines of the journal" \
+        shell 'journalctl -u nqptp -n 20 | grep "\"--smii=4\": there is no such option"'
+    undo_change
+    inside systemctl restart nqptp
+}
+
+# What stands for a daemon that an upgrade left running, and that answers otherwise.
+older_daemon_is_to_be_restarted() {
+    change_unit 'Type=exec' 'ExecStart=' 'RestartKillSignal=SIGTERM' \
+        'ExecStart=/opt/nqptp/tests/ptp-sender --low-ports --to 127.0.0.2 --rate 0.01 --no-announce'
+    inside systemctl restart nqptp
+    check "an older daemon has the ports" shell 'eventually 5 grep -q ":013F " /proc/net/udp'
+    undo_change
+    shell 'nqptp --status 2>/run/status'
+    check "an older daemon: --status tells that it is the service" \
+        shell 'cat /run/status; grep "port 319 .*the service nqptp" /run/status'
+    check "an older daemon: --status advises systemctl restart nqptp" \
+        shell 'grep -x "  systemctl restart nqptp" /run/status'
+    refuse "an older daemon: --status advises nothing that ends the service" \
+        shell 'grep -e disable -e "kill " -e "stop " -e "^  rm " /run/status'
+    inside systemctl restart nqptp
+    check "an older daemon: after that command this one answers" shell 'eventually 10 answers'
+    shell 'rm -f /run/status'
+}
+
 crashes_are_survived() { # COUNT
     shell 'stat -c %i /dev/shm/nqptp >/run/inode'
     check "kill -9, $1 times in a row, and each time it is back by itself" shell "

@@ -141,7 +141,7 @@ static const char *held_by(pid_t child) {
         name[strcspn(name, "\n")] = '\0';
     if (file)
         fclose(file);
-    snprintf(text, sizeof text, "held by %s (pid %ld)", name, (long)child);
+    snprintf(text, sizeof text, "held by \"%s\" (pid %ld)", name, (long)child);
     return text;
 }
 
@@ -185,7 +185,7 @@ static void test_holder(int receiver, const char *loopback) {
     uint16_t port = port_of(receiver);
 
     nqptp_address_parse(loopback, strlen(loopback), &address);
-    CHECK_EQ_STR(holder_of(port, NULL), "its holder is not to be seen from here",
+    CHECK_EQ_STR(holder_of(port, NULL), "the process that holds it is not visible from here",
                  "our own socket is no holder");
     CHECK(!nqptp_port_taken(port, &wildcard), "nor does it take the port");
     pid_t child = fork();
