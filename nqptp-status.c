@@ -182,6 +182,12 @@ static bool write_hint(const struct nqptp_status *status, char *text, size_t siz
     if (engine->packets == 0 && is_nowhere(status))
         return snprintf(text, size, "%s is not there: see ip address; was it meant?",
                         status->places[0].name) > 0;
+    if (engine->packets == engine->drops[NQPTP_DROP_KERNEL] && status->checksum_errors > 0)
+        return snprintf(text, size,
+                        "nothing was heard, but the kernel dropped %" PRIu64
+                        " UDP datagrams with wrong checksums; where they come from a bridge or a "
+                        "virtual network card, run there: ethtool -K INTERFACE tx off",
+                        status->checksum_errors) > 0;
     if (engine->packets == 0 && status->objects[0].use == NQPTP_USE_NONE &&
         engine->clients.top == 1)
         return snprintf(text, size, "nothing was heard on UDP ports %u and %u, and %s: %s",

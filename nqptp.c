@@ -81,6 +81,7 @@ struct nqptp {
     int fds[SOURCES];
     bool stopping, restarting;
     uint64_t started_ns;
+    uint64_t checksum_errors;  /* that the kernel had counted by then */
     uint64_t rest_ns;          /* until then packets may wait to be read */
     uint64_t flooded_until_ns; /* until then the kernel drops what is of no use */
     uint64_t busy_ns;          /* when to try again for a port, or NQPTP_NO_DEADLINE */
@@ -318,6 +319,7 @@ static struct nqptp_status status_now(const struct nqptp *nqptp, uint64_t now_ns
         .started_ns = nqptp->started_ns,
         .event_port = nqptp->options->event_port,
         .general_port = nqptp->options->general_port,
+        .checksum_errors = nqptp_checksum_errors() - nqptp->checksum_errors,
     };
 
     for (unsigned i = 0; i < nqptp->endpoints.count && nqptp->endpoints.limited; i++) {
@@ -901,6 +903,7 @@ static enum exit_status run(const struct nqptp_options *options) {
     nqptp->options = options;
     nqptp->timer_ns = NQPTP_NO_DEADLINE;
     nqptp->started_ns = nqptp_clock_now_ns();
+    nqptp->checksum_errors = nqptp_checksum_errors();
     nqptp_batch_init(&nqptp->batch);
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
         nqptp->shms[c].fd = -1;

@@ -4,10 +4,12 @@
  * that look like as many hosts. They have to be this host's own: "ip route add local 10.99.0.0/16
  * dev lo" makes 65536 of them, and the receiver needs a route back.
  *
- *     flood ADDRESS SECONDS junk|sync|announce|mixed [COUNT]
+ *     flood ADDRESS SECONDS junk|sync|announce|mixed|checksum [COUNT]
  *
  * COUNT, a multiple of 64, ends it earlier. Junk is random bytes. Syncs are of a new clock each;
- * Announces are of clocks better than any other. Prints how many datagrams it sent.
+ * Announces are of clocks better than any other. "checksum" sends COUNT Syncs, 10 a second, whose
+ * UDP checksum is wrong; for that it needs the right to open a raw socket. Prints how many
+ * datagrams it sent.
  */
 #include "prng.h"
 
@@ -21,6 +23,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #define BATCH 64
 #define LENGTH 96
@@ -124,6 +127,31 @@ static unsigned long run(struct flood *f, int fd, double seconds) {
     return sent;
 }
 
+/* Sends a Sync with a UDP header of our own: port 319 to port 319, a checksum that cannot be right.
+ */
+static unsigned long send_wrong(struct in_addr to, unsigned long count) {
+    const struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr = to};
+    uint8_t datagram[8 + LENGTH];
+    int fd = socket(AF_INET, SOCK_RAW, IPPROTO_UDP);
+    unsigned long sent = 0;
+
+    make_message(datagram + 8, false, 1);
+    for (; sent < count; sent++) {
+        put(datagram, 2, 319);
+        put(datagram + 2, 2, 319);
+        put(datagram + 4, 2, sizeof datagram);
+        put(datagram + 6, 2, 1 + sent % 2); /* of two that differ one at least is wrong */
+        if (sendto(fd, datagram, sizeof datagram, 0, (const struct sockaddr *)&name, sizeof name) <
+            0) {
+            perror("flood");
+            exit(1);
+        }
+        nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+    }
+    close(fd);
+    return sent;
+}
+
 int main(int argc, char **argv) {
     static struct flood f = {.prng = {20261125}};
     struct in_addr to;
@@ -133,9 +161,13 @@ int main(int argc, char **argv) {
             f.kind = kinds[i];
     double seconds = argc >= 4 ? strtod(argv[2], NULL) : 0;
     f.most = argc == 5 ? strtoul(argv[4], NULL, 10) : ULONG_MAX;
+    if (argc == 5 && strcmp(argv[3], "checksum") == 0 && inet_pton(AF_INET, argv[1], &to) == 1) {
+        printf("%lu\n", send_wrong(to, f.most));
+        return 0;
+    }
     if (argc > 5 || !f.kind.name || inet_pton(AF_INET, argv[1], &to) != 1 ||
         !(seconds > 0 && seconds <= 60)) {
-        fputs("usage: flood ADDRESS SECONDS junk|sync|announce|mixed [COUNT]\n", stderr);
+        fputs("usage: flood ADDRESS SECONDS junk|sync|announce|mixed|checksum [COUNT]\n", stderr);
         return 2;
     }
     for (int i = 0; i < 2; i++)

@@ -327,6 +327,24 @@ static void test_hints(void) {
     check_hint(&w, "for two minutes", "nor one of a list");
 }
 
+static void test_wrong_checksums(void) {
+    struct sender s = sender(0xA, "192.0.2.1", 100);
+    struct world w = world_begin();
+    struct nqptp_status status = status_of(&w);
+    char text[NQPTP_STATUS_MAX];
+
+    w.engine.packets = w.engine.drops[NQPTP_DROP_KERNEL] = 7; /* as the socket counts them, too */
+    status.checksum_errors = 7;
+    (void)nqptp_status_text(&status, WIDE * 2, text, sizeof text);
+    CHECK(has_row(text, "Hint:", "kernel dropped 7 UDP datagrams with wrong checksums", "ethtool"),
+          "nothing heard and wrong checksums: the hint names them");
+    w = world_of(&s);
+    status = status_of(&w);
+    status.checksum_errors = 7;
+    (void)nqptp_status_text(&status, WIDE * 2, text, sizeof text);
+    CHECK(!strstr(text, "Hint:"), "wrong checksums beside packets that are heard: no hint");
+}
+
 /* What a firewall lets through by one port only. */
 static void test_deaf_port(void) {
     struct sender s = sender(0xA, "192.0.2.1", 100);
@@ -628,6 +646,7 @@ int main(void) {
     test_marks();
     test_clients();
     test_hints();
+    test_wrong_checksums();
     test_deaf_port();
     test_places();
     test_asleep();
