@@ -67,6 +67,7 @@ refuse "nor is pkg-config" shell 'command -v pkg-config'
 refuse "configure --with-systemd fails then" shell './configure --with-systemd >/run/configure.log 2>&1'
 check "naming the package" shell 'grep "install the package libsystemd-dev" /run/configure.log'
 build_and_install "--prefix=/usr"
+inside usermod -aG nqptp member
 check "the unit is Type=exec" shell 'grep -x Type=exec /usr/lib/systemd/system/nqptp.service'
 refuse "and has no watchdog" shell 'grep ^WatchdogSec= /usr/lib/systemd/system/nqptp.service'
 refuse "the daemon does not use libsystemd" shell 'ldd /usr/bin/nqptp | grep systemd'

@@ -54,25 +54,34 @@ replaces_the_reference() {
     check "a reference built from source runs" inside systemctl is-active nqptp
     check "make install over it" shell 'make install >/run/install'
     check "replaces its binary" shell 'nqptp -V | grep "Interface Version: 4"'
-    check "says that its unit loses to ours, and how to remove it" \
-        shell 'grep "loses.*rm /.*lib/systemd/system/nqptp.service" /run/install'
+    refuse "make install names no unit, because ours takes precedence" shell 'grep "takes precedence" /run/install'
     inside systemctl restart nqptp
     check "after a restart it is ours that runs" shell 'eventually 5 answers'
     shell 'rm /lib/systemd/system/nqptp.service'
 
     reference_in /etc/systemd/system
     shell 'make install >/run/install'
-    check "a unit of its that wins over ours is named, with how to remove it" \
-        shell 'grep "wins over.*rm /etc/systemd/system/nqptp.service" /run/install'
-    shell 'rm /etc/systemd/system/nqptp.service; systemctl daemon-reload; systemctl restart nqptp'
+    check "make install names a unit that takes precedence over ours, and the command that removes it" \
+        shell "grep \"takes precedence over .*: rm '/etc/systemd/system/nqptp.service'\" /run/install"
+    check "a package owns that unit" shell '
+        mkdir -p /run/package/DEBIAN /run/package/etc/systemd/system
+        cp /etc/systemd/system/nqptp.service /run/package/etc/systemd/system
+        printf "%s\n" "Package: another-nqptp" "Version: 1" "Architecture: all" "Maintainer: a <a@example.org>" \
+            "Description: a unit" >/run/package/DEBIAN/control
+        dpkg-deb --build /run/package /run/package.deb && dpkg -i /run/package.deb'
+    shell 'make install >/run/install'
+    check "make install names the command that removes the package" \
+        shell 'grep "takes precedence over .*: apt-get remove another-nqptp$" /run/install'
+    shell 'dpkg -P another-nqptp; rm /etc/systemd/system/nqptp.service; systemctl daemon-reload; systemctl restart nqptp'
     check "once that is done it is ours that runs" shell 'eventually 5 answers'
 }
 
 uninstall_leaves_nothing() { # FILES-BEFORE
     shell 'systemctl disable --now nqptp'
-    check "make uninstall says that user and group stay, and how to remove them" \
-        shell 'make uninstall | grep "userdel nqptp"'
-    check "as they do" shell 'getent passwd nqptp && getent group nqptp'
+    check "make uninstall says that user and group stay" shell 'make uninstall >/run/uninstall; grep "group nqptp stay" /run/uninstall'
+    check "user and group stay" shell 'getent passwd nqptp && getent group nqptp'
     list_files >"$work/files"
-    check "but no file does" diff "$1" "$work/files"
+    check "make uninstall leaves no file" diff "$1" "$work/files"
+    check "the command that it names removes user and group" shell '
+        sh -c "$(sed -n "s/.*as root: //p" /run/uninstall)"; ! getent passwd nqptp && ! getent group nqptp'
 }
