@@ -1,14 +1,34 @@
 /* SPDX-License-Identifier: MIT */
-/* The clients and their masters: see the header. Clauses are those of IEEE 1588-2008. */
+/*
+ * The clients and their masters: see the header. Clauses are those of IEEE 1588-2008.
+ *
+ * nqptp_client_select() decides. For each clock it asks, in this order:
+ *   is_eligible()     has it announced itself, close enough to its grandmaster?
+ *   _qualifies()      has it done so often enough? One Announce suffices for a listed clock, and
+ * for any while there is no living master. is_candidate()    does its reading belong to the
+ * grandmaster that it announces, and may this client follow it? That is: the list has its address,
+ * or it is a stand-in, the clock of a listed address that is silent, or the client has no list. The
+ * best candidate wins: the first address of an ordered list, then the data set comparison.
+ * keeps_master() may overrule that. Without a candidate the last master stays, as its last values
+ * are better than none. And when the choice has changed too often, the old master stays for 5 s
+ * without another change, but only as long as it is usable.
+ *
+ * A client's `listed` and `qualified` are masks of rows of the clock table. They are right only if
+ * each row that comes or goes is told by nqptp_clients_add_clock() and _remove_clock().
+ *
+ * This module knows no messages and publishes nothing.
+ */
 #include "nqptp-clients.h"
 
 #include <string.h>
 
 #define STEPS_REMOVED_LIMIT 255      /* 9.3.2.5 d */
 #define CARRY_ON_NS INT64_C(5000000) /* How far off the first sample may be. */
-#define WEIGHT_MASTER 16
+#define WEIGHT_MASTER 16             /* What a change of master weighs in the hysteresis. */
 
-/* Which of the client's addresses that is, or -1. */
+/* --- lists ----------------------------------------------------------------------------------- */
+
+/* Returns the number of the list entry with this address, or -1. */
 static int find_peer(const struct nqptp_client *client, const struct nqptp_address *address) {
     for (unsigned i = 0; i < client->peer_count; i++)
         if (nqptp_address_equal(&client->peers[i].address, address))
@@ -107,7 +127,7 @@ int nqptp_clients_add(struct nqptp_clients *clients, const char *name) {
     return c;
 }
 
-/* The clock at the peer's address is the one that announced itself there last. */
+/* Binds a new list entry to the clock that announced itself at its address last. */
 static void identify_peer(const struct nqptp_clock_table *table, struct nqptp_peer *peer) {
     uint64_t last_ns = 0;
 
@@ -116,7 +136,7 @@ static void identify_peer(const struct nqptp_clock_table *table, struct nqptp_pe
         if (!clock->in_use || !nqptp_address_equal(&clock->address, &peer->address) ||
             (peer->identified && clock->announce_interval.last_at_ns <= last_ns))
             continue;
-        last_ns = clock->announce_interval.last_at_ns; /* 0: it did not yet */
+        last_ns = clock->announce_interval.last_at_ns; /* 0: it has not announced itself */
         peer->clock_identity = clock->clock_identity;
         peer->identified = true;
         peer->announced = last_ns > 0;
@@ -147,16 +167,18 @@ bool nqptp_client_set_peers(const struct nqptp_clock_table *table, struct nqptp_
     for (unsigned i = 0; same && i < old.peer_count; i++)
         same = lists_address(client, &old.peers[i].address);
     if (!same)
-        client->hysteresis = (struct nqptp_hysteresis){0}; /* this change is wanted */
+        client->hysteresis = (struct nqptp_hysteresis){0}; /* the client wants this change */
     return !same;
 }
 
-/* Announced, and not behind more boundary clocks than the standard allows. */
+/* --- qualification --------------------------------------------------------------------------- */
+
+/* Whether it has announced itself, and not behind more boundary clocks than the standard allows. */
 static bool is_eligible(const struct nqptp_clock *clock) {
     return clock->announced && clock->announce.steps_removed < STEPS_REMOVED_LIMIT;
 }
 
-/* Does the reading belong to the grandmaster that its clock announces? The master's may lag. */
+/* Whether the reading belongs to the grandmaster that its clock announces. The master's may lag. */
 static bool has_current_reading(const struct nqptp_clock_table *table,
                                 const struct nqptp_client *client, int i) {
     const struct nqptp_clock *clock = &table->clocks[i];
@@ -164,7 +186,7 @@ static bool has_current_reading(const struct nqptp_clock_table *table,
            clock->reading.grandmaster_identity == clock->announce.grandmaster_identity;
 }
 
-/* Is there no clock at that address that could be master? */
+/* Whether no clock at that address could be master. */
 static bool is_silent(const struct nqptp_clock_table *table, const struct nqptp_client *client,
                       const struct nqptp_address *address, uint64_t now_ns) {
     for (int i = 0; i < table->clocks_top; i++) {
@@ -177,8 +199,8 @@ static bool is_silent(const struct nqptp_clock_table *table, const struct nqptp_
 }
 
 /*
- * The listed address, now silent, of this clock, which is heard at another one; or NULL. While the
- * clock is heard at any that is listed, nobody else needs to speak for it.
+ * Returns the silent list entry that this clock, heard at another address, stands in for, or NULL.
+ * While the clock is heard at any listed address it needs no stand-in.
  */
 static const struct nqptp_peer *silent_peer_of(const struct nqptp_clock_table *table,
                                                const struct nqptp_client *client,
@@ -203,7 +225,7 @@ static bool may_follow(const struct nqptp_clock_table *table, const struct nqptp
            silent_peer_of(table, client, &table->clocks[i], now_ns);
 }
 
-/* Is there a master that may be followed and that is alive? */
+/* Whether there is a master that this client may follow and that is alive. */
 static bool has_living_master(const struct nqptp_clock_table *table,
                               const struct nqptp_client *client, uint64_t now_ns) {
     int i = client->master;
@@ -211,7 +233,7 @@ static bool has_living_master(const struct nqptp_clock_table *table,
            nqptp_clock_is_alive(&table->clocks[i], now_ns);
 }
 
-/* 9.3.2.5, relaxed where waiting for a second Announce would only keep a player silent. */
+/* 9.3.2.5, but without a second Announce where waiting for it would only keep a player silent. */
 bool nqptp_client_qualifies(const struct nqptp_clock_table *table,
                             const struct nqptp_client *client, int i, uint64_t now_ns) {
     const struct nqptp_clock *clock = &table->clocks[i];
@@ -220,7 +242,7 @@ bool nqptp_client_qualifies(const struct nqptp_clock_table *table,
             nqptp_client_lists_clock(client, i) || !has_living_master(table, client, now_ns));
 }
 
-/* Once qualified a clock stays so while it is alive, however seldom it announces itself. */
+/* A clock that qualified once stays so while it is alive, however seldom it announces itself. */
 static uint32_t qualified_clocks(const struct nqptp_clock_table *table,
                                  const struct nqptp_client *client, uint64_t now_ns) {
     uint32_t qualified = 0;
@@ -238,8 +260,9 @@ static bool is_candidate(const struct nqptp_clock_table *table, const struct nqp
            may_follow(table, client, i, now_ns);
 }
 
-/* With an ordered list the clock at the first address wins, and after it who may stand in for it.
- */
+/* --- selection ------------------------------------------------------------------------------- */
+
+/* In an ordered list the clock at the first address comes first, then its stand-in. */
 static int precedence(const struct nqptp_client *client, const struct nqptp_clock *clock) {
     const struct nqptp_peer *first = &client->peers[0];
 
@@ -257,7 +280,7 @@ static bool is_better(const struct nqptp_client *client, const struct nqptp_cloc
     return lead != 0 ? lead > 0 : nqptp_clock_compare(a, b, &difference) < 0;
 }
 
-/* Does the master stay although the best of those that could do is another one, or none? */
+/* Whether the master stays although the best candidate is another clock, or there is none. */
 static bool keeps_master(const struct nqptp_clock_table *table, const struct nqptp_client *client,
                          int best, uint64_t now_ns) {
     int old = client->master;
@@ -269,13 +292,13 @@ static bool keeps_master(const struct nqptp_clock_table *table, const struct nqp
     const struct nqptp_clock *from = &table->clocks[old], *to = &table->clocks[best];
     if (!nqptp_hysteresis_holds(&client->hysteresis, now_ns) ||
         precedence(client, to) > precedence(client, from))
-        return false; /* the first of an ordered list is back: its client would have no other */
+        return false; /* the first of an ordered list is back: the client wants no other */
     if (!nqptp_clock_is_alive(from, now_ns) && may_follow(table, client, old, now_ns))
-        return nqptp_address_equal(&from->address, &to->address); /* one sender of many names */
+        return nqptp_address_equal(&from->address, &to->address); /* one sender, many identities */
     return is_candidate(table, client, old, now_ns);
 }
 
-/* The best of the candidates, without record `except`; or NQPTP_NO_CLOCK. */
+/* Returns the row of the best candidate other than row `except`, or NQPTP_NO_CLOCK. */
 static int best_candidate(const struct nqptp_clock_table *table, const struct nqptp_client *client,
                           int except, uint64_t now_ns) {
     int best = NQPTP_NO_CLOCK;

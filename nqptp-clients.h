@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The clients: what each asked for, which clocks qualify for it, and the choice of its master among
- * them. It reads the clock table and never changes it.
+ * The clients: what each asked for, which clocks qualify for it, the choice of its master among
+ * them, and why. It reads the clock table, and changes nothing in it but a clock's start that it
+ * carries on. `now_ns` is CLOCK_MONOTONIC_RAW.
  */
 #ifndef NQPTP_CLIENTS_H
 #define NQPTP_CLIENTS_H
@@ -13,13 +14,12 @@
 #define NQPTP_NAME_MAX 62 /* The bytes of an object's name after the slash. */
 #define NQPTP_NAME_SIZE (1 + NQPTP_NAME_MAX + 1)
 
-/* An address that a client listed, and the identity of the clock that announced itself there last,
- * or, before any did, was heard there last. */
+/* An entry of a client's list. */
 struct nqptp_peer {
     struct nqptp_address address;
-    uint64_t clock_identity;
-    bool identified;
-    bool announced; /* it did announce itself */
+    uint64_t clock_identity; /* The clock that announced itself there last, or was heard last. */
+    bool identified;         /* A clock was heard there, so that clock_identity is valid. */
+    bool announced;          /* That clock has announced itself there. */
 };
 
 /* Why a client's master is the one it is. */
@@ -41,25 +41,24 @@ struct nqptp_reason {
 /* What a player said last about its playing. */
 enum nqptp_activity { NQPTP_STOPPED, NQPTP_PLAYING, NQPTP_PAUSED };
 
-/* What one client asked for, and the master it has. Client 0 is there always, others come by name.
- */
+/* What one client asked for, and the master that it has. */
 struct nqptp_client {
     bool in_use;
-    char name[NQPTP_NAME_SIZE]; /* of its shared memory object, with the slash */
-    bool first_wins;            /* the first address has precedence while it is alive */
+    char name[NQPTP_NAME_SIZE]; /* The name of its object, with the slash. */
+    bool first_wins;            /* Its list is ordered: the first address wins while it is alive. */
     enum nqptp_activity activity;
-    bool has_list; /* false: it never sent one, any clock will do */
+    bool has_list; /* It has sent a list; until then it follows any clock. */
     unsigned peer_count;
     struct nqptp_peer peers[NQPTP_PEERS_MAX];
-    uint32_t listed;    /* bit i: the address of record i is in the list */
-    uint32_t qualified; /* bit i: the clock in record i qualified, and has been alive since */
-    int master;         /* record number, or NQPTP_NO_CLOCK */
-    int published;      /* the master that was published last */
-    struct nqptp_hysteresis hysteresis; /* of the master */
-    struct nqptp_reading inherited;     /* what an earlier process published; start 0: nothing */
+    uint32_t listed;    /* Bit i: the list has the address of the clock in row i. */
+    uint32_t qualified; /* Bit i: the clock in row i qualified, and has been alive since. */
+    int master;         /* The row of its master, or NQPTP_NO_CLOCK. */
+    int published;      /* The row of the master that was published last, or NQPTP_NO_CLOCK. */
+    struct nqptp_hysteresis hysteresis; /* Of the choice of master. */
+    struct nqptp_reading inherited;     /* What an earlier process published; start 0: nothing. */
 };
 
-/* No entry from top on is in use. */
+/* Client 0 is the one of commands without a name. No entry from `top` on is in use. */
 struct nqptp_clients {
     int top;
     struct nqptp_client list[NQPTP_CLIENTS_MAX];
@@ -101,27 +100,27 @@ uint32_t nqptp_clients_qualified(const struct nqptp_clients *clients);
 bool nqptp_client_lists_clock(const struct nqptp_client *client, int i);
 
 /*
- * Replaces the client's list. Records that stay listed, and the master among them, go on as is.
- * Returns whether other addresses are in it than before.
+ * Replaces the client's list. Entries that it had before keep what is known of them. Returns
+ * whether the list has other addresses than before.
  */
 bool nqptp_client_set_peers(const struct nqptp_clock_table *table, struct nqptp_client *client,
                             const struct nqptp_address *addresses, unsigned count);
 
-/* May record i become the client's master as far as its Announces are concerned (9.3.2.5)? */
+/* Whether the clock in row i has announced itself well enough to be the master (9.3.2.5). */
 bool nqptp_client_qualifies(const struct nqptp_clock_table *table,
                             const struct nqptp_client *client, int i, uint64_t now_ns);
 
 /*
- * Chooses the client's master: the best of the clocks that it may follow, that qualify (9.3.2.5)
- * and that are alive. While none is alive the old one stays, and for 5 s one that could do, if the
- * choice has changed too often. Returns whether it changed.
+ * Chooses the client's master: the best clock that it may follow, that qualifies (9.3.2.5) and that
+ * is alive. While there is none, the old master stays. It also stays, while it is usable, when the
+ * choice has changed too often. Returns whether the master changed.
  */
 bool nqptp_client_select(const struct nqptp_clock_table *table, struct nqptp_client *client,
                          uint64_t now_ns);
 
 /*
- * Why the client's master, which nqptp_client_select() has just chosen, won. `old` is the record of
- * the master before it, or NQPTP_NO_CLOCK.
+ * Returns why the master won that nqptp_client_select() has just chosen. `old` is the row of the
+ * master before it, or NQPTP_NO_CLOCK.
  */
 struct nqptp_reason nqptp_client_reason(const struct nqptp_clock_table *table,
                                         const struct nqptp_client *client, int old,

@@ -1,16 +1,30 @@
 /* SPDX-License-Identifier: MIT */
-/* The clock table: see the header. Clauses are those of IEEE 1588-2008. */
+/*
+ * The clock table: see the header. Clauses are those of IEEE 1588-2008.
+ *
+ * A row begins with nqptp_clock_create() and ends with nqptp_clock_delete(). In between it is
+ *   new       until it announces itself (`announced`) and gives a sample (`sampled_at_ns`),
+ *   alive     from a sample on for 8 Sync intervals, 3 s at least and 10 s at most,
+ *   lost      after that, with its last reading, until the next sample or 120 s of silence;
+ * and it is asleep, too, while its samples repeat one time.
+ *
+ * The estimator has the last word on a sample: it takes it, ignores it, or begins a new series.
+ * Two hystereses stand behind it. One keeps back a reading that jumps to and fro, as if the clock
+ * were silent. The other keeps back Announces that contradict each other.
+ *
+ * This module sends nothing, chooses no master, and deletes no clock by itself.
+ */
 #include "nqptp-clock-sources.h"
 
 #include <string.h>
 
 #define NS_PER_S UINT64_C(1000000000)
-#define NEWCOMER_IDLE_NS (5 * NS_PER_S) /* how long a record must have been silent to go */
+#define NEWCOMER_IDLE_NS (5 * NS_PER_S) /* A clock silent for this time may lose its row. */
 #define ALIVE_MIN_NS (3 * NS_PER_S)
 #define ALIVE_MAX_NS (10 * NS_PER_S)
 #define ALIVE_SYNC_INTERVALS 8
-#define ASLEEP_REPEATS 3        /* one may be a packet that was repeated under another number */
-#define FOREIGN_MASTER_WINDOW 4 /* announce intervals, 9.3.2.4.4 */
+#define ASLEEP_REPEATS 3        /* A single repeat may be one packet under another sequenceId. */
+#define FOREIGN_MASTER_WINDOW 4 /* Announce intervals, 9.3.2.4.4 */
 #define FOREIGN_MASTER_MIN_NS (4 * NS_PER_S)
 
 /*
@@ -24,10 +38,10 @@
 #define WEIGHT_ANNOUNCE 10
 #define WEIGHT_WILD_JUMP 10
 #define WEIGHT_JUMP 1 /* A clock that falls asleep and runs slow makes many in one direction. */
-#define JUMP_NS INT64_C(5000000) /* less is slewed */
+#define JUMP_NS INT64_C(5000000) /* The estimator slews by less. */
 #define JUMP_FAR_NS (2 * (int64_t)NS_PER_S)
 
-/* --- records ------------------------------------------------------------------------------- */
+/* --- rows ---------------------------------------------------------------------------------- */
 
 int nqptp_clock_find(const struct nqptp_clock_table *table, uint64_t clock_identity,
                      const struct nqptp_address *address) {
@@ -110,7 +124,7 @@ static bool same_announce(const struct nqptp_announce *a, const struct nqptp_ann
            a->priority2 == b->priority2;
 }
 
-/* Takes over what the clock says of its grandmaster, unless it says something else all the time. */
+/* Believes what the clock says of its grandmaster, unless it keeps saying something else. */
 static void accept_announce(struct nqptp_clock *clock, const struct nqptp_announce *announce,
                             uint64_t now_ns) {
     if (clock->announced && !same_announce(announce, &clock->last_announce))
@@ -135,7 +149,7 @@ void nqptp_clock_announce(struct nqptp_clock *clock, const struct nqptp_announce
         window_ns = FOREIGN_MASTER_MIN_NS;
     nqptp_interval_note(&clock->announce_interval, log_message_interval, now_ns);
     if (announce->grandmaster_identity == 0)
-        return; /* it has none: clients take that for no master */
+        return; /* for a player that would mean "no master" */
     if (!first && now_ns - previous_ns <= window_ns)
         clock->confirmed = true;
     accept_announce(clock, announce, now_ns);
@@ -145,7 +159,7 @@ void nqptp_clock_announce(struct nqptp_clock *clock, const struct nqptp_announce
     clock->port_number = port_number;
 }
 
-/* How long after a sample its clock is alive. */
+/* For how long a sample makes its clock alive. */
 static uint64_t alive_for_ns(const struct nqptp_clock *clock) {
     uint64_t limit_ns = ALIVE_SYNC_INTERVALS * nqptp_interval_ns(&clock->pairing.sync_interval,
                                                                  NQPTP_SYNC_INTERVAL_UNKNOWN_NS);
@@ -162,8 +176,7 @@ bool nqptp_clock_is_asleep(const struct nqptp_clock *clock) {
     return clock->repeated_times >= ASLEEP_REPEATS;
 }
 
-/* Counts the jumps of a clock's time, and those that go far, or back on the one before, for more.
- */
+/* Notes a jump of the clock's time. One that goes far, or back on the last one, weighs more. */
 static void note_jump(struct nqptp_clock *clock, bool new_series, uint64_t now_ns) {
     uint64_t offset_ns = nqptp_estimator_offset_ns(&clock->estimator);
     int64_t moved_ns = (int64_t)(offset_ns - clock->newest_offset_ns);
@@ -173,7 +186,7 @@ static void note_jump(struct nqptp_clock *clock, bool new_series, uint64_t now_n
 
     clock->newest_offset_ns = offset_ns;
     if (clock->series_began_at_ns == 0)
-        return; /* there is nothing yet to jump away from */
+        return; /* the first series: there is nothing to jump away from */
     if (jumped)
         clock->jumped_back = moved_ns < 0;
     if (jumped || new_series)
@@ -197,7 +210,7 @@ bool nqptp_clock_sample(struct nqptp_clock *clock, const struct nqptp_sample *sa
     if (sample->replaces_guess)
         nqptp_estimator_reset(&clock->estimator);
     if (repeated && clock->estimator.bins == 0)
-        return false; /* it sleeps on: what was said of it meanwhile does not make this a sample */
+        return false; /* it still sleeps: a reset estimator does not make this a first sample */
     enum nqptp_estimate estimate =
         nqptp_estimator_sample(&clock->estimator, master_ns, sample->local_ns);
     if (estimate == NQPTP_ESTIMATE_NONE)
@@ -206,9 +219,9 @@ bool nqptp_clock_sample(struct nqptp_clock *clock, const struct nqptp_sample *sa
     if (estimate == NQPTP_ESTIMATE_RESTARTED)
         clock->series_began_at_ns = sample->local_ns;
     if (nqptp_hysteresis_holds(&clock->series_hysteresis, now_ns))
-        return false; /* as good as silent */
+        return false; /* as if it were silent */
     if (clock->sampled_at_ns > 0 && !nqptp_clock_is_alive(clock, now_ns))
-        clock->confirmed = false; /* back from the dead: it has to qualify again */
+        clock->confirmed = false; /* it was lost: it has to qualify again */
     clock->reading.start_time_ns = clock->series_began_at_ns;
     clock->reading.grandmaster_identity = clock->announce.grandmaster_identity;
     clock->reading.local_time_ns = sample->local_ns;
@@ -221,10 +234,11 @@ bool nqptp_clock_sample(struct nqptp_clock *clock, const struct nqptp_sample *sa
 /* --- the data set comparison ---------------------------------------------------------------- */
 
 /*
- * Figures 27 and 28, a rung for each row of the former, then of the latter. The first is climbed
- * for equal grandmasters too, where it finds no difference unless one contradicts itself on two
- * paths; so the order stays total. The second's "better" and "better by topology" are one here, and
- * its comparisons of receivers say nothing, because we have a single port that never sends.
+ * Figures 27 and 28: a rung for each row of the former, then for each of the latter. The standard
+ * climbs the first figure only if the grandmasters differ. For equal grandmasters it finds no
+ * difference either, unless one grandmaster contradicts itself on two paths; so the order is total.
+ * "Better" and "better by topology" of the second figure mean the same here. Its comparisons of
+ * receivers are left out, because we have a single port, which is never a master.
  */
 int nqptp_clock_compare(const struct nqptp_clock *a, const struct nqptp_clock *b,
                         struct nqptp_difference *difference) {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The clock table: a fixed number of records of the PTP clocks that were heard, the comparison of
- * their data sets, and the choice of a master among them.
+ * The clock table: a row for each PTP clock that was heard, and the comparison of their data sets.
  *
- * A record is one clock identity at one address. The table does not know messages or commands;
- * `now_ns` is always CLOCK_MONOTONIC_RAW as its caller read it.
+ * A row is one clock identity at one address. The table knows no clients: its caller says by masks
+ * of rows which clocks are listed and which are masters. `now_ns` is always CLOCK_MONOTONIC_RAW, as
+ * the caller read it.
  */
 #ifndef NQPTP_CLOCK_SOURCES_H
 #define NQPTP_CLOCK_SOURCES_H
@@ -18,15 +18,15 @@
 #define NQPTP_NO_CLOCK (-1)
 #define NQPTP_NO_DEADLINE UINT64_MAX
 
-/* A record is deleted when nothing was accepted from its clock for so long. */
+/* A clock is deleted when nothing was accepted from it for this time. */
 #define NQPTP_CLOCK_LIFETIME_NS UINT64_C(120000000000)
 
 /* What a clock's samples came to: the values that are published when it is the master. */
 struct nqptp_reading {
-    uint64_t grandmaster_identity; /* 0 until it announced itself */
-    uint64_t local_time_ns;        /* receive time of the last sample; 0: there was none yet */
-    uint64_t offset_ns;            /* the clock's time minus CLOCK_MONOTONIC_RAW, modulo 2^64 */
-    uint64_t start_time_ns;        /* receive time of the first sample of the unbroken series */
+    uint64_t grandmaster_identity; /* The grandmaster of the samples; 0: it announced none yet. */
+    uint64_t local_time_ns;        /* The receive time of the last sample; 0: there was none yet. */
+    uint64_t offset_ns;            /* The clock's time minus CLOCK_MONOTONIC_RAW, modulo 2^64. */
+    uint64_t start_time_ns;        /* The receive time of the first sample of the series. */
 };
 
 /*
@@ -42,35 +42,36 @@ struct nqptp_clock {
     bool in_use;
     uint64_t clock_identity;
     struct nqptp_address address;
-    uint64_t heard_at_ns; /* the last accepted Sync, Follow_Up or Announce, */
-    uint64_t packets;     /*   of which there were so many */
+    struct nqptp_address local; /* Our address that the last message came to. */
+    uint32_t interface;         /* The interface that the last message came in by. */
+    uint64_t heard_at_ns;       /* The arrival of the last Sync, Follow_Up or Announce accepted. */
+    uint64_t packets;           /* The number of those messages. */
 
-    bool announced; /* `announce` and `port_number` are valid */
-    bool confirmed; /* announced itself twice in short order: may displace a standing master */
-    struct nqptp_announce announce;      /* as it is believed, */
-    struct nqptp_announce last_announce; /*   and as it came last */
+    /* Announces */
+    bool announced; /* There was one, so that `announce` and `port_number` are valid. */
+    bool confirmed; /* Two came in short order: the clock may displace a living master. */
+    struct nqptp_announce announce;      /* What is believed of the clock. */
+    struct nqptp_announce last_announce; /* What the clock said last. */
     struct nqptp_hysteresis announce_hysteresis;
-    uint16_t port_number; /* of the port that sent the Announce, */
-    uint16_t announce_id; /*   and its sequenceId */
+    uint16_t port_number; /* The port of the clock that sent the last one. */
+    uint16_t announce_id; /* The sequenceId of the last one. */
     struct nqptp_interval announce_interval;
 
+    /* Waking it up: see nqptp-wake-up */
+    unsigned listed_announces; /* The number of Announces since a client lists the clock. */
+    uint64_t wake_up_at_ns;    /* The second Announce of ours is due then; 0: none is. */
+
+    /* Samples */
     struct nqptp_pairing pairing;
-
-    struct nqptp_address local; /* our address and interface that it was heard at last */
-    uint32_t interface;
-    unsigned listed_announces; /* Announces since it is listed */
-    unsigned repeated_times;   /* samples in a row that repeat the time before: it has stopped */
-    uint64_t last_origin_ns;   /* the preciseOriginTimestamp in question, */
-    uint64_t last_master_ns;   /*   and with its corrections */
-    uint64_t wake_up_at_ns;    /* when the second Announce of a wake-up is due; 0: none is */
-
-    uint64_t sampled_at_ns;      /* when the last sample was used; 0: none yet */
-    uint64_t series_began_at_ns; /* receive time of the first sample of the series that now is */
-    uint64_t newest_offset_ns;   /* the offset by the last sample, used or not */
-    bool jumped_back;            /* and where it jumped to last */
+    unsigned repeated_times;     /* The number of samples in a row that repeat one time. */
+    uint64_t last_origin_ns;     /* The origin_ns of the last sample. */
+    uint64_t last_master_ns;     /* The same with its corrections. */
+    uint64_t sampled_at_ns;      /* A sample was used last then; 0: none yet. */
+    uint64_t series_began_at_ns; /* The receive time of the first sample of the series. */
+    uint64_t newest_offset_ns;   /* The offset by the last sample, whether it was used or not. */
+    bool jumped_back;            /* The direction of the last jump of that offset. */
     struct nqptp_hysteresis series_hysteresis;
-    uint64_t
-        alive_until_ns; /* when it is lost unless it gives another sample; 0: it is, or gave none */
+    uint64_t alive_until_ns; /* It is lost then without another sample; 0: it is lost already. */
     struct nqptp_reading reading;
     struct nqptp_estimator estimator;
 };
@@ -112,7 +113,7 @@ void nqptp_hysteresis_note(struct nqptp_hysteresis *hysteresis, unsigned weight,
 /* Whether there were so many changes that the present one must wait. */
 bool nqptp_hysteresis_holds(const struct nqptp_hysteresis *hysteresis, uint64_t now_ns);
 
-/* The record of that identity at that address, or NQPTP_NO_CLOCK. */
+/* Returns the row of the clock with that identity at that address, or NQPTP_NO_CLOCK. */
 int nqptp_clock_find(const struct nqptp_clock_table *table, uint64_t clock_identity,
                      const struct nqptp_address *address);
 
@@ -127,7 +128,7 @@ int nqptp_clock_find(const struct nqptp_clock_table *table, uint64_t clock_ident
 int nqptp_clock_row_for(const struct nqptp_clock_table *table, uint32_t listed, uint32_t pinned,
                         bool newcomer_is_listed, uint64_t now_ns);
 
-/* Puts a new clock into record i. */
+/* Puts a new clock into row i. */
 void nqptp_clock_create(struct nqptp_clock_table *table, int i, uint64_t clock_identity,
                         const struct nqptp_address *address, uint64_t now_ns);
 
@@ -135,8 +136,9 @@ void nqptp_clock_create(struct nqptp_clock_table *table, int i, uint64_t clock_i
 void nqptp_clock_delete(struct nqptp_clock_table *table, int i);
 
 /*
- * Takes in an Announce of the clock (9.5.3), sent by its port `port_number`. A clock that
- * contradicts itself again and again is believed again when it has said the same for 5 s.
+ * Takes in an Announce of the clock (9.5.3), sent by its port `port_number`. When a clock
+ * contradicts itself again and again, the last thing believed stays, until it has said another one
+ * for 5 s.
  */
 void nqptp_clock_announce(struct nqptp_clock *clock, const struct nqptp_announce *announce,
                           uint16_t port_number, int8_t log_message_interval, uint64_t now_ns);
@@ -149,10 +151,10 @@ void nqptp_clock_announce(struct nqptp_clock *clock, const struct nqptp_announce
 bool nqptp_clock_sample(struct nqptp_clock *clock, const struct nqptp_sample *sample,
                         uint64_t now_ns);
 
-/* It gave a sample within max(3 s, 8 sync intervals), at most 10 s. */
+/* Whether it gave a sample within max(3 s, 8 Sync intervals), at most 10 s. */
 bool nqptp_clock_is_alive(const struct nqptp_clock *clock, uint64_t now_ns);
 
-/* Its messages come, but give the same time again and again: it has stopped. */
+/* Whether its messages come but repeat one time. */
 bool nqptp_clock_is_asleep(const struct nqptp_clock *clock);
 
 /*
