@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* IP addresses: see the header. It keeps no state and asks neither resolver nor interfaces. */
+/*
+ * IP addresses: see the header. All are kept in IPv6 form, an IPv4 one as ::ffff:a.b.c.d, so that
+ * one memcmp() compares two. This module keeps no state, and asks neither a resolver nor the
+ * interfaces.
+ */
 #include "nqptp-address.h"
 
 #include <arpa/inet.h>

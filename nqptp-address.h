@@ -8,18 +8,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* An IPv6 address, or an IPv4 one in its v4-mapped form, so that both compare alike. */
+/* An IPv6 address, or an IPv4 one in its v4-mapped form. */
 struct nqptp_address {
     struct in6_addr ip;
-    uint32_t scope_id; /* interface index of a link-local address, else 0; never compared */
+    uint32_t scope_id; /* The interface of a link-local address, else 0. It is never compared. */
 };
 
-/* The address with bytes a (network byte order) of an IPv4 host. */
+/* Returns the address of an IPv4 host; `a` is in network byte order. */
 struct nqptp_address nqptp_address_from_ipv4(struct in_addr a);
 
+/* Whether it is an IPv4 address. */
 bool nqptp_address_is_ipv4(const struct nqptp_address *address);
 
-/* Same host address; the scope does not count. */
+/* Whether both are one address; the scope does not count. */
 bool nqptp_address_equal(const struct nqptp_address *a, const struct nqptp_address *b);
 
 /*

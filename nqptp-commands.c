@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* The words of the control port: see the header. */
+/*
+ * The words of the control port: see the header.
+ *
+ * A datagram is read from left to right, by a function for each part: read_client(), then the
+ * letter, then read_rest(). Each returns NULL or the reason why the text is no command, which is
+ * constant: what a stranger sent never gets into the log. This module obeys nothing; `asked` is all
+ * that it knows of layouts.
+ */
 #include "nqptp-commands.h"
 
 #include <stdarg.h>
@@ -18,7 +25,7 @@ static bool printable(const char *text, size_t length) {
     return true;
 }
 
-/* The name of an object: a slash, then no other and no directory's. */
+/* Reads the name of an object: a slash, no other slash, and not the name of a directory. */
 static const char *read_name(const char *text, size_t length, struct nqptp_command *command) {
     bool directory =
         (length == 2 && text[1] == '.') || (length == 3 && text[1] == '.' && text[2] == '.');
@@ -32,8 +39,8 @@ static const char *read_name(const char *text, size_t length, struct nqptp_comma
 }
 
 /*
- * Addresses, each after one space or more. Some become longer as nqptp_commands_save() writes them,
- * and that has to be a command again.
+ * Reads addresses, each after one space or more. nqptp_commands_save() writes some of them longer
+ * than they came, and that text must be a command again.
  */
 static const char *read_addresses(const char *text, size_t length, struct nqptp_command *command) {
     size_t saved = strlen(command->name) + 2;
@@ -56,7 +63,7 @@ static const char *read_addresses(const char *text, size_t length, struct nqptp_
     return saved > NQPTP_COMMAND_MAX ? LONGER " once written in full" : NULL;
 }
 
-/* What may come after ?: " json", or a space and how many columns, of at most four digits. */
+/* Reads what may come after `?`: " json", or a space and up to four digits of columns. */
 static const char *read_form(const char *text, size_t length, struct nqptp_command *command) {
     bool json = length == 5 && memcmp(text, " json", length) == 0;
     size_t at = 1;
@@ -69,7 +76,7 @@ static const char *read_form(const char *text, size_t length, struct nqptp_comma
     return text[0] == ' ' && at == length && command->columns > 0 ? NULL : "unknown form of ?";
 }
 
-/* The name before the letter, if there is one. *at is where the letter should be. */
+/* Reads the name before the letter, if there is one. *at becomes the place of the letter. */
 static const char *read_client(const char *text, size_t length, size_t *at,
                                struct nqptp_command *command) {
     *at = 0;
@@ -83,7 +90,7 @@ static const char *read_client(const char *text, size_t length, size_t *at,
     return read_name(text, end, command);
 }
 
-/* What comes after the letter. */
+/* Reads what comes after the letter. */
 static const char *read_rest(const char *text, size_t length, struct nqptp_command *command) {
     bool named = command->name[0] != '\0';
 

@@ -9,26 +9,26 @@
 #include "nqptp-clients.h"
 #include "nqptp-shm.h"
 
-#define NQPTP_COMMAND_MAX 4096  /* bytes of a control datagram */
-#define NQPTP_STATUS_COLUMNS 80 /* of the answer to a ? that does not say how many */
+#define NQPTP_COMMAND_MAX 4096  /* The bytes of a control datagram. */
+#define NQPTP_STATUS_COLUMNS 80 /* The width of the status, if `?` does not say it. */
 
 /* The value of a macro as text. */
 #define NQPTP_TEXT_OF(macro) NQPTP_TEXT_OF_VALUE(macro)
 #define NQPTP_TEXT_OF_VALUE(value) #value
 
 struct nqptp_command {
-    char name[NQPTP_NAME_SIZE]; /* of whose object, with the slash; empty: it came without one */
-    char letter;                /* T, B, P, E or ? */
-    unsigned columns;           /* of ?: as text of this width, or, 0, as JSON */
-    unsigned count;             /* of T */
+    char name[NQPTP_NAME_SIZE]; /* The object's name, with the slash; empty: the text has none. */
+    char letter;                /* T, B, P, E or ?. */
+    unsigned columns;           /* Of `?`: the width of the text, or 0 for JSON. */
     enum nqptp_shm_asked asked; /* What it tells of the layout that its client reads. */
+    unsigned count;             /* The number of addresses of a T. */
     struct nqptp_address addresses[NQPTP_PEERS_MAX];
 };
 
 /*
  * `T` or `/name T`, followed by addresses, each after a space; `/name B`, `/name P`, `/name E`;
- * `?`, `? 132` for so many columns, `? json`. One NUL at the end is allowed.
- * Returns NULL, or why it is no command: a text that does not depend on what was sent. *command is
+ * `?`, `? 132` for 132 columns, `? json`. One NUL at the end is allowed.
+ * Returns NULL, or why it is no command, in words that do not depend on what was sent. *command is
  * undefined then.
  */
 const char *nqptp_command_parse(const char *text, size_t length, struct nqptp_command *command);

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* What the engine asks for: see the header. */
+/*
+ * What the engine asks for: see the header.
+ *
+ * The struct is several kilobytes long, so a call resets only its small part, the members before
+ * `records`. A member that is added there is reset with the others. The records are filled in last,
+ * so that they are those of the state that the call leaves behind, whatever it changed on the way.
+ */
 #include "nqptp-effects.h"
 
 #include <stddef.h>
@@ -9,7 +15,7 @@ void nqptp_effects_begin(struct nqptp_effects *effects) {
     memset(effects, 0, offsetof(struct nqptp_effects, records));
 }
 
-/* What a client is told: its master's values, or zeros. */
+/* The record of a client: its master's values, or zeros. */
 static struct nqptp_shm_record record_of(const struct nqptp_clock_table *table,
                                          const struct nqptp_client *client) {
     struct nqptp_shm_record record = {0};
@@ -56,7 +62,7 @@ struct nqptp_event nqptp_event_of_client(enum nqptp_event_kind kind, int c) {
     return (struct nqptp_event){.kind = kind, .client = c};
 }
 
-/* A message of ours to the clock, the way its messages come to us. */
+/* Begins a message of ours to the clock. It goes the way by which the clock's messages come. */
 static struct nqptp_reply *reply_to(const struct nqptp_clock *clock,
                                     struct nqptp_effects *effects) {
     struct nqptp_reply *reply = &effects->replies[effects->reply_count++];

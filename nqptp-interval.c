@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How often a clock sends one type of message: see the header. */
+/* How often a clock sends one type of message: see the header. Tables are IEEE 1588-2008's. */
 #include "nqptp-interval.h"
 
 #include <stdbool.h>
@@ -26,7 +26,7 @@ void nqptp_interval_note(struct nqptp_interval *interval, int8_t log_message_int
         interval->messages++;
 }
 
-/* The value with as many below it as above it; the lower of two in the middle. */
+/* Returns the median, or the lower of the two in the middle. count is above 0. */
 static uint64_t median(const uint64_t *values, unsigned count) {
     uint64_t sorted[NQPTP_SPACINGS] = {0};
 

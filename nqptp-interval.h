@@ -8,14 +8,14 @@
 
 #include <stdint.h>
 
-#define NQPTP_SPACINGS 5
+#define NQPTP_SPACINGS 5 /* The interval is measured by the median of so many. */
 
-/* How often a clock sends one type of message: as it states, else as is measured. */
+/* All zero: no message came yet. */
 struct nqptp_interval {
-    uint64_t stated_ns;  /* 0: not stated */
-    uint64_t last_at_ns; /* arrival of the last message */
-    uint64_t spacings_ns[NQPTP_SPACINGS];
-    unsigned messages; /* how many came so far; stays at NQPTP_SPACINGS + 1 */
+    uint64_t stated_ns;                   /* What the last message states; 0: it states nothing. */
+    uint64_t last_at_ns;                  /* The arrival of the last message. */
+    uint64_t spacings_ns[NQPTP_SPACINGS]; /* The times between the last messages. */
+    unsigned messages; /* The number of messages so far; it stays at NQPTP_SPACINGS + 1. */
 };
 
 /*
@@ -25,9 +25,10 @@ struct nqptp_interval {
 void nqptp_interval_note(struct nqptp_interval *interval, int8_t log_message_interval,
                          uint64_t now_ns);
 
-/* The interval as stated, else the median of the last spacings, else unknown_ns. */
+/* Returns the interval as stated, else as measured, else unknown_ns. */
 uint64_t nqptp_interval_ns(const struct nqptp_interval *interval, uint64_t unknown_ns);
 
+/* What to take for unknown_ns. */
 #define NQPTP_SYNC_INTERVAL_UNKNOWN_NS UINT64_C(125000000)
 #define NQPTP_ANNOUNCE_INTERVAL_UNKNOWN_NS UINT64_C(1000000000)
 

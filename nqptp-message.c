@@ -1,5 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* PTP messages on the wire. A table of lengths comes first, decoding second; see the header. */
+/*
+ * PTP messages on the wire: see the header.
+ *
+ * check() decides first, by a table of lengths, whether the datagram is a message of version 2 and
+ * domain 0 whose fields are all there. Decoding comes second, so that it need not check anything.
+ * The octets of a field are named in one place only: where it is read, or where it is written.
+ *
+ * To add a message type: its number in enum nqptp_message_type and its length in minimum_length[].
+ * The compiler then points at each switch that lacks it.
+ */
 #include "nqptp-message.h"
 
 #include <string.h>
@@ -118,7 +127,7 @@ enum nqptp_message_check nqptp_message_parse(const uint8_t *data, size_t length,
     case NQPTP_PDELAY_RESP_FOLLOW_UP:
     case NQPTP_SIGNALING:
     case NQPTP_MANAGEMENT:
-        break; /* accepted as PTP, and nothing in it is of use to us */
+        break; /* these are PTP, but we use nothing in them */
     }
     return NQPTP_MESSAGE_OK;
 }
@@ -145,7 +154,7 @@ void nqptp_message_write_delay_req(uint8_t out[NQPTP_DELAY_REQ_LENGTH],
     out[33] = 0x7F; /* logMessageInterval, table 24 */
 }
 
-/* What is not said otherwise is what the reference implementation wakes clocks with. */
+/* Values without a comment are those that the reference implementation wakes clocks with. */
 void nqptp_message_write_announce(uint8_t out[NQPTP_ANNOUNCE_LENGTH],
                                   const struct nqptp_port_identity *self, uint8_t priority1,
                                   uint8_t priority2) {

@@ -41,11 +41,11 @@ enum nqptp_message_type {
 struct nqptp_packet {
     const uint8_t *data;
     size_t length;
-    bool truncated;              /* the datagram was longer than the buffer it was read into */
-    struct nqptp_address source; /* who sent it */
-    struct nqptp_address local;  /* our address that a reply should come from; :: if unknown */
-    uint32_t interface;          /* index of the interface it came in by; 0 if unknown */
-    uint64_t receive_time_ns;    /* CLOCK_MONOTONIC_RAW */
+    bool truncated;              /* The datagram was longer than the buffer it was read into. */
+    struct nqptp_address source; /* The address of the sender. */
+    struct nqptp_address local;  /* Our address that a reply should come from; :: if unknown. */
+    uint32_t interface;          /* The interface that it came in by; 0 if unknown. */
+    uint64_t receive_time_ns;    /* CLOCK_MONOTONIC_RAW. */
 };
 
 #define NQPTP_DELAY_REQ_LENGTH 44
@@ -53,19 +53,18 @@ struct nqptp_packet {
 
 /* A message of ours that is to be sent. */
 struct nqptp_reply {
-    uint8_t data[NQPTP_ANNOUNCE_LENGTH]; /* the longest */
+    uint8_t data[NQPTP_ANNOUNCE_LENGTH]; /* An Announce is the longest. */
     size_t length;
-    bool general; /* to the general port, not the event port */
+    bool general; /* It goes to the general port, not to the event port. */
     struct nqptp_address destination;
-    struct nqptp_address local; /* the address to send it from; :: leaves it to the kernel */
-    uint32_t interface;         /* the interface to send it by; 0 leaves it to the kernel */
+    struct nqptp_address local; /* The address to send it from; :: leaves that to the kernel. */
+    uint32_t interface;         /* The interface to send it by; 0 leaves that to the kernel. */
 };
 
 /* What nqptp_message_parse() found. */
 enum nqptp_message_check {
     NQPTP_MESSAGE_OK,
-    NQPTP_MESSAGE_SHORT,   /* The datagram is shorter than a PTP header, or than its type's minimum.
-                            */
+    NQPTP_MESSAGE_SHORT,   /* It is shorter than a PTP header, or than its type's minimum. */
     NQPTP_MESSAGE_VERSION, /* versionPTP is not 2. */
     NQPTP_MESSAGE_DOMAIN,  /* domainNumber is not 0. */
     NQPTP_MESSAGE_TYPE,    /* messageType is a reserved one. */

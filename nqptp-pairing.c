@@ -1,15 +1,33 @@
 /* SPDX-License-Identifier: MIT */
-/* Sync and Follow_Up of one clock become samples: see the header. Clauses are IEEE 1588-2008's. */
+/*
+ * Sync and Follow_Up of one clock become samples: see the header. Clauses are those of IEEE
+ * 1588-2008.
+ *
+ * A Sync says when it arrived here, its Follow_Up when it left the clock. The two have one source
+ * port identity and one sequenceId; together they are an exchange. An exchange
+ *   begins     with whichever of the two comes first;
+ *   is sampled when the other one comes, and is then a duplicate if it comes again;
+ *   waits      if the Follow_Up came first: until its Sync, until the next message of this clock,
+ *              or for 100 ms. Then it is sampled by the Follow_Up's own arrival;
+ *   is a guess if a Sync that states no Follow_Up gave its own time. A Follow_Up that comes all the
+ *              same replaces that sample;
+ *   ends       after 2 s, when its sequenceId may come again, or when the ring is full.
+ * A clock that restarts its sequenceIds is followed at once: only a short way behind a recent
+ * exchange counts as late.
+ *
+ * This module never waits itself: waiting_until_ns is a deadline for the caller.
+ */
 #include "nqptp-pairing.h"
 
 #define MS UINT64_C(1000000)
-#define FOLLOW_UP_WAIT_NS (100 * MS) /* how long a lone Follow_Up waits for its Sync */
-#define EXCHANGE_NS (2000 * MS)      /* after this a sequenceId seen before may be a new one */
-#define OVERTAKEN_NS (500 * MS)      /* what is older, and not the newest, says nothing any more */
-#define FOLLOW_UPS_MISSED 16         /* Syncs in a row without one: the clock is one-step now */
-#define LATE_MIN (NQPTP_EXCHANGES / 2) /* two ports of one clock may share the ring */
-#define LATE_MAX 64                    /* a sequenceId further back than this was started afresh */
+#define FOLLOW_UP_WAIT_NS (100 * MS) /* A Follow_Up waits for its Sync at most this long. */
+#define EXCHANGE_NS (2000 * MS)      /* After this a sequenceId that was seen may be a new one. */
+#define OVERTAKEN_NS (500 * MS) /* A sample older than this is used only if it is the newest. */
+#define FOLLOW_UPS_MISSED 16    /* A clock without a Follow_Up for so many Syncs is one-step now. */
+#define LATE_MIN (NQPTP_EXCHANGES / 2) /* Two ports of one clock may share the ring. */
+#define LATE_MAX 64                    /* A sequenceId further back than this was started afresh. */
 
+/* Whether the exchange is of this port, and not so old that its sequenceId may come again. */
 static bool is_recent(const struct nqptp_exchange *exchange, uint16_t port_number,
                       uint64_t now_ns) {
     return exchange->begun_at_ns > 0 && now_ns - exchange->begun_at_ns <= EXCHANGE_NS &&
@@ -29,7 +47,7 @@ static bool is_late(const struct nqptp_pairing *pairing, const struct nqptp_mess
     return false;
 }
 
-/* The exchange that the message belongs to, or NULL if it is late. Begins one if there is none. */
+/* Finds or begins the exchange that the message belongs to. Returns NULL if it is late. */
 static struct nqptp_exchange *exchange_of(struct nqptp_pairing *pairing,
                                           const struct nqptp_message *message, uint64_t now_ns) {
     for (unsigned i = 0; i < NQPTP_EXCHANGES; i++)

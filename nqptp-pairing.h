@@ -10,9 +10,9 @@
 #include "nqptp-interval.h"
 #include "nqptp-message.h"
 
-#define NQPTP_EXCHANGES 16
+#define NQPTP_EXCHANGES 16 /* So many may be under way: Sync and Follow_Up can be far apart. */
 
-/* One Sync and its Follow_Up: the same source port identity and sequenceId, clause 9.5.4. */
+/* A Sync and its Follow_Up: they have the same source port identity and sequenceId, 9.5.4. */
 struct nqptp_exchange {
     uint64_t begun_at_ns; /* The first of the two arrived then; 0: this entry is free. */
     uint16_t port_number;
@@ -52,12 +52,12 @@ struct nqptp_samples {
     struct nqptp_sample list[2];
 };
 
-/* What became of a Sync or Follow_Up. Both of the latter leave the state as it was. */
+/* What became of a Sync or Follow_Up. DUPLICATE and LATE leave the state as it was. */
 enum nqptp_pairing_result {
     NQPTP_PAIRING_NOTHING,   /* It is noted, and no sample is complete yet. */
     NQPTP_PAIRING_SAMPLE,    /* There is at least one sample. */
-    NQPTP_PAIRING_DUPLICATE, /* Its like was noted, or the exchange gave its sample, already. */
-    NQPTP_PAIRING_LATE,      /* It comes so long after its turn that a newer one took its place. */
+    NQPTP_PAIRING_DUPLICATE, /* The exchange has one already, or gave its sample. */
+    NQPTP_PAIRING_LATE,      /* It comes long after its turn. */
 };
 
 /* Takes in a Sync that was received at local_ns. */
@@ -71,7 +71,7 @@ enum nqptp_pairing_result nqptp_pairing_follow_up(struct nqptp_pairing *pairing,
                                                   uint64_t local_ns, uint64_t newest_at_ns,
                                                   uint64_t now_ns, struct nqptp_samples *samples);
 
-/* The Follow_Up that waits, if any, has waited enough: it gives a sample of its own arrival. */
+/* waiting_until_ns has come: the Follow_Up that waits gives a sample by its own arrival. */
 void nqptp_pairing_expire(struct nqptp_pairing *pairing, struct nqptp_samples *samples);
 
 #endif
