@@ -30,6 +30,7 @@ enum nqptp_event_kind {
     NQPTP_EVENT_STEPPED,     /* A master's time jumped. */
     NQPTP_EVENT_GRANDMASTER, /* A master has another grandmaster, hence another time. */
 };
+#define NQPTP_EVENT_KINDS (NQPTP_EVENT_GRANDMASTER + 1)
 
 struct nqptp_event {
     enum nqptp_event_kind kind;

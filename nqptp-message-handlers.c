@@ -1,5 +1,23 @@
 /* SPDX-License-Identifier: MIT */
-/* The engine: see the header. Clauses are those of IEEE 1588-2008. */
+/*
+ * The engine: see the header. Clauses are those of IEEE 1588-2008.
+ *
+ * The way of a packet, which never climbs back up:
+ *   nqptp_engine_packet()   parses it; handle() chooses the function for its type
+ *   handle_sync() etc.      finds or makes the clock's row: row_of()
+ *   nqptp_pairing_...()     pairs it, and gives at most two samples
+ *   use_sample()            nqptp_clock_sample() estimates; clients that follow the clock get it
+ *   select_masters()        nqptp_client_select(), for each client; tell_choice() tells a change
+ *   nqptp_effects_finish()  fills in the records that the caller then writes into the objects
+ *
+ * A command takes the last two steps of it, and so does a deadline, which is always a clock's.
+ * select_masters() ends every call that may have changed what a client would choose. What is told
+ * and published is decided there and in use_sample(), nowhere else.
+ *
+ * The engine owns the table of clocks and the clients, and keeps the masks in the latter right: a
+ * row changes hands in row_of() and delete_clock() only. It never reads a clock, never sends, and
+ * never fails: what it cannot use is counted.
+ */
 #include "nqptp-message-handlers.h"
 
 #include "nqptp-wake-up.h"
@@ -7,12 +25,15 @@
 #include <string.h>
 
 #define MS UINT64_C(1000000)
-#define REST_CLOCKS 4      /* with more than so many clocks, most packets matter to nobody */
-#define REST_NS (100 * MS) /* and may wait so long */
-#define STUCK_NS (2000 * (int64_t)MS) /* a packet so old was there while we were stopped */
-#define STALE_NS (1000 * MS)
-#define STEP_TOLD_NS (5 * (int64_t)MS) /* a series that goes on where it was is no news */
-#define ANNOUNCE_AGAIN_NS (100 * MS)   /* one sequenceId within this is one datagram */
+#define REST_CLOCKS 4      /* Up to so many clocks alive, packets are read as they come. */
+#define REST_NS (100 * MS) /* Packets may wait for so long. */
+#define STUCK_NS                                                                                   \
+    (2000 * (int64_t)MS)     /* A packet that waited for so long was there while we were stopped. */
+#define STALE_NS (1000 * MS) /* At B, a master without a sample for so long starts afresh. */
+#define STEP_TOLD_NS (5 * (int64_t)MS) /* A series that begins where the last one was is no step.  \
+                                        */
+#define ANNOUNCE_AGAIN_NS                                                                          \
+    (100 * MS) /* The same sequenceId within this time is the same datagram. */
 
 void nqptp_engine_init(struct nqptp_engine *engine, uint64_t clock_identity) {
     *engine = (struct nqptp_engine){.self = {clock_identity, NQPTP_PORT_NUMBER}};
@@ -48,16 +69,16 @@ static bool is_master(const struct nqptp_engine *engine, int i) {
     return nqptp_clients_masters(&engine->clients) >> i & 1;
 }
 
-/* --- effects ------------------------------------------------------------------------------- */
+/* --- choosing ------------------------------------------------------------------------------ */
 
-/* To all who follow clock i. */
+/* Publishes for all clients that follow the clock in row i. */
 static void publish_clock(const struct nqptp_engine *engine, int i, struct nqptp_effects *effects) {
     for (int c = 0; c < engine->clients.top; c++)
         if (engine->clients.list[c].in_use && engine->clients.list[c].master == i)
             nqptp_effects_publish(effects, c);
 }
 
-/* Client c has no master any more: its record is deleted, or it may not be followed. */
+/* Client c has no master now: its row is empty, or the client may not follow it any more. */
 static void tell_no_master(int c, int old, struct nqptp_effects *effects) {
     struct nqptp_event event = nqptp_event_of_client(NQPTP_EVENT_NO_MASTER, c);
 
@@ -65,7 +86,8 @@ static void tell_no_master(int c, int old, struct nqptp_effects *effects) {
     nqptp_effects_tell(effects, event);
 }
 
-/* Client c has chosen: what it follows now is published if it is another clock than before. */
+/* Client c has chosen. If its master is another one than was published, tells and publishes that.
+ */
 static void tell_choice(struct nqptp_engine *engine, int c, int old, uint64_t now_ns,
                         struct nqptp_effects *effects) {
     struct nqptp_client *client = &engine->clients.list[c];
@@ -87,7 +109,7 @@ static void tell_choice(struct nqptp_engine *engine, int c, int old, uint64_t no
     nqptp_effects_tell(effects, event);
 }
 
-/* Lets all clients choose again. */
+/* Lets all clients choose again, and tells which clocks qualify that did not. */
 static void select_masters(struct nqptp_engine *engine, uint64_t now_ns,
                            struct nqptp_effects *effects) {
     struct nqptp_client *clients = engine->clients.list;
@@ -109,7 +131,7 @@ static void select_masters(struct nqptp_engine *engine, uint64_t now_ns,
             tell_choice(engine, c, old[c], now_ns, effects);
 }
 
-/* --- records ------------------------------------------------------------------------------- */
+/* --- rows ---------------------------------------------------------------------------------- */
 
 static void delete_clock(struct nqptp_engine *engine, int i, struct nqptp_effects *effects) {
     nqptp_effects_tell(effects,
@@ -118,7 +140,7 @@ static void delete_clock(struct nqptp_engine *engine, int i, struct nqptp_effect
     nqptp_clients_remove_clock(&engine->clients, i);
 }
 
-/* Finds the record of the message's clock, or makes one; NQPTP_NO_CLOCK if there is no room. */
+/* Finds or makes the row of the message's clock. Returns NQPTP_NO_CLOCK if none is free. */
 static int row_of(struct nqptp_engine *engine, const struct nqptp_packet *packet,
                   const struct nqptp_message *message, uint64_t now_ns,
                   struct nqptp_effects *effects) {
@@ -146,7 +168,7 @@ static int row_of(struct nqptp_engine *engine, const struct nqptp_packet *packet
     return i;
 }
 
-/* The clock spoke: when, and by which of our addresses and interfaces it reaches us. */
+/* Notes when a message of the clock came, and to which of our addresses and interfaces. */
 static void note_arrival(struct nqptp_clock *clock, const struct nqptp_packet *packet,
                          uint64_t now_ns) {
     clock->heard_at_ns = now_ns;
@@ -158,7 +180,7 @@ static void note_arrival(struct nqptp_clock *clock, const struct nqptp_packet *p
 
 /* --- samples --------------------------------------------------------------------------------- */
 
-/* Nothing more is heard of the clock's time: that is news if a client follows it. */
+/* The clock gives no samples any more. That is told if a client follows it. */
 static void tell_lost(struct nqptp_engine *engine, int i, uint64_t now_ns,
                       struct nqptp_effects *effects) {
     struct nqptp_clock *clock = &engine->table.clocks[i];
@@ -172,7 +194,7 @@ static void tell_lost(struct nqptp_engine *engine, int i, uint64_t now_ns,
     nqptp_effects_tell(effects, event);
 }
 
-/* What a sample of a master changed besides bringing its offset up to date. */
+/* Tells what a sample of a master changed, other than bringing its offset up to date. */
 static void tell_sample(const struct nqptp_clock *clock, const struct nqptp_reading *old,
                         uint64_t silent_ns, bool lost, struct nqptp_effects *effects) {
     const struct nqptp_reading *reading = &clock->reading;
@@ -191,7 +213,7 @@ static void tell_sample(const struct nqptp_clock *clock, const struct nqptp_read
     nqptp_effects_tell(effects, event);
 }
 
-/* Gives clock i a sample, and the clients that follow it the news. All clients may choose again. */
+/* Gives the clock in row i a sample, publishes it, and lets all clients choose again. */
 static void use_sample(struct nqptp_engine *engine, int i, const struct nqptp_sample *sample,
                        uint64_t now_ns, struct nqptp_effects *effects) {
     struct nqptp_clock *clock = &engine->table.clocks[i];
@@ -284,7 +306,7 @@ static enum nqptp_drop handle_announce(struct nqptp_engine *engine,
     return NQPTP_DROP_NONE;
 }
 
-/* The time in a Delay_Resp is not to be trusted (AirPlay devices return their own Follow_Up's). */
+/* The time in it is not used: AirPlay devices return that of their last Follow_Up. */
 static enum nqptp_drop handle_delay_resp(const struct nqptp_engine *engine,
                                          const struct nqptp_message *message) {
     return message->requesting.clock_identity == engine->self.clock_identity &&
@@ -304,7 +326,7 @@ static bool is_our_own(const struct nqptp_engine *engine, const struct nqptp_pac
     return false;
 }
 
-/* Did it wait because we were stopped? A backlog of such times looks like a clock that steps. */
+/* Whether it waited while we were stopped. A backlog of old times looks like a clock that steps. */
 static bool was_stuck(const struct nqptp_packet *packet, const struct nqptp_message *message,
                       uint64_t now_ns) {
     return (message->type == NQPTP_SYNC || message->type == NQPTP_FOLLOW_UP) &&
@@ -338,7 +360,7 @@ static enum nqptp_drop handle(struct nqptp_engine *engine, const struct nqptp_pa
     case NQPTP_PDELAY_RESP_FOLLOW_UP:
     case NQPTP_SIGNALING:
     case NQPTP_MANAGEMENT:
-        break; /* for PTP clocks, which we are not */
+        break; /* these are for PTP clocks, which we are not */
     }
     return NQPTP_DROP_NONE;
 }
@@ -359,7 +381,7 @@ enum nqptp_drop nqptp_engine_packet(struct nqptp_engine *engine, const struct nq
 
 /* --- commands -------------------------------------------------------------------------------- */
 
-/* The number of the client that the command is for, or -1. */
+/* Returns the number of the client that the command is for, or -1. */
 static int client_of(const struct nqptp_engine *engine, const struct nqptp_command *command) {
     return command->name[0] ? nqptp_clients_find(&engine->clients, command->name) : 0;
 }
@@ -383,11 +405,10 @@ static void command_timing_peers(struct nqptp_engine *engine, const struct nqptp
             engine->table.clocks[i].listed_announces = 0;
     client->first_wins = command->name[0] != '\0';
     if (command->count == 0 && !followed_nobody)
-        nqptp_effects_publish(effects,
-                              c); /* even if the record is one that a previous process left */
+        nqptp_effects_publish(effects, c); /* the object may hold an earlier process's record */
 }
 
-/* B: it plays. What has had no sample for a while is to be taken afresh. */
+/* B: the player begins. A master without a sample for a while starts afresh. */
 static void command_begin(struct nqptp_engine *engine, struct nqptp_client *client,
                           uint64_t now_ns) {
     client->activity = NQPTP_PLAYING;
@@ -400,7 +421,7 @@ static void command_begin(struct nqptp_engine *engine, struct nqptp_client *clie
     clock->series_hysteresis = (struct nqptp_hysteresis){0};
 }
 
-/* B, P, E: its player begins, pauses, ends. */
+/* B, P, E: the client's player begins, pauses, ends. */
 static void command_activity(struct nqptp_engine *engine, const struct nqptp_command *command,
                              int c, uint64_t now_ns, struct nqptp_effects *effects) {
     struct nqptp_client *client = &engine->clients.list[c];
@@ -422,7 +443,7 @@ static struct nqptp_answer apply(struct nqptp_engine *engine, const struct nqptp
         return (struct nqptp_answer){
             .refusal = command->letter == 'T'
                            ? NQPTP_TEXT_OF(NQPTP_CLIENTS_MAX) " names are in use already"
-                           : "nobody by that name has sent T yet",
+                           : "no client of that name has sent T yet",
             .client = -1,
         };
     if (command->letter == 'T')

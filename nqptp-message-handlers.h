@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The engine: the rules by which a message, a command or a deadline changes the state, and what is
- * to be done about it. One function per message and per command, named for it.
+ * to be done then. There is one function for each message and command, named for it.
  *
- * It is pure. Bytes and times go in; what the outside has to do comes out as effects. It reads no
+ * It is pure. Bytes and times go in; what the caller has to do comes out as effects. It reads no
  * clock, sends nothing and logs nothing, and hostile input is never an error, only a counted drop.
  * `now_ns` is CLOCK_MONOTONIC_RAW throughout, never less than in the call before.
  */
@@ -13,7 +13,7 @@
 #include "nqptp-commands.h"
 #include "nqptp-effects.h"
 
-/* The port number that we, and the reference implementation before us, send from. */
+/* The PTP port number that our messages come from, as those of the reference implementation. */
 #define NQPTP_PORT_NUMBER 32776
 
 #define NQPTP_OWN_ADDRESSES_MAX 128
@@ -38,13 +38,13 @@ enum nqptp_drop {
 };
 
 struct nqptp_engine {
-    struct nqptp_port_identity self;
+    struct nqptp_port_identity self; /* Our port: what our messages come from. */
     struct nqptp_address own_addresses[NQPTP_OWN_ADDRESSES_MAX];
     unsigned own_address_count;
     struct nqptp_clock_table table;
     struct nqptp_clients clients;
-    uint64_t packets;
-    uint64_t drops[NQPTP_DROP_COUNT];
+    uint64_t packets;                 /* The number of datagrams so far. */
+    uint64_t drops[NQPTP_DROP_COUNT]; /* The number of those for each reason; NONE: used. */
 };
 
 /* What became of a command. */
@@ -57,27 +57,27 @@ struct nqptp_answer {
 void nqptp_engine_init(struct nqptp_engine *engine, uint64_t clock_identity);
 
 /*
- * Whether the command is a T under a new name, for which there is room: then a client has to be
- * added before the engine is told of the command.
+ * Whether the command is a T under a new name and an entry is free for its client. Then the caller
+ * opens the client's object and adds the client, before it has the engine obey the command. So the
+ * engine never holds a client without an object.
  */
 bool nqptp_engine_needs_client(const struct nqptp_engine *engine,
                                const struct nqptp_command *command);
 
 /*
- * Adds a client whose object exists already and holds `old`, the record of an earlier process. If
- * the client's first master turns out to be the same clock, within 5 ms of where it should be, the
- * mastership of that record goes on. Returns the client's number, which is nqptp_clients_next(), or
- * -1 if there is no room.
+ * Adds a client. `old` is what an earlier process published in its object, or zeros. If the
+ * client's first master is the same clock, within 5 ms of where it should be, its mastership goes
+ * on. Add the client of bare commands first. Returns the number of the client, which
+ * nqptp_clients_next() told, or -1 if all are taken.
  */
 int nqptp_engine_add_client(struct nqptp_engine *engine, const char *name,
                             const struct nqptp_shm_record *old);
 
-/* Our own addresses, by which the engine tells what we sent ourselves. More than fit are ignored.
- */
+/* Sets our own addresses, by which the engine knows what we sent. More than fit are ignored. */
 void nqptp_engine_set_own_addresses(struct nqptp_engine *engine,
                                     const struct nqptp_address *addresses, unsigned count);
 
-/* Takes in a datagram that came to port 319 or 320. Returns whether, or why not, it was used. */
+/* Takes in a datagram to port 319 or 320. Returns NQPTP_DROP_NONE, or why it was not used. */
 enum nqptp_drop nqptp_engine_packet(struct nqptp_engine *engine, const struct nqptp_packet *packet,
                                     uint64_t now_ns, struct nqptp_effects *effects);
 
@@ -85,9 +85,9 @@ enum nqptp_drop nqptp_engine_packet(struct nqptp_engine *engine, const struct nq
 void nqptp_engine_drop(struct nqptp_engine *engine, enum nqptp_drop reason, uint64_t count);
 
 /*
- * Until when packets may lie in their sockets, to be read in one go then: while many clocks are
- * heard, and the next sample of each that is followed is not due yet. The kernel notes when they
- * came, so waiting costs no accuracy, and saves most of the wake-ups. 0: read them as they come.
+ * Returns until when packets may lie in their sockets, or 0 if they are to be read as they come.
+ * They may lie there while many clocks are alive and no sample of a master is due. The kernel notes
+ * when they came, so that the rest costs no accuracy, and it saves most of the wake-ups.
  */
 uint64_t nqptp_engine_rest_until_ns(const struct nqptp_engine *engine, uint64_t now_ns);
 
@@ -103,7 +103,7 @@ struct nqptp_answer nqptp_engine_command(struct nqptp_engine *engine,
 /* Publishes again for each client that has a master: CLOCK_REALTIME was set. */
 void nqptp_engine_republish(const struct nqptp_engine *engine, struct nqptp_effects *effects);
 
-/* When the engine wants to be called next though nothing comes in; NQPTP_NO_DEADLINE for never. */
+/* Returns when to call nqptp_engine_expire() next, or NQPTP_NO_DEADLINE. */
 uint64_t nqptp_engine_deadline(const struct nqptp_engine *engine);
 
 /* Does one thing that is due at now_ns. Call it until the deadline lies in the future. */

@@ -120,7 +120,7 @@ static void add_client_event(struct line *line, const struct nqptp_client *clien
     } else if (event->kind == NQPTP_EVENT_NO_MASTER) {
         add(line, "there is no master now%s",
             event->reason.won == NQPTP_WON_SILENT ? ": the last one is silent for 120 s" : "");
-    } else {
+    } else if (event->kind == NQPTP_EVENT_MASTER) {
         add(line, "master is now ");
         add_clock(line, event->clock_identity, &event->address);
         add_reason(line, &event->reason);
@@ -128,7 +128,7 @@ static void add_client_event(struct line *line, const struct nqptp_client *clien
 }
 
 static void add_clock_event(struct line *line, const struct nqptp_event *event) {
-    static const char *const words[] = {
+    static const char *const subjects[NQPTP_EVENT_KINDS] = {
         [NQPTP_EVENT_CREATED] = "new clock",
         [NQPTP_EVENT_DELETED] = "clock deleted",
         [NQPTP_EVENT_REFUSED] = "no room for clock",
@@ -136,7 +136,7 @@ static void add_clock_event(struct line *line, const struct nqptp_event *event) 
     };
     double silent_s = (double)event->silent_ns / 1e9;
 
-    add(line, "%s ", event->kind <= NQPTP_EVENT_QUALIFIED ? words[event->kind] : "master");
+    add(line, "%s ", subjects[event->kind] ? subjects[event->kind] : "master");
     add_clock(line, event->clock_identity, &event->address);
     if (event->kind == NQPTP_EVENT_SILENT)
         add(line, " is lost: no usable sample for %.1f s", silent_s);
