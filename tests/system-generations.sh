@@ -80,7 +80,7 @@ if is_root && echo 2 >/proc/sys/fs/lease-break-time 2>/dev/null; then
     check 'frozen: then a player of 2021 finds its layout' play 2021
     echo 45 >/proc/sys/fs/lease-break-time
 else
-    skip 'frozen while a player of 4.2 opened the object: alive' 'cannot set fs.lease-break-time'
+    skip 'frozen while a player of 4.2 opened the object: alive' 'it takes root to set fs.lease-break-time'
 fi
 
 done_testing

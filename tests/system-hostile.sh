@@ -82,7 +82,7 @@ check 'there is a master' "$reader" --wait-master 10 --expect-id "$identity"
 if is_root; then
     check_not 'the daemon is not root any more' grep -q '^Uid:.*[[:space:]]0\>' "/proc/$daemon/status"
 else
-    skip 'the daemon is not root any more' 'it never was'
+    skip 'the daemon is not root any more' 'it takes root to start it as root'
 fi
 start_watching
 files=$(open_files)
