@@ -9,14 +9,9 @@
  */
 #include "nqptp-commands.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #define UNKNOWN "unknown command"
-#define LONGER "longer than " NQPTP_TEXT_OF(NQPTP_COMMAND_MAX) " bytes"
-
-/* --- reading --------------------------------------------------------------------------------- */
 
 static bool printable(const char *text, size_t length) {
     for (size_t i = 0; i < length; i++)
@@ -38,14 +33,8 @@ static const char *read_name(const char *text, size_t length, struct nqptp_comma
     return NULL;
 }
 
-/*
- * Reads addresses, each after one space or more. nqptp_commands_save() writes some of them longer
- * than they came, and that text must be a command again.
- */
+/* Reads addresses, each after one space or more. */
 static const char *read_addresses(const char *text, size_t length, struct nqptp_command *command) {
-    size_t saved = strlen(command->name) + 2;
-    char address[INET6_ADDRSTRLEN];
-
     for (size_t at = 0; at < length;) {
         if (text[at] == ' ') {
             at++;
@@ -57,10 +46,9 @@ static const char *read_addresses(const char *text, size_t length, struct nqptp_
             return "more than " NQPTP_TEXT_OF(NQPTP_PEERS_MAX) " addresses";
         if (nqptp_address_parse(text + at, word, &command->addresses[command->count++]) < 0)
             return "not a numeric IPv4 or IPv6 address";
-        saved += 1 + strlen(nqptp_address_format(&command->addresses[command->count - 1], address));
         at += word;
     }
-    return saved > NQPTP_COMMAND_MAX ? LONGER " once written in full" : NULL;
+    return NULL;
 }
 
 /* Reads what may come after `?`: " json", or a space and up to four digits of columns. */
@@ -116,7 +104,7 @@ const char *nqptp_command_parse(const char *text, size_t length, struct nqptp_co
     command->count = 0;
     command->asked = NQPTP_SHM_ASKED_NOTHING;
     if (length > NQPTP_COMMAND_MAX)
-        return LONGER;
+        return "longer than " NQPTP_TEXT_OF(NQPTP_COMMAND_MAX) " bytes";
     if (length > 0 && text[length - 1] == '\0')
         length--;
     if (length == 0)
@@ -130,45 +118,4 @@ const char *nqptp_command_parse(const char *text, size_t length, struct nqptp_co
         return UNKNOWN;
     command->letter = text[at++];
     return read_rest(text + at, length - at, command);
-}
-
-/* --- writing --------------------------------------------------------------------------------- */
-
-/* Adds to the text, whose length becomes size when it is full. */
-__attribute__((format(printf, 4, 5))) static void add(char *text, size_t size, size_t *length,
-                                                      const char *format, ...) {
-    va_list arguments;
-
-    va_start(arguments, format);
-    int more = vsnprintf(text + *length, size - *length, format, arguments);
-    va_end(arguments);
-    *length = more < 0 || (size_t)more >= size - *length ? size : *length + (size_t)more;
-}
-
-static void save_client(const struct nqptp_client *client, int c, char *text, size_t size,
-                        size_t *length) {
-    bool named = c > 0 || client->first_wins;
-
-    if (client->has_list) {
-        char address[INET6_ADDRSTRLEN];
-        add(text, size, length, "%s%sT", named ? client->name : "", named ? " " : "");
-        for (unsigned i = 0; i < client->peer_count; i++)
-            add(text, size, length, " %s",
-                nqptp_address_format(&client->peers[i].address, address));
-        add(text, size, length, "\n");
-    }
-    if (client->activity != NQPTP_STOPPED)
-        add(text, size, length, "%s %c\n", client->name,
-            client->activity == NQPTP_PLAYING ? 'B' : 'P');
-}
-
-size_t nqptp_commands_save(const struct nqptp_clients *clients, char *text, size_t size) {
-    size_t length = 0;
-
-    if (size > 0)
-        text[0] = '\0'; /* there may be no client */
-    for (int c = 0; c < clients->top; c++)
-        if (clients->list[c].in_use && length < size)
-            save_client(&clients->list[c], c, text, size, &length);
-    return length < size ? length : 0;
 }

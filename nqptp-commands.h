@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The words of the control port: a datagram's text -> a command; and what clients asked for -> the
- * commands that would ask for it again. What a command does is the engine's business.
+ * The words of the control port: a datagram's text -> a command. What a command does is the
+ * engine's business.
  */
 #ifndef NQPTP_COMMANDS_H
 #define NQPTP_COMMANDS_H
@@ -32,11 +32,5 @@ struct nqptp_command {
  * undefined then.
  */
 const char *nqptp_command_parse(const char *text, size_t length, struct nqptp_command *command);
-
-/*
- * Writes the commands, a line each, that bring a fresh engine to where the clients have brought
- * this one. Always terminated; returns the length, or 0 if size does not suffice.
- */
-size_t nqptp_commands_save(const struct nqptp_clients *clients, char *text, size_t size);
 
 #endif

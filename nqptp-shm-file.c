@@ -29,6 +29,17 @@ bool nqptp_shm_exists(const char *name) {
     return lstat(path, &status) == 0;
 }
 
+/* Opens a regular file with one link for reading. It blocks neither at a pipe nor at a lease. */
+static int open_to_read(const char *path) {
+    struct stat status;
+    int fd = -1;
+
+    errno = EINVAL;
+    if (lstat(path, &status) == 0 && S_ISREG(status.st_mode) && status.st_nlink == 1)
+        fd = open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+    return fd;
+}
+
 int nqptp_shm_inspect(const char *name, struct nqptp_shm_found *found) {
     char path[NAME_MAX];
     struct stat status;
@@ -39,10 +50,7 @@ int nqptp_shm_inspect(const char *name, struct nqptp_shm_found *found) {
         return -errno;
     found->owner = status.st_uid;
     found->mode = status.st_mode & 07777;
-    if (!S_ISREG(status.st_mode) ||
-        status.st_nlink != 1) /* opening another name of ours breaks our lease */
-        return 0;
-    int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+    int fd = open_to_read(path);
     if (fd < 0) {
         found->leased = errno == EWOULDBLOCK;
         return 0;
@@ -51,6 +59,19 @@ int nqptp_shm_inspect(const char *name, struct nqptp_shm_found *found) {
     found->layout = layout ? layout->version : 0;
     close(fd);
     return 0;
+}
+
+size_t nqptp_shm_read_kept(const char *name, enum nqptp_kept which, char text[NQPTP_KEPT_MAX]) {
+    char path[NAME_MAX];
+    size_t length = 0;
+
+    nqptp_shm_path(name, path);
+    int fd = open_to_read(path);
+    if (fd >= 0) {
+        length = nqptp_kept_read(fd, which, text);
+        close(fd);
+    }
+    return length;
 }
 
 void nqptp_shm_describe(const char *name, char *text, size_t size) {

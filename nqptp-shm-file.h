@@ -6,6 +6,8 @@
 #ifndef NQPTP_SHM_FILE_H
 #define NQPTP_SHM_FILE_H
 
+#include "nqptp-shm-kept.h"
+
 #include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -29,6 +31,12 @@ bool nqptp_shm_exists(const char *name);
 
 /* Returns 0, or -errno: -ENOENT if there is nothing. It may cost a daemon its lease for a while. */
 int nqptp_shm_inspect(const char *name, struct nqptp_shm_found *found);
+
+/*
+ * Reads what is kept in the file of that object, which this process must not have open. Returns the
+ * length; 0 if there is no such text, or no regular file.
+ */
+size_t nqptp_shm_read_kept(const char *name, enum nqptp_kept which, char text[NQPTP_KEPT_MAX]);
 
 /* Owner and mode of the file, for people: "owned by uid 0, mode 0644". */
 void nqptp_shm_describe(const char *name, char *text, size_t size);

@@ -34,13 +34,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#define OLD_SIZE 4096 /* Of an object that an older version made. */
 #define MS UINT64_C(1000000)
 #define RETRY_NS (2 * MS)        /* Between tries for the mutex; a client holds it for 1 us. */
 #define TAKE_OVER_NS (1000 * MS) /* After this the holder of the mutex is gone or stuck. */
 #define PATIENCE_NS (3000 * MS)  /* After this the mutex is taken over, whichever the holder. */
 #define ASKED_NS (10000 * MS)    /* For so long a command, or our start, tells about an opener. */
 
-_Static_assert(sizeof(union nqptp_shm_image) <= NQPTP_SHM_SIZE, "an object holds every layout");
+_Static_assert(sizeof(union nqptp_shm_image) <= 4096, "kept state is behind every layout");
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
@@ -248,11 +249,13 @@ static int create(struct nqptp_shm *shm, uint64_t now_ns) {
 }
 
 /*
- * A client chose the name of a named object. It may have linked another file to that name, or have
- * chosen the name of another program's file.
+ * Is it a file that a version of ours made? A client chose the name of a named object: it may have
+ * linked another file to that name, or have chosen the name of another program's file.
  */
-static bool is_strange(const struct stat *status) {
-    return !S_ISREG(status->st_mode) || status->st_size != NQPTP_SHM_SIZE || status->st_nlink != 1;
+static bool is_ours(const struct stat *status) {
+    return S_ISREG(status->st_mode) && status->st_uid == geteuid() && status->st_nlink == 1 &&
+           (status->st_size == 0 || status->st_size == OLD_SIZE ||
+            status->st_size == NQPTP_SHM_SIZE);
 }
 
 /* Why the file was not opened: a lease, or a file that is not ours, as a link or a directory. */
@@ -279,25 +282,28 @@ static bool is_named(const struct nqptp_shm *shm) {
 /*
  * Opens what has the name, if it is ours. It may be another name of an object that we have open: to
  * open that would break our lease, and to close it again would give up our lock. So it is looked at
- * before it is opened.
+ * before it is opened. A file of this user that is not one of ours is in the way of /nqptp only.
  */
 static int open_existing(struct nqptp_shm *shm) {
     char path[NAME_MAX];
     struct stat status;
 
     nqptp_shm_path(shm->name, path);
-    if (is_named(shm) && lstat(path, &status) == 0 && is_strange(&status))
-        return -EEXIST;
+    if (lstat(path, &status) < 0)
+        return -errno;
+    if (!is_ours(&status)) {
+        bool in_the_way = !is_named(shm) && status.st_uid == geteuid() && unlink(path) == 0;
+        return in_the_way ? -ENOENT : -EEXIST;
+    }
     shm->fd = shm_open(shm->name, O_RDWR | O_NONBLOCK, 0);
     if (shm->fd < 0)
         return opening_error(errno);
-    if (fstat(shm->fd, &status) < 0 || !S_ISREG(status.st_mode) || status.st_uid != geteuid() ||
-        (is_named(shm) && is_strange(&status)))
+    if (fstat(shm->fd, &status) < 0 || !is_ours(&status))
         return -EEXIST;
     return lock_against_daemons(shm);
 }
 
-static int adopt(struct nqptp_shm *shm, const struct nqptp_shm_layout *kept, uint64_t now_ns) {
+static int adopt(struct nqptp_shm *shm, uint64_t now_ns) {
     int result = open_existing(shm);
 
     if (result < 0)
@@ -305,7 +311,7 @@ static int adopt(struct nqptp_shm *shm, const struct nqptp_shm_layout *kept, uin
     const struct nqptp_shm_layout *found = nqptp_shm_layout_of(shm->fd);
     if (is_named(shm) && found != shm->layout)
         return -EEXIST;
-    if (shm->automatic && !kept && found)
+    if (shm->automatic && found)
         shm->layout = found;
     if ((result = set_mode_and_size(shm)) < 0)
         return opening_error(-result);
@@ -329,27 +335,28 @@ bool nqptp_shm_can_serve(unsigned layout) {
     return layout == NQPTP_SHM_AUTO || (row && (!row->has_mutex || nqptp_mutex_init(&mutex)));
 }
 
-int nqptp_shm_open(struct nqptp_shm *shm, const char *name, unsigned layout, unsigned kept,
-                   gid_t group, uint64_t now_ns) {
-    const struct nqptp_shm_layout *row = nqptp_shm_layout(kept);
+static int adopt_or_create(struct nqptp_shm *shm, uint64_t now_ns) {
+    int result = adopt(shm, now_ns);
 
-    *shm = (struct nqptp_shm){.fd = -1, .group = group, .lease.inotify = -1, .started_ns = now_ns};
-    bool known = nqptp_mutex_init(&shm->mutex);
-    if (!known && layout == NQPTP_SHM_AUTO)
-        layout = NQPTP_SHM_LAYOUT_10;
-    shm->automatic = layout == NQPTP_SHM_AUTO;
-    shm->layout = !shm->automatic ? nqptp_shm_layout(layout)
-                  : row           ? row
-                                  : nqptp_shm_layout(NQPTP_SHM_LAYOUT_4);
-    if (!shm->layout || (shm->layout->has_mutex && !known))
-        return -ENOTSUP;
-    snprintf(shm->name, sizeof shm->name, "%s", name);
-    int result = adopt(shm, row, now_ns);
     if (result == -ENOENT)
         result = create(shm, now_ns);
     if (result < 0)
         nqptp_shm_close(shm);
     return result;
+}
+
+int nqptp_shm_open(struct nqptp_shm *shm, const char *name, unsigned layout, gid_t group,
+                   uint64_t now_ns) {
+    *shm = (struct nqptp_shm){.fd = -1, .group = group, .lease.inotify = -1, .started_ns = now_ns};
+    bool known = nqptp_mutex_init(&shm->mutex);
+    if (!known && layout == NQPTP_SHM_AUTO)
+        layout = NQPTP_SHM_LAYOUT_10;
+    shm->automatic = layout == NQPTP_SHM_AUTO;
+    shm->layout = nqptp_shm_layout(shm->automatic ? NQPTP_SHM_LAYOUT_4 : layout);
+    if (!shm->layout || (shm->layout->has_mutex && !known))
+        return -ENOTSUP;
+    snprintf(shm->name, sizeof shm->name, "%s", name);
+    return adopt_or_create(shm, now_ns);
 }
 
 unsigned nqptp_shm_version(const struct nqptp_shm *shm) {
@@ -389,8 +396,15 @@ static void restore_size(const struct nqptp_shm *shm) {
         (void)!ftruncate(shm->fd, NQPTP_SHM_SIZE); /* if not now, then the next time */
 }
 
+static void copy_kept(int from, int to) {
+    char text[NQPTP_KEPT_MAX];
+
+    for (enum nqptp_kept which = 0; which < NQPTP_KEPT_COUNT; which++)
+        nqptp_kept_write(to, which, text, nqptp_kept_read(from, which, text));
+}
+
 int nqptp_shm_mend(struct nqptp_shm *shm, uint64_t now_ns) {
-    struct nqptp_shm successor;
+    struct nqptp_shm successor = *shm;
 
     if (!shm->map)
         return 0;
@@ -398,14 +412,13 @@ int nqptp_shm_mend(struct nqptp_shm *shm, uint64_t now_ns) {
         restore_size(shm);
         return 0;
     }
-    unsigned version = shm->layout->version;
-    int result = nqptp_shm_open(&successor, shm->name, shm->automatic ? NQPTP_SHM_AUTO : version,
-                                version, shm->group, now_ns);
+    successor.fd = successor.lease.inotify = -1;
+    successor.map = NULL;
+    successor.pending = false;
+    int result = adopt_or_create(&successor, now_ns);
     if (result < 0)
         return result;
-    successor.started_ns = shm->started_ns;
-    successor.asked = shm->asked;
-    successor.asked_ns = shm->asked_ns;
+    copy_kept(shm->fd, successor.fd);
     nqptp_shm_publish(&successor, &shm->record, shm->realtime_minus_raw_ns, now_ns);
     nqptp_shm_close(shm);
     *shm = successor;
@@ -462,6 +475,16 @@ static unsigned layout_for(const struct nqptp_shm *shm, enum nqptp_opener opener
     if (opener == NQPTP_OPENER_READ_ONLY && now_ns - shm->started_ns <= ASKED_NS)
         return NQPTP_SHM_LAYOUT_10;
     return shm->layout->version;
+}
+
+int nqptp_shm_keep(const struct nqptp_shm *shm, enum nqptp_kept which, const char *text,
+                   size_t length) {
+    return nqptp_kept_write(shm->fd, which, text, length);
+}
+
+size_t nqptp_shm_kept(const struct nqptp_shm *shm, enum nqptp_kept which,
+                      char text[NQPTP_KEPT_MAX]) {
+    return nqptp_kept_read(shm->fd, which, text);
 }
 
 void nqptp_shm_signalled(struct nqptp_shm *shm, uint64_t now_ns) {

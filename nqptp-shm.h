@@ -11,9 +11,10 @@
 #define NQPTP_SHM_H
 
 #include "nqptp-lease.h"
+#include "nqptp-shm-kept.h"
 #include "nqptp-shm-layouts.h"
 
-#define NQPTP_SHM_SIZE 4096 /* of an object for its whole life, whatever the layout */
+#define NQPTP_SHM_SIZE 16384 /* of an object for its whole life: layouts, then kept state */
 #define NQPTP_SHM_NO_DEADLINE UINT64_MAX
 #define NQPTP_SHM_AUTO 0 /* for a layout: let the client's way of opening decide */
 
@@ -67,18 +68,17 @@ bool nqptp_shm_can_serve(unsigned layout);
 
 /*
  * Makes the object `name`, complete before it gets that name, or adopts in place the one that this
- * user left: the record in it stays as it is until there is a better one. layout is 4, 8, 9, 10,
- * or NQPTP_SHM_AUTO, which means 10 where the C library's mutex is unknown; kept is the layout that
- * an earlier process served, and is ignored if it is none. The object's group becomes `group`
- * unless that is (gid_t)-1. Every user may read layout 10. now_ns is CLOCK_MONOTONIC_RAW, here and
- * below.
+ * user left: its record stays until there is a newer one. layout is 4, 8, 9, 10 or NQPTP_SHM_AUTO,
+ * which means 10 where the C library's mutex is unknown. The object's group becomes `group` unless
+ * that is (gid_t)-1. Every user may read layout 10. now_ns is CLOCK_MONOTONIC_RAW, here and below.
  *
- * Returns 0 or -errno; -EEXIST means that the object is another user's (or, under another name than
- * /nqptp, linked or not one of ours), -EBUSY that another process of this user serves it, and it is
- * left alone. Sets group_refused if this process may not give the object to the group.
+ * Only a regular file of this user is adopted, with one link and a size that a version of ours
+ * made, and under another name than /nqptp only if it has layout 10. Returns 0 or -errno; -EEXIST
+ * means that there is something else, -EBUSY that another process of this user serves the object;
+ * both are left alone. Sets group_refused if this process may not give the object to the group.
  */
-int nqptp_shm_open(struct nqptp_shm *shm, const char *name, unsigned layout, unsigned kept,
-                   gid_t group, uint64_t now_ns);
+int nqptp_shm_open(struct nqptp_shm *shm, const char *name, unsigned layout, gid_t group,
+                   uint64_t now_ns);
 
 /* The version number of the object's layout; 0 if there is no object. */
 unsigned nqptp_shm_version(const struct nqptp_shm *shm);
@@ -119,6 +119,14 @@ void nqptp_shm_retry(struct nqptp_shm *shm, uint64_t now_ns);
  * than the object has, and others have the object open, so that it has to stay.
  */
 bool nqptp_shm_ask(struct nqptp_shm *shm, enum nqptp_shm_asked asked, uint64_t now_ns);
+
+/* Keeps a text for the next process; see nqptp-shm-kept.h. Returns 0 or -errno. */
+int nqptp_shm_keep(const struct nqptp_shm *shm, enum nqptp_kept which, const char *text,
+                   size_t length);
+
+/* Reads what was kept, perhaps by an earlier process. Returns the length; 0 if there is none. */
+size_t nqptp_shm_kept(const struct nqptp_shm *shm, enum nqptp_kept which,
+                      char text[NQPTP_KEPT_MAX]);
 
 /*
  * NQPTP_LEASE_SIGNAL came. If a process is opening the object, it waits until this puts the right

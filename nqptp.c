@@ -27,7 +27,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
@@ -36,17 +35,12 @@
 
 #ifdef HAVE_LIBSYSTEMD
 #include <systemd/sd-daemon.h>
-#else /* nobody to notify, nothing kept for us */
+#else /* nobody to notify */
 #define sd_notify(unset, state) ((void)(state))
 #define sd_watchdog_enabled(unset, usec) ((void)(usec), 0)
-#define sd_pid_notify_with_fds(pid, unset, state, fds, count) ((void)(fds))
-#define sd_listen_fds(unset) 0
-#define SD_LISTEN_FDS_START 3
 #endif
 
 #define NS_PER_S UINT64_C(1000000000)
-#define KEPT_MAX                                                                                   \
-    (NQPTP_CLIENTS_MAX * 5120)     /* bytes of commands that outlive us, a T of 4096 each */
 #define FIRST_COMMAND_NS 25000000  /* a player that waits for an object repeats its T each 5 ms */
 #define FLOODED_NS (10 * NS_PER_S) /* after more came at once than can be read in one go */
 #define BUSY_NS (10 * NS_PER_S)    /* between tries for a port that another program has */
@@ -92,8 +86,7 @@ struct nqptp {
     bool notifies; /* there is a service manager that hears from us */
     struct nqptp_spaced_warning refused_command, other_layout, new_object, not_kept;
     struct nqptp_journal journal;
-    gid_t group; /* of shared memory objects, or -1 */
-    int kept;    /* a memfd with the commands in force; the service manager has it too */
+    gid_t group;                              /* of shared memory objects, or -1 */
     struct nqptp_shm shms[NQPTP_CLIENTS_MAX]; /* each client's object; fd -1: there is none */
     uint64_t look_ns[NQPTP_CLIENTS_MAX];      /* when to see whether it is still in its place */
     struct nqptp_endpoints endpoints;
@@ -151,10 +144,10 @@ static void carry_out(struct nqptp *nqptp, const struct nqptp_effects *effects, 
  * Opens the object of that name, then adds its client to the engine, which so never holds a client
  * without an object. Returns 0 or -errno, as nqptp_shm_open() does.
  */
-static int add_client(struct nqptp *nqptp, const char *name, unsigned layout, unsigned kept) {
+static int add_client(struct nqptp *nqptp, const char *name, unsigned layout) {
     struct nqptp_shm *shm = &nqptp->shms[nqptp_clients_next(&nqptp->engine.clients)];
     struct nqptp_shm_record old;
-    int result = nqptp_shm_open(shm, name, layout, kept, nqptp->group, nqptp_clock_now_ns());
+    int result = nqptp_shm_open(shm, name, layout, nqptp->group, nqptp_clock_now_ns());
 
     if (result < 0)
         return result;
@@ -235,21 +228,6 @@ static void explain_watch(struct nqptp *nqptp) {
               "change of players leave 30 s between them");
 }
 
-/* What clients asked for outlives us with the service manager: they do not say it twice. */
-static void keep_commands(struct nqptp *nqptp) {
-    char text[KEPT_MAX];
-    int head = snprintf(text, sizeof text, "%u\n", nqptp_shm_version(&nqptp->shms[0]));
-    size_t length =
-        nqptp_commands_save(&nqptp->engine.clients, text + head, sizeof text - (size_t)head);
-    unsigned withheld;
-
-    length += (size_t)head;
-    if (nqptp->kept >= 0 &&
-        (pwrite(nqptp->kept, text, length, 0) < 0 || ftruncate(nqptp->kept, (off_t)length) < 0) &&
-        nqptp_warning_due(&nqptp->not_kept, nqptp_clock_now_ns(), &withheld))
-        nqptp_log(LOG_WARNING, "cannot keep what clients asked for: %s", strerror(errno));
-}
-
 /* Returns whether the command's client is there afterwards, if it needs one. */
 static bool add_client_for(struct nqptp *nqptp, const struct nqptp_command *command,
                            uint64_t now_ns) {
@@ -257,7 +235,7 @@ static bool add_client_for(struct nqptp *nqptp, const struct nqptp_command *comm
 
     if (!nqptp_engine_needs_client(&nqptp->engine, command))
         return true;
-    int result = add_client(nqptp, command->name, NQPTP_SHM_LAYOUT_10, 0);
+    int result = add_client(nqptp, command->name, NQPTP_SHM_LAYOUT_10);
     if (result < 0 && nqptp_warning_due(&nqptp->refused_command, now_ns, &withheld))
         explain_object(command->name, result);
     return result == 0;
@@ -274,6 +252,87 @@ static struct nqptp_answer handle_command(struct nqptp *nqptp, const char *text,
     answer = nqptp_engine_command(&nqptp->engine, command, now_ns, &effects);
     carry_out(nqptp, &effects, now_ns);
     return answer;
+}
+
+/* --- what the next process needs to know ------------------------------------------------------ */
+
+/* In /nqptp are the names of all other objects, each before a space. */
+static int keep_names(const struct nqptp *nqptp) {
+    const struct nqptp_clients *clients = &nqptp->engine.clients;
+    char names[NQPTP_KEPT_MAX];
+    size_t length = 0;
+
+    for (int c = 1; c < clients->top; c++)
+        if (clients->list[c].in_use)
+            length += (size_t)snprintf(names + length, sizeof names - length, "%s ",
+                                       clients->list[c].name);
+    return nqptp_shm_keep(&nqptp->shms[0], NQPTP_KEPT_NAMES, names, length);
+}
+
+_Static_assert(NQPTP_CLIENTS_MAX *NQPTP_NAME_SIZE <= NQPTP_KEPT_MAX, "all names can be kept");
+
+/* Keeps a command that client c sent, because players do not repeat what they said. */
+static void keep_command(struct nqptp *nqptp, int c, const struct nqptp_command *command,
+                         const char *text, size_t length) {
+    char activity[NQPTP_NAME_SIZE + 2];
+    unsigned withheld;
+    int result;
+
+    if (command->letter == 'T') {
+        result = nqptp_shm_keep(&nqptp->shms[c], NQPTP_KEPT_LIST, text, length);
+        if (result == 0 && c > 0)
+            result = keep_names(nqptp);
+    } else {
+        length =
+            (size_t)snprintf(activity, sizeof activity, "%s %c", command->name, command->letter);
+        result = nqptp_shm_keep(&nqptp->shms[c], NQPTP_KEPT_ACTIVITY, activity, length);
+    }
+    if (result < 0 && nqptp_warning_due(&nqptp->not_kept, nqptp_clock_now_ns(), &withheld))
+        nqptp_log(LOG_WARNING,
+                  "cannot keep what clients asked for: %s; after a restart they must ask again",
+                  strerror(-result));
+}
+
+/* Obeys a command that an object kept. Clients may have written it, so it must be its own client's.
+ */
+static void obey_kept(struct nqptp *nqptp, const char *name, const char *text, size_t length) {
+    struct nqptp_command command;
+
+    if (nqptp_command_parse(text, length, &command) || !strchr("TBP", command.letter) ||
+        strcmp(command.name[0] ? command.name : NQPTP_INTERFACE_NAME, name) != 0)
+        return;
+    handle_command(nqptp, text, length, nqptp_clock_now_ns(), &command);
+}
+
+/* Brings client c's object, which is open, back to where the process before this one had it. */
+static void restore_activity(struct nqptp *nqptp, const char *name) {
+    int c = nqptp_clients_find(&nqptp->engine.clients, name);
+    char text[NQPTP_KEPT_MAX];
+
+    if (c >= 0)
+        obey_kept(nqptp, name, text, nqptp_shm_kept(&nqptp->shms[c], NQPTP_KEPT_ACTIVITY, text));
+}
+
+/* Adopts the object of that name if it is there and keeps a list. */
+static void restore_named(struct nqptp *nqptp, const char *name) {
+    char text[NQPTP_KEPT_MAX];
+
+    if (nqptp_clients_find(&nqptp->engine.clients, name) >= 0)
+        return;
+    obey_kept(nqptp, name, text, nqptp_shm_read_kept(name, NQPTP_KEPT_LIST, text));
+    restore_activity(nqptp, name);
+}
+
+static void restore_clients(struct nqptp *nqptp) {
+    char text[NQPTP_KEPT_MAX], names[NQPTP_KEPT_MAX + 1];
+    size_t length = nqptp_shm_kept(&nqptp->shms[0], NQPTP_KEPT_LIST, text);
+    char *rest, *name;
+
+    obey_kept(nqptp, NQPTP_INTERFACE_NAME, text, length);
+    restore_activity(nqptp, NQPTP_INTERFACE_NAME);
+    names[nqptp_shm_kept(&nqptp->shms[0], NQPTP_KEPT_NAMES, names)] = '\0';
+    for (name = strtok_r(names, " ", &rest); name; name = strtok_r(NULL, " ", &rest))
+        restore_named(nqptp, name);
 }
 
 /* --- what epoll wakes us for ------------------------------------------------------------------ */
@@ -377,7 +436,6 @@ static void ask_object(struct nqptp *nqptp, int c, enum nqptp_shm_asked asked, u
 
 static int take_commands(struct nqptp *nqptp, enum source socket) {
     struct nqptp_command command;
-    bool to_keep = false; /* once for many; but what is answered for is kept */
     unsigned withheld;
     int count = nqptp_socket_receive(nqptp->fds[socket], &nqptp->batch);
 
@@ -387,12 +445,10 @@ static int take_commands(struct nqptp *nqptp, enum source socket) {
         struct nqptp_answer answer =
             handle_command(nqptp, (const char *)packet->data, packet->length, now_ns, &command);
         bool asks_status = !answer.refusal && command.letter == '?';
-        if (answer.client >= 0)
+        if (answer.client >= 0) {
             ask_object(nqptp, answer.client, command.asked, now_ns);
-        to_keep = to_keep || answer.client >= 0;
-        if (to_keep && (asks_status || i == count - 1)) {
-            keep_commands(nqptp);
-            to_keep = false;
+            keep_command(nqptp, answer.client, &command, (const char *)packet->data,
+                         packet->length);
         }
         if (asks_status)
             send_status(nqptp, socket, i, command.columns, now_ns);
@@ -416,7 +472,6 @@ static void on_opening(struct nqptp *nqptp) {
                 break;
     nqptp_shm_signalled(&nqptp->shms[0], nqptp_clock_now_ns());
     explain_watch(nqptp);
-    keep_commands(nqptp);
 }
 
 static void on_signal(struct nqptp *nqptp, enum source source) {
@@ -759,19 +814,6 @@ static enum exit_status shed_privileges(const struct nqptp *nqptp, bool anew) {
     return DONE;
 }
 
-/* The commands that the process before this one kept with the service manager, if it did. */
-static size_t read_kept(struct nqptp *nqptp, char *text, size_t size) {
-    int count = sd_listen_fds(1);
-    ssize_t length = -1;
-
-    nqptp->kept = count > 0 ? SD_LISTEN_FDS_START : memfd_create("nqptp-commands", MFD_CLOEXEC);
-    if (count > 0)
-        length = pread(nqptp->kept, text, size, 0);
-    else if (nqptp->kept >= 0)
-        sd_pid_notify_with_fds(0, 0, "FDSTORE=1\nFDNAME=commands", &nqptp->kept, 1);
-    return length > 0 ? (size_t)length : 0;
-}
-
 static void say_hello(const struct nqptp *nqptp) {
     const struct nqptp_options *options = nqptp->options;
 
@@ -786,19 +828,12 @@ static void say_hello(const struct nqptp *nqptp) {
 
 /* Opens the objects, and brings every client back to where the process before this one had it. */
 static enum exit_status open_objects(struct nqptp *nqptp) {
-    char text[KEPT_MAX];
-    struct nqptp_command command;
-    size_t length = read_kept(nqptp, text, sizeof text - 1);
-
-    text[length] = '\0';
     /* Players that were there before us open the object as soon as they see it: the ports are open,
      * so let the commands come in that tell what they read. But one that is there already they can
      * open now, and until we have our lease on it they find in it what it happens to be. */
     if (!nqptp_shm_exists(NQPTP_INTERFACE_NAME))
         nanosleep(&(struct timespec){.tv_nsec = FIRST_COMMAND_NS}, NULL);
-    char *line = strchr(text, '\n');
-    int result = add_client(nqptp, NQPTP_INTERFACE_NAME, nqptp->options->layout,
-                            line ? (unsigned)atoi(text) : 0);
+    int result = add_client(nqptp, NQPTP_INTERFACE_NAME, nqptp->options->layout);
     explain_object(NQPTP_INTERFACE_NAME, result);
     if (result < 0)
         return FAILED;
@@ -806,9 +841,7 @@ static enum exit_status open_objects(struct nqptp *nqptp) {
         explain_group(nqptp, NQPTP_INTERFACE_NAME);
     say_hello(nqptp);
     explain_watch(nqptp);
-    for (char *end; line && (end = strchr(++line, '\n')); line = end)
-        handle_command(nqptp, line, (size_t)(end - line), nqptp_clock_now_ns(), &command);
-    keep_commands(nqptp);
+    restore_clients(nqptp);
     return DONE;
 }
 

@@ -24,7 +24,7 @@
 #include <sys/wait.h>
 
 #define MS (SECOND / 1000)
-#define OBJECT_SIZE 4096
+#define OBJECT_SIZE 16384
 #define COMMAND_MOST 4200   /* too many bytes */
 #define PATIENCE_SECONDS 30 /* after this a client hangs */
 
@@ -161,7 +161,7 @@ static int scribble_mutex(struct hostile *h) {
 }
 
 static int cut(struct hostile *h) {
-    static const off_t sizes[] = {0, 100, 0, 44, 4096, 0, 4095, 1 << 20};
+    static const off_t sizes[] = {0, 100, 0, 44, 4096, 0, 4095, 16384, 1 << 20};
     int fd = open_file(&h->options, O_RDWR);
     uint64_t times = 0;
 

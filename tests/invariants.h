@@ -17,9 +17,6 @@
 #define UNREST_NS UINT64_C(5000000000)    /* after more of them the next has to wait so long */
 #define STEPS_REMOVED_LIMIT 255           /* 9.3.2.5 d */
 
-/* Room for all that clients may ask: names, 256 addresses for each, and the rest of the lines. */
-#define SAVED_MAX (NQPTP_CLIENTS_MAX * (NQPTP_PEERS_MAX * INET6_ADDRSTRLEN + 4 * NQPTP_NAME_SIZE))
-
 /* --- the rules for masters ------------------------------------------------------------------- */
 
 static inline bool has_address(const struct nqptp_client *client,
@@ -144,7 +141,7 @@ static inline void require_order(const struct nqptp_engine *engine) {
     }
 }
 
-/* --- what is kept ---------------------------------------------------------------------------- */
+/* --- texts ---------------------------------------------------------------------------- */
 
 static inline bool is_printable(const char *text, size_t length) {
     for (size_t i = 0; i < length; i++)
@@ -276,51 +273,6 @@ static inline void require_status(const struct nqptp_engine *engine, uint64_t no
     REQUIRE(less < size && strlen(part) == less);
     length = nqptp_status_json(&status, text, sizeof text);
     REQUIRE(length < sizeof text - 1 && strlen(text) == length && is_printable(text, length));
-}
-
-static inline bool same_wishes(const struct nqptp_client *a, const struct nqptp_client *b) {
-    if (strcmp(a->name, b->name) != 0 || a->first_wins != b->first_wins ||
-        a->activity != b->activity || a->has_list != b->has_list || a->peer_count != b->peer_count)
-        return false;
-    for (unsigned i = 0; i < a->peer_count; i++)
-        if (!nqptp_address_equal(&a->peers[i].address, &b->peers[i].address))
-            return false;
-    return true;
-}
-
-/* Obeys each line of what was saved, as the next process does. */
-static inline void restore(struct nqptp_engine *engine, const char *text, uint64_t now_ns) {
-    const struct nqptp_shm_record old = {0};
-    struct nqptp_effects effects;
-    struct nqptp_command command;
-
-    for (const char *end; (end = strchr(text, '\n')); text = end + 1)
-        REQUIRE(
-            !obey(engine, text, (size_t)(end - text), &old, now_ns, &command, &effects).refusal);
-    REQUIRE(*text == '\0');
-}
-
-/* What is saved brings a fresh engine to where this one is, as far as clients are concerned. */
-static inline void require_saved(const struct nqptp_engine *engine, struct nqptp_engine *fresh,
-                                 uint64_t now_ns) {
-    static char text[SAVED_MAX], again[SAVED_MAX];
-
-    memset(text, 'x', 2);
-    size_t length = nqptp_commands_save(&engine->clients, text, sizeof text);
-    REQUIRE(length < sizeof text && strlen(text) == length && is_printable(text, length));
-    begin_engine(fresh, engine->self.clock_identity);
-    restore(fresh, text, now_ns);
-    REQUIRE(nqptp_commands_save(&fresh->clients, again, sizeof again) == length &&
-            strcmp(text, again) == 0);
-    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
-        const struct nqptp_client *client = &engine->clients.list[c];
-        int other = client->in_use ? nqptp_clients_find(&fresh->clients, client->name) : -1;
-        REQUIRE(!client->in_use ||
-                (other >= 0 && same_wishes(client, &fresh->clients.list[other])));
-    }
-    REQUIRE(nqptp_commands_save(&engine->clients, again, length + 1) == length);
-    REQUIRE(length == 0 || nqptp_commands_save(&engine->clients, again, length) == 0);
-    REQUIRE(length == 0 || strnlen(again, length) < length);
 }
 
 #endif

@@ -370,74 +370,6 @@ static void test_same_named_list_again(void) {
 
 /* --- what outlives a restart ------------------------------------------------------------------ */
 
-static void replay(struct world *w, const char *text) {
-    for (const char *end; (end = strchr(text, '\n')); text = end + 1) {
-        command_octets(w, text, (size_t)(end - text), &no_record);
-        CHECK(!w->answer.refusal, "what was kept is understood: %.*s", (int)(end - text), text);
-    }
-}
-
-static void test_save(void) {
-    static const char *const commands[] = {
-        "T 192.0.2.1 2001:db8::1",
-        "/one T 192.0.2.2 192.0.2.1",
-        "/one B",
-        "/two T",
-        "/two P",
-        "/three T fe80::1",
-        "/three B",
-        "/three E",
-        "/nqptp B",
-        "/four T",
-    };
-    struct world w = world_begin(), again = world_begin();
-    char text[4096] = "what was there before", copy[4096];
-
-    CHECK_EQ_U64(nqptp_commands_save(&w.engine.clients, text, sizeof text), 0,
-                 "at first there is nothing");
-    CHECK_EQ_STR(text, "", "to keep");
-    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
-        command(&w, commands[i]);
-        CHECK(!w.answer.refusal, "%s", commands[i]);
-        again = world_begin();
-        size_t length = nqptp_commands_save(&w.engine.clients, text, sizeof text);
-        CHECK_EQ_U64(length, strlen(text), "it is kept");
-        replay(&again, text);
-        (void)nqptp_commands_save(&again.engine.clients, copy, sizeof copy);
-        CHECK_EQ_STR(copy, text, "and a fresh engine comes to the same");
-    }
-    CHECK_EQ_U64(client(&again, "/one")->activity, NQPTP_PLAYING, "one plays");
-    CHECK_EQ_U64(client(&again, "/one")->peer_count, 2, "it has its list");
-    CHECK(client(&again, "/one")->first_wins && !client(&again, "/nqptp")->first_wins,
-          "in order, if it was named");
-    CHECK_EQ_U64(client(&again, "/two")->activity, NQPTP_PAUSED, "two pauses");
-    CHECK_EQ_U64(client(&again, "/three")->activity, NQPTP_STOPPED, "three does neither");
-    CHECK(client(&again, "/four")->has_list, "four lists nobody");
-    CHECK_EQ_U64(nqptp_commands_save(&w.engine.clients, copy, strlen(text)), 0,
-                 "no room for the NUL: none");
-    CHECK(memchr(copy, '\0', strlen(text)), "but terminated");
-    CHECK_EQ_U64(nqptp_commands_save(&w.engine.clients, copy, strlen(text) + 1), strlen(text),
-                 "room for it");
-    CHECK_EQ_U64(nqptp_commands_save(&w.engine.clients, copy, 1), 0, "room for nothing else");
-    CHECK_EQ_STR(copy, "", "terminated");
-}
-
-/* A client that never sent T is still one that follows anybody. */
-static void test_save_without_list(void) {
-    struct sender s = sender(1, "192.0.2.1", 100);
-    struct world w = world_begin();
-    char text[100];
-
-    command(&w, "/nqptp B");
-    (void)nqptp_commands_save(&w.engine.clients, text, sizeof text);
-    w = world_begin();
-    replay(&w, text);
-    CHECK(!client(&w, "/nqptp")->has_list && client(&w, "/nqptp")->activity == NQPTP_PLAYING,
-          "B without T is kept as such");
-    play(&w, &s, S);
-    CHECK_EQ_U64(master_of(&w), 1, "and any clock will do");
-}
-
 /* The start time that is published after a restart, of a clock heard from then on. */
 static uint64_t start_after(const struct nqptp_reading *before, struct sender *s, uint64_t ns) {
     struct world w = world_begin();
@@ -983,8 +915,6 @@ static void (*const all_tests[])(void) = {
     test_masters_of_their_own,
     test_first_address_wins,
     test_same_named_list_again,
-    test_save,
-    test_save_without_list,
     test_inherit,
     test_inherit_once,
     test_inherit_later,

@@ -281,34 +281,6 @@ static void test_bad_octets(void) {
     (void)CHECK_REFUSED("a high octet", "\xD4 192.0.2.3");
 }
 
-/* Is what the engine keeps of this list a list that it takes again? */
-static bool restorable(const char *list, size_t length) {
-    char kept[4 * NQPTP_COMMAND_MAX];
-    struct world w = world_begin();
-
-    command_octets(&w, list, length, &no_record);
-    if (w.answer.refusal)
-        return false;
-    length = nqptp_commands_save(&w.engine.clients, kept, sizeof kept);
-    command_octets(&w, kept, length - 1, &no_record);
-    return !w.answer.refusal;
-}
-
-/* What is kept over a restart is written in full, and has to be a command again. */
-static void test_written_in_full(void) {
-    char list[NQPTP_COMMAND_MAX];
-    size_t length = 0;
-
-    for (unsigned i = 0; i < 256; i++)
-        length += (size_t)snprintf(list + length, sizeof list - length, "%s ::ffff:fe%02x",
-                                   i == 0 ? "T" : "", i);
-#ifdef __GLIBC__ /* which writes these as ::255.255.254.0; musl leaves them as they are */
-    (void)check_refused("a list that would be longer in full", list, length);
-    length -= strlen(" ::ffff:fe00") * 40;
-#endif
-    CHECK(restorable(list, length), "one that fits can be kept");
-}
-
 /* A warning can name the reason only if each kind has its own. */
 static void test_reasons(void) {
     char over_long[NQPTP_COMMAND_MAX + 1], many[NQPTP_COMMAND_MAX];
@@ -380,7 +352,6 @@ int main(void) {
     test_unknown_commands();
     test_bad_addresses();
     test_bad_octets();
-    test_written_in_full();
     test_reasons();
     test_junk();
     return tap_done();

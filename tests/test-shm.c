@@ -77,7 +77,7 @@ static bool client_read(const char *name, struct shm_structure *copy) {
 
 static struct nqptp_shm open_as(const char *name, unsigned layout, uint64_t now_ns) {
     struct nqptp_shm shm;
-    CHECK_EQ_I64(nqptp_shm_open(&shm, name, layout, 0, NO_GROUP, now_ns), 0,
+    CHECK_EQ_I64(nqptp_shm_open(&shm, name, layout, NO_GROUP, now_ns), 0,
                  "the object opens, --smi=%u", layout);
     return shm;
 }
@@ -171,11 +171,81 @@ static void test_adoption(const char *name) {
     CHECK(client_read(name, &seen) && is_no_master(&seen), "another layout is written afresh");
     CHECK_EQ_U64(inode_of(name), inode, "in place, too");
 
-    if (ftruncate(shm.fd, 72) < 0)
-        CHECK(false, "ftruncate");
+    nqptp_shm_remove(&shm);
+}
+
+/* An object of that size is left over. Is it adopted, and has it our size then? */
+static void check_adopted_size(const char *name, off_t size, bool adopted) {
+    struct nqptp_shm shm = open_object(name);
+    struct shm_structure seen;
+    struct stat before = {0}, status = {0};
+
+    publish(&shm, 42, START_NS);
+    CHECK(ftruncate(shm.fd, size) == 0, "an object of %ld bytes is left", (long)size);
+    fstat(shm.fd, &before);
     nqptp_shm_close(&shm);
     shm = open_object(name);
-    CHECK(client_read(name, &seen) && is_no_master(&seen), "a shorter object grows");
+    fstat(shm.fd, &status);
+    CHECK((status.st_ino == before.st_ino) == adopted, "%ld bytes: %s", (long)size,
+          adopted ? "adopted" : "another object takes its place");
+    CHECK_EQ_I64(status.st_size, NQPTP_SHM_SIZE, "%ld bytes: it has our size now", (long)size);
+    CHECK(client_read(name, &seen) &&
+              (adopted && size > 0 ? is_record(&seen, 42) : is_no_master(&seen)),
+          "%ld bytes: the record is %s", (long)size, adopted && size > 0 ? "there" : "new");
+    nqptp_shm_remove(&shm);
+}
+
+static void test_adopted_sizes(const char *name) {
+    check_adopted_size(name, 0, true);
+    check_adopted_size(name, 4096, true);
+    check_adopted_size(name, NQPTP_SHM_SIZE, true);
+    check_adopted_size(name, 72, false);
+    check_adopted_size(name, 8192, false);
+    check_adopted_size(name, 1 << 20, false);
+}
+
+/* What is in the way of our object and belongs to this user makes room. */
+static void test_in_the_way(const char *name) {
+    struct nqptp_shm shm = open_object(name);
+    char path[128], other[160];
+
+    snprintf(path, sizeof path, "/dev/shm%s", name);
+    snprintf(other, sizeof other, "%s-twin", path);
+    CHECK(link(path, other) == 0, "the object has another name");
+    nqptp_shm_close(&shm);
+    shm = open_object(name);
+    CHECK(!shm.adopted, "an object with two names is not adopted");
+    nqptp_shm_remove(&shm);
+    unlink(other);
+    CHECK(symlink("/dev/null", path) == 0, "a link of this user is in the way");
+    shm = open_object(name);
+    struct stat status = {0};
+    CHECK(lstat(path, &status) == 0 && S_ISREG(status.st_mode), "an object takes its place");
+    nqptp_shm_remove(&shm);
+}
+
+/* The text is there for the next process, also if the name was removed meanwhile. */
+static void test_kept(const char *name) {
+    static const char list[] = "T 192.0.2.1";
+    struct nqptp_shm shm = open_object(name);
+    char text[NQPTP_KEPT_MAX];
+
+    CHECK_EQ_U64(nqptp_shm_kept(&shm, NQPTP_KEPT_LIST, text), 0, "a new object keeps no list");
+    CHECK_EQ_I64(nqptp_shm_keep(&shm, NQPTP_KEPT_LIST, list, strlen(list)), 0, "a list is kept");
+    nqptp_shm_close(&shm);
+    CHECK_EQ_U64(nqptp_shm_read_kept(name, NQPTP_KEPT_LIST, text), strlen(list),
+                 "the list can be read before the object is adopted");
+    shm = open_object(name);
+    CHECK(nqptp_shm_kept(&shm, NQPTP_KEPT_LIST, text) == strlen(list) &&
+              memcmp(text, list, strlen(list)) == 0,
+          "the next process has the list");
+    shm_unlink(name);
+    CHECK_EQ_I64(nqptp_shm_mend(&shm, START_NS), 1, "the name is removed: there is a new object");
+    CHECK_EQ_U64(nqptp_shm_kept(&shm, NQPTP_KEPT_LIST, text), strlen(list),
+                 "the new object has the list");
+    publish(&shm, 3, START_NS);
+    CHECK_EQ_U64(nqptp_shm_kept(&shm, NQPTP_KEPT_LIST, text), strlen(list),
+                 "a record does not write over the list");
     nqptp_shm_remove(&shm);
 }
 
@@ -184,9 +254,6 @@ static void test_not_ours(const char *name) {
     char path[128], text[64] = "";
 
     snprintf(path, sizeof path, "/dev/shm%s", name);
-    CHECK(symlink("/dev/null", path) == 0, "a symbolic link has our name");
-    CHECK_EQ_I64(nqptp_shm_open(&shm, name, 4, 0, NO_GROUP, START_NS), -EEXIST, "it is refused");
-    unlink(path);
     CHECK_EQ_I64(nqptp_shm_remove_foreign(name, getuid()), 0, "nothing there, nothing removed");
 
     shm = open_object(name);
@@ -203,7 +270,7 @@ static void test_not_ours(const char *name) {
         return;
     int fd = shm_open(name, O_RDWR | O_CREAT, 0666);
     CHECK(fd >= 0 && fchown(fd, 65534, 65534) == 0, "another user's object has our name");
-    CHECK_EQ_I64(nqptp_shm_open(&shm, name, 4, 0, NO_GROUP, START_NS), -EEXIST, "it is refused");
+    CHECK_EQ_I64(nqptp_shm_open(&shm, name, 4, NO_GROUP, START_NS), -EEXIST, "it is refused");
     struct stat status = {0};
     fstat(fd, &status);
     CHECK_EQ_I64(status.st_size, 0, "and left as it was");
@@ -241,7 +308,7 @@ static void end_holder(pid_t child) {
 static void serve(const char *name, unsigned layout) {
     struct nqptp_shm shm;
 
-    if (nqptp_shm_open(&shm, name, layout, 0, NO_GROUP, START_NS) != 0)
+    if (nqptp_shm_open(&shm, name, layout, NO_GROUP, START_NS) != 0)
         abort();
     nqptp_shm_publish(&shm, &(struct nqptp_shm_record){.clock_identity = 7, .ip = "7.7"}, 0,
                       START_NS);
@@ -269,12 +336,12 @@ static void test_served_by_another(const char *name) {
     struct nqptp_shm shm;
     pid_t other = start_holder(serve_layout_4, name);
 
-    CHECK_EQ_I64(nqptp_shm_open(&shm, name, 10, 0, NO_GROUP, START_NS), -EBUSY,
+    CHECK_EQ_I64(nqptp_shm_open(&shm, name, 10, NO_GROUP, START_NS), -EBUSY,
                  "what another process serves is not to be had");
     CHECK(client_read(name, &seen) && seen.version == 4 && seen.master_clock_id == 7,
           "and stays as it is");
     client = client_map(name);
-    CHECK_EQ_I64(nqptp_shm_open(&shm, name, 4, 0, NO_GROUP, START_NS), -EBUSY,
+    CHECK_EQ_I64(nqptp_shm_open(&shm, name, 4, NO_GROUP, START_NS), -EBUSY,
                  "nor while a client has it mapped");
     end_holder(other);
     shm = open_as(name, 4, START_NS);
@@ -283,7 +350,7 @@ static void test_served_by_another(const char *name) {
     nqptp_shm_remove(&shm);
 
     other = start_holder(serve_auto, name);
-    CHECK_EQ_I64(nqptp_shm_open(&shm, name, 4, 0, NO_GROUP, START_NS), -EBUSY,
+    CHECK_EQ_I64(nqptp_shm_open(&shm, name, 4, NO_GROUP, START_NS), -EBUSY,
                  "nor if that one has a lease");
     end_holder(other);
     shm = open_as(name, 4, START_NS);
@@ -314,13 +381,13 @@ static void test_lock_survives_link(const char *name) {
     snprintf(path, sizeof path, "/dev/shm%s", name);
     snprintf(other, sizeof other, "%s-twin", path);
     CHECK(link(path, other) == 0, "the object has another name");
-    CHECK_EQ_I64(nqptp_shm_open(&twin, other + strlen("/dev/shm"), 10, 0, NO_GROUP, START_NS),
-                 -EEXIST, "which is refused");
+    CHECK_EQ_I64(nqptp_shm_open(&twin, other + strlen("/dev/shm"), 10, NO_GROUP, START_NS), -EEXIST,
+                 "which is refused");
     nqptp_shm_describe(other + strlen("/dev/shm"), text, sizeof text);
     unlink(other);
     pid_t child = fork();
     if (child == 0)
-        _exit(nqptp_shm_open(&twin, name, 10, 0, NO_GROUP, START_NS) == -EBUSY ? 0 : 1);
+        _exit(nqptp_shm_open(&twin, name, 10, NO_GROUP, START_NS) == -EBUSY ? 0 : 1);
     CHECK_EQ_I64(ended(child), 0, "and no other daemon can have the object for it");
     nqptp_shm_remove(&shm);
 }
@@ -343,7 +410,7 @@ static void test_immutable(const char *name) {
     snprintf(path, sizeof path, "/dev/shm%s", name);
     close(open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
     if (make_immutable(path, true))
-        CHECK_EQ_I64(nqptp_shm_open(&shm, name, 4, 0, NO_GROUP, START_NS), -EEXIST,
+        CHECK_EQ_I64(nqptp_shm_open(&shm, name, 4, NO_GROUP, START_NS), -EEXIST,
                      "an immutable file is refused");
     make_immutable(path, false);
     unlink(path);
@@ -369,7 +436,7 @@ static void test_unknown_mutex(const char *name) {
     struct nqptp_shm shm = open_as(name, NQPTP_SHM_AUTO, START_NS);
     CHECK(nqptp_shm_version(&shm) == 10 && !shm.automatic,
           "unknown mutex: auto starts and stays as 10");
-    CHECK_EQ_I64(nqptp_shm_open(&shm, name, 4, 0, NO_GROUP, START_NS), -ENOTSUP,
+    CHECK_EQ_I64(nqptp_shm_open(&shm, name, 4, NO_GROUP, START_NS), -ENOTSUP,
                  "unknown mutex: layout 4 is refused");
     nqptp_shm_remove(&shm);
 }
@@ -1067,19 +1134,6 @@ static void test_waits_in_vain(const char *name, bool cut) {
     nqptp_shm_remove(&shm);
 }
 
-/* What was kept of an earlier process may be of another version's, or nonsense. */
-static void test_kept(const char *name, unsigned kept, unsigned expected) {
-    struct nqptp_shm shm = open_as(name, 9, START_NS);
-
-    publish(&shm, 2, START_NS);
-    nqptp_shm_close(&shm);
-    CHECK_EQ_I64(nqptp_shm_open(&shm, name, NQPTP_SHM_AUTO, kept, NO_GROUP, START_NS), 0,
-                 "adopted, and %u was kept", kept);
-    CHECK(nqptp_shm_version(&shm) == expected && shm.map->v9.version == expected, "it is %u",
-          expected);
-    nqptp_shm_remove(&shm);
-}
-
 /* 9 waits to be written over 8, for a client that has the mutex. */
 static void test_adopted_8_waits(const char *name) {
     struct nqptp_shm shm = open_as(name, 8, START_NS);
@@ -1125,14 +1179,13 @@ static void test_replaced(const char *name) {
 
     snprintf(path, sizeof path, "/dev/shm%s", name);
     publish(&shm, 1, START_NS);
-    CHECK(unlink(path) == 0 && symlink("/dev/null", path) == 0, "a link takes the object's name");
-    CHECK_EQ_I64(nqptp_shm_mend(&shm, START_NS), -EEXIST, "the link is not ours");
+    CHECK(unlink(path) == 0 && mkdir(path, 0700) == 0, "a directory takes the object's name");
+    CHECK_EQ_I64(nqptp_shm_mend(&shm, START_NS), -EEXIST, "the directory is not ours");
     publish(&shm, 2, START_NS);
     CHECK(is_record(&shm.map->v4, 2), "the object without a name is written all the same");
     nqptp_shm_remove(&shm);
-    CHECK(access(path, F_OK) == 0, "the link is not removed");
+    CHECK(rmdir(path) == 0, "the directory is not removed");
 
-    unlink(path);
     shm = open_object(name);
     publish(&shm, 2, START_NS);
     unlink(path);
@@ -1157,7 +1210,7 @@ static void check_size(const char *name, off_t size) {
 }
 
 static void test_sizes(const char *name) {
-    static const off_t sizes[] = {0, 1, 44, 100, 4095, 4097, 1 << 20};
+    static const off_t sizes[] = {0, 1, 44, 100, 4095, 4096, 16383, 1 << 20};
 
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
         check_size(name, sizes[i]);
@@ -1205,6 +1258,9 @@ int main(void) {
         return tap_done();
     test_new_object(name);
     test_adoption(name);
+    test_adopted_sizes(name);
+    test_in_the_way(name);
+    test_kept(name);
     test_not_ours(name);
     test_served_by_another(name);
     test_locked_by_client(name);
@@ -1224,10 +1280,6 @@ int main(void) {
     test_adopted_mutex(name);
     test_adopted_in_trouble(name);
     test_adopted_8_waits(name);
-    test_kept(name, 8, 8);
-    test_kept(name, 0, 9);
-    test_kept(name, 7, 9);
-    test_kept(name, 65540, 9);
     test_waits_in_vain(name, true);
     test_waits_in_vain(name, false);
     test_removed(name);
