@@ -5,8 +5,8 @@
 # systemd in Debian sid: nothing else is installed or removed, the service runs and stays enabled, and
 # the player always ends up with the memory of the nqptp that runs.
 #
-# It needs root, the packages mmdebstrap and systemd-container, and the network. ROOT is a Debian sid
-# made by tests/real-player/sid-root.sh; it is made if it is not there, and never written to.
+# It needs root, the packages mmdebstrap and systemd-container, and the network. tests/real-player/
+# sid-root.sh makes ROOT if it is not there. Nothing is written to it.
 #
 # usage: takeover.sh DIRECTORY-OF-PACKAGES ROOT DIRECTORY-OF-TEST-PROGRAMS
 #
@@ -41,7 +41,7 @@ fetch() {
 }
 
 debian_sid() {
-    mkdir "$work/u" "$work/w" "$root/opt" 2>/dev/null
+    mkdir "$work/u" "$work/w" || return 1
     mount -t overlay overlay -o "lowerdir=$sid,upperdir=$work/u,workdir=$work/w" "$root" || return 1
     cp "$deb" "$root/opt/ours.deb" && make_newer && cp "$programs/player" "$root/opt/by-hand" || return 1
     printf '%s;\n' 'Binary::apt::APT::Keep-Downloaded-Packages "true"' 'APT::Get::Assume-Yes "true"' \
@@ -116,11 +116,9 @@ starts_over() { # NAME MAKE-THE-OBJECT PACKAGE VERSION
 
 # --- the story ------------------------------------------------------------------------------------
 
-for program in mmdebstrap dpkg-deb; do
-    command -v $program >/dev/null || skip_all "it needs $program"
-done
-[ -e "$sid/etc/debian_version" ] || "$here/real-player/sid-root.sh" "$sid" >&2 ||
-    skip_all "Debian sid could not be made"
+command -v dpkg-deb >/dev/null || skip_all "it needs dpkg-deb"
+[ "$(id -u)" = 0 ] || skip_all "it needs root"
+"$here/real-player/sid-root.sh" "$sid" >&2 || skip_all "Debian sid could not be made"
 prepare
 debian_sid >"$work/log" 2>&1 || { cat "$work/log" >&2; skip_all "Debian sid could not be filled"; }
 boot || skip_all "no container boots here"
