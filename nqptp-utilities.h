@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The kernel's edge: logging, the clocks, UDP sockets with receive times, interfaces and
- * privileges. It knows addresses and datagrams, but no PTP and no shared memory.
+ * The kernel's edge: logging, the clocks, UDP sockets with receive times, and interfaces. It knows
+ * addresses and datagrams, but no PTP and no shared memory.
  *
  * Functions that can fail return 0, a count or a descriptor, or else -errno.
  */
@@ -157,14 +157,5 @@ int nqptp_multicast(int fd, int family, uint32_t interface, bool join);
  * a random one with the "local" bit if there is no interface yet.
  */
 uint64_t nqptp_clock_identity(void);
-
-/* --- privileges ---------------------------------------------------------------------------- */
-
-/*
- * Becomes that user for good, with that group only, unless it is that user already; then gives up
- * all capabilities(7) but those whose bits are set in `kept`. -EPERM without root's rights: a
- * filter of system calls is in the way, but a program that is executed now will not have them.
- */
-int nqptp_privileges_drop(uid_t user, gid_t group, uint64_t kept);
 
 #endif

@@ -10,6 +10,7 @@
 #include "nqptp-message-handlers.h"
 #include "nqptp-options.h"
 #include "nqptp-ports.h"
+#include "nqptp-privileges.h"
 #include "nqptp-shm-file.h"
 #include "nqptp-shm.h"
 #include "nqptp-status.h"
