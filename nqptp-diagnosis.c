@@ -13,6 +13,7 @@
 
 #include "nqptp-commands.h"
 #include "nqptp-ports.h"
+#include "nqptp-privileges.h"
 #include "nqptp-shm-structures.h"
 #include "nqptp-status.h"
 #include "nqptp-utilities.h"
@@ -214,19 +215,6 @@ static void check_loopback(struct report *report) {
 
 /* --- this user, and the object ---------------------------------------------------------------- */
 
-static bool has_bind_service(void) {
-    FILE *file = fopen("/proc/self/status", "re");
-    unsigned long long effective = 0;
-    char line[128];
-
-    while (file && fgets(line, sizeof line, file))
-        if (sscanf(line, "CapEff: %llx", &effective) == 1)
-            break;
-    if (file)
-        fclose(file);
-    return effective >> CAP_NET_BIND_SERVICE & 1;
-}
-
 static unsigned first_open_port(void) {
     FILE *file = fopen("/proc/sys/net/ipv4/ip_unprivileged_port_start", "re");
     unsigned first = 1024;
@@ -242,7 +230,7 @@ static void check_permission(const struct nqptp_options *options) {
     unsigned lowest =
         options->event_port < options->general_port ? options->event_port : options->general_port;
     unsigned first = first_open_port();
-    bool capable = has_bind_service();
+    bool capable = nqptp_privileges_has(CAP_NET_BIND_SERVICE);
 
     say("permission", "%s: this user %s CAP_NET_BIND_SERVICE, and ports from %u on need none",
         capable || first <= lowest ? "yes" : "no", capable ? "has" : "lacks", first);

@@ -223,13 +223,6 @@ int nqptp_endpoints_open(struct nqptp_endpoints *endpoints, const struct nqptp_e
     return 0;
 }
 
-void nqptp_endpoints_take(struct nqptp_endpoints *endpoints, unsigned i, int fd) {
-    struct nqptp_endpoint *endpoint = &endpoints->list[i];
-
-    endpoint->fd = fd;
-    endpoint->interface = fd < 0 ? 0 : if_nametoindex(endpoint->limit.interface);
-}
-
 int nqptp_endpoints_watch(struct nqptp_endpoints *endpoints, int epoll, uint32_t tag) {
     endpoints->epoll = epoll;
     endpoints->tag = tag;

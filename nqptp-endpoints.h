@@ -75,9 +75,6 @@ void nqptp_endpoints_init(struct nqptp_endpoints *endpoints, const struct nqptp_
  */
 int nqptp_endpoints_open(struct nqptp_endpoints *endpoints, const struct nqptp_endpoint **failed);
 
-/* Takes a socket that an earlier program in this process opened for endpoint i, or -1. */
-void nqptp_endpoints_take(struct nqptp_endpoints *endpoints, unsigned i, int fd);
-
 /* Where the endpoint listens, in words after "UDP port N": "", " on eth0" or " of 10.0.0.1". */
 const char *nqptp_endpoint_place(const struct nqptp_endpoint *endpoint,
                                  char place[NQPTP_PLACE_SIZE]);

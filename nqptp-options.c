@@ -173,7 +173,6 @@ struct nqptp_options nqptp_options_read(int argc, char **argv) {
         {NULL, 0, NULL, 0},
     };
     struct nqptp_options options = {
-        .argv = argv,
         .event_port = NQPTP_EVENT_PORT,
         .general_port = NQPTP_GENERAL_PORT,
         .control_port = NQPTP_CONTROL_PORT,

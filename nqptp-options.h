@@ -20,7 +20,6 @@ enum nqptp_action {
 struct nqptp_options {
     enum nqptp_action action;
     unsigned verbosity;
-    char *const *argv;
     const char *user, *group; /* NULL: the default, which need not exist */
     unsigned layout;          /* of client 0's object, or NQPTP_SHM_AUTO */
     uint16_t event_port, general_port, control_port;

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/* Giving up privileges: see the header. */
+/*
+ * Only a daemon that was started as root drops anything. The service never is root: its unit gives
+ * it CAP_NET_BIND_SERVICE, bounds that by SocketBindAllow=, and denies capset(2) and prctl(2).
+ */
 #include "nqptp-privileges.h"
 
 #include <errno.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Takes from the bounding set, which only root may, and from what a program run by us inherits. */
+/* Takes all capabilities but `kept` from what a program that we execute could inherit or gain. */
 static void bequeath_only(uint64_t kept) {
     for (unsigned long i = 0; prctl(PR_CAPBSET_READ, i, 0UL, 0UL, 0UL) >= 0; i++) {
         if (kept >> i & 1)
@@ -19,21 +23,19 @@ static void bequeath_only(uint64_t kept) {
     }
 }
 
+/* A container's engine may have left root fewer capabilities than `kept` asks for. */
 static int keep_only(uint64_t kept) {
     struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
     struct __user_cap_data_struct sets[2] = {{0}};
-    uint32_t excess = 0;
 
     if (syscall(SYS_capget, &header, sets) < 0)
         return -errno;
     for (int i = 0; i < 2; i++) {
-        uint32_t mask = (uint32_t)(kept >> 32 * i);
-        excess |= sets[i].permitted & ~mask;
-        sets[i].permitted &= mask;
+        sets[i].permitted &= (uint32_t)(kept >> 32 * i);
         sets[i].effective = sets[i].permitted;
-        sets[i].inheritable &= mask;
+        sets[i].inheritable = 0;
     }
-    return syscall(SYS_capset, &header, sets) < 0 && excess != 0 ? -errno : 0;
+    return syscall(SYS_capset, &header, sets) < 0 ? -errno : 0;
 }
 
 int nqptp_privileges_drop(uid_t user, gid_t group, uint64_t kept) {
@@ -44,4 +46,17 @@ int nqptp_privileges_drop(uid_t user, gid_t group, uint64_t kept) {
                               setresuid(user, user, user) < 0))
         return -errno;
     return keep_only(kept);
+}
+
+bool nqptp_privileges_has(unsigned capability) {
+    FILE *file = fopen("/proc/self/status", "re");
+    unsigned long long effective = 0;
+    char line[128];
+
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "CapEff: %llx", &effective) == 1)
+            break;
+    if (file)
+        fclose(file);
+    return effective >> capability & 1;
 }

@@ -28,7 +28,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
 #include <time.h>
@@ -48,7 +47,6 @@
 #define LOOK_NS NS_PER_S /* between looks after an object, which cost as much as a packet */
 #define REPLIES_MAX 64
 #define OPENING_ROUNDS 16 /* of commands that are read before an opener is let in */
-#define SOCKETS_VARIABLE "NQPTP_SOCKETS"
 
 enum exit_status {
     DONE = 0,
@@ -632,6 +630,22 @@ static void loop(struct nqptp *nqptp) {
 
 /* --- starting -------------------------------------------------------------------------------- */
 
+static void explain_permission(uint16_t port, const char *place, int error) {
+    if (error == EPERM || nqptp_privileges_has(CAP_NET_BIND_SERVICE))
+        nqptp_log(
+            LOG_ERR,
+            "UDP port %u%s is forbidden, though not for lack of CAP_NET_BIND_SERVICE: if this "
+            "is the service, allow the port by SocketBindAllow=udp:%u in its unit: "
+            "systemctl edit nqptp",
+            port, place, port);
+    else
+        nqptp_log(
+            LOG_ERR,
+            "no permission for UDP port %u%s: it requires CAP_NET_BIND_SERVICE (which root and "
+            "the service have), or sysctl net.ipv4.ip_unprivileged_port_start=%u",
+            port, place, port);
+}
+
 /* The place is where the port was to be opened, in words that follow its number. */
 static enum exit_status port_failure(uint16_t port, const char *place,
                                      const struct nqptp_address *address, int error) {
@@ -650,17 +664,8 @@ static enum exit_status port_failure(uint16_t port, const char *place,
                                    : "stop that program, or the service that it belongs to");
         return PORT_BUSY;
     case EACCES:
-        nqptp_log(
-            LOG_ERR,
-            "no permission for UDP port %u%s: it requires CAP_NET_BIND_SERVICE (which root and "
-            "the service have), or sysctl net.ipv4.ip_unprivileged_port_start=%u",
-            port, place, port);
-        return NO_PERMISSION;
     case EPERM:
-        nqptp_log(LOG_ERR,
-                  "no permission for UDP port %u%s: before Linux 5.7 it takes CAP_NET_RAW to bind "
-                  "to an interface; -i with its address does without",
-                  port, place);
+        explain_permission(port, place, error);
         return NO_PERMISSION;
     case EADDRNOTAVAIL:
         nqptp_log(LOG_ERR, "no loopback address for UDP port %u; as root, run: ip link set lo up",
@@ -733,52 +738,16 @@ static const struct passwd *user_to_be(const struct nqptp_options *options) {
 }
 
 /*
- * What is still needed once the ports are bound: nothing; or the right to bind those of an
- * interface that comes back; or, if we stay root, the right to give the object to its group.
+ * Returns the capabilities that a daemon started as root still needs once the ports are bound: the
+ * right to bind those of an interface that comes back, and, if it stays root, the right to give the
+ * object to its group. A daemon that was not started as root keeps what it was given: the service's
+ * unit bounds its one capability by SocketBindAllow=.
  */
 static uint64_t needed_capabilities(const struct nqptp *nqptp, uid_t user) {
     bool reopen = nqptp_endpoints_reopen(&nqptp->endpoints);
 
     return (reopen ? UINT64_C(1) << CAP_NET_BIND_SERVICE : 0) |
            (user == 0 ? UINT64_C(1) << CAP_CHOWN : 0);
-}
-
-/*
- * The service's filter of system calls has no capset(2), which is one with those that gain
- * privileges. But a program that is executed anew inherits none, and the sockets go along.
- */
-static enum exit_status begin_anew(const struct nqptp *nqptp) {
-    char text[16 * (2 + NQPTP_ENDPOINTS_MAX)];
-    int length = 0;
-
-    for (unsigned i = 0; i < 2 + nqptp->endpoints.count; i++) {
-        int fd = i < 2 ? nqptp->fds[CONTROL_IPV4 + i] : nqptp->endpoints.list[i - 2].fd;
-        length += sprintf(text + length, "%d ", fd);
-        fcntl(fd, F_SETFD, 0);
-    }
-    setenv(SOCKETS_VARIABLE, text, 1);
-    execv("/proc/self/exe", nqptp->options->argv);
-    nqptp_log(LOG_ERR, "cannot give up privileges: %s", strerror(errno));
-    return FAILED;
-}
-
-/* Takes the sockets that begin_anew() left. Returns false if there are none. */
-static bool take_sockets(struct nqptp *nqptp) {
-    char *text = getenv(SOCKETS_VARIABLE);
-
-    if (!text)
-        return false;
-    for (unsigned i = 0; i < 2 + nqptp->endpoints.count; i++) {
-        int fd = (int)strtol(text, &text, 10);
-        fcntl(fd, F_SETFD, FD_CLOEXEC);
-        if (i < 2)
-            nqptp->fds[CONTROL_IPV4 + i] = fd;
-        else
-            nqptp_endpoints_take(&nqptp->endpoints, i - 2, fd);
-    }
-    unsetenv(SOCKETS_VARIABLE);
-    prctl(PR_SET_NAME, program_invocation_short_name); /* it would be "exe" */
-    return true;
 }
 
 /* Started as root: clears what another user left in our place, then becomes less than root. */
@@ -799,19 +768,6 @@ static enum exit_status leave_root(const struct nqptp *nqptp) {
                   strerror(-result));
         return NO_PERMISSION;
     }
-    return DONE;
-}
-
-static enum exit_status shed_privileges(const struct nqptp *nqptp, bool anew) {
-    uid_t user = geteuid();
-
-    if (user == 0)
-        return leave_root(nqptp);
-    int result = nqptp_privileges_drop(user, getegid(), needed_capabilities(nqptp, user));
-    if (result < 0 && !anew)
-        return begin_anew(nqptp);
-    if (result < 0) /* then it is the file that bestows them */
-        nqptp_log(LOG_WARNING, "cannot give up privileges: %s", strerror(-result));
     return DONE;
 }
 
@@ -902,13 +858,12 @@ static enum exit_status start(struct nqptp *nqptp) {
     nqptp->fds[SIGNALS] = open_signals();
     nqptp_endpoints_init(&nqptp->endpoints, &nqptp->options->limits, nqptp->options->event_port,
                          nqptp->options->general_port);
-    bool anew = take_sockets(nqptp);
-    if (!anew && (status = open_sockets(nqptp)) != DONE)
+    if ((status = open_sockets(nqptp)) != DONE)
         return status;
     nqptp->group = group_id(nqptp->options);
     nqptp_engine_init(&nqptp->engine, nqptp_clock_identity());
-    if ((status = shed_privileges(nqptp, anew)) != DONE || (status = open_sources(nqptp)) != DONE ||
-        (status = open_objects(nqptp)) != DONE)
+    if ((geteuid() == 0 && (status = leave_root(nqptp)) != DONE) ||
+        (status = open_sources(nqptp)) != DONE || (status = open_objects(nqptp)) != DONE)
         return status;
     follow_interfaces(nqptp);
     start_watchdog(nqptp);

@@ -36,18 +36,19 @@ check "make install made user and group nqptp" shell 'getent passwd nqptp && get
 check "the unit is Type=notify" shell 'grep -x Type=notify /usr/local/lib/systemd/system/nqptp.service'
 shell 'useradd -G nqptp member; useradd stranger' >/dev/null 2>&1
 service_is_up
-has_no_privileges
+has_one_privilege
+other_ports_are_refused
 shows_its_state
 strictly
 members_read_and_others_do_not
 tells_its_story
 restarts_keep_the_object
 usr1_by_hand_is_a_restart
-wrong_option_is_shown
-older_daemon_is_to_be_restarted
 players_play_on 5
 players_play_on 2021
 stayed_within
+wrong_option_is_shown
+older_daemon_is_to_be_restarted
 crashes_are_survived 10
 watchdog_barks
 listens_on_an_interface_only
@@ -72,7 +73,7 @@ check "the unit is Type=exec" shell 'grep -x Type=exec /usr/lib/systemd/system/n
 refuse "and has no watchdog" shell 'grep ^WatchdogSec= /usr/lib/systemd/system/nqptp.service'
 refuse "the daemon does not use libsystemd" shell 'ldd /usr/bin/nqptp | grep systemd'
 service_is_up
-has_no_privileges
+has_one_privilege
 members_read_and_others_do_not
 stops_clean
 
