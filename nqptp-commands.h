@@ -7,7 +7,7 @@
 #define NQPTP_COMMANDS_H
 
 #include "nqptp-clients.h"
-#include "nqptp-shm.h"
+#include "nqptp-shm-layouts.h"
 
 #define NQPTP_COMMAND_MAX 4096  /* The bytes of a control datagram. */
 #define NQPTP_STATUS_COLUMNS 80 /* The width of the status, if `?` does not say it. */

@@ -18,22 +18,6 @@
 #define NQPTP_SHM_NO_DEADLINE UINT64_MAX
 #define NQPTP_SHM_AUTO 0 /* for a layout: let the client's way of opening decide */
 
-/*
- * What a client's last command tells of the layout that it reads. The way from a command's text to
- * the layout:
- *   nqptp_command_parse()   reads from the text which of these it is;
- *   nqptp.c                 has the engine obey the command, and passes this on to the object of
- * the client that the engine's answer names; nqptp_shm_ask()         notes it, and at a PLAY puts
- * layout 9 in the place of 8; nqptp_shm_signalled()   when a process opens the object, chooses the
- * layout by what was noted in the last 10 s, and by whether it is opened to read or to write.
- */
-enum nqptp_shm_asked {
-    NQPTP_SHM_ASKED_NOTHING,
-    NQPTP_SHM_ASKED_BARE,  /* T: layout 4 */
-    NQPTP_SHM_ASKED_NAMED, /* /name T: 8 or 9 if it opens read-write, 10 if read-only */
-    NQPTP_SHM_ASKED_PLAY,  /* /name B, E or P: not 8, then */
-};
-
 struct nqptp_shm {
     char name[64];               /* With the slash. */
     int fd;                      /* -1: there is no object. */

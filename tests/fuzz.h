@@ -9,8 +9,7 @@
  *   make fuzz SECONDS=60     runs it with libFuzzer, see fuzz.sh
  *   with AFL++, from a build directory, as for instance
  *     afl-clang-fast -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -I"$src" -I"$src/tests" \
- *         "$src"/tests/fuzz-engine.c "$src"/nqptp-{clock-sources,estimator}.c \
- *         "$src"/nqptp-{message,message-handlers,status}.c -lm -o afl-engine
+ *         "$src"/tests/fuzz-engine.c "$src"/nqptp-*.c -lm -o afl-engine
  *     afl-fuzz -i "$src/tests/corpus/engine" -o afl-out -- ./afl-engine
  *
  * What a fuzzer finds is replayed, by either program, with its file as argument. It belongs into

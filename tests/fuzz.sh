@@ -30,9 +30,11 @@ command -v "$cc" >/dev/null || { echo "no $cc here; it is in Debian package clan
 # What a target can reach. What it cannot reach would only be counted as never reached.
 sources_of() { # TARGET
     case $1 in
-    message | estimator) echo "$top/nqptp-$1.c" ;;
-    *) for room in message estimator clock-sources commands message-handlers status; do
-        echo "$top/nqptp-$room.c"
+    estimator) echo "$top/nqptp-estimator.c" ;;
+    message) echo "$top/nqptp-message.c" "$top/nqptp-address.c" ;;
+    *) for module in address message interval pairing estimator clock-sources clients commands \
+        effects wake-up message-handlers status; do
+        echo "$top/nqptp-$module.c"
     done ;;
     esac
 }
