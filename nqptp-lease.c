@@ -180,3 +180,9 @@ void nqptp_lease_retry(struct nqptp_lease *lease, uint64_t now_ns) {
     else
         arm_and_take(lease, now_ns);
 }
+
+int nqptp_lease_is_in_use(int fd) {
+    if (fcntl(fd, F_SETLEASE, F_WRLCK) == 0)
+        return 0;
+    return errno == EAGAIN ? 1 : -errno;
+}

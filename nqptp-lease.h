@@ -36,8 +36,8 @@ enum nqptp_opener {
 };
 
 struct nqptp_lease {
-    int fd;              /* The file; it is the caller's. */
-    char path[NAME_MAX]; /* A name of the file, for where there is no /proc. */
+    int fd;                   /* The file; it is the caller's. */
+    char path[NAME_MAX + 16]; /* A name of the file, for where there is no /proc. */
     enum nqptp_lease_state state;
     int inotify;       /* -1: there is none. */
     bool unwatched;    /* No close is told here, so the lease is tried for each 30 s. */
@@ -71,5 +71,11 @@ void nqptp_lease_check_closed(struct nqptp_lease *lease, uint64_t now_ns);
 
 /* Tries to take the lease if retry_ns has come. */
 void nqptp_lease_retry(struct nqptp_lease *lease, uint64_t now_ns);
+
+/*
+ * Does another process have the file open or mapped? Returns 1 or 0, or -errno if that cannot be
+ * told. If none has, the lease is held afterwards.
+ */
+int nqptp_lease_is_in_use(int fd);
 
 #endif

@@ -9,20 +9,22 @@
 
 #include "nqptp-shm-layouts.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/fsuid.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-void nqptp_shm_path(const char *name, char path[NAME_MAX]) {
-    snprintf(path, NAME_MAX, NQPTP_SHM_DIRECTORY "%s", name);
+void nqptp_shm_path(const char *name, char path[NQPTP_SHM_PATH_SIZE]) {
+    snprintf(path, NQPTP_SHM_PATH_SIZE, NQPTP_SHM_DIRECTORY "%s", name);
 }
 
 bool nqptp_shm_exists(const char *name) {
-    char path[NAME_MAX];
+    char path[NQPTP_SHM_PATH_SIZE];
     struct stat status;
 
     nqptp_shm_path(name, path);
@@ -41,7 +43,7 @@ static int open_to_read(const char *path) {
 }
 
 int nqptp_shm_inspect(const char *name, struct nqptp_shm_found *found) {
-    char path[NAME_MAX];
+    char path[NQPTP_SHM_PATH_SIZE];
     struct stat status;
 
     nqptp_shm_path(name, path);
@@ -62,7 +64,7 @@ int nqptp_shm_inspect(const char *name, struct nqptp_shm_found *found) {
 }
 
 size_t nqptp_shm_read_kept(const char *name, enum nqptp_kept which, char text[NQPTP_KEPT_MAX]) {
-    char path[NAME_MAX];
+    char path[NQPTP_SHM_PATH_SIZE];
     size_t length = 0;
 
     nqptp_shm_path(name, path);
@@ -83,8 +85,75 @@ void nqptp_shm_describe(const char *name, char *text, size_t size) {
         snprintf(text, size, "owned by uid %u, mode %04o", (unsigned)found.owner, found.mode);
 }
 
+/* --- put aside ------------------------------------------------------------------------------- */
+
+#define KEPT_SUFFIX ".kept"
+
+static void path_aside(const char *name, char path[NQPTP_SHM_PATH_SIZE]) {
+    snprintf(path, NQPTP_SHM_PATH_SIZE, NQPTP_SHM_DIRECTORY "/.%s" KEPT_SUFFIX, name + 1);
+}
+
+int nqptp_shm_put_aside(const char *name) {
+    char path[NQPTP_SHM_PATH_SIZE], aside[NQPTP_SHM_PATH_SIZE];
+
+    nqptp_shm_path(name, path);
+    path_aside(name, aside);
+    return rename(path, aside) < 0 ? -errno : 0;
+}
+
+/* Is it a regular file of this user with one name? */
+static bool is_own(const char *path, struct stat *status) {
+    return lstat(path, status) == 0 && S_ISREG(status->st_mode) && status->st_uid == geteuid() &&
+           status->st_nlink == 1;
+}
+
+bool nqptp_shm_bring_back(const char *name) {
+    char path[NQPTP_SHM_PATH_SIZE], aside[NQPTP_SHM_PATH_SIZE];
+    struct stat status;
+
+    nqptp_shm_path(name, path);
+    path_aside(name, aside);
+    if (!is_own(aside, &status))
+        return false;
+    /* An empty object of ours, which "nqptp --claim" puts there, makes room. */
+    if (renameat2(AT_FDCWD, aside, AT_FDCWD, path, RENAME_NOREPLACE) == 0 ||
+        (errno == EEXIST && is_own(path, &status) && status.st_size == 0 &&
+         rename(aside, path) == 0))
+        return true;
+    unlink(aside);
+    return false;
+}
+
+/* Writes the name of the object whose file is put aside under this name. Returns false if none is.
+ */
+static bool read_aside(const char *file, char name[NQPTP_SHM_PATH_SIZE]) {
+    size_t length = strlen(file), suffix = strlen(KEPT_SUFFIX);
+
+    if (file[0] != '.' || length < 2 + suffix || strcmp(file + length - suffix, KEPT_SUFFIX) != 0)
+        return false;
+    snprintf(name, NQPTP_SHM_PATH_SIZE, "/%.*s", (int)(length - suffix - 1), file + 1);
+    return true;
+}
+
+void nqptp_shm_bring_all_back(char *names, size_t size) {
+    DIR *directory = opendir(NQPTP_SHM_DIRECTORY);
+    char name[NQPTP_SHM_PATH_SIZE];
+    const struct dirent *entry;
+    size_t length = 0;
+
+    names[0] = '\0';
+    while (directory && (entry = readdir(directory)))
+        if (read_aside(entry->d_name, name) && nqptp_shm_bring_back(name) &&
+            length + strlen(name) + 1 < size)
+            length += (size_t)snprintf(names + length, size - length, "%s ", name);
+    if (directory)
+        closedir(directory);
+}
+
+/* --- of other users -------------------------------------------------------------------------- */
+
 int nqptp_shm_remove_foreign(const char *name, uid_t owner) {
-    char path[NAME_MAX];
+    char path[NQPTP_SHM_PATH_SIZE];
     struct stat status;
     int result = 0;
 

@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 #define NQPTP_SHM_DIRECTORY "/dev/shm"
+#define NQPTP_SHM_PATH_SIZE (NAME_MAX + 16) /* Of the path of any file there. */
 
 /* What there is by the name of an object. */
 struct nqptp_shm_found {
@@ -24,7 +25,7 @@ struct nqptp_shm_found {
 };
 
 /* The path of the file of that object. */
-void nqptp_shm_path(const char *name, char path[NAME_MAX]);
+void nqptp_shm_path(const char *name, char path[NQPTP_SHM_PATH_SIZE]);
 
 /* Is there a file by that name? It is not opened to find out. */
 bool nqptp_shm_exists(const char *name);
@@ -40,6 +41,22 @@ size_t nqptp_shm_read_kept(const char *name, enum nqptp_kept which, char text[NQ
 
 /* Owner and mode of the file, for people: "owned by uid 0, mode 0644". */
 void nqptp_shm_describe(const char *name, char *text, size_t size);
+
+/*
+ * Renames the file of an object that players still have open to a hidden name, ".NAME.kept", where
+ * new players do not find it. Returns 0 or -errno.
+ */
+int nqptp_shm_put_aside(const char *name);
+
+/*
+ * Renames the file of that object back if an earlier process of this user put it aside, and returns
+ * whether it did. If the name has been taken meanwhile the file is removed.
+ */
+bool nqptp_shm_bring_back(const char *name);
+
+/* Brings all files back. Writes the names of their objects, each before a space, as far as they
+ * fit. */
+void nqptp_shm_bring_all_back(char *names, size_t size);
 
 /*
  * Removes the file of that name unless it belongs to `owner` or another process has it open.

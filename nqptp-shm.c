@@ -151,7 +151,7 @@ static void write_or_wait(struct nqptp_shm *shm, uint64_t now_ns) {
 /* --- the layout, by lease --------------------------------------------------------------------- */
 
 static void open_lease(struct nqptp_shm *shm, uint64_t now_ns) {
-    char path[NAME_MAX];
+    char path[NQPTP_SHM_PATH_SIZE];
 
     nqptp_shm_path(shm->name, path);
     nqptp_lease_open(&shm->lease, shm->fd, path, now_ns);
@@ -231,7 +231,7 @@ static int lock_against_daemons(const struct nqptp_shm *shm) {
 }
 
 static int create(struct nqptp_shm *shm, uint64_t now_ns) {
-    char unnamed[64], path[NAME_MAX];
+    char unnamed[64], path[NQPTP_SHM_PATH_SIZE];
     int result;
 
     shm->fd = open(NQPTP_SHM_DIRECTORY, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
@@ -285,7 +285,7 @@ static bool is_named(const struct nqptp_shm *shm) {
  * before it is opened. A file of this user that is not one of ours is in the way of /nqptp only.
  */
 static int open_existing(struct nqptp_shm *shm) {
-    char path[NAME_MAX];
+    char path[NQPTP_SHM_PATH_SIZE];
     struct stat status;
 
     nqptp_shm_path(shm->name, path);
@@ -381,7 +381,7 @@ void nqptp_shm_publish(struct nqptp_shm *shm, const struct nqptp_shm_record *rec
 
 /* Does the name lead to this object? */
 static bool has_name(const struct nqptp_shm *shm) {
-    char path[NAME_MAX];
+    char path[NQPTP_SHM_PATH_SIZE];
     struct stat named, ours;
 
     nqptp_shm_path(shm->name, path);
@@ -523,11 +523,13 @@ static void publish_no_master(struct nqptp_shm *shm) {
     }
 }
 
-void nqptp_shm_remove(struct nqptp_shm *shm) {
+void nqptp_shm_stop(struct nqptp_shm *shm, bool plays) {
     if (!shm->map)
         return;
-    publish_no_master(shm);
-    if (has_name(shm))
+    bool in_use = nqptp_lease_is_in_use(shm->fd) > 0;
+    if (!plays || !in_use)
+        publish_no_master(shm);
+    if (has_name(shm) && (!in_use || nqptp_shm_put_aside(shm->name) < 0))
         shm_unlink(shm->name);
     nqptp_shm_close(shm);
 }

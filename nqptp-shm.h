@@ -123,9 +123,11 @@ void nqptp_shm_signalled(struct nqptp_shm *shm, uint64_t now_ns);
 void nqptp_shm_close(struct nqptp_shm *shm);
 
 /*
- * Publishes "no master", whoever holds the mutex, then removes the object, if the name still is
- * its own, and closes it.
+ * Takes the object's name away, if it still has it, so that new players find no object, and closes
+ * it. If another process has the object open, the file stays under a hidden name, and the record
+ * stays if its client plays: the next process brings both back. Otherwise "no master" is published,
+ * and without a process that has it open the file is removed.
  */
-void nqptp_shm_remove(struct nqptp_shm *shm);
+void nqptp_shm_stop(struct nqptp_shm *shm, bool plays);
 
 #endif

@@ -322,16 +322,35 @@ static void restore_named(struct nqptp *nqptp, const char *name) {
     restore_activity(nqptp, name);
 }
 
-static void restore_clients(struct nqptp *nqptp) {
+static void restore_all_named(struct nqptp *nqptp, char *names) {
+    char *rest, *name;
+
+    for (name = strtok_r(names, " ", &rest); name; name = strtok_r(NULL, " ", &rest))
+        restore_named(nqptp, name);
+}
+
+/* `back` are the names of the objects that were put aside at a stop. */
+static void restore_clients(struct nqptp *nqptp, char *back) {
     char text[NQPTP_KEPT_MAX], names[NQPTP_KEPT_MAX + 1];
     size_t length = nqptp_shm_kept(&nqptp->shms[0], NQPTP_KEPT_LIST, text);
-    char *rest, *name;
 
     obey_kept(nqptp, NQPTP_INTERFACE_NAME, text, length);
     restore_activity(nqptp, NQPTP_INTERFACE_NAME);
     names[nqptp_shm_kept(&nqptp->shms[0], NQPTP_KEPT_NAMES, names)] = '\0';
-    for (name = strtok_r(names, " ", &rest); name; name = strtok_r(NULL, " ", &rest))
-        restore_named(nqptp, name);
+    restore_all_named(nqptp, names);
+    restore_all_named(nqptp, back);
+}
+
+/*
+ * A player of layout 10 or 9 plays from B to E or P. Older ones never say so: they play while they
+ * have a list.
+ */
+static bool client_plays(const struct nqptp *nqptp, int c) {
+    const struct nqptp_client *client = &nqptp->engine.clients.list[c];
+    char text[NQPTP_KEPT_MAX];
+    bool told = nqptp_shm_kept(&nqptp->shms[c], NQPTP_KEPT_ACTIVITY, text) > 0;
+
+    return told ? client->activity == NQPTP_PLAYING : client->peer_count > 0;
 }
 
 /* --- what epoll wakes us for ------------------------------------------------------------------ */
@@ -785,6 +804,9 @@ static void say_hello(const struct nqptp *nqptp) {
 
 /* Opens the objects, and brings every client back to where the process before this one had it. */
 static enum exit_status open_objects(struct nqptp *nqptp) {
+    char back[NQPTP_KEPT_MAX];
+
+    nqptp_shm_bring_all_back(back, sizeof back);
     /* Players that were there before us open the object as soon as they see it: the ports are open,
      * so let the commands come in that tell what they read. But one that is there already they can
      * open now, and until we have our lease on it they find in it what it happens to be. */
@@ -798,7 +820,7 @@ static enum exit_status open_objects(struct nqptp *nqptp) {
         explain_group(nqptp, NQPTP_INTERFACE_NAME);
     say_hello(nqptp);
     explain_watch(nqptp);
-    restore_clients(nqptp);
+    restore_clients(nqptp, back);
     return DONE;
 }
 
@@ -874,12 +896,14 @@ static enum exit_status start(struct nqptp *nqptp) {
 
 static enum exit_status stop(struct nqptp *nqptp) {
     sd_notify(0, "STOPPING=1");
-    nqptp_log(LOG_INFO, nqptp->restarting ? "leaving %s to the next process" : "removing %s",
+    nqptp_log(LOG_INFO,
+              nqptp->restarting ? "leaving %s to the next process" : "taking the name %s away",
               NQPTP_INTERFACE_NAME);
     if (nqptp->restarting)
         return RESTART;
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
-        nqptp_shm_remove(&nqptp->shms[c]);
+        if (nqptp->shms[c].map)
+            nqptp_shm_stop(&nqptp->shms[c], client_plays(nqptp, c));
     return DONE;
 }
 

@@ -108,7 +108,37 @@ check 'there is a master' "$reader" --wait-master 10 --expect-id "$identity"
 start_mapped
 stop_daemon TERM
 wait $mapped
-is 'after a clean stop who has it mapped reads no master' "$(tail -n 1 "$tmp/mapped")" 'no master'
+is 'after a clean stop a client that has no list reads no master' "$(tail -n 1 "$tmp/mapped")" \
+    'no master'
+stop_senders
+
+# A player that plays does not hear of a stop and a start.
+start_daemon
+start_sender --to 10.77.0.1 --offset 5000
+"$player" --play 10.77.0.2 --wait 10 --watch 6 --ids "$identity" --raw-truth 5000 \
+    --within 20000000 >"$tmp/playing" 2>&1 &
+playing=$!
+"$player" --name /kitchen --play 10.77.0.2 --wait 10 --watch 6 --ids "$identity" \
+    >"$tmp/kitchen" 2>&1 &
+kitchen=$!
+eventually 5 grep -q version "$tmp/playing"
+eventually 5 grep -q version "$tmp/kitchen"
+sleep 1
+inode=$(stat -c %i $object)
+stop_daemon TERM
+is 'stopped while players play: no object has a public name' "$(cd /dev/shm && echo [!t]*)" '[!t]*'
+"$player" >"$tmp/other" 2>&1
+is 'stopped while players play: a new player finds no object' $? 1
+sleep 1
+start_daemon
+is 'stop and start: it is the same object' "$(stat -c %i $object)" "$inode"
+check 'stop and start: the lists are back' grep -q '^List: *1 address: 10.77.0.2' "$tmp/status"
+check 'stop and start: a player played on' wait $playing
+sed 's/^/# /' "$tmp/playing"
+check 'stop and start: in one mastership' grep -q ' 1 starts' "$tmp/playing"
+check 'stop and start: a player with a name played on' wait $kitchen
+stop_daemon TERM
+is 'stopped without a player: no file is left' "$(cd /dev/shm && find . -type f ! -path './test-*')" ''
 
 for signal in USR1 KILL; do
     start_daemon

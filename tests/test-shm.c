@@ -136,7 +136,7 @@ static void test_new_object(const char *name) {
     CHECK_EQ_U64(nqptp_shm_deadline(&shm), NQPTP_SHM_NO_DEADLINE, "and nothing waits");
 
     struct shm_structure *map = client_map(name);
-    nqptp_shm_remove(&shm);
+    nqptp_shm_stop(&shm, false);
     CHECK(map && is_no_master(map), "removed, it says so to those who have it mapped");
     CHECK(stat(path, &status) < 0 && errno == ENOENT, "and its name is gone");
     munmap(map, sizeof *map);
@@ -171,7 +171,7 @@ static void test_adoption(const char *name) {
     CHECK(client_read(name, &seen) && is_no_master(&seen), "another layout is written afresh");
     CHECK_EQ_U64(inode_of(name), inode, "in place, too");
 
-    nqptp_shm_remove(&shm);
+    nqptp_shm_stop(&shm, false);
 }
 
 /* An object of that size is left over. Is it adopted, and has it our size then? */
@@ -192,7 +192,7 @@ static void check_adopted_size(const char *name, off_t size, bool adopted) {
     CHECK(client_read(name, &seen) &&
               (adopted && size > 0 ? is_record(&seen, 42) : is_no_master(&seen)),
           "%ld bytes: the record is %s", (long)size, adopted && size > 0 ? "there" : "new");
-    nqptp_shm_remove(&shm);
+    nqptp_shm_stop(&shm, false);
 }
 
 static void test_adopted_sizes(const char *name) {
@@ -215,13 +215,72 @@ static void test_in_the_way(const char *name) {
     nqptp_shm_close(&shm);
     shm = open_object(name);
     CHECK(!shm.adopted, "an object with two names is not adopted");
-    nqptp_shm_remove(&shm);
+    nqptp_shm_stop(&shm, false);
     unlink(other);
     CHECK(symlink("/dev/null", path) == 0, "a link of this user is in the way");
     shm = open_object(name);
     struct stat status = {0};
     CHECK(lstat(path, &status) == 0 && S_ISREG(status.st_mode), "an object takes its place");
-    nqptp_shm_remove(&shm);
+    nqptp_shm_stop(&shm, false);
+}
+
+/* --- stopped and started --------------------------------------------------------------------- */
+
+/* Is there a file in /dev/shm, by the name of an object or by that under which it is put aside? */
+static bool has_file(const char *name, bool aside) {
+    char path[160];
+    snprintf(path, sizeof path, aside ? "/dev/shm/.%s.kept" : "/dev/shm/%s", name + 1);
+    return access(path, F_OK) == 0;
+}
+
+static void test_stopped_in_use(const char *name, bool plays) {
+    const char *client = plays ? "a client plays" : "a client has it open";
+    struct nqptp_shm shm = open_object(name);
+
+    publish(&shm, 5, START_NS);
+    ino_t inode = inode_of(name);
+    struct shm_structure *map = client_map(name);
+    nqptp_shm_stop(&shm, plays);
+    CHECK(plays ? is_record(map, 5) : is_no_master(map), "stopped while %s: the record is %s",
+          client, plays ? "there" : "none");
+    CHECK(!has_file(name, false), "stopped while %s: new players find no object", client);
+    CHECK(has_file(name, true), "stopped while %s: the file is put aside", client);
+    CHECK(nqptp_shm_bring_back(name), "started again: the file is brought back");
+    shm = open_object(name);
+    CHECK_EQ_U64(inode_of(name), inode, "started again: the same object");
+    publish(&shm, 6, START_NS);
+    CHECK(is_record(map, 6), "started again: a client that kept it mapped reads on");
+    CHECK(!has_file(name, true), "started again: nothing is put aside");
+    munmap(map, sizeof *map);
+    nqptp_shm_stop(&shm, plays);
+    CHECK(!has_file(name, false) && !has_file(name, true),
+          "stopped and not in use: no file is left");
+}
+
+/* What is found when the process starts again: something has the name, or the file is not ours. */
+static void test_put_aside(const char *name) {
+    struct nqptp_shm shm = open_object(name);
+    struct shm_structure *map = client_map(name);
+    char path[128], aside[160];
+
+    snprintf(path, sizeof path, "/dev/shm%s", name);
+    snprintf(aside, sizeof aside, "/dev/shm/.%s.kept", name + 1);
+    ino_t inode = inode_of(name);
+    nqptp_shm_stop(&shm, true);
+    close(shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600));
+    nqptp_shm_bring_back(name);
+    CHECK_EQ_U64(inode_of(name), inode, "an empty object of ours makes room for one put aside");
+    shm = open_object(name);
+    nqptp_shm_stop(&shm, true);
+    munmap(map, sizeof *map);
+    CHECK(mkdir(path, 0700) == 0, "a directory has the name of one put aside");
+    nqptp_shm_bring_back(name);
+    CHECK(!has_file(name, true), "a directory has the name: what was put aside is removed");
+    CHECK(rmdir(path) == 0, "a directory has the name: it stays");
+    CHECK(symlink("/dev/null", aside) == 0, "a link is where a file is put aside");
+    nqptp_shm_bring_back(name);
+    CHECK(has_file(name, true) && !has_file(name, false), "a link is not brought back");
+    unlink(aside);
 }
 
 /* The text is there for the next process, also if the name was removed meanwhile. */
@@ -246,7 +305,7 @@ static void test_kept(const char *name) {
     publish(&shm, 3, START_NS);
     CHECK_EQ_U64(nqptp_shm_kept(&shm, NQPTP_KEPT_LIST, text), strlen(list),
                  "a record does not write over the list");
-    nqptp_shm_remove(&shm);
+    nqptp_shm_stop(&shm, false);
 }
 
 static void test_not_ours(const char *name) {
@@ -347,14 +406,14 @@ static void test_served_by_another(const char *name) {
     shm = open_as(name, 4, START_NS);
     CHECK(shm.adopted, "once that one is dead it is");
     munmap(client, sizeof *client);
-    nqptp_shm_remove(&shm);
+    nqptp_shm_stop(&shm, false);
 
     other = start_holder(serve_auto, name);
     CHECK_EQ_I64(nqptp_shm_open(&shm, name, 4, NO_GROUP, START_NS), -EBUSY,
                  "nor if that one has a lease");
     end_holder(other);
     shm = open_as(name, 4, START_NS);
-    nqptp_shm_remove(&shm);
+    nqptp_shm_stop(&shm, false);
 }
 
 /* A lock is no client's means to keep a daemon from starting. */
@@ -370,7 +429,7 @@ static void test_locked_by_client(const char *name) {
     shm = open_as(name, 4, START_NS);
     CHECK(shm.adopted, "though another user's process has it locked");
     end_holder(client);
-    nqptp_shm_remove(&shm);
+    nqptp_shm_stop(&shm, false);
 }
 
 /* To open and close a file once more gives up the lock on it. */
@@ -389,7 +448,7 @@ static void test_lock_survives_link(const char *name) {
     if (child == 0)
         _exit(nqptp_shm_open(&twin, name, 10, NO_GROUP, START_NS) == -EBUSY ? 0 : 1);
     CHECK_EQ_I64(ended(child), 0, "and no other daemon can have the object for it");
-    nqptp_shm_remove(&shm);
+    nqptp_shm_stop(&shm, false);
 }
 
 /* chattr +i; false if that is not to be had here. */
@@ -438,7 +497,7 @@ static void test_unknown_mutex(const char *name) {
           "unknown mutex: auto starts and stays as 10");
     CHECK_EQ_I64(nqptp_shm_open(&shm, name, 4, NO_GROUP, START_NS), -ENOTSUP,
                  "unknown mutex: layout 4 is refused");
-    nqptp_shm_remove(&shm);
+    nqptp_shm_stop(&shm, false);
 }
 
 static void test_layouts_8_and_9(const char *name, unsigned layout) {
@@ -456,7 +515,7 @@ static void test_layouts_8_and_9(const char *name, unsigned layout) {
           "times by CLOCK_MONOTONIC_RAW");
     pthread_mutex_unlock(&map->shm_mutex);
     munmap(map, sizeof *map);
-    nqptp_shm_remove(&shm);
+    nqptp_shm_stop(&shm, false);
 }
 
 static void test_layout_10(const char *name) {
@@ -486,7 +545,7 @@ static void test_layout_10(const char *name) {
     CHECK(record.grandmaster_identity == 8 && record.offset_ns == 35 && record.start_time_ns == 49,
           "which can be read back, for once");
     munmap(map, sizeof *map);
-    nqptp_shm_remove(&shm);
+    nqptp_shm_stop(&shm, false);
 }
 
 /* --- the lease ------------------------------------------------------------------------------- */
@@ -590,7 +649,7 @@ static void check_auto(const char *name, enum nqptp_shm_asked asked, bool read_o
         CHECK_EQ_U64(shm.map->v9.version, 9, "which turns to 9 when it plays");
     }
     leave(client);
-    nqptp_shm_remove(&shm);
+    nqptp_shm_stop(&shm, false);
 }
 
 static void test_auto(const char *name) {
@@ -623,7 +682,7 @@ static void test_layout_stays_while_in_use(const char *name) {
     nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_BARE, START_NS + 2000 * MS);
     CHECK_EQ_I64(found(&shm, false, START_NS + 2000 * MS, &first), 4, "then the next one decides");
     leave(first);
-    nqptp_shm_remove(&shm);
+    nqptp_shm_stop(&shm, false);
 }
 
 /* While a client keeps the object open nothing is due after a few tries, and nothing is in the
@@ -663,7 +722,7 @@ static void test_no_polling(const char *name) {
     leave(client);
     nqptp_shm_retry(&shm, now_ns + 60000 * MS);
     CHECK(shm.lease.state == NQPTP_LEASE_HELD, "without inotify: the lease comes back");
-    nqptp_shm_remove(&shm);
+    nqptp_shm_stop(&shm, false);
 }
 
 /* One close a second is acted on; the next one waits, and is not lost. */
@@ -683,7 +742,7 @@ static void test_closes_in_a_second(const char *name) {
     poll(NULL, 0, 1);
     nqptp_shm_retry(&shm, nqptp_shm_deadline(&shm));
     CHECK(shm.lease.state == NQPTP_LEASE_HELD, "two closes in a second: then there is a lease");
-    nqptp_shm_remove(&shm);
+    nqptp_shm_stop(&shm, false);
 }
 
 /*
@@ -702,7 +761,7 @@ static void test_read_write_opener_is_gone(const char *name) {
     CHECK(shm.lease.state == NQPTP_LEASE_HELD, "it did not wait: the lease is taken again");
     CHECK_EQ_I64(found(&shm, true, START_NS, &client), 10, "it did not wait: 10 for the next one");
     leave(client);
-    nqptp_shm_remove(&shm);
+    nqptp_shm_stop(&shm, false);
 
     shm = open_as(name, NQPTP_SHM_AUTO, START_NS);
     fcntl(shm.lease.fd, F_SETLEASE, F_UNLCK); /* the kernel does so after 45 s */
@@ -712,7 +771,7 @@ static void test_read_write_opener_is_gone(const char *name) {
     CHECK_EQ_I64(found(&shm, true, START_NS, &client), 10,
                  "the kernel broke the lease: 10 is next");
     leave(client);
-    nqptp_shm_remove(&shm);
+    nqptp_shm_stop(&shm, false);
 }
 
 /* Each generation after each other one, without a pause: 10 read-only, 8 read-write, 4 bare. */
@@ -733,7 +792,7 @@ static void test_changes_of_generation(const char *name) {
     }
     CHECK_EQ_U64(wrong, 0, "%d changes of generation: each client finds its layout", CHANGES);
     CHECK_EQ_U64(late, 0, "%d changes of generation: each close brings the lease back", CHANGES);
-    nqptp_shm_remove(&shm);
+    nqptp_shm_stop(&shm, false);
 }
 
 static void test_hundred_openings(const char *name) {
@@ -751,7 +810,7 @@ static void test_hundred_openings(const char *name) {
         leave(client);
     }
     CHECK_EQ_U64(wrong, 0, "a hundred openings in a row, each client finds what it reads");
-    nqptp_shm_remove(&shm);
+    nqptp_shm_stop(&shm, false);
 }
 
 /* Who may not wait is refused, and must find the right layout when it tries again in no time. */
@@ -776,7 +835,7 @@ static void test_impatient(const char *name) {
     found(&shm, true, START_NS + 30000 * MS, &client);
     CHECK(shm.lease.state != NQPTP_LEASE_REFUSED, "and is known to have waited");
     leave(client);
-    nqptp_shm_remove(&shm);
+    nqptp_shm_stop(&shm, false);
 }
 
 /* Who only looks at files sends no command, so nobody is to be let in by that. */
@@ -800,7 +859,7 @@ static void test_looked_at(const char *name) {
     nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_BARE, START_NS + 7 * MS);
     CHECK_EQ_I64(found(&shm, false, START_NS + 7 * MS, &client), 4, "another kind has its own");
     leave(client);
-    nqptp_shm_remove(&shm);
+    nqptp_shm_stop(&shm, false);
 }
 
 static void test_without_leases(const char *name) {
@@ -816,7 +875,7 @@ static void test_without_leases(const char *name) {
     CHECK_EQ_U64(shm.map->v4.version, 4, "and none layout 4");
     CHECK_EQ_U64(nqptp_shm_deadline(&shm), NQPTP_SHM_NO_DEADLINE, "and none is tried for");
     close(shm.lease.fd);
-    nqptp_shm_remove(&shm);
+    nqptp_shm_stop(&shm, false);
 }
 
 /* --- readers --------------------------------------------------------------------------------- */
@@ -895,7 +954,7 @@ static void test_readers_see_whole_records(const char *name, unsigned layout) {
     for (int i = 0; i < READERS; i++)
         CHECK_EQ_I64(ended(readers[i]), 0, "layout %u: reader %d saw whole records, in order",
                      layout, i);
-    nqptp_shm_remove(&shm);
+    nqptp_shm_stop(&shm, false);
 }
 
 /* --- clients in trouble ----------------------------------------------------------------------- */
@@ -973,7 +1032,7 @@ static void test_taken_over(const char *name, bool killed) {
     }
     publish(&shm, 3, START_NS + 2000 * MS);
     CHECK(client_read(name, &seen) && is_record(&seen, 3), "%s: all is well again", fate);
-    nqptp_shm_remove(&shm);
+    nqptp_shm_stop(&shm, false);
 }
 
 static void test_another_holder_has_its_own_second(const char *name) {
@@ -991,7 +1050,7 @@ static void test_another_holder_has_its_own_second(const char *name) {
     nqptp_shm_retry(&shm, START_NS + 1910 * MS);
     CHECK_EQ_U64(map->master_clock_id, 5, "but for itself");
     munmap(map, sizeof *map);
-    nqptp_shm_remove(&shm);
+    nqptp_shm_stop(&shm, false);
 }
 
 static void test_truncated(const char *name) {
@@ -1007,7 +1066,7 @@ static void test_truncated(const char *name) {
     fstat(shm.fd, &status);
     CHECK_EQ_I64(status.st_size, NQPTP_SHM_SIZE, "an object cut short is grown back");
     CHECK(client_read(name, &seen) && is_record(&seen, 50), "and written afresh");
-    nqptp_shm_remove(&shm);
+    nqptp_shm_stop(&shm, false);
 }
 
 static void test_scribbled(const char *name) {
@@ -1028,7 +1087,7 @@ static void test_scribbled(const char *name) {
     }
     CHECK_EQ_U64(wrong, 0, "random bytes all over it are put right within a second, each time");
     munmap(map, sizeof *map);
-    nqptp_shm_remove(&shm);
+    nqptp_shm_stop(&shm, false);
 }
 
 /* A mutex whose holder is another one each time it is looked at. */
@@ -1048,7 +1107,7 @@ static void test_ever_other_holders(const char *name) {
     publish(&shm, 6, START_NS + ns);
     CHECK_EQ_U64(map->master_clock_id, 5, "and so are others after them");
     munmap(map, sizeof *map);
-    nqptp_shm_remove(&shm);
+    nqptp_shm_stop(&shm, false);
 }
 
 /* A client died with the mutex while there was no daemon; another one waits for it. */
@@ -1066,7 +1125,7 @@ static void test_adopted_mutex(const char *name) {
     poll(NULL, 0, 50);
     shm = open_object(name);
     CHECK_EQ_I64(ended(second), 0, "adopted, an object has its record and a mutex that is free");
-    nqptp_shm_remove(&shm);
+    nqptp_shm_stop(&shm, false);
 }
 
 /* What befalls an object before there is a newer record than the earlier process's. */
@@ -1082,7 +1141,7 @@ static void test_adopted_in_trouble(const char *name) {
     nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_PLAY, START_NS);
     CHECK(shm.map->v9.version == 9 && shm.map->v9.master_clock_id == 3,
           "adopted, 8 turns to 9 and has its record");
-    nqptp_shm_remove(&shm);
+    nqptp_shm_stop(&shm, false);
 
     shm = open_object(name);
     publish(&shm, 2, START_NS);
@@ -1096,7 +1155,7 @@ static void test_adopted_in_trouble(const char *name) {
     nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_BARE, START_NS);
     nqptp_shm_retry(&shm, START_NS + 1001 * MS);
     CHECK_EQ_I64(ended(second), 0, "adopted, a mutex is taken over and the record is there");
-    nqptp_shm_remove(&shm);
+    nqptp_shm_stop(&shm, false);
 
     for (unsigned layout = 8; layout <= 10; layout++) {
         shm = open_as(name, layout, START_NS);
@@ -1108,7 +1167,7 @@ static void test_adopted_in_trouble(const char *name) {
         nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, START_NS);
         CHECK_EQ_U64(layout == 10 ? shm.map->v10.version : shm.map->v9.version, layout,
                      "after a command it is what its clients read");
-        nqptp_shm_remove(&shm);
+        nqptp_shm_stop(&shm, false);
     }
 }
 
@@ -1131,7 +1190,7 @@ static void test_waits_in_vain(const char *name, bool cut) {
     CHECK_EQ_I64(ended(second), 0, "a mutex that looks free: who waits for it is woken");
     end_holder(culprit);
     munmap(map, sizeof *map);
-    nqptp_shm_remove(&shm);
+    nqptp_shm_stop(&shm, false);
 }
 
 /* 9 waits to be written over 8, for a client that has the mutex. */
@@ -1148,7 +1207,7 @@ static void test_adopted_8_waits(const char *name) {
     nqptp_shm_retry(&shm, START_NS + 3 * MS);
     CHECK(shm.map->v9.version == 9 && shm.map->v9.master_clock_id == 3,
           "adopted, 8 turns to 9 late and has its record");
-    nqptp_shm_remove(&shm);
+    nqptp_shm_stop(&shm, false);
 }
 
 /* --- when the object is taken away ------------------------------------------------------------ */
@@ -1168,7 +1227,7 @@ static void test_removed(const char *name) {
     CHECK(client_read(name, &seen) && is_record(&seen, 9), "the new object is written");
     CHECK(is_record(old, 8), "the old mapping is not served any more");
     munmap(old, sizeof *old);
-    nqptp_shm_remove(&shm);
+    nqptp_shm_stop(&shm, false);
     CHECK_EQ_U64(inode_of(name), 0, "the new object is removed at the end");
 }
 
@@ -1183,7 +1242,7 @@ static void test_replaced(const char *name) {
     CHECK_EQ_I64(nqptp_shm_mend(&shm, START_NS), -EEXIST, "the directory is not ours");
     publish(&shm, 2, START_NS);
     CHECK(is_record(&shm.map->v4, 2), "the object without a name is written all the same");
-    nqptp_shm_remove(&shm);
+    nqptp_shm_stop(&shm, false);
     CHECK(rmdir(path) == 0, "the directory is not removed");
 
     shm = open_object(name);
@@ -1192,7 +1251,7 @@ static void test_replaced(const char *name) {
     close(shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600));
     CHECK_EQ_I64(nqptp_shm_mend(&shm, START_NS), 1, "an empty file of ours has the name: taken");
     CHECK(client_read(name, &seen) && is_record(&seen, 2), "the file of ours is filled");
-    nqptp_shm_remove(&shm);
+    nqptp_shm_stop(&shm, false);
 }
 
 static void check_size(const char *name, off_t size) {
@@ -1206,7 +1265,7 @@ static void check_size(const char *name, off_t size) {
     fstat(shm.fd, &status);
     CHECK_EQ_I64(status.st_size, NQPTP_SHM_SIZE, "it gets its size back");
     CHECK(client_read(name, &seen) && is_record(&seen, 3), "and the record");
-    nqptp_shm_remove(&shm);
+    nqptp_shm_stop(&shm, false);
 }
 
 static void test_sizes(const char *name) {
@@ -1228,7 +1287,7 @@ static void test_command_mends(const char *name, unsigned layout) {
     bool same = memcmp(shm.map, &before, sizeof before) == 0;
     CHECK(same, "layout %u: with a command what was scribbled over is put right, clock or no",
           layout);
-    nqptp_shm_remove(&shm);
+    nqptp_shm_stop(&shm, false);
 }
 
 static void test_leases(const char *name) {
@@ -1261,6 +1320,9 @@ int main(void) {
     test_adopted_sizes(name);
     test_in_the_way(name);
     test_kept(name);
+    test_stopped_in_use(name, true);
+    test_stopped_in_use(name, false);
+    test_put_aside(name);
     test_not_ours(name);
     test_served_by_another(name);
     test_locked_by_client(name);
