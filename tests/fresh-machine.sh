@@ -157,7 +157,7 @@ answers() {
 # background jobs ignore that signal unless they are told not to.
 runs() {
     mkfifo "$work/keys"
-    isolated su "$user" -c "cd '$clone' && exec env --default-signal=INT script -qec './bootstrap run' /dev/null" \
+    isolated env --default-signal=INT su --pty "$user" -c "cd '$clone' && exec ./bootstrap run" \
         <"$work/keys" >"$work/run" 2>&1 &
     terminal=$!
     exec 7>"$work/keys"
