@@ -16,30 +16,31 @@
  */
 #include "nqptp-clock-sources.h"
 
+#include "nqptp-time.h"
+
 #include <string.h>
 
-#define NS_PER_S UINT64_C(1000000000)
-#define NEWCOMER_IDLE_NS (5 * NS_PER_S) /* A clock silent for this time may lose its row. */
-#define ALIVE_MIN_NS (3 * NS_PER_S)
-#define ALIVE_MAX_NS (10 * NS_PER_S)
+#define NEWCOMER_IDLE_NS (5 * NQPTP_S) /* A clock silent for this time may lose its row. */
+#define ALIVE_MIN_NS (3 * NQPTP_S)
+#define ALIVE_MAX_NS (10 * NQPTP_S)
 #define ALIVE_SYNC_INTERVALS 8
 #define ASLEEP_REPEATS 3        /* A single repeat may be one packet under another sequenceId. */
 #define FOREIGN_MASTER_WINDOW 4 /* Announce intervals, 9.3.2.4.4 */
-#define FOREIGN_MASTER_MIN_NS (4 * NS_PER_S)
+#define FOREIGN_MASTER_MIN_NS (4 * NQPTP_S)
 
 /*
  * Hysteresis against senders that change again and again, by mistake or by malice. After a change a
  * player goes on for 5 s by what it had, so it never plays by changes that come faster. Changes
  * that are rare apply at once: a master dies, a clock steps or gets another grandmaster.
  */
-#define STEADY_NS (5 * NS_PER_S)
+#define STEADY_NS (5 * NQPTP_S)
 #define WEIGHT_MAX 64      /* Changes that weigh more than this are held back. */
 #define WEIGHT_FORGIVEN 16 /* This is subtracted for each STEADY_NS without a change. */
 #define WEIGHT_ANNOUNCE 10
 #define WEIGHT_WILD_JUMP 10
 #define WEIGHT_JUMP 1 /* A clock that falls asleep and runs slow makes many in one direction. */
 #define JUMP_NS INT64_C(5000000) /* The estimator slews by less. */
-#define JUMP_FAR_NS (2 * (int64_t)NS_PER_S)
+#define JUMP_FAR_NS (2 * (int64_t)NQPTP_S)
 
 /* --- rows ---------------------------------------------------------------------------------- */
 
@@ -194,13 +195,18 @@ static void note_jump(struct nqptp_clock *clock, bool new_series, uint64_t now_n
                               now_ns);
 }
 
+/* Whether the sample repeats the time of the one before; its corrections may differ a little. */
+static bool is_repeat(const struct nqptp_clock *clock, const struct nqptp_sample *sample,
+                      uint64_t master_ns) {
+    int64_t moved_ns = (int64_t)(master_ns - clock->last_master_ns);
+    return clock->sampled_at_ns > 0 && !sample->replaces_guess &&
+           sample->origin_ns == clock->last_origin_ns && moved_ns < JUMP_NS && moved_ns > -JUMP_NS;
+}
+
 bool nqptp_clock_sample(struct nqptp_clock *clock, const struct nqptp_sample *sample,
                         uint64_t now_ns) {
     uint64_t master_ns = sample->origin_ns + (uint64_t)sample->correction_ns;
-    int64_t moved_ns = (int64_t)(master_ns - clock->last_master_ns);
-    bool repeated = clock->sampled_at_ns > 0 && !sample->replaces_guess &&
-                    sample->origin_ns == clock->last_origin_ns && moved_ns < JUMP_NS &&
-                    moved_ns > -JUMP_NS;
+    bool repeated = is_repeat(clock, sample, master_ns);
 
     clock->repeated_times = repeated ? clock->repeated_times + 1 : 0;
     if (repeated)

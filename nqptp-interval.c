@@ -2,10 +2,11 @@
 /* How often a clock sends one type of message: see the header. Tables are IEEE 1588-2008's. */
 #include "nqptp-interval.h"
 
+#include "nqptp-time.h"
+
 #include <stdbool.h>
 #include <string.h>
 
-#define NS_PER_S UINT64_C(1000000000)
 #define STATED_MIN (-7)
 #define STATED_MAX 4
 
@@ -14,8 +15,8 @@ void nqptp_interval_note(struct nqptp_interval *interval, int8_t log_message_int
     bool stated = log_message_interval >= STATED_MIN && log_message_interval <= STATED_MAX;
 
     interval->stated_ns = !stated                    ? 0
-                          : log_message_interval < 0 ? NS_PER_S >> -log_message_interval
-                                                     : NS_PER_S << log_message_interval;
+                          : log_message_interval < 0 ? NQPTP_S >> -log_message_interval
+                                                     : NQPTP_S << log_message_interval;
     if (interval->messages > 0) {
         memmove(&interval->spacings_ns[1], &interval->spacings_ns[0],
                 sizeof interval->spacings_ns - sizeof interval->spacings_ns[0]);

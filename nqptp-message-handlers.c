@@ -20,20 +20,23 @@
  */
 #include "nqptp-message-handlers.h"
 
+#include "nqptp-time.h"
 #include "nqptp-wake-up.h"
 
 #include <string.h>
 
-#define MS UINT64_C(1000000)
-#define REST_CLOCKS 4      /* Up to so many clocks alive, packets are read as they come. */
-#define REST_NS (100 * MS) /* Packets may wait for so long. */
+#define REST_CLOCKS 4            /* Up to so many clocks alive, packets are read as they come. */
+#define REST_NS (100 * NQPTP_MS) /* Packets may wait for so long. */
 #define STUCK_NS                                                                                   \
-    (2000 * (int64_t)MS)     /* A packet that waited for so long was there while we were stopped. */
-#define STALE_NS (1000 * MS) /* At B, a master without a sample for so long starts afresh. */
-#define STEP_TOLD_NS (5 * (int64_t)MS) /* A series that begins where the last one was is no step.  \
-                                        */
+    (2000 *                                                                                        \
+     (int64_t)NQPTP_MS) /* A packet that waited for so long was there while we were stopped. */
+#define STALE_NS (1000 * NQPTP_MS) /* At B, a master without a sample for so long starts afresh.   \
+                                    */
+#define STEP_TOLD_NS                                                                               \
+    (5 * (int64_t)NQPTP_MS) /* A series that begins where the last one was is no step.             \
+                             */
 #define ANNOUNCE_AGAIN_NS                                                                          \
-    (100 * MS) /* The same sequenceId within this time is the same datagram. */
+    (100 * NQPTP_MS) /* The same sequenceId within this time is the same datagram. */
 
 void nqptp_engine_init(struct nqptp_engine *engine, uint64_t clock_identity) {
     *engine = (struct nqptp_engine){.self = {clock_identity, NQPTP_PORT_NUMBER}};

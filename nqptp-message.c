@@ -11,10 +11,11 @@
  */
 #include "nqptp-message.h"
 
+#include "nqptp-time.h"
+
 #include <string.h>
 
 #define HEADER_LENGTH 34
-#define NS_PER_S 1000000000u
 
 /* Bytes of each message without its TLVs, clauses 13.5 to 13.12 and 15.4; 0 is a reserved type. */
 static const uint8_t minimum_length[16] = {
@@ -55,7 +56,7 @@ static void write_u64(uint8_t *p, uint64_t value) {
 /* Clause 5.3.3. Modulo 2^64 the product may wrap: clients count the same way. */
 static uint64_t read_timestamp_ns(const uint8_t *p) {
     uint64_t seconds = (uint64_t)read_u16(p) << 32 | read_u32(p + 2);
-    return seconds * NS_PER_S + read_u32(p + 6);
+    return seconds * NQPTP_S + read_u32(p + 6);
 }
 
 static struct nqptp_port_identity read_port_identity(const uint8_t *p) {

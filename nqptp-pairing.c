@@ -19,11 +19,14 @@
  */
 #include "nqptp-pairing.h"
 
-#define MS UINT64_C(1000000)
-#define FOLLOW_UP_WAIT_NS (100 * MS) /* A Follow_Up waits for its Sync at most this long. */
-#define EXCHANGE_NS (2000 * MS)      /* After this a sequenceId that was seen may be a new one. */
-#define OVERTAKEN_NS (500 * MS) /* A sample older than this is used only if it is the newest. */
-#define FOLLOW_UPS_MISSED 16    /* A clock without a Follow_Up for so many Syncs is one-step now. */
+#include "nqptp-time.h"
+
+#define FOLLOW_UP_WAIT_NS (100 * NQPTP_MS) /* A Follow_Up waits for its Sync at most this long. */
+#define EXCHANGE_NS (2000 * NQPTP_MS) /* After this a sequenceId that was seen may be a new one.   \
+                                       */
+#define OVERTAKEN_NS                                                                               \
+    (500 * NQPTP_MS)         /* A sample older than this is used only if it is the newest. */
+#define FOLLOW_UPS_MISSED 16 /* A clock without a Follow_Up for so many Syncs is one-step now. */
 #define LATE_MIN (NQPTP_EXCHANGES / 2) /* Two ports of one clock may share the ring. */
 #define LATE_MAX 64                    /* A sequenceId further back than this was started afresh. */
 

@@ -2,13 +2,14 @@
 /* What happens, in words: see the header. */
 #include "nqptp-story.h"
 
+#include "nqptp-time.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#define NS_PER_S 1000000000u
 #define PEERS_SHOWN 8
 #define STEP_SHOWN_NS 5000000 /* a smaller one may be a matter of estimation */
 
@@ -201,7 +202,7 @@ static void describe_body(const struct nqptp_message *m, char *text, size_t size
 
     if (m->type == NQPTP_SYNC || m->type == NQPTP_FOLLOW_UP)
         snprintf(text, size, ", origin %" PRIu64 ".%09" PRIu64 " s",
-                 m->origin_timestamp_ns / NS_PER_S, m->origin_timestamp_ns % NS_PER_S);
+                 m->origin_timestamp_ns / NQPTP_S, m->origin_timestamp_ns % NQPTP_S);
     else if (m->type == NQPTP_DELAY_RESP)
         snprintf(text, size, ", to %016" PRIx64 "-%u", m->requesting.clock_identity,
                  m->requesting.port_number);

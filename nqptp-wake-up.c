@@ -17,11 +17,13 @@
  */
 #include "nqptp-wake-up.h"
 
-#define MS UINT64_C(1000000)
-#define GAP_NS (150 * MS)     /* The second Announce follows the first after this time. */
-#define SILENT_ANNOUNCES 3    /* A clock without a sample is woken up again at this Announce. */
-#define STOPPED_SYNCS 480     /* A clock is woken up when it has repeated its time so often. */
-#define YOUNG_NS (62000 * MS) /* The age up to which a series of samples counts as just begun. */
+#include "nqptp-time.h"
+
+#define GAP_NS (150 * NQPTP_MS) /* The second Announce follows the first after this time. */
+#define SILENT_ANNOUNCES 3      /* A clock without a sample is woken up again at this Announce. */
+#define STOPPED_SYNCS 480       /* A clock is woken up when it has repeated its time so often. */
+#define YOUNG_NS                                                                                   \
+    (62000 * NQPTP_MS) /* The age up to which a series of samples counts as just begun. */
 
 static void send_better_announce(const struct nqptp_clock *clock,
                                  const struct nqptp_port_identity *self,

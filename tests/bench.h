@@ -63,8 +63,8 @@ static inline void announce(struct bench *b, int i, uint8_t priority1) {
 }
 
 static inline bool sample_of(struct bench *b, int i, uint64_t origin_ns) {
-    const struct nqptp_sample sample = {.origin_ns = origin_ns, .local_ns = b->now_ns};
-    return nqptp_clock_sample(&b->table.clocks[i], &sample, b->now_ns);
+    const struct nqptp_sample given = {.origin_ns = origin_ns, .local_ns = b->now_ns};
+    return nqptp_clock_sample(&b->table.clocks[i], &given, b->now_ns);
 }
 
 /* Every clock here is 5000 s ahead of us. */

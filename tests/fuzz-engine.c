@@ -371,21 +371,21 @@ static void set_own_addresses(struct run *run, struct fuzz_input *input) {
 /* What the client asked for is asked of the next engine, as what its object kept is. */
 static void ask_again(const struct nqptp_client *client, int c, uint64_t now_ns) {
     const struct nqptp_shm_record none = {0};
-    struct nqptp_command command = {.letter = 'T', .count = client->peer_count};
+    struct nqptp_command again = {.letter = 'T', .count = client->peer_count};
     struct nqptp_effects effects;
 
     if (c > 0)
         nqptp_engine_add_client(&next_engine, client->name, &none);
     if (c > 0 || client->first_wins)
-        snprintf(command.name, sizeof command.name, "%s", client->name);
+        snprintf(again.name, sizeof again.name, "%s", client->name);
     for (unsigned i = 0; i < client->peer_count; i++)
-        command.addresses[i] = client->peers[i].address;
+        again.addresses[i] = client->peers[i].address;
     if (client->has_list)
-        nqptp_engine_command(&next_engine, &command, now_ns, &effects);
-    command.letter = client->activity == NQPTP_PLAYING ? 'B' : 'P';
-    snprintf(command.name, sizeof command.name, "%s", client->name);
+        nqptp_engine_command(&next_engine, &again, now_ns, &effects);
+    again.letter = client->activity == NQPTP_PLAYING ? 'B' : 'P';
+    snprintf(again.name, sizeof again.name, "%s", client->name);
     if (client->activity != NQPTP_STOPPED)
-        nqptp_engine_command(&next_engine, &command, now_ns, &effects);
+        nqptp_engine_command(&next_engine, &again, now_ns, &effects);
 }
 
 /* The next process has what the clients asked for, and what their objects hold. */
