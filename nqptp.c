@@ -8,21 +8,16 @@
 #include "nqptp-endpoints.h"
 #include "nqptp-journal.h"
 #include "nqptp-message-handlers.h"
+#include "nqptp-objects.h"
 #include "nqptp-options.h"
 #include "nqptp-ports.h"
-#include "nqptp-privileges.h"
 #include "nqptp-shm-file.h"
-#include "nqptp-shm.h"
-#include "nqptp-status.h"
+#include "nqptp-startup.h"
 #include "nqptp-utilities.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <grp.h>
 #include <inttypes.h>
-#include <linux/capability.h>
 #include <net/if.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,18 +39,8 @@
 #define FIRST_COMMAND_NS 25000000  /* a player that waits for an object repeats its T each 5 ms */
 #define FLOODED_NS (10 * NS_PER_S) /* after more came at once than can be read in one go */
 #define BUSY_NS (10 * NS_PER_S)    /* between tries for a port that another program has */
-#define LOOK_NS NS_PER_S /* between looks after an object, which cost as much as a packet */
 #define REPLIES_MAX 64
 #define OPENING_ROUNDS 16 /* of commands that are read before an opener is let in */
-
-enum exit_status {
-    DONE = 0,
-    FAILED = 1,
-    USAGE = 2,
-    PORT_BUSY = 3,
-    NO_PERMISSION = 4,
-    RESTART = 75, /* after SIGUSR1; the unit starts the service again for that status */
-};
 
 /* What epoll tells apart: `ready` below says what to do about each. Endpoints come after them. */
 enum source {
@@ -67,6 +52,8 @@ enum source {
     INTERFACES,
     SOURCES
 };
+
+_Static_assert(CONTROL_IPV6 == CONTROL_IPV4 + 1, "nqptp_startup() opens two in a row");
 
 struct nqptp {
     const struct nqptp_options *options;
@@ -81,13 +68,10 @@ struct nqptp {
     uint64_t timer_ns;         /* what the timer is set to, or NQPTP_NO_DEADLINE */
     uint64_t watchdog_ns;      /* how often the service manager wants to hear from us; 0: never */
     uint64_t watchdog_due_ns;
-    bool told_unwatched;
     bool notifies; /* there is a service manager that hears from us */
-    struct nqptp_spaced_warning refused_command, other_layout, new_object, not_kept;
+    struct nqptp_spaced_warning refused_command;
     struct nqptp_journal journal;
-    gid_t group;                              /* of shared memory objects, or -1 */
-    struct nqptp_shm shms[NQPTP_CLIENTS_MAX]; /* each client's object; fd -1: there is none */
-    uint64_t look_ns[NQPTP_CLIENTS_MAX];      /* when to see whether it is still in its place */
+    struct nqptp_objects objects;
     struct nqptp_endpoints endpoints;
     struct nqptp_engine engine;
     struct nqptp_batch batch;
@@ -95,20 +79,7 @@ struct nqptp {
     unsigned reply_count;
 };
 
-static void mend_object(struct nqptp *nqptp, int c, uint64_t now_ns); /* see "objects" */
-
 /* --- carrying out effects -------------------------------------------------------------------- */
-
-static void publish(struct nqptp *nqptp, int c, const struct nqptp_shm_record *record,
-                    uint64_t now_ns) {
-    struct nqptp_clock_pair pair = nqptp_clock_pair_read();
-
-    nqptp_shm_publish(&nqptp->shms[c], record, pair.realtime_ns - pair.raw_ns, now_ns);
-    if (now_ns < nqptp->look_ns[c])
-        return;
-    nqptp->look_ns[c] = now_ns + LOOK_NS;
-    mend_object(nqptp, c, now_ns);
-}
 
 static void send_replies(struct nqptp *nqptp) {
     for (unsigned i = 0; i < nqptp->reply_count; i++) {
@@ -131,113 +102,20 @@ static void postpone_reply(struct nqptp *nqptp, const struct nqptp_reply *reply)
 static void carry_out(struct nqptp *nqptp, const struct nqptp_effects *effects, uint64_t now_ns) {
     for (int c = 0; effects->publish >> c; c++)
         if (effects->publish >> c & 1)
-            publish(nqptp, c, &effects->records[c], now_ns);
+            nqptp_objects_publish(&nqptp->objects, c, &effects->records[c], now_ns);
     for (unsigned i = 0; i < effects->reply_count; i++)
         postpone_reply(nqptp, &effects->replies[i]);
     nqptp_journal_events(&nqptp->journal, &nqptp->engine, effects, now_ns);
 }
 
-/* --- objects --------------------------------------------------------------------------------- */
-
-/*
- * Opens the object of that name, then adds its client to the engine, which so never holds a client
- * without an object. Returns 0 or -errno, as nqptp_shm_open() does.
- */
-static int add_client(struct nqptp *nqptp, const char *name, unsigned layout) {
-    struct nqptp_shm *shm = &nqptp->shms[nqptp_clients_next(&nqptp->engine.clients)];
-    struct nqptp_shm_record old;
-    int result = nqptp_shm_open(shm, name, layout, nqptp->group, nqptp_clock_now_ns());
-
-    if (result < 0)
-        return result;
-    nqptp_shm_inherited(shm, &old);
-    nqptp_engine_add_client(&nqptp->engine, name, &old);
-    return 0;
-}
-
-static void explain_group(const struct nqptp *nqptp, const char *name) {
-    nqptp_log(
-        LOG_WARNING,
-        "cannot give %s to group %s: players up to Shairport Sync 4.2 cannot use it; start as "
-        "root, or put this user into the group by usermod -aG",
-        name, nqptp->options->group ? nqptp->options->group : NQPTP_DEFAULT_NAME);
-}
-
-static void explain_object(const char *name, int result) {
-    char owner[64];
-    struct nqptp_shm_found found;
-
-    const char *trouble = result < 0 ? nqptp_dev_shm_trouble() : NULL;
-    if (trouble) {
-        nqptp_log(LOG_ERR, "cannot make %s: %s", name, trouble);
-        return;
-    }
-    if (result == -EEXIST && nqptp_shm_inspect(name, &found) == 0 && found.leased)
-        result = -EBUSY; /* by a daemon of another user */
-    switch (-result) {
-    case 0:
-        break;
-    case EEXIST:
-        nqptp_shm_describe(name, owner, sizeof owner);
-        if (strcmp(name, NQPTP_INTERFACE_NAME) == 0)
-            nqptp_log(LOG_ERR, "%s is not ours: %s; as root, run: rm /dev/shm%s", name, owner,
-                      name);
-        else if (strchr(name, '\'')) /* which does not go into a command for root */
-            nqptp_log(LOG_ERR, "%s is not ours: %s; its client must take another name", name,
-                      owner);
-        else /* a client chose it, and may have chosen what another program lives by */
-            nqptp_log(LOG_ERR,
-                      "%s is not ours: %s; its client must take another name, or, if nothing uses "
-                      "this one, as root, run: rm '/dev/shm%s'",
-                      name, owner, name);
-        break;
-    case EBUSY:
-        nqptp_log(LOG_ERR, "another nqptp serves %s; each nqptp needs its own /dev/shm", name);
-        break;
-    default:
-        nqptp_log(LOG_ERR, "cannot make %s in /dev/shm: %s", name, strerror(-result));
-    }
-}
-
-/* Root, or a process of our user, may have removed the name, and a player may be about to open it.
- */
-static void mend_object(struct nqptp *nqptp, int c, uint64_t now_ns) {
-    struct nqptp_shm *shm = &nqptp->shms[c];
-    int result = nqptp_shm_mend(shm, now_ns);
-    unsigned withheld;
-
-    if (result == 0 || !nqptp_warning_due(&nqptp->new_object, now_ns, &withheld))
-        return;
-    if (result < 0)
-        explain_object(shm->name, result);
-    else
-        nqptp_log(LOG_NOTICE,
-                  "%s was removed, so there is a new one; players that were reading the old one "
-                  "must be restarted",
-                  shm->name);
-}
-
-/* Without inotify a player of another layout may have to wait, or to be started again. */
-static void explain_watch(struct nqptp *nqptp) {
-    if (!nqptp->shms[0].lease.unwatched || nqptp->told_unwatched)
-        return;
-    nqptp->told_unwatched = true;
-    nqptp_log(LOG_WARNING,
-              "there is no inotify instance left (sysctl fs.inotify.max_user_instances): after a "
-              "change of players leave 30 s between them");
-}
+/* --- commands -------------------------------------------------------------------------------- */
 
 /* Returns whether the command's client is there afterwards, if it needs one. */
 static bool add_client_for(struct nqptp *nqptp, const struct nqptp_command *command,
                            uint64_t now_ns) {
-    unsigned withheld;
-
-    if (!nqptp_engine_needs_client(&nqptp->engine, command))
-        return true;
-    int result = add_client(nqptp, command->name, NQPTP_SHM_LAYOUT_10);
-    if (result < 0 && nqptp_warning_due(&nqptp->refused_command, now_ns, &withheld))
-        explain_object(command->name, result);
-    return result == 0;
+    return !nqptp_engine_needs_client(&nqptp->engine, command) ||
+           nqptp_objects_add(&nqptp->objects, &nqptp->engine, command->name, NQPTP_SHM_LAYOUT_10,
+                             now_ns) == 0;
 }
 
 /* Obeys a command. An answer without client and refusal to other than `?`: the log says why. */
@@ -251,45 +129,6 @@ static struct nqptp_answer handle_command(struct nqptp *nqptp, const char *text,
     answer = nqptp_engine_command(&nqptp->engine, command, now_ns, &effects);
     carry_out(nqptp, &effects, now_ns);
     return answer;
-}
-
-/* --- what the next process needs to know ------------------------------------------------------ */
-
-/* In /nqptp are the names of all other objects, each before a space. */
-static int keep_names(const struct nqptp *nqptp) {
-    const struct nqptp_clients *clients = &nqptp->engine.clients;
-    char names[NQPTP_KEPT_MAX];
-    size_t length = 0;
-
-    for (int c = 1; c < clients->top; c++)
-        if (clients->list[c].in_use)
-            length += (size_t)snprintf(names + length, sizeof names - length, "%s ",
-                                       clients->list[c].name);
-    return nqptp_shm_keep(&nqptp->shms[0], NQPTP_KEPT_NAMES, names, length);
-}
-
-_Static_assert(NQPTP_CLIENTS_MAX *NQPTP_NAME_SIZE <= NQPTP_KEPT_MAX, "all names can be kept");
-
-/* Keeps a command that client c sent, because players do not repeat what they said. */
-static void keep_command(struct nqptp *nqptp, int c, const struct nqptp_command *command,
-                         const char *text, size_t length) {
-    char activity[NQPTP_NAME_SIZE + 2];
-    unsigned withheld;
-    int result;
-
-    if (command->letter == 'T') {
-        result = nqptp_shm_keep(&nqptp->shms[c], NQPTP_KEPT_LIST, text, length);
-        if (result == 0 && c > 0)
-            result = keep_names(nqptp);
-    } else {
-        length =
-            (size_t)snprintf(activity, sizeof activity, "%s %c", command->name, command->letter);
-        result = nqptp_shm_keep(&nqptp->shms[c], NQPTP_KEPT_ACTIVITY, activity, length);
-    }
-    if (result < 0 && nqptp_warning_due(&nqptp->not_kept, nqptp_clock_now_ns(), &withheld))
-        nqptp_log(LOG_WARNING,
-                  "cannot keep what clients asked for: %s; after a restart they must ask again",
-                  strerror(-result));
 }
 
 /* Obeys a command that an object kept. Clients may have written it, so it must be its own client's.
@@ -309,7 +148,8 @@ static void restore_activity(struct nqptp *nqptp, const char *name) {
     char text[NQPTP_KEPT_MAX];
 
     if (c >= 0)
-        obey_kept(nqptp, name, text, nqptp_shm_kept(&nqptp->shms[c], NQPTP_KEPT_ACTIVITY, text));
+        obey_kept(nqptp, name, text,
+                  nqptp_shm_kept(&nqptp->objects.list[c], NQPTP_KEPT_ACTIVITY, text));
 }
 
 /* Adopts the object of that name if it is there and keeps a list. */
@@ -332,25 +172,13 @@ static void restore_all_named(struct nqptp *nqptp, char *names) {
 /* `back` are the names of the objects that were put aside at a stop. */
 static void restore_clients(struct nqptp *nqptp, char *back) {
     char text[NQPTP_KEPT_MAX], names[NQPTP_KEPT_MAX + 1];
-    size_t length = nqptp_shm_kept(&nqptp->shms[0], NQPTP_KEPT_LIST, text);
+    size_t length = nqptp_shm_kept(&nqptp->objects.list[0], NQPTP_KEPT_LIST, text);
 
     obey_kept(nqptp, NQPTP_INTERFACE_NAME, text, length);
     restore_activity(nqptp, NQPTP_INTERFACE_NAME);
-    names[nqptp_shm_kept(&nqptp->shms[0], NQPTP_KEPT_NAMES, names)] = '\0';
+    names[nqptp_shm_kept(&nqptp->objects.list[0], NQPTP_KEPT_NAMES, names)] = '\0';
     restore_all_named(nqptp, names);
     restore_all_named(nqptp, back);
-}
-
-/*
- * A player of layout 10 or 9 plays from B to E or P. Older ones never say so: they play while they
- * have a list.
- */
-static bool client_plays(const struct nqptp *nqptp, int c) {
-    const struct nqptp_client *client = &nqptp->engine.clients.list[c];
-    char text[NQPTP_KEPT_MAX];
-    bool told = nqptp_shm_kept(&nqptp->shms[c], NQPTP_KEPT_ACTIVITY, text) > 0;
-
-    return told ? client->activity == NQPTP_PLAYING : client->peer_count > 0;
 }
 
 /* --- what epoll wakes us for ------------------------------------------------------------------ */
@@ -379,12 +207,6 @@ static void end_rest(struct nqptp *nqptp) {
         on_packets(nqptp, i);
 }
 
-static enum nqptp_use use_of(const struct nqptp_shm *shm) {
-    return !shm->automatic || shm->lease.state == NQPTP_LEASE_UNAVAILABLE ? NQPTP_USE_UNKNOWN
-           : shm->lease.state == NQPTP_LEASE_HELD                         ? NQPTP_USE_NONE
-                                                                          : NQPTP_USE_OPEN;
-}
-
 _Static_assert(NQPTP_STATUS_PLACES >= NQPTP_LIMITS_MAX, "each of -i is told");
 _Static_assert(NQPTP_STATUS_PLACE >= NQPTP_PLACE_SIZE, "by its name");
 
@@ -406,10 +228,7 @@ static struct nqptp_status status_now(const struct nqptp *nqptp, uint64_t now_ns
         nqptp_limit_name(&endpoint->limit, status.places[status.place_count].name);
         status.places[status.place_count++].there = endpoint->there;
     }
-    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
-        status.objects[c].layout = nqptp_shm_version(&nqptp->shms[c]);
-        status.objects[c].use = use_of(&nqptp->shms[c]);
-    }
+    nqptp_objects_status(&nqptp->objects, &status);
     for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)
         if (nqptp->engine.table.clocks[i].in_use)
             if_indextoname(nqptp->engine.table.clocks[i].interface, status.interfaces[i]);
@@ -440,18 +259,6 @@ static void send_status(struct nqptp *nqptp, enum source socket, int i, unsigned
            sender->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
 }
 
-/* Tells client c's object of the command, which decides the layout of who opens it next. */
-static void ask_object(struct nqptp *nqptp, int c, enum nqptp_shm_asked asked, uint64_t now_ns) {
-    struct nqptp_shm *shm = &nqptp->shms[c];
-    unsigned withheld; /* they all say the same */
-
-    mend_object(nqptp, c, now_ns);
-    if (!nqptp_shm_ask(shm, asked, now_ns) &&
-        nqptp_warning_due(&nqptp->other_layout, now_ns, &withheld))
-        nqptp_log(LOG_NOTICE, "a client asks for another layout of %s than the %u that others use",
-                  shm->name, nqptp_shm_version(shm));
-}
-
 static int take_commands(struct nqptp *nqptp, enum source socket) {
     struct nqptp_command command;
     unsigned withheld;
@@ -463,11 +270,9 @@ static int take_commands(struct nqptp *nqptp, enum source socket) {
         struct nqptp_answer answer =
             handle_command(nqptp, (const char *)packet->data, packet->length, now_ns, &command);
         bool asks_status = !answer.refusal && command.letter == '?';
-        if (answer.client >= 0) {
-            ask_object(nqptp, answer.client, command.asked, now_ns);
-            keep_command(nqptp, answer.client, &command, (const char *)packet->data,
-                         packet->length);
-        }
+        if (answer.client >= 0)
+            nqptp_objects_command(&nqptp->objects, answer.client, &command,
+                                  (const char *)packet->data, packet->length, now_ns);
         if (asks_status)
             send_status(nqptp, socket, i, command.columns, now_ns);
         if (answer.refusal && nqptp_warning_due(&nqptp->refused_command, now_ns, &withheld))
@@ -488,8 +293,7 @@ static void on_opening(struct nqptp *nqptp) {
         for (int rounds = 0; rounds < OPENING_ROUNDS && nqptp->fds[socket] >= 0; rounds++)
             if (take_commands(nqptp, socket) < NQPTP_BATCH)
                 break;
-    nqptp_shm_signalled(&nqptp->shms[0], nqptp_clock_now_ns());
-    explain_watch(nqptp);
+    nqptp_objects_signalled(&nqptp->objects, nqptp_clock_now_ns());
 }
 
 static void on_signal(struct nqptp *nqptp, enum source source) {
@@ -526,8 +330,7 @@ static void on_timer(struct nqptp *nqptp, enum source source) {
         nqptp_engine_expire(&nqptp->engine, now_ns, &effects);
         carry_out(nqptp, &effects, now_ns);
     }
-    for (int c = 0; c < nqptp->engine.clients.top; c++)
-        nqptp_shm_retry(&nqptp->shms[c], now_ns);
+    nqptp_objects_retry(&nqptp->objects, now_ns);
     if (now_ns >= nqptp->busy_ns)
         follow_interfaces(nqptp);
     if (nqptp->watchdog_ns > 0 && now_ns >= nqptp->watchdog_due_ns) {
@@ -576,11 +379,8 @@ static void dispatch(struct nqptp *nqptp, uint32_t tag) {
 static void arm_timer(struct nqptp *nqptp, uint64_t now_ns) {
     uint64_t due_ns = nqptp_engine_deadline(&nqptp->engine);
 
-    for (int c = 0; c < nqptp->engine.clients.top; c++) {
-        uint64_t retry_ns = nqptp_shm_deadline(&nqptp->shms[c]);
-        if (retry_ns < due_ns)
-            due_ns = retry_ns;
-    }
+    if (nqptp_objects_due_ns(&nqptp->objects) < due_ns)
+        due_ns = nqptp_objects_due_ns(&nqptp->objects);
     if (nqptp->watchdog_ns > 0 && nqptp->watchdog_due_ns < due_ns)
         due_ns = nqptp->watchdog_due_ns;
     if (nqptp->endpoints.resting && nqptp->rest_ns < due_ns)
@@ -649,161 +449,20 @@ static void loop(struct nqptp *nqptp) {
 
 /* --- starting -------------------------------------------------------------------------------- */
 
-static void explain_permission(uint16_t port, const char *place, int error) {
-    if (error == EPERM || nqptp_privileges_has(CAP_NET_BIND_SERVICE))
-        nqptp_log(
-            LOG_ERR,
-            "UDP port %u%s is forbidden, though not for lack of CAP_NET_BIND_SERVICE: if this "
-            "is the service, allow the port by SocketBindAllow=udp:%u in its unit: "
-            "systemctl edit nqptp",
-            port, place, port);
-    else
-        nqptp_log(
-            LOG_ERR,
-            "no permission for UDP port %u%s: it requires CAP_NET_BIND_SERVICE (which root and "
-            "the service have), or sysctl net.ipv4.ip_unprivileged_port_start=%u",
-            port, place, port);
-}
-
-/* The place is where the port was to be opened, in words that follow its number. */
-static enum exit_status port_failure(uint16_t port, const char *place,
-                                     const struct nqptp_address *address, int error) {
-    struct nqptp_holder holder;
-    bool found;
-    char text[160];
-
-    switch (error) {
-    case EADDRINUSE:
-        found = nqptp_port_find_holder(port, address, &holder);
-        nqptp_log(LOG_ERR, "UDP port %u%s is in use: %s; %s", port, place,
-                  nqptp_holder_describe(found ? &holder : NULL, text, sizeof text),
-                  !found || holder.pid == 0
-                      ? "as root, nqptp --status tells how to find and stop it"
-                  : holder.service ? "to stop it, run as root: systemctl stop nqptp"
-                                   : "stop that program, or the service that it belongs to");
-        return PORT_BUSY;
-    case EACCES:
-    case EPERM:
-        explain_permission(port, place, error);
-        return NO_PERMISSION;
-    case EADDRNOTAVAIL:
-        nqptp_log(LOG_ERR, "no loopback address for UDP port %u; as root, run: ip link set lo up",
-                  port);
-        return FAILED;
-    default:
-        nqptp_log(LOG_ERR, "cannot open UDP port %u%s: %s", port, place, strerror(error));
-        return FAILED;
-    }
-}
-
-/* Opens the control port for IPv4 and IPv6; one family is enough. */
-static enum exit_status open_control(struct nqptp *nqptp) {
-    static const char *const own[] = {[CONTROL_IPV4] = "127.0.0.1", [CONTROL_IPV6] = "::1"};
-    uint16_t port = nqptp->options->control_port;
-
-    for (enum source socket = CONTROL_IPV4; socket <= CONTROL_IPV6; socket++) {
-        struct nqptp_address address;
-        nqptp_address_parse(own[socket], strlen(own[socket]), &address);
-        int fd = nqptp_socket_open_local(&address, port);
-        bool absent = fd == -EAFNOSUPPORT || fd == -EADDRNOTAVAIL;
-        bool other_family = socket == CONTROL_IPV4 || nqptp->fds[CONTROL_IPV4] >= 0;
-        nqptp->fds[socket] = fd;
-        if (fd >= 0 || (absent && other_family))
-            continue;
-        enum exit_status status = port_failure(port, "", &address, -fd);
-        if (status == PORT_BUSY)
-            nqptp_log(LOG_ERR, "a second nqptp on this host takes another by --control-port=");
-        return status;
-    }
-    return DONE;
-}
-
-static enum exit_status open_sockets(struct nqptp *nqptp) {
-    const struct nqptp_endpoint *failed;
-
-    int result = nqptp_endpoints_open(&nqptp->endpoints, &failed);
-    if (result == 0)
-        return open_control(nqptp);
-    char place[NQPTP_PLACE_SIZE];
-    return port_failure(nqptp->endpoints.ports[failed->general],
-                        nqptp_endpoint_place(failed, place),
-                        failed->limit.has_address ? &failed->limit.address : NULL, -result);
-}
-
-/* The group that may use the objects, or -1. */
-static gid_t group_id(const struct nqptp_options *options) {
-    const char *name = options->group ? options->group : NQPTP_DEFAULT_NAME;
-    const struct group *group = getgrnam(name);
-
-    if (!group)
-        nqptp_log(
-            LOG_WARNING,
-            "there is no group %s: players that need it, up to Shairport Sync 4.2, cannot use "
-            "%s; as root, run: groupadd -r %s",
-            name, NQPTP_INTERFACE_NAME, name);
-    return group ? group->gr_gid : (gid_t)-1;
-}
-
-/* Who to become: the user asked for, else nqptp, else nobody, who owns next to nothing. */
-static const struct passwd *user_to_be(const struct nqptp_options *options) {
-    const struct passwd *user = getpwnam(options->user ? options->user : NQPTP_DEFAULT_NAME);
-
-    if (user || options->user)
-        return user;
-    nqptp_log(LOG_WARNING,
-              "there is no user %s; going on as nobody; as root, run: useradd -r -g %s %s",
-              NQPTP_DEFAULT_NAME, NQPTP_DEFAULT_NAME, NQPTP_DEFAULT_NAME);
-    return getpwnam("nobody");
-}
-
-/*
- * Returns the capabilities that a daemon started as root still needs once the ports are bound: the
- * right to bind those of an interface that comes back, and, if it stays root, the right to give the
- * object to its group. A daemon that was not started as root keeps what it was given: the service's
- * unit bounds its one capability by SocketBindAllow=.
- */
-static uint64_t needed_capabilities(const struct nqptp *nqptp, uid_t user) {
-    bool reopen = nqptp_endpoints_reopen(&nqptp->endpoints);
-
-    return (reopen ? UINT64_C(1) << CAP_NET_BIND_SERVICE : 0) |
-           (user == 0 ? UINT64_C(1) << CAP_CHOWN : 0);
-}
-
-/* Started as root: clears what another user left in our place, then becomes less than root. */
-static enum exit_status leave_root(const struct nqptp *nqptp) {
-    const struct nqptp_options *options = nqptp->options;
-    gid_t group = nqptp->group;
-    const struct passwd *user = user_to_be(options);
-    if (!user) {
-        nqptp_log(LOG_ERR, "there is no user to become; name one with --user=");
-        return FAILED;
-    }
-    if (nqptp_shm_remove_foreign(NQPTP_INTERFACE_NAME, user->pw_uid) > 0)
-        nqptp_log(LOG_NOTICE, "removed %s, which another user had left", NQPTP_INTERFACE_NAME);
-    int result = nqptp_privileges_drop(user->pw_uid, group != (gid_t)-1 ? group : user->pw_gid,
-                                       needed_capabilities(nqptp, user->pw_uid));
-    if (result < 0) {
-        nqptp_log(LOG_ERR, "cannot become user %s: %s; --user=root stays root", user->pw_name,
-                  strerror(-result));
-        return NO_PERMISSION;
-    }
-    return DONE;
-}
-
 static void say_hello(const struct nqptp *nqptp) {
     const struct nqptp_options *options = nqptp->options;
 
     nqptp_log(LOG_NOTICE,
               "version %s, clock identity %016" PRIx64 ", serves %s in layout %u%s, on UDP ports "
               "%u, %u and %u",
-              PACKAGE_VERSION, nqptp->engine.self.clock_identity, nqptp->shms[0].name,
-              nqptp_shm_version(&nqptp->shms[0]),
-              nqptp->shms[0].automatic ? " until a client wants another" : "", options->event_port,
-              options->general_port, options->control_port);
+              PACKAGE_VERSION, nqptp->engine.self.clock_identity, nqptp->objects.list[0].name,
+              nqptp_shm_version(&nqptp->objects.list[0]),
+              nqptp->objects.list[0].automatic ? " until a client wants another" : "",
+              options->event_port, options->general_port, options->control_port);
 }
 
 /* Opens the objects, and brings every client back to where the process before this one had it. */
-static enum exit_status open_objects(struct nqptp *nqptp) {
+static enum nqptp_exit open_objects(struct nqptp *nqptp) {
     char back[NQPTP_KEPT_MAX];
 
     nqptp_shm_bring_all_back(back, sizeof back);
@@ -812,16 +471,12 @@ static enum exit_status open_objects(struct nqptp *nqptp) {
      * open now, and until we have our lease on it they find in it what it happens to be. */
     if (!nqptp_shm_exists(NQPTP_INTERFACE_NAME))
         nanosleep(&(struct timespec){.tv_nsec = FIRST_COMMAND_NS}, NULL);
-    int result = add_client(nqptp, NQPTP_INTERFACE_NAME, nqptp->options->layout);
-    explain_object(NQPTP_INTERFACE_NAME, result);
-    if (result < 0)
-        return FAILED;
-    if (nqptp->shms[0].group_refused)
-        explain_group(nqptp, NQPTP_INTERFACE_NAME);
+    if (nqptp_objects_add(&nqptp->objects, &nqptp->engine, NQPTP_INTERFACE_NAME,
+                          nqptp->options->layout, nqptp_clock_now_ns()) < 0)
+        return NQPTP_FAILED;
     say_hello(nqptp);
-    explain_watch(nqptp);
     restore_clients(nqptp, back);
-    return DONE;
+    return NQPTP_DONE;
 }
 
 /* Signals come by the loop, from the start on: none may end us half way through. */
@@ -843,7 +498,7 @@ static int open_timer(clockid_t clock) {
     return fd < 0 ? -errno : fd;
 }
 
-static enum exit_status open_sources(struct nqptp *nqptp) {
+static enum nqptp_exit open_sources(struct nqptp *nqptp) {
     nqptp->epoll = epoll_create1(EPOLL_CLOEXEC);
     nqptp->fds[TIMER] = open_timer(CLOCK_MONOTONIC);
     nqptp->fds[CLOCK_SET] = open_timer(CLOCK_REALTIME);
@@ -861,7 +516,7 @@ static enum exit_status open_sources(struct nqptp *nqptp) {
     }
     if (result < 0)
         nqptp_log(LOG_ERR, "cannot set up the event loop: %s", strerror(-result));
-    return result < 0 ? FAILED : DONE;
+    return result < 0 ? NQPTP_FAILED : NQPTP_DONE;
 }
 
 static void start_watchdog(struct nqptp *nqptp) {
@@ -873,57 +528,54 @@ static void start_watchdog(struct nqptp *nqptp) {
     nqptp->watchdog_due_ns = nqptp_clock_now_ns() + nqptp->watchdog_ns;
 }
 
-/* The ports come first: who cannot have them touches nothing that another process may be using. */
-static enum exit_status start(struct nqptp *nqptp) {
-    enum exit_status status;
+static enum nqptp_exit start(struct nqptp *nqptp) {
+    const struct nqptp_options *options = nqptp->options;
+    enum nqptp_exit status;
+    gid_t group;
 
     nqptp->fds[SIGNALS] = open_signals();
-    nqptp_endpoints_init(&nqptp->endpoints, &nqptp->options->limits, nqptp->options->event_port,
-                         nqptp->options->general_port);
-    if ((status = open_sockets(nqptp)) != DONE)
+    if ((status = nqptp_startup(options, &nqptp->endpoints, &nqptp->fds[CONTROL_IPV4], &group)) !=
+        NQPTP_DONE)
         return status;
-    nqptp->group = group_id(nqptp->options);
+    nqptp_objects_init(&nqptp->objects, group,
+                       options->group ? options->group : NQPTP_DEFAULT_NAME);
     nqptp_engine_init(&nqptp->engine, nqptp_clock_identity());
-    if ((geteuid() == 0 && (status = leave_root(nqptp)) != DONE) ||
-        (status = open_sources(nqptp)) != DONE || (status = open_objects(nqptp)) != DONE)
+    if ((status = open_sources(nqptp)) != NQPTP_DONE ||
+        (status = open_objects(nqptp)) != NQPTP_DONE)
         return status;
     follow_interfaces(nqptp);
     start_watchdog(nqptp);
     nqptp->notifies = getenv("NOTIFY_SOCKET") != NULL;
     report(nqptp, "READY=1\n", nqptp_clock_now_ns());
-    return DONE;
+    return NQPTP_DONE;
 }
 
-static enum exit_status stop(struct nqptp *nqptp) {
+static enum nqptp_exit stop(struct nqptp *nqptp) {
     sd_notify(0, "STOPPING=1");
     nqptp_log(LOG_INFO,
               nqptp->restarting ? "leaving %s to the next process" : "taking the name %s away",
               NQPTP_INTERFACE_NAME);
     if (nqptp->restarting)
-        return RESTART;
-    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
-        if (nqptp->shms[c].map)
-            nqptp_shm_stop(&nqptp->shms[c], client_plays(nqptp, c));
-    return DONE;
+        return NQPTP_RESTART;
+    nqptp_objects_stop(&nqptp->objects, &nqptp->engine.clients);
+    return NQPTP_DONE;
 }
 
-static enum exit_status run(const struct nqptp_options *options) {
+static enum nqptp_exit run(const struct nqptp_options *options) {
     struct nqptp *nqptp = calloc(1, sizeof *nqptp);
     if (!nqptp) {
         nqptp_log(LOG_ERR, "out of memory");
-        return FAILED;
+        return NQPTP_FAILED;
     }
     nqptp->options = options;
     nqptp->timer_ns = NQPTP_NO_DEADLINE;
     nqptp->started_ns = nqptp_clock_now_ns();
     nqptp->checksum_errors = nqptp_checksum_errors();
     nqptp_batch_init(&nqptp->batch);
-    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
-        nqptp->shms[c].fd = -1;
     for (enum source source = 0; source < SOURCES; source++)
         nqptp->fds[source] = -1;
-    enum exit_status status = start(nqptp);
-    if (status == DONE) {
+    enum nqptp_exit status = start(nqptp);
+    if (status == NQPTP_DONE) {
         loop(nqptp);
         status = stop(nqptp);
     }
@@ -933,29 +585,11 @@ static enum exit_status run(const struct nqptp_options *options) {
 
 /* --- instead of running ----------------------------------------------------------------------- */
 
-static enum exit_status show_status(const struct nqptp_options *options) {
+static enum nqptp_exit show_status(const struct nqptp_options *options) {
     if (nqptp_diagnosis_ask(options->control_port, options->json))
-        return fflush(stdout) == 0 ? DONE : FAILED;
+        return fflush(stdout) == 0 ? NQPTP_DONE : NQPTP_FAILED;
     nqptp_diagnosis_print(options);
-    return FAILED;
-}
-
-static enum exit_status remove_left_over(const struct nqptp_options *options) {
-    const struct passwd *user = getpwnam(options->user ? options->user : NQPTP_DEFAULT_NAME);
-    int result = nqptp_shm_remove_foreign(NQPTP_INTERFACE_NAME, user ? user->pw_uid : geteuid());
-
-    if (result > 0)
-        nqptp_log(LOG_NOTICE, "removed %s, which another user had left", NQPTP_INTERFACE_NAME);
-    if (result == -EBUSY)
-        nqptp_log(LOG_ERR,
-                  "cannot remove %s, which is another user's: it is in use; to see by whom, "
-                  "run as root: fuser -v /dev/shm%s",
-                  NQPTP_INTERFACE_NAME, NQPTP_INTERFACE_NAME);
-    else if (result < 0)
-        nqptp_log(LOG_ERR,
-                  "cannot remove %s, which is another user's: %s; as root, run: rm /dev/shm%s",
-                  NQPTP_INTERFACE_NAME, strerror(-result), NQPTP_INTERFACE_NAME);
-    return result < 0 ? FAILED : DONE;
+    return NQPTP_FAILED;
 }
 
 static void show_version(void) {
@@ -971,16 +605,16 @@ int main(int argc, char **argv) {
         return (int)run(&options);
     case NQPTP_SHOW_VERSION:
         show_version();
-        return DONE;
+        return NQPTP_DONE;
     case NQPTP_SHOW_HELP:
         nqptp_options_help();
-        return DONE;
+        return NQPTP_DONE;
     case NQPTP_SHOW_STATUS:
         return (int)show_status(&options);
     case NQPTP_REMOVE_LEFT_OVER:
-        return (int)remove_left_over(&options);
+        return (int)nqptp_startup_remove_left_over(&options);
     case NQPTP_REFUSE:
         break;
     }
-    return USAGE;
+    return NQPTP_USAGE;
 }

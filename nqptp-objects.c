@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Each client has one object. It is made or adopted before the engine learns of the client. While
+ * the daemon runs, records are published in it, and its client's commands tell which layout it
+ * needs and are kept in it for the next daemon.
+ *
+ * Root, or a process of our user, may remove an object's name, and a player may be about to open
+ * it. A check of the name costs as much as a packet. So there is one a second at most while records
+ * are published, and one with each command, because a player opens the object after its command.
+ */
+#include "nqptp-objects.h"
+
+#include "nqptp-shm-file.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define LOOK_NS UINT64_C(1000000000) /* Between checks of a name while records are published. */
+
+void nqptp_objects_init(struct nqptp_objects *objects, gid_t group, const char *group_name) {
+    *objects = (struct nqptp_objects){.group = group, .group_name = group_name};
+    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
+        objects->list[c].fd = -1;
+}
+
+/* --- what goes wrong -------------------------------------------------------------------------- */
+
+/* A client chose the name of a named object, and perhaps one that another program needs. */
+static void explain_foreign(const char *name) {
+    char owner[64];
+
+    nqptp_shm_describe(name, owner, sizeof owner);
+    if (strcmp(name, NQPTP_INTERFACE_NAME) == 0)
+        nqptp_log(LOG_ERR, "%s is not ours: %s; as root, run: rm /dev/shm%s", name, owner, name);
+    else if (strchr(name, '\'')) /* It does not fit into a command for root. */
+        nqptp_log(LOG_ERR, "%s is not ours: %s; its client must take another name", name, owner);
+    else
+        nqptp_log(LOG_ERR,
+                  "%s is not ours: %s; its client must take another name, or, if nothing uses this "
+                  "one, as root, run: rm '/dev/shm%s'",
+                  name, owner, name);
+}
+
+/* Logs why there is no object of that name. */
+static void explain(const char *name, int result) {
+    const char *trouble = nqptp_dev_shm_trouble();
+    struct nqptp_shm_found found;
+
+    if (result == -EEXIST && nqptp_shm_inspect(name, &found) == 0 && found.leased)
+        result = -EBUSY; /* A daemon of another user has it. */
+    if (trouble)
+        nqptp_log(LOG_ERR, "cannot make %s: %s", name, trouble);
+    else if (result == -EEXIST)
+        explain_foreign(name);
+    else if (result == -EBUSY)
+        nqptp_log(LOG_ERR, "another nqptp serves %s; each nqptp needs its own /dev/shm", name);
+    else
+        nqptp_log(LOG_ERR, "cannot make %s in /dev/shm: %s", name, strerror(-result));
+}
+
+/* Without inotify a player of another layout may have to wait, or to be started again. */
+static void explain_watch(struct nqptp_objects *objects) {
+    if (!objects->list[0].lease.unwatched || objects->told_unwatched)
+        return;
+    objects->told_unwatched = true;
+    nqptp_log(LOG_WARNING,
+              "there is no inotify instance left (sysctl fs.inotify.max_user_instances): after a "
+              "change of players leave 30 s between them");
+}
+
+/* --- making, publishing, checking ------------------------------------------------------------- */
+
+int nqptp_objects_add(struct nqptp_objects *objects, struct nqptp_engine *engine, const char *name,
+                      unsigned layout, uint64_t now_ns) {
+    struct nqptp_shm *shm = &objects->list[nqptp_clients_next(&engine->clients)];
+    struct nqptp_shm_record old;
+    unsigned withheld;
+    int result = nqptp_shm_open(shm, name, layout, objects->group, now_ns);
+
+    if (result < 0) {
+        if (nqptp_warning_due(&objects->not_made, now_ns, &withheld))
+            explain(name, result);
+        return result;
+    }
+    if (shm->group_refused)
+        nqptp_log(LOG_WARNING,
+                  "cannot give %s to group %s: players up to Shairport Sync 4.2 cannot use it; "
+                  "start as root, or put this user into the group by usermod -aG",
+                  name, objects->group_name);
+    explain_watch(objects);
+    nqptp_shm_inherited(shm, &old);
+    nqptp_engine_add_client(engine, name, &old);
+    return 0;
+}
+
+static void check_name(struct nqptp_objects *objects, int c, uint64_t now_ns) {
+    struct nqptp_shm *shm = &objects->list[c];
+    int result = nqptp_shm_mend(shm, now_ns);
+    unsigned withheld;
+
+    if (result == 0 || !nqptp_warning_due(&objects->renewed, now_ns, &withheld))
+        return;
+    if (result < 0)
+        explain(shm->name, result);
+    else
+        nqptp_log(LOG_NOTICE,
+                  "%s was removed, so there is a new one; players that were reading the old one "
+                  "must be restarted",
+                  shm->name);
+}
+
+void nqptp_objects_publish(struct nqptp_objects *objects, int c,
+                           const struct nqptp_shm_record *record, uint64_t now_ns) {
+    struct nqptp_clock_pair pair = nqptp_clock_pair_read();
+
+    nqptp_shm_publish(&objects->list[c], record, pair.realtime_ns - pair.raw_ns, now_ns);
+    if (now_ns < objects->look_at_ns[c])
+        return;
+    objects->look_at_ns[c] = now_ns + LOOK_NS;
+    check_name(objects, c, now_ns);
+}
+
+/* --- commands --------------------------------------------------------------------------------- */
+
+_Static_assert(NQPTP_CLIENTS_MAX *NQPTP_NAME_SIZE <= NQPTP_KEPT_MAX, "all names can be kept");
+
+/* Keeps the names of all other objects in /nqptp, with a space behind each. */
+static int keep_names(const struct nqptp_objects *objects) {
+    char names[NQPTP_KEPT_MAX];
+    size_t length = 0;
+
+    for (int c = 1; c < NQPTP_CLIENTS_MAX; c++)
+        if (objects->list[c].fd >= 0)
+            length += (size_t)snprintf(names + length, sizeof names - length, "%s ",
+                                       objects->list[c].name);
+    return nqptp_shm_keep(&objects->list[0], NQPTP_KEPT_NAMES, names, length);
+}
+
+static void keep(struct nqptp_objects *objects, int c, const struct nqptp_command *command,
+                 const char *text, size_t length, uint64_t now_ns) {
+    char activity[NQPTP_NAME_SIZE + 2];
+    unsigned withheld;
+    int result;
+
+    if (command->letter == 'T') {
+        result = nqptp_shm_keep(&objects->list[c], NQPTP_KEPT_LIST, text, length);
+        if (result == 0 && c > 0)
+            result = keep_names(objects);
+    } else {
+        length =
+            (size_t)snprintf(activity, sizeof activity, "%s %c", command->name, command->letter);
+        result = nqptp_shm_keep(&objects->list[c], NQPTP_KEPT_ACTIVITY, activity, length);
+    }
+    if (result < 0 && nqptp_warning_due(&objects->not_kept, now_ns, &withheld))
+        nqptp_log(LOG_WARNING,
+                  "cannot keep what clients asked for: %s; after a restart they must ask again",
+                  strerror(-result));
+}
+
+void nqptp_objects_command(struct nqptp_objects *objects, int c,
+                           const struct nqptp_command *command, const char *text, size_t length,
+                           uint64_t now_ns) {
+    struct nqptp_shm *shm = &objects->list[c];
+    unsigned withheld;
+
+    check_name(objects, c, now_ns);
+    if (!nqptp_shm_ask(shm, command->asked, now_ns) &&
+        nqptp_warning_due(&objects->other_layout, now_ns, &withheld))
+        nqptp_log(LOG_NOTICE, "a client asks for another layout of %s than the %u that others use",
+                  shm->name, nqptp_shm_version(shm));
+    keep(objects, c, command, text, length, now_ns);
+}
+
+void nqptp_objects_signalled(struct nqptp_objects *objects, uint64_t now_ns) {
+    nqptp_shm_signalled(&objects->list[0], now_ns);
+    explain_watch(objects);
+}
+
+/* --- deadlines, status, end ------------------------------------------------------------------- */
+
+uint64_t nqptp_objects_due_ns(const struct nqptp_objects *objects) {
+    uint64_t due_ns = NQPTP_SHM_NO_DEADLINE;
+
+    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
+        if (objects->list[c].fd >= 0 && nqptp_shm_deadline(&objects->list[c]) < due_ns)
+            due_ns = nqptp_shm_deadline(&objects->list[c]);
+    return due_ns;
+}
+
+void nqptp_objects_retry(struct nqptp_objects *objects, uint64_t now_ns) {
+    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
+        if (objects->list[c].fd >= 0)
+            nqptp_shm_retry(&objects->list[c], now_ns);
+}
+
+void nqptp_objects_status(const struct nqptp_objects *objects, struct nqptp_status *status) {
+    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
+        const struct nqptp_shm *shm = &objects->list[c];
+        status->objects[c].layout = nqptp_shm_version(shm);
+        status->objects[c].use = !shm->automatic || shm->lease.state == NQPTP_LEASE_UNAVAILABLE
+                                     ? NQPTP_USE_UNKNOWN
+                                 : shm->lease.state == NQPTP_LEASE_HELD ? NQPTP_USE_NONE
+                                                                        : NQPTP_USE_OPEN;
+    }
+}
+
+/*
+ * A player of layout 10 or 9 plays from B to E or P. Older ones never say so: they play while they
+ * have a list.
+ */
+static bool plays(const struct nqptp_shm *shm, const struct nqptp_client *client) {
+    char text[NQPTP_KEPT_MAX];
+    bool told = nqptp_shm_kept(shm, NQPTP_KEPT_ACTIVITY, text) > 0;
+
+    return told ? client->activity == NQPTP_PLAYING : client->peer_count > 0;
+}
+
+void nqptp_objects_stop(struct nqptp_objects *objects, const struct nqptp_clients *clients) {
+    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
+        if (objects->list[c].map)
+            nqptp_shm_stop(&objects->list[c], plays(&objects->list[c], &clients->list[c]));
+}

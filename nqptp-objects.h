@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The clients' shared memory objects, as the daemon keeps them: object c is that of client c. What
+ * goes wrong with one is logged here, with the next step. Times are CLOCK_MONOTONIC_RAW.
+ */
+#ifndef NQPTP_OBJECTS_H
+#define NQPTP_OBJECTS_H
+
+#include "nqptp-journal.h"
+#include "nqptp-message-handlers.h"
+#include "nqptp-shm.h"
+#include "nqptp-status.h"
+
+struct nqptp_objects {
+    struct nqptp_shm list[NQPTP_CLIENTS_MAX];
+    uint64_t look_at_ns[NQPTP_CLIENTS_MAX]; /* When publishing is to check the name again. */
+    gid_t group;                            /* The group that may use the objects, or -1. */
+    const char *group_name;
+    bool told_unwatched; /* It was logged that inotify is missing. */
+    struct nqptp_spaced_warning not_made, other_layout, renewed, not_kept;
+};
+
+/* Begins with no object. */
+void nqptp_objects_init(struct nqptp_objects *objects, gid_t group, const char *group_name);
+
+/*
+ * Opens the object of that name, then adds its client to the engine, which so never holds a client
+ * without an object. Returns 0, or -errno as nqptp_shm_open() does; then it is logged why.
+ */
+int nqptp_objects_add(struct nqptp_objects *objects, struct nqptp_engine *engine, const char *name,
+                      unsigned layout, uint64_t now_ns);
+
+/* Publishes the record in object c. */
+void nqptp_objects_publish(struct nqptp_objects *objects, int c,
+                           const struct nqptp_shm_record *record, uint64_t now_ns);
+
+/*
+ * Client c sent this command: it may decide the layout that the next process to open the object
+ * finds, and it is kept for the next daemon, because players do not repeat it. `text` is the
+ * command as it came.
+ */
+void nqptp_objects_command(struct nqptp_objects *objects, int c,
+                           const struct nqptp_command *command, const char *text, size_t length,
+                           uint64_t now_ns);
+
+/* NQPTP_LEASE_SIGNAL came: see nqptp_shm_signalled(). */
+void nqptp_objects_signalled(struct nqptp_objects *objects, uint64_t now_ns);
+
+/* Returns when to call nqptp_objects_retry(); NQPTP_SHM_NO_DEADLINE if nothing waits. */
+uint64_t nqptp_objects_due_ns(const struct nqptp_objects *objects);
+void nqptp_objects_retry(struct nqptp_objects *objects, uint64_t now_ns);
+
+/* Fills in what the status tells of the objects. */
+void nqptp_objects_status(const struct nqptp_objects *objects, struct nqptp_status *status);
+
+/* Takes away the names of all objects, as nqptp_shm_stop() does. */
+void nqptp_objects_stop(struct nqptp_objects *objects, const struct nqptp_clients *clients);
+
+#endif

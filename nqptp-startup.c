@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The ports come first: a process that cannot have them touches nothing that another process may be
+ * using. Then a process of root clears what another user left at the object's name, and becomes an
+ * ordinary user. Every error ends with the next step.
+ */
+#include "nqptp-startup.h"
+
+#include "nqptp-ports.h"
+#include "nqptp-privileges.h"
+#include "nqptp-shm-file.h"
+#include "nqptp-shm-structures.h"
+#include "nqptp-utilities.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <pwd.h>
+#include <string.h>
+#include <unistd.h>
+
+static void explain_permission(uint16_t port, const char *place, int error) {
+    if (error == EPERM || nqptp_privileges_has(CAP_NET_BIND_SERVICE))
+        nqptp_log(
+            LOG_ERR,
+            "UDP port %u%s is forbidden, though not for lack of CAP_NET_BIND_SERVICE: if this "
+            "is the service, allow the port by SocketBindAllow=udp:%u in its unit: "
+            "systemctl edit nqptp",
+            port, place, port);
+    else
+        nqptp_log(
+            LOG_ERR,
+            "no permission for UDP port %u%s: it requires CAP_NET_BIND_SERVICE (which root and "
+            "the service have), or sysctl net.ipv4.ip_unprivileged_port_start=%u",
+            port, place, port);
+}
+
+/* The place is where the port was to be opened, in words that follow its number. */
+static enum nqptp_exit port_failure(uint16_t port, const char *place,
+                                    const struct nqptp_address *address, int error) {
+    struct nqptp_holder holder;
+    bool found;
+    char text[160];
+
+    switch (error) {
+    case EADDRINUSE:
+        found = nqptp_port_find_holder(port, address, &holder);
+        nqptp_log(LOG_ERR, "UDP port %u%s is in use: %s; %s", port, place,
+                  nqptp_holder_describe(found ? &holder : NULL, text, sizeof text),
+                  !found || holder.pid == 0
+                      ? "as root, nqptp --status tells how to find and stop it"
+                  : holder.service ? "to stop it, run as root: systemctl stop nqptp"
+                                   : "stop that program, or the service that it belongs to");
+        return NQPTP_PORT_BUSY;
+    case EACCES:
+    case EPERM:
+        explain_permission(port, place, error);
+        return NQPTP_NO_PERMISSION;
+    case EADDRNOTAVAIL:
+        nqptp_log(LOG_ERR, "no loopback address for UDP port %u; as root, run: ip link set lo up",
+                  port);
+        return NQPTP_FAILED;
+    default:
+        nqptp_log(LOG_ERR, "cannot open UDP port %u%s: %s", port, place, strerror(error));
+        return NQPTP_FAILED;
+    }
+}
+
+/* Opens the control port for IPv4 and IPv6; one family is enough. */
+static enum nqptp_exit open_control(uint16_t port, int control[2]) {
+    static const char *const own[2] = {"127.0.0.1", "::1"};
+
+    control[0] = control[1] = -1;
+    for (int i = 0; i < 2; i++) {
+        struct nqptp_address address;
+        nqptp_address_parse(own[i], strlen(own[i]), &address);
+        control[i] = nqptp_socket_open_local(&address, port);
+        bool absent = control[i] == -EAFNOSUPPORT || control[i] == -EADDRNOTAVAIL;
+        if (control[i] >= 0 || (absent && (i == 0 || control[0] >= 0)))
+            continue;
+        enum nqptp_exit status = port_failure(port, "", &address, -control[i]);
+        if (status == NQPTP_PORT_BUSY)
+            nqptp_log(LOG_ERR, "a second nqptp on this host needs another port by --control-port=");
+        return status;
+    }
+    return NQPTP_DONE;
+}
+
+static enum nqptp_exit open_endpoints(struct nqptp_endpoints *endpoints) {
+    const struct nqptp_endpoint *failed;
+    char place[NQPTP_PLACE_SIZE];
+
+    int result = nqptp_endpoints_open(endpoints, &failed);
+    if (result == 0)
+        return NQPTP_DONE;
+    return port_failure(endpoints->ports[failed->general], nqptp_endpoint_place(failed, place),
+                        failed->limit.has_address ? &failed->limit.address : NULL, -result);
+}
+
+/* The group that may use the objects, or -1. */
+static gid_t group_id(const struct nqptp_options *options) {
+    const char *name = options->group ? options->group : NQPTP_DEFAULT_NAME;
+    const struct group *group = getgrnam(name);
+
+    if (!group)
+        nqptp_log(
+            LOG_WARNING,
+            "there is no group %s: players that need it, up to Shairport Sync 4.2, cannot use "
+            "%s; as root, run: groupadd -r %s",
+            name, NQPTP_INTERFACE_NAME, name);
+    return group ? group->gr_gid : (gid_t)-1;
+}
+
+/* Who to become: the user asked for, else nqptp, else nobody, who owns next to nothing. */
+static const struct passwd *user_to_be(const struct nqptp_options *options) {
+    const struct passwd *user = getpwnam(options->user ? options->user : NQPTP_DEFAULT_NAME);
+
+    if (user || options->user)
+        return user;
+    nqptp_log(LOG_WARNING,
+              "there is no user %s; going on as nobody; as root, run: useradd -r -g %s %s",
+              NQPTP_DEFAULT_NAME, NQPTP_DEFAULT_NAME, NQPTP_DEFAULT_NAME);
+    return getpwnam("nobody");
+}
+
+/*
+ * Returns the capabilities that a daemon started as root still needs once the ports are bound: the
+ * right to bind those of an interface that comes back, and, if it stays root, the right to give the
+ * object to its group. A daemon that was not started as root keeps what it was given: the service's
+ * unit bounds its one capability by SocketBindAllow=.
+ */
+static uint64_t needed_capabilities(const struct nqptp_endpoints *endpoints, uid_t user) {
+    bool reopen = nqptp_endpoints_reopen(endpoints);
+
+    return (reopen ? UINT64_C(1) << CAP_NET_BIND_SERVICE : 0) |
+           (user == 0 ? UINT64_C(1) << CAP_CHOWN : 0);
+}
+
+/* Started as root: clears what another user left in our place, then becomes less than root. */
+static enum nqptp_exit leave_root(const struct nqptp_options *options,
+                                  const struct nqptp_endpoints *endpoints, gid_t group) {
+    const struct passwd *user = user_to_be(options);
+    if (!user) {
+        nqptp_log(LOG_ERR, "there is no user to become; name one with --user=");
+        return NQPTP_FAILED;
+    }
+    if (nqptp_shm_remove_foreign(NQPTP_INTERFACE_NAME, user->pw_uid) > 0)
+        nqptp_log(LOG_NOTICE, "removed %s, which another user had left", NQPTP_INTERFACE_NAME);
+    int result = nqptp_privileges_drop(user->pw_uid, group != (gid_t)-1 ? group : user->pw_gid,
+                                       needed_capabilities(endpoints, user->pw_uid));
+    if (result < 0) {
+        nqptp_log(LOG_ERR, "cannot become user %s: %s; --user=root stays root", user->pw_name,
+                  strerror(-result));
+        return NQPTP_NO_PERMISSION;
+    }
+    return NQPTP_DONE;
+}
+
+enum nqptp_exit nqptp_startup(const struct nqptp_options *options,
+                              struct nqptp_endpoints *endpoints, int control[2], gid_t *group) {
+    enum nqptp_exit status;
+
+    nqptp_endpoints_init(endpoints, &options->limits, options->event_port, options->general_port);
+    if ((status = open_endpoints(endpoints)) != NQPTP_DONE ||
+        (status = open_control(options->control_port, control)) != NQPTP_DONE)
+        return status;
+    *group = group_id(options);
+    return geteuid() == 0 ? leave_root(options, endpoints, *group) : NQPTP_DONE;
+}
+
+enum nqptp_exit nqptp_startup_remove_left_over(const struct nqptp_options *options) {
+    const struct passwd *user = getpwnam(options->user ? options->user : NQPTP_DEFAULT_NAME);
+    int result = nqptp_shm_remove_foreign(NQPTP_INTERFACE_NAME, user ? user->pw_uid : geteuid());
+
+    if (result > 0)
+        nqptp_log(LOG_NOTICE, "removed %s, which another user had left", NQPTP_INTERFACE_NAME);
+    if (result == -EBUSY)
+        nqptp_log(LOG_ERR,
+                  "cannot remove %s, which is another user's: it is in use; to see by whom, "
+                  "run as root: fuser -v /dev/shm%s",
+                  NQPTP_INTERFACE_NAME, NQPTP_INTERFACE_NAME);
+    else if (result < 0)
+        nqptp_log(LOG_ERR,
+                  "cannot remove %s, which is another user's: %s; as root, run: rm /dev/shm%s",
+                  NQPTP_INTERFACE_NAME, strerror(-result), NQPTP_INTERFACE_NAME);
+    return result < 0 ? NQPTP_FAILED : NQPTP_DONE;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* What happens before the loop: ports, privileges, and what an earlier process left. */
+#ifndef NQPTP_STARTUP_H
+#define NQPTP_STARTUP_H
+
+#include "nqptp-endpoints.h"
+#include "nqptp-options.h"
+
+#include <sys/types.h>
+
+/* The exit status of the program; nqptp(8) says what each means. */
+enum nqptp_exit {
+    NQPTP_DONE = 0,
+    NQPTP_FAILED = 1,
+    NQPTP_USAGE = 2,
+    NQPTP_PORT_BUSY = 3,
+    NQPTP_NO_PERMISSION = 4,
+    NQPTP_RESTART = 75, /* After SIGUSR1: the unit starts the service again for this status. */
+};
+
+/*
+ * Opens the ports, and gives up what root could do if this process is root's. control[] are the
+ * sockets of the control port, IPv4 and IPv6; one of them may be negative. *group is the group that
+ * may use the objects, or -1. Logs what goes wrong.
+ */
+enum nqptp_exit nqptp_startup(const struct nqptp_options *options,
+                              struct nqptp_endpoints *endpoints, int control[2], gid_t *group);
+
+/* --remove-left-over: removes an object that another user left and that no process has open. */
+enum nqptp_exit nqptp_startup_remove_left_over(const struct nqptp_options *options);
+
+#endif
