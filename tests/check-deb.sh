@@ -102,9 +102,11 @@ check "$suite: the upgrade keeps the object" test "$(inside stat -c %i /dev/shm/
 check "$suite: the player kept its clock over the upgrade" player_ended_well
 
 start_player 1000 >"$work/log"
+shell 'touch /dev/shm/.nqptp.kept /dev/shm/of-another; chown nqptp /dev/shm/.nqptp.kept'
 check "$suite: dpkg removes the packages while a player has the object open" shell 'dpkg -r nqptp nqptp-dev'
 refuse "$suite: removal ends the service" shell 'pidof nqptp'
-refuse "$suite: removal leaves no shared memory" shell 'ls -A /dev/shm | grep .'
+check "$suite: removal deletes all shared memory of nqptp, and no other" \
+    shell 'ls -A /dev/shm; test "$(ls -A /dev/shm)" = of-another'
 shell 'kill $(pidof player ptp-sender)'
 check "$suite: dpkg purges the packages" shell 'dpkg -P nqptp nqptp-dev'
 files "$work/after"
