@@ -110,7 +110,7 @@ static inline uint32_t nqptp_clock_bit(int i) {
 /* Notes a change of this weight. */
 void nqptp_hysteresis_note(struct nqptp_hysteresis *hysteresis, unsigned weight, uint64_t now_ns);
 
-/* Whether there were so many changes that the present one must wait. */
+/* Whether there were too many changes of late, so that the present one must wait. */
 bool nqptp_hysteresis_holds(const struct nqptp_hysteresis *hysteresis, uint64_t now_ns);
 
 /* Returns the row of the clock with that identity at that address, or NQPTP_NO_CLOCK. */

@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-#define NQPTP_SPACINGS 5 /* The interval is measured by the median of so many. */
+#define NQPTP_SPACINGS 5 /* The interval is measured by the median of the last 5. */
 
 /* All zero: no message came yet. */
 struct nqptp_interval {

@@ -11,8 +11,8 @@
  *   nqptp_effects_finish()  fills in the records that the caller then writes into the objects
  *
  * A command takes the last two steps of it, and so does a deadline, which is always a clock's.
- * select_masters() ends every call that may have changed what a client would choose. What is told
- * and published is decided there and in use_sample(), nowhere else.
+ * select_masters() ends every call that may have changed what a client would choose. A change of
+ * master is told and published there only, and a sample in use_sample() only.
  *
  * The engine owns the table of clocks and the clients, and keeps the masks in the latter right: a
  * row changes hands in row_of() and delete_clock() only. It never reads a clock, never sends, and
@@ -25,18 +25,12 @@
 
 #include <string.h>
 
-#define REST_CLOCKS 4            /* Up to so many clocks alive, packets are read as they come. */
-#define REST_NS (100 * NQPTP_MS) /* Packets may wait for so long. */
-#define STUCK_NS                                                                                   \
-    (2000 *                                                                                        \
-     (int64_t)NQPTP_MS) /* A packet that waited for so long was there while we were stopped. */
-#define STALE_NS (1000 * NQPTP_MS) /* At B, a master without a sample for so long starts afresh.   \
-                                    */
-#define STEP_TOLD_NS                                                                               \
-    (5 * (int64_t)NQPTP_MS) /* A series that begins where the last one was is no step.             \
-                             */
-#define ANNOUNCE_AGAIN_NS                                                                          \
-    (100 * NQPTP_MS) /* The same sequenceId within this time is the same datagram. */
+#define REST_CLOCKS 4                      /* Packets wait only while more clocks are alive. */
+#define REST_NS (100 * NQPTP_MS)           /* Packets wait for this time at most. */
+#define STUCK_NS (2 * (int64_t)NQPTP_S)    /* Older packets came while we were stopped. */
+#define STALE_NS NQPTP_S                   /* At B, a master with an older sample starts afresh. */
+#define STEP_TOLD_NS INT64_C(5000000)      /* A smaller step is not told. */
+#define ANNOUNCE_AGAIN_NS (100 * NQPTP_MS) /* One sequenceId within this time is one datagram. */
 
 void nqptp_engine_init(struct nqptp_engine *engine, uint64_t clock_identity) {
     *engine = (struct nqptp_engine){.self = {clock_identity, NQPTP_PORT_NUMBER}};
@@ -72,7 +66,7 @@ static bool is_master(const struct nqptp_engine *engine, int i) {
     return nqptp_clients_masters(&engine->clients) >> i & 1;
 }
 
-/* --- choosing ------------------------------------------------------------------------------ */
+/* --- choosing -------------------------------------------------------------------------------- */
 
 /* Publishes for all clients that follow the clock in row i. */
 static void publish_clock(const struct nqptp_engine *engine, int i, struct nqptp_effects *effects) {
@@ -241,7 +235,7 @@ static void use_samples(struct nqptp_engine *engine, int i, const struct nqptp_s
         use_sample(engine, i, &samples->list[n], now_ns, effects);
 }
 
-/* --- the messages ----------------------------------------------------------------------------- */
+/* --- messages -------------------------------------------------------------------------------- */
 
 static enum nqptp_drop drop_of(enum nqptp_pairing_result result) {
     return result == NQPTP_PAIRING_LATE        ? NQPTP_DROP_LATE

@@ -5,7 +5,7 @@
  *
  * A Sync says when it arrived here, its Follow_Up when it left the clock. The two have one source
  * port identity and one sequenceId; together they are an exchange. An exchange
- *   begins     with whichever of the two comes first;
+ *   begins     with the first of the two;
  *   is sampled when the other one comes, and is then a duplicate if it comes again;
  *   waits      if the Follow_Up came first: until its Sync, until the next message of this clock,
  *              or for 100 ms. Then it is sampled by the Follow_Up's own arrival;
@@ -22,13 +22,11 @@
 #include "nqptp-time.h"
 
 #define FOLLOW_UP_WAIT_NS (100 * NQPTP_MS) /* A Follow_Up waits for its Sync at most this long. */
-#define EXCHANGE_NS (2000 * NQPTP_MS) /* After this a sequenceId that was seen may be a new one.   \
-                                       */
-#define OVERTAKEN_NS                                                                               \
-    (500 * NQPTP_MS)         /* A sample older than this is used only if it is the newest. */
-#define FOLLOW_UPS_MISSED 16 /* A clock without a Follow_Up for so many Syncs is one-step now. */
-#define LATE_MIN (NQPTP_EXCHANGES / 2) /* Two ports of one clock may share the ring. */
-#define LATE_MAX 64                    /* A sequenceId further back than this was started afresh. */
+#define EXCHANGE_NS (2 * NQPTP_S)          /* After this its sequenceId may be a new one. */
+#define OVERTAKEN_NS (500 * NQPTP_MS)      /* An older sample is used only if it is the newest. */
+#define FOLLOW_UPS_MISSED 16               /* Without a Follow_Up for 16 Syncs it is one-step. */
+#define LATE_MIN (NQPTP_EXCHANGES / 2)     /* Two ports of one clock may share the ring. */
+#define LATE_MAX 64                        /* A sequenceId further back was started afresh. */
 
 /* Whether the exchange is of this port, and not so old that its sequenceId may come again. */
 static bool is_recent(const struct nqptp_exchange *exchange, uint16_t port_number,
@@ -37,7 +35,7 @@ static bool is_recent(const struct nqptp_exchange *exchange, uint16_t port_numbe
            exchange->port_number == port_number;
 }
 
-/* Whether the message comes so long after its turn that its exchange is forgotten already. */
+/* Whether the message comes so late that the ring has no entry for its exchange any more. */
 static bool is_late(const struct nqptp_pairing *pairing, const struct nqptp_message *message,
                     uint64_t now_ns) {
     for (unsigned i = 0; i < NQPTP_EXCHANGES; i++) {

@@ -265,7 +265,7 @@ const char *nqptp_drop_describe(enum nqptp_drop drop) {
         [NQPTP_DROP_DUPLICATE] = "a repetition",
         [NQPTP_DROP_LATE] = "too late",
         [NQPTP_DROP_FULL] = "of a clock for which there is no room",
-        [NQPTP_DROP_FOREIGN] = "a Delay_Resp to somebody else",
+        [NQPTP_DROP_FOREIGN] = "a Delay_Resp to another port",
         [NQPTP_DROP_KERNEL] = "dropped by the kernel",
     };
     return words[drop];

@@ -10,7 +10,7 @@
 
 #define NQPTP_STORY_MAX 512 /* room for any line */
 
-/* Is the event one that everybody wants to know, rather than who asked for more with -v? */
+/* Whether the event is told without -v. */
 bool nqptp_story_essential(const struct nqptp_event *event);
 
 /*
