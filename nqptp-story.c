@@ -119,8 +119,10 @@ static void add_client_event(struct line *line, const struct nqptp_client *clien
     } else if (event->kind == NQPTP_EVENT_ACTIVITY) {
         add(line, "the player %s", activity[client->activity]);
     } else if (event->kind == NQPTP_EVENT_NO_MASTER) {
-        add(line, "there is no master now%s",
-            event->reason.won == NQPTP_WON_SILENT ? ": the last one is silent for 120 s" : "");
+        add(line, "there is no master now");
+        if (event->reason.won == NQPTP_WON_SILENT)
+            add(line, ": the last one is silent for %" PRIu64 " s",
+                NQPTP_CLOCK_LIFETIME_NS / NQPTP_S);
     } else if (event->kind == NQPTP_EVENT_MASTER) {
         add(line, "master is now ");
         add_clock(line, event->clock_identity, &event->address);
