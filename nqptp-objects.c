@@ -13,8 +13,10 @@
 #include "nqptp-shm-file.h"
 
 #include <errno.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define LOOK_NS UINT64_C(1000000000) /* Between checks of a name while records are published. */
 
@@ -28,11 +30,13 @@ void nqptp_objects_init(struct nqptp_objects *objects, gid_t group, const char *
 
 /* A client chose the name of a named object, and perhaps one that another program needs. */
 static void explain_foreign(const char *name) {
+    const struct passwd *user = getpwuid(geteuid());
     char owner[64];
 
     nqptp_shm_describe(name, owner, sizeof owner);
     if (strcmp(name, NQPTP_INTERFACE_NAME) == 0)
-        nqptp_log(LOG_ERR, "%s is not ours: %s; as root, run: rm /dev/shm%s", name, owner, name);
+        nqptp_log(LOG_ERR, "%s is not ours: %s; as root, run: nqptp --claim --user=%s", name, owner,
+                  user ? user->pw_name : "root");
     else if (strchr(name, '\'')) /* It does not fit into a command for root. */
         nqptp_log(LOG_ERR, "%s is not ours: %s; its client must take another name", name, owner);
     else

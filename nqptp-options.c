@@ -30,7 +30,7 @@ void nqptp_options_help(void) {
         "    --event-port=PORT      instead of UDP port 319,\n"
         "    --general-port=PORT    instead of UDP port 320,\n"
         "    --control-port=PORT    instead of UDP port 9000,\n"
-        "    --remove-left-over     remove shared memory that another user left, and exit.\n",
+        "    --claim                as root: free the name /nqptp for the service, and exit.\n",
         stdout);
 }
 
@@ -70,7 +70,7 @@ enum long_option {
     GROUP,
     STATUS,
     JSON,
-    LEFT_OVER,
+    CLAIM,
     EVENT_PORT,
     GENERAL_PORT,
     CONTROL_PORT
@@ -96,8 +96,8 @@ static const char *take_option(struct nqptp_options *options, int option, const 
     case JSON:
         options->json = true;
         return NULL;
-    case LEFT_OVER:
-        options->action = NQPTP_REMOVE_LEFT_OVER;
+    case CLAIM:
+        options->action = NQPTP_CLAIM;
         return NULL;
     case SMI:
         return read_layout(value, &options->layout);
@@ -169,7 +169,7 @@ struct nqptp_options nqptp_options_read(int argc, char **argv) {
         {"event-port", required_argument, NULL, EVENT_PORT},
         {"general-port", required_argument, NULL, GENERAL_PORT},
         {"control-port", required_argument, NULL, CONTROL_PORT},
-        {"remove-left-over", no_argument, NULL, LEFT_OVER},
+        {"claim", no_argument, NULL, CLAIM},
         {NULL, 0, NULL, 0},
     };
     struct nqptp_options options = {

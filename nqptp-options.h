@@ -13,7 +13,7 @@ enum nqptp_action {
     NQPTP_SHOW_VERSION,
     NQPTP_SHOW_HELP,
     NQPTP_SHOW_STATUS,
-    NQPTP_REMOVE_LEFT_OVER,
+    NQPTP_CLAIM,
     NQPTP_REFUSE, /* it was said why */
 };
 

@@ -12,11 +12,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/fsuid.h>
-#include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 void nqptp_shm_path(const char *name, char path[NQPTP_SHM_PATH_SIZE]) {
@@ -85,6 +87,11 @@ void nqptp_shm_describe(const char *name, char *text, size_t size) {
         snprintf(text, size, "owned by uid %u, mode %04o", (unsigned)found.owner, found.mode);
 }
 
+/* renameat2(2), which musl has not. */
+static int rename_at(const char *from, const char *to, unsigned flags) {
+    return (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, flags);
+}
+
 /* --- put aside ------------------------------------------------------------------------------- */
 
 #define KEPT_SUFFIX ".kept"
@@ -116,7 +123,7 @@ bool nqptp_shm_bring_back(const char *name) {
     if (!is_own(aside, &status))
         return false;
     /* An empty object of ours, which "nqptp --claim" puts there, makes room. */
-    if (renameat2(AT_FDCWD, aside, AT_FDCWD, path, RENAME_NOREPLACE) == 0 ||
+    if (rename_at(aside, path, RENAME_NOREPLACE) == 0 ||
         (errno == EEXIST && is_own(path, &status) && status.st_size == 0 &&
          rename(aside, path) == 0))
         return true;
@@ -150,32 +157,46 @@ void nqptp_shm_bring_all_back(char *names, size_t size) {
         closedir(directory);
 }
 
-/* --- of other users -------------------------------------------------------------------------- */
+/* --- claiming --------------------------------------------------------------------------------- */
 
-int nqptp_shm_remove_foreign(const char *name, uid_t owner) {
-    char path[NQPTP_SHM_PATH_SIZE];
+/* Makes an empty file of that user under a random hidden name. Returns 0 or -errno. */
+static int make_hidden(uid_t user, gid_t group, char path[NQPTP_SHM_PATH_SIZE]) {
+    uint64_t number = 0;
+
+    if (getrandom(&number, sizeof number, 0) != sizeof number)
+        return -errno;
+    snprintf(path, NQPTP_SHM_PATH_SIZE, NQPTP_SHM_DIRECTORY "/.nqptp-%016" PRIx64, number);
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -errno;
+    int result = fchown(fd, user, group) < 0 ? -errno : 0;
+    close(fd);
+    if (result < 0)
+        unlink(path);
+    return result;
+}
+
+/*
+ * To remove the other file first and make ours then would leave a moment in which another user can
+ * take the name again: against a loop of mkdir that lost 10 of 10 times. To exchange the two does
+ * not.
+ */
+int nqptp_shm_claim(const char *name, uid_t user, gid_t group) {
+    char path[NQPTP_SHM_PATH_SIZE], hidden[NQPTP_SHM_PATH_SIZE];
     struct stat status;
-    int result = 0;
 
     nqptp_shm_path(name, path);
     if (lstat(path, &status) < 0)
         return errno == ENOENT ? 0 : -errno;
-    if (status.st_uid == owner)
+    if (S_ISREG(status.st_mode) && status.st_uid == user)
         return 0;
-    if (!S_ISREG(status.st_mode))
-        return -EEXIST;
-    int fd = shm_open(name, O_RDWR | O_NONBLOCK, 0);
-    if (fd < 0)
-        return errno == EWOULDBLOCK ? -EBUSY : -errno;
-    /* A write lease is granted only while nobody else has the file open or mapped; and only to its
-     * owner, or with a capability that root has none of in most containers. */
-    uid_t before = (uid_t)setfsuid(status.st_uid);
-    int error = fcntl(fd, F_SETLEASE, F_WRLCK) < 0 ? errno : 0;
-    setfsuid(before);
-    if (error != 0)
-        result = error == EAGAIN ? -EBUSY : -error;
-    else
-        result = shm_unlink(name) < 0 ? -errno : 1;
-    close(fd);
-    return result;
+    int result = make_hidden(user, group, hidden);
+    if (result < 0)
+        return result;
+    result = rename_at(hidden, path, RENAME_EXCHANGE) < 0 ? -errno : 1;
+    /* Now the hidden name is that of the other file; or it is still ours, if the exchange failed.
+     */
+    if (unlink(hidden) < 0)
+        rmdir(hidden);
+    return result == -ENOENT ? 0 : result;
 }

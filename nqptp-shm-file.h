@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The file that has the name of an object, whichever user made it: looking at it, and removing one
- * that another user left.
+ * The file that has the name of an object, whichever user made it: looking at it, putting it aside
+ * at a stop, and claiming the name for the daemon.
  */
 #ifndef NQPTP_SHM_FILE_H
 #define NQPTP_SHM_FILE_H
@@ -59,10 +59,11 @@ bool nqptp_shm_bring_back(const char *name);
 void nqptp_shm_bring_all_back(char *names, size_t size);
 
 /*
- * Removes the file of that name unless it belongs to `owner` or another process has it open.
- * Returns 1 if it was removed, 0 if there was none or it is the owner's, -EBUSY if it is in use, or
- * -errno.
+ * For root: makes the name free for the daemon of that user, whatever another user put there, and
+ * opens nothing of it. An empty object of the user takes the place; the other file is removed, or
+ * left under a hidden name if it is a directory that is not empty. Returns 1 if that was done, 0 if
+ * there is no file or a regular one of that user, or -errno.
  */
-int nqptp_shm_remove_foreign(const char *name, uid_t owner);
+int nqptp_shm_claim(const char *name, uid_t user, gid_t group);
 
 #endif

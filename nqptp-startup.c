@@ -136,6 +136,19 @@ static uint64_t needed_capabilities(const struct nqptp_endpoints *endpoints, uid
            (user == 0 ? UINT64_C(1) << CAP_CHOWN : 0);
 }
 
+static int claim_for(uid_t user, gid_t group) {
+    int result = nqptp_shm_claim(NQPTP_INTERFACE_NAME, user, group);
+
+    if (result > 0)
+        nqptp_log(LOG_NOTICE,
+                  "another user had put something at /dev/shm%s; it is out of the way now",
+                  NQPTP_INTERFACE_NAME);
+    else if (result < 0)
+        nqptp_log(LOG_ERR, "cannot free /dev/shm%s, where another user put something: %s",
+                  NQPTP_INTERFACE_NAME, strerror(-result));
+    return result;
+}
+
 /* Started as root: clears what another user left in our place, then becomes less than root. */
 static enum nqptp_exit leave_root(const struct nqptp_options *options,
                                   const struct nqptp_endpoints *endpoints, gid_t group) {
@@ -144,8 +157,7 @@ static enum nqptp_exit leave_root(const struct nqptp_options *options,
         nqptp_log(LOG_ERR, "there is no user to become; name one with --user=");
         return NQPTP_FAILED;
     }
-    if (nqptp_shm_remove_foreign(NQPTP_INTERFACE_NAME, user->pw_uid) > 0)
-        nqptp_log(LOG_NOTICE, "removed %s, which another user had left", NQPTP_INTERFACE_NAME);
+    claim_for(user->pw_uid, group != (gid_t)-1 ? group : user->pw_gid);
     int result = nqptp_privileges_drop(user->pw_uid, group != (gid_t)-1 ? group : user->pw_gid,
                                        needed_capabilities(endpoints, user->pw_uid));
     if (result < 0) {
@@ -168,20 +180,19 @@ enum nqptp_exit nqptp_startup(const struct nqptp_options *options,
     return geteuid() == 0 ? leave_root(options, endpoints, *group) : NQPTP_DONE;
 }
 
-enum nqptp_exit nqptp_startup_remove_left_over(const struct nqptp_options *options) {
+enum nqptp_exit nqptp_startup_claim(const struct nqptp_options *options) {
     const struct passwd *user = getpwnam(options->user ? options->user : NQPTP_DEFAULT_NAME);
-    int result = nqptp_shm_remove_foreign(NQPTP_INTERFACE_NAME, user ? user->pw_uid : geteuid());
+    const struct group *group = getgrnam(options->group ? options->group : NQPTP_DEFAULT_NAME);
+    struct nqptp_holder holder;
 
-    if (result > 0)
-        nqptp_log(LOG_NOTICE, "removed %s, which another user had left", NQPTP_INTERFACE_NAME);
-    if (result == -EBUSY)
+    if (!user) {
         nqptp_log(LOG_ERR,
-                  "cannot remove %s, which is another user's: it is in use; to see by whom, "
-                  "run as root: fuser -v /dev/shm%s",
-                  NQPTP_INTERFACE_NAME, NQPTP_INTERFACE_NAME);
-    else if (result < 0)
-        nqptp_log(LOG_ERR,
-                  "cannot remove %s, which is another user's: %s; as root, run: rm /dev/shm%s",
-                  NQPTP_INTERFACE_NAME, strerror(-result), NQPTP_INTERFACE_NAME);
-    return result < 0 ? NQPTP_FAILED : NQPTP_DONE;
+                  "there is no user %s to free %s for; name one with --user=", NQPTP_DEFAULT_NAME,
+                  NQPTP_INTERFACE_NAME);
+        return NQPTP_FAILED;
+    }
+    if (nqptp_port_find_holder(options->event_port, NULL, &holder))
+        return NQPTP_DONE; /* the object may be what that process serves */
+    return claim_for(user->pw_uid, group ? group->gr_gid : user->pw_gid) < 0 ? NQPTP_FAILED
+                                                                             : NQPTP_DONE;
 }

@@ -26,7 +26,7 @@ enum nqptp_exit {
 enum nqptp_exit nqptp_startup(const struct nqptp_options *options,
                               struct nqptp_endpoints *endpoints, int control[2], gid_t *group);
 
-/* --remove-left-over: removes an object that another user left and that no process has open. */
-enum nqptp_exit nqptp_startup_remove_left_over(const struct nqptp_options *options);
+/* --claim: frees the name /nqptp for the daemon, whatever another user has put there. */
+enum nqptp_exit nqptp_startup_claim(const struct nqptp_options *options);
 
 #endif

@@ -611,8 +611,8 @@ int main(int argc, char **argv) {
         return NQPTP_DONE;
     case NQPTP_SHOW_STATUS:
         return (int)show_status(&options);
-    case NQPTP_REMOVE_LEFT_OVER:
-        return (int)nqptp_startup_remove_left_over(&options);
+    case NQPTP_CLAIM:
+        return (int)nqptp_startup_claim(&options);
     case NQPTP_REFUSE:
         break;
     }

@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #define MS (SECOND / 1000)
@@ -206,6 +207,26 @@ static int replace(struct hostile *h) {
     return 0;
 }
 
+/* Takes the name of the object as soon as it is free. */
+static int take_by_mkdir(struct hostile *h) {
+    uint64_t times = 0;
+
+    while (goes_on(h))
+        times += mkdir(h->options.path, 0755) == 0;
+    printf("made %" PRIu64 " directories\n", times);
+    return 0;
+}
+
+static int take_by_socket(struct hostile *h) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", h->options.path);
+    if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0)
+        fail(h->options.path);
+    return 0;
+}
+
 /* --- opening --------------------------------------------------------------------------------- */
 
 static void send_text(int fd, const char *text, size_t length) {
@@ -359,6 +380,8 @@ static const struct {
     {"cut", cut},
     {"unlink", take_name},
     {"replace", replace},
+    {"mkdir", take_by_mkdir},
+    {"socket", take_by_socket},
     {"open", open_and_close},
     {"flood", flood},
     {"ask", ask},
@@ -423,7 +446,8 @@ int main(int argc, char **argv) {
     for (size_t i = 0; optind + 1 == argc && i < sizeof roles / sizeof roles[0]; i++)
         if (strcmp(argv[optind], roles[i].name) == 0)
             return roles[i].play(&h);
-    fputs("usage: hostile hold|wait|loop|scribble|mutex|cut|unlink|replace|open|flood|ask|look\n"
+    fputs("usage: hostile "
+          "hold|wait|loop|scribble|mutex|cut|unlink|replace|mkdir|socket|open|flood|ask|look\n"
           "  [--path FILE] [--seconds S] [--count N] [--processes N] [--seed N]\n"
           "  [--expect-id HEX] [--from ADDRESS] [--bare]\n",
           stderr);

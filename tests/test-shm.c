@@ -224,6 +224,31 @@ static void test_in_the_way(const char *name) {
     nqptp_shm_stop(&shm, false);
 }
 
+/* --- claimed --------------------------------------------------------------------------------- */
+
+/* What has the name makes room, though this process opens it and maps it. */
+static void test_claimed(const char *name) {
+    uid_t user = getuid();
+    struct stat status = {0};
+    char path[128];
+
+    snprintf(path, sizeof path, "/dev/shm%s", name);
+    CHECK_EQ_I64(nqptp_shm_claim(name, user, getgid()), 0, "claim: there is no file");
+    CHECK(access(path, F_OK) < 0, "claim: none is made");
+    struct nqptp_shm shm = open_object(name);
+    ino_t inode = inode_of(name);
+    CHECK_EQ_I64(nqptp_shm_claim(name, user, getgid()), 0, "claim: the user's own object");
+    CHECK_EQ_U64(inode_of(name), inode, "claim: the user's own object stays");
+    nqptp_shm_stop(&shm, false);
+    CHECK(symlink("nowhere", path) == 0, "claim: a link that leads nowhere");
+    CHECK_EQ_I64(nqptp_shm_claim(name, user, getgid()), 1, "claim: the link makes room");
+    CHECK(lstat(path, &status) == 0 && S_ISREG(status.st_mode) && status.st_size == 0,
+          "claim: an empty object takes its place");
+    shm = open_object(name);
+    CHECK_EQ_U64(inode_of(name), status.st_ino, "claim: the daemon adopts the empty object");
+    nqptp_shm_stop(&shm, false);
+}
+
 /* --- stopped and started --------------------------------------------------------------------- */
 
 /* Is there a file in /dev/shm, by the name of an object or by that under which it is put aside? */
@@ -313,18 +338,11 @@ static void test_not_ours(const char *name) {
     char path[128], text[64] = "";
 
     snprintf(path, sizeof path, "/dev/shm%s", name);
-    CHECK_EQ_I64(nqptp_shm_remove_foreign(name, getuid()), 0, "nothing there, nothing removed");
-
     shm = open_object(name);
-    CHECK_EQ_I64(nqptp_shm_remove_foreign(name, getuid()), 0, "our own object stays");
-    uid_t other = getuid() + 1; /* as if we were another user, who may nonetheless remove it */
-    CHECK_EQ_I64(nqptp_shm_remove_foreign(name, other), -EBUSY, "as does one that is in use");
     nqptp_shm_close(&shm);
     nqptp_shm_describe(name, text, sizeof text);
     CHECK(strstr(text, "mode 0664") != NULL, "owner and mode are told: %s", text);
-    CHECK_EQ_I64(nqptp_shm_remove_foreign(name, other), 1, "one that nobody uses is removed");
-    CHECK_EQ_U64(inode_of(name), 0, "indeed");
-
+    shm_unlink(name);
     if (getuid() != 0)
         return;
     int fd = shm_open(name, O_RDWR | O_CREAT, 0666);
@@ -1320,6 +1338,7 @@ int main(void) {
     test_adopted_sizes(name);
     test_in_the_way(name);
     test_kept(name);
+    test_claimed(name);
     test_stopped_in_use(name, true);
     test_stopped_in_use(name, false);
     test_put_aside(name);
