@@ -13,8 +13,7 @@
 /* One call tells at most of each client's master and each clock's qualification, and of 4 more. */
 #define NQPTP_EVENTS_MAX (NQPTP_CLIENTS_MAX + NQPTP_CLOCKS_MAX + 4)
 
-/* What people are told. Those from LIST to NO_MASTER are about a client, the others about a clock.
- */
+/* What people are told. LIST to NO_MASTER are about a client, the others about a clock. */
 enum nqptp_event_kind {
     NQPTP_EVENT_CREATED,     /* A clock is heard for the first time. */
     NQPTP_EVENT_DELETED,     /* A clock fell silent, or another one needed its row. */

@@ -21,9 +21,8 @@
 
 #define GAP_NS (150 * NQPTP_MS) /* The second Announce follows the first after this time. */
 #define SILENT_ANNOUNCES 3      /* A clock without a sample is woken up again at this Announce. */
-#define STOPPED_SYNCS 480       /* A clock is woken up when it has repeated its time so often. */
-#define YOUNG_NS                                                                                   \
-    (62000 * NQPTP_MS) /* The age up to which a series of samples counts as just begun. */
+#define STOPPED_SYNCS 480       /* A clock that repeats one time is woken up at this repeat. */
+#define YOUNG_NS (62 * NQPTP_S) /* A series of samples that is younger has just begun. */
 
 static void send_better_announce(const struct nqptp_clock *clock,
                                  const struct nqptp_port_identity *self,
