@@ -56,5 +56,5 @@ if [ -z "$host" ]; then
     dpkg-buildpackage -us -uc -b
 else
     # Tests of another processor's program cannot run here; nqptp-dev is the same for all.
-    DEB_BUILD_OPTIONS=nocheck dpkg-buildpackage -us -uc -B -a "$host" -P cross,nocheck
+    DEB_BUILD_OPTIONS=nocheck dpkg-buildpackage -us -uc -B --host-arch="$host" --build-profiles=cross,nocheck
 fi
