@@ -89,7 +89,7 @@ uint32_t nqptp_clients_listed(const struct nqptp_clients *clients) {
 uint32_t nqptp_clients_masters(const struct nqptp_clients *clients) {
     uint32_t masters = 0;
     for (int c = 0; c < clients->top; c++)
-        if (clients->list[c].in_use && clients->list[c].master != NQPTP_NO_CLOCK)
+        if (clients->list[c].master != NQPTP_NO_CLOCK)
             masters |= nqptp_clock_bit(clients->list[c].master);
     return masters;
 }
@@ -107,7 +107,7 @@ bool nqptp_client_lists_clock(const struct nqptp_client *client, int i) {
 
 int nqptp_clients_find(const struct nqptp_clients *clients, const char *name) {
     for (int c = 0; c < clients->top; c++)
-        if (clients->list[c].in_use && strcmp(clients->list[c].name, name) == 0)
+        if (strcmp(clients->list[c].name, name) == 0)
             return c;
     return -1;
 }
@@ -121,8 +121,7 @@ int nqptp_clients_add(struct nqptp_clients *clients, const char *name) {
     if (c < 0)
         return -1;
     struct nqptp_client *client = &clients->list[clients->top++];
-    *client = (struct nqptp_client){
-        .in_use = true, .master = NQPTP_NO_CLOCK, .published = NQPTP_NO_CLOCK};
+    *client = (struct nqptp_client){.master = NQPTP_NO_CLOCK, .published = NQPTP_NO_CLOCK};
     strncpy(client->name, name, sizeof client->name - 1);
     return c;
 }

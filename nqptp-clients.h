@@ -43,7 +43,6 @@ enum nqptp_activity { NQPTP_STOPPED, NQPTP_PLAYING, NQPTP_PAUSED };
 
 /* What one client asked for, and the master that it has. */
 struct nqptp_client {
-    bool in_use;
     char name[NQPTP_NAME_SIZE]; /* The name of its object, with the slash. */
     bool first_wins;            /* Its list is ordered: the first address wins while it is alive. */
     enum nqptp_activity activity;
@@ -58,7 +57,7 @@ struct nqptp_client {
     struct nqptp_reading inherited;     /* What an earlier process published; start 0: nothing. */
 };
 
-/* Client 0 is the one of commands without a name. No entry from `top` on is in use. */
+/* All entries before `top` are in use. Client 0 is the one of commands without a name. */
 struct nqptp_clients {
     int top;
     struct nqptp_client list[NQPTP_CLIENTS_MAX];

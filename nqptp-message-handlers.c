@@ -71,7 +71,7 @@ static bool is_master(const struct nqptp_engine *engine, int i) {
 /* Publishes for all clients that follow the clock in row i. */
 static void publish_clock(const struct nqptp_engine *engine, int i, struct nqptp_effects *effects) {
     for (int c = 0; c < engine->clients.top; c++)
-        if (engine->clients.list[c].in_use && engine->clients.list[c].master == i)
+        if (engine->clients.list[c].master == i)
             nqptp_effects_publish(effects, c);
 }
 
@@ -115,8 +115,7 @@ static void select_masters(struct nqptp_engine *engine, uint64_t now_ns,
 
     for (int c = 0; c < engine->clients.top; c++) {
         old[c] = clients[c].master;
-        if (clients[c].in_use)
-            nqptp_client_select(&engine->table, &clients[c], now_ns);
+        nqptp_client_select(&engine->table, &clients[c], now_ns);
     }
     uint32_t new = nqptp_clients_qualified(&engine->clients) & ~before;
     for (int i = 0; i < NQPTP_CLOCKS_MAX && new; i++)
@@ -124,8 +123,7 @@ static void select_masters(struct nqptp_engine *engine, uint64_t now_ns,
             nqptp_effects_tell(
                 effects, nqptp_event_of_clock(NQPTP_EVENT_QUALIFIED, &engine->table.clocks[i]));
     for (int c = 0; c < engine->clients.top; c++)
-        if (clients[c].in_use)
-            tell_choice(engine, c, old[c], now_ns, effects);
+        tell_choice(engine, c, old[c], now_ns, effects);
 }
 
 /* --- rows ---------------------------------------------------------------------------------- */
@@ -464,7 +462,7 @@ struct nqptp_answer nqptp_engine_command(struct nqptp_engine *engine,
 void nqptp_engine_republish(const struct nqptp_engine *engine, struct nqptp_effects *effects) {
     nqptp_effects_begin(effects);
     for (int c = 0; c < engine->clients.top; c++)
-        if (engine->clients.list[c].in_use && engine->clients.list[c].master != NQPTP_NO_CLOCK)
+        if (engine->clients.list[c].master != NQPTP_NO_CLOCK)
             nqptp_effects_publish(effects, c);
     nqptp_effects_finish(effects, &engine->table, &engine->clients);
 }
@@ -483,9 +481,7 @@ uint64_t nqptp_engine_rest_until_ns(const struct nqptp_engine *engine, uint64_t 
     if (nqptp_clock_count_alive(&engine->table, now_ns) <= REST_CLOCKS)
         return 0;
     for (int c = 0; c < engine->clients.top; c++) {
-        const struct nqptp_client *client = &engine->clients.list[c];
-        uint64_t due_ns =
-            client->in_use ? nqptp_client_awaits_at_ns(&engine->table, client) : until_ns;
+        uint64_t due_ns = nqptp_client_awaits_at_ns(&engine->table, &engine->clients.list[c]);
         until_ns = due_ns < until_ns ? due_ns : until_ns;
     }
     return until_ns > now_ns ? until_ns : 0;

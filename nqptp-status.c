@@ -70,9 +70,8 @@ static bool qualifies(const struct nqptp_status *status, int i) {
     const struct nqptp_clock_table *table = &status->engine->table;
     const struct nqptp_clients *clients = &status->engine->clients;
 
-    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
-        if (clients->list[c].in_use &&
-            nqptp_client_qualifies(table, &clients->list[c], i, status->now_ns))
+    for (int c = 0; c < clients->top; c++)
+        if (nqptp_client_qualifies(table, &clients->list[c], i, status->now_ns))
             return true;
     return false;
 }
@@ -154,8 +153,6 @@ static const char *trouble_of(const struct nqptp_status *status, int c) {
     struct census listed = count_clocks(status, client, true);
     struct census others = count_clocks(status, client, false);
 
-    if (!client->in_use)
-        return NULL;
     if (client->has_list && client->peer_count == 0) /* who has it open may just be idle */
         return status->objects[c].use == NQPTP_USE_NONE ? unused : NULL;
     if (client->master == NQPTP_NO_CLOCK || !gives_time(status, client->master))
@@ -203,7 +200,7 @@ static bool write_hint(const struct nqptp_status *status, char *text, size_t siz
                         engine->drops[NQPTP_DROP_NONE] == 0
                             ? "no packet was of use: those who send are not AirPlay players"
                             : "no clock was heard for two minutes: is anything playing here?") > 0;
-    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
+    for (int c = 0; c < engine->clients.top; c++) {
         const char *trouble = trouble_of(status, c);
         if (trouble)
             return snprintf(text, size, "%s: %s", engine->clients.list[c].name, trouble) > 0;
@@ -515,9 +512,8 @@ size_t nqptp_status_text(const struct nqptp_status *status, unsigned columns, ch
     add_field(&page, "Version:", "%s, up %s", status->version,
               duration(seconds_since(status->started_ns, status->now_ns), uptime));
     add_places(&page, status);
-    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
-        if (engine->clients.list[c].in_use)
-            add_client(&page, status, c);
+    for (int c = 0; c < engine->clients.top; c++)
+        add_client(&page, status, c);
     add_field(&page, "Packets:", "%" PRIu64 " used, %" PRIu64 " dropped", used,
               engine->packets - used);
     add_field(&page, "Clocks:", "%u of %d", clocks_in_use(&engine->table), NQPTP_CLOCKS_MAX);
@@ -677,9 +673,8 @@ size_t nqptp_status_json(const struct nqptp_status *status, char *text, size_t s
     }
     add(&page, "]");
     member(&page, "clients", "[");
-    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
-        if (engine->clients.list[c].in_use)
-            json_client(&page, status, c);
+    for (int c = 0; c < engine->clients.top; c++)
+        json_client(&page, status, c);
     add(&page, "]");
     member(&page, "clocks", "[");
     for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)

@@ -282,8 +282,8 @@ void nqptp_summary_make(const struct nqptp_engine *engine, struct nqptp_summary 
     *summary = (struct nqptp_summary){.heard = engine->drops[NQPTP_DROP_NONE] > 0, .client = -1};
     for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)
         summary->clocks += table->clocks[i].in_use;
-    for (int c = 0; c < NQPTP_CLIENTS_MAX && summary->client < 0; c++)
-        if (clients->list[c].in_use && clients->list[c].master != NQPTP_NO_CLOCK)
+    for (int c = 0; c < clients->top && summary->client < 0; c++)
+        if (clients->list[c].master != NQPTP_NO_CLOCK)
             summary->client = c;
     if (summary->client < 0)
         return;

@@ -66,11 +66,11 @@ static void require_told(struct run *run, int c) {
     struct told *told = &run->told[c];
     struct nqptp_shm_record record = {0};
 
-    if (client->in_use)
+    if (c < run->engine.clients.top)
         record = record_of(&run->engine, c);
     REQUIRE(same_record(&record, &told->record) || (run->effects.publish >> c & 1));
     require_qualified(run, c);
-    *told = (struct told){client->in_use, client->master, client->qualified, record};
+    *told = (struct told){c < run->engine.clients.top, client->master, client->qualified, record};
 }
 
 /* Whether there is a row for the clock of this record. */
@@ -355,7 +355,7 @@ static void inherit(struct run *run, struct fuzz_input *input) {
         .start_time_ns = fuzz_magnitude(input),
     };
     struct nqptp_client *client = &run->engine.clients.list[c];
-    if (client->in_use && client->master == NQPTP_NO_CLOCK)
+    if (c < run->engine.clients.top && client->master == NQPTP_NO_CLOCK)
         client->inherited = reading;
 }
 
@@ -392,11 +392,13 @@ static void ask_again(const struct nqptp_client *client, int c, uint64_t now_ns)
 static void restart(struct run *run) {
     begin_engine(&next_engine, run->engine.self.clock_identity);
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
-        if (run->engine.clients.list[c].in_use)
+        if (c < run->engine.clients.top)
             ask_again(&run->engine.clients.list[c], c, run->now_ns);
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
         const struct nqptp_client *client = &run->engine.clients.list[c];
-        int other = client->in_use ? nqptp_clients_find(&next_engine.clients, client->name) : -1;
+        int other = c < run->engine.clients.top
+                        ? nqptp_clients_find(&next_engine.clients, client->name)
+                        : -1;
         const struct nqptp_shm_record *record = &run->told[c].record;
         if (other >= 0)
             next_engine.clients.list[other].inherited =
@@ -407,7 +409,7 @@ static void restart(struct run *run) {
     memcpy(&run->engine, &next_engine, sizeof next_engine);
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
         run->told[c] =
-            (struct told){.in_use = run->engine.clients.list[c].in_use, .master = NQPTP_NO_CLOCK};
+            (struct told){.in_use = c < run->engine.clients.top, .master = NQPTP_NO_CLOCK};
 }
 
 /* --- inputs ----------------------------------------------------------------------------------- */

@@ -30,7 +30,7 @@ static inline bool has_address(const struct nqptp_client *client,
 static inline bool has_address_of_any(const struct nqptp_engine *engine,
                                       const struct nqptp_address *address) {
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
-        if (engine->clients.list[c].in_use && has_address(&engine->clients.list[c], address))
+        if (c < engine->clients.top && has_address(&engine->clients.list[c], address))
             return true;
     return false;
 }
@@ -120,7 +120,7 @@ static inline void require_master(const struct nqptp_engine *engine,
 /* Holds when a call that lets clients choose has come back: an Announce, a sample, a command. */
 static inline void require_masters(const struct nqptp_engine *engine, uint64_t now_ns) {
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
-        if (engine->clients.list[c].in_use)
+        if (c < engine->clients.top)
             require_master(engine, &engine->clients.list[c], now_ns);
 }
 
@@ -197,9 +197,9 @@ static inline void require_state(const struct nqptp_engine *engine, uint64_t now
         require_clock(engine, i, now_ns);
     }
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
-        if (engine->clients.list[c].in_use)
+        if (c < engine->clients.top)
             require_client(engine, c);
-    REQUIRE(engine->clients.list[0].in_use);
+    REQUIRE(engine->clients.top > 0);
     uint64_t deadline_ns = nqptp_engine_deadline(engine);
     REQUIRE((deadline_ns != NQPTP_NO_DEADLINE) == any);
     REQUIRE(!any || deadline_ns <= now_ns + NQPTP_CLOCK_LIFETIME_NS);
@@ -228,7 +228,7 @@ static inline void require_effects(const struct nqptp_engine *engine,
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
         if (!(effects->publish >> c & 1))
             continue;
-        REQUIRE(engine->clients.list[c].in_use);
+        REQUIRE(c < engine->clients.top);
         struct nqptp_shm_record record = record_of(engine, c);
         REQUIRE(same_record(&record, &effects->records[c]));
     }
