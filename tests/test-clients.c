@@ -296,6 +296,21 @@ static void play_both(struct world *w, struct sender *a, struct sender *b, unsig
     }
 }
 
+static void test_published_again(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct world w = world_of(&s);
+
+    command(&w, "/x T 192.0.2.1");
+    command(&w, "/y T");
+    nqptp_engine_republish(&w.engine, &w.effects);
+    CHECK_EQ_U64(w.effects.publish, 3, "CLOCK_REALTIME is set: two of three clients have a master");
+    CHECK(same_record(&w.effects.records[0], &w.record) &&
+              same_record(&w.effects.records[1], &w.record),
+          "CLOCK_REALTIME is set: both get the record of their master again");
+    CHECK(w.effects.event_count == 0 && w.effects.reply_count == 0,
+          "CLOCK_REALTIME is set: nothing is told and nothing is sent");
+}
+
 static void test_masters_of_their_own(void) {
     struct sender one = sender(1, "192.0.2.1", 100), two = sender(2, "192.0.2.2", 200);
     struct world w = world_begin();
@@ -912,6 +927,7 @@ static void (*const all_tests[])(void) = {
     test_bad_input,
     test_names,
     test_sixteen_clients,
+    test_published_again,
     test_masters_of_their_own,
     test_first_address_wins,
     test_same_named_list_again,
