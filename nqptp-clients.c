@@ -3,15 +3,18 @@
  * The clients and their masters: see the header. Clauses are those of IEEE 1588-2008.
  *
  * nqptp_client_select() decides. For each clock it asks, in this order:
- *   is_eligible()     has it announced itself, close enough to its grandmaster?
- *   _qualifies()      has it done so often enough? One Announce suffices for a listed clock, and
- * for any while there is no living master. is_candidate()    does its reading belong to the
- * grandmaster that it announces, and may this client follow it? That is: the list has its address,
- * or it is a stand-in, the clock of a listed address that is silent, or the client has no list. The
- * best candidate wins: the first address of an ordered list, then the data set comparison.
+ *   is_eligible()    has it announced itself, and is it close enough to its grandmaster?
+ *   _qualifies()     has it done so often enough? One Announce suffices for a listed clock, and for
+ *                    any clock while there is no living master.
+ *   is_candidate()   does its reading belong to the grandmaster that it announces, and may the
+ *                    client follow it?
+ * A client without a list may follow any clock. With one it may follow the clocks at the listed
+ * addresses, and a stand-in: the clock of a listed address that is silent, heard elsewhere.
+ *
+ * The best candidate wins: the first address of an ordered list, then the data set comparison.
  * keeps_master() may overrule that. Without a candidate the last master stays, as its last values
- * are better than none. And when the choice has changed too often, the old master stays for 5 s
- * without another change, but only as long as it is usable.
+ * are better than none. And when the choice has changed too often, the old master stays until 5 s
+ * have passed without another change, but only while it is usable.
  *
  * A client's `listed` and `qualified` are masks of rows of the clock table. They are right only if
  * each row that comes or goes is told by nqptp_clients_add_clock() and _remove_clock().

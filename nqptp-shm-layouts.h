@@ -22,10 +22,10 @@ enum {
  * What a client's last command tells of the layout that it reads. The way from a command's text to
  * the layout:
  *   nqptp_command_parse()   reads from the text which of these it is;
- *   nqptp.c                 has the engine obey the command, and passes this on to the object of
- * the client that the engine's answer names; nqptp_shm_ask()         notes it, and at a PLAY puts
- * layout 9 in the place of 8; nqptp_shm_signalled()   when a process opens the object, chooses the
- * layout by what was noted in the last 10 s, and by whether it is opened to read or to write.
+ *   nqptp.c                 has the engine obey the command, whose answer names the client;
+ *   nqptp_shm_ask()         notes it in the client's object, and at PLAY makes 9 of layout 8;
+ *   nqptp_shm_signalled()   when a process opens the object, chooses the layout by what was noted
+ *                           in the last 10 s, and by whether it is opened to read or to write.
  */
 enum nqptp_shm_asked {
     NQPTP_SHM_ASKED_NOTHING,
