@@ -105,7 +105,7 @@ static bool is_answer(const char *text, size_t length, bool json) {
     return length > strlen(beginning) && memcmp(text, beginning, strlen(beginning)) == 0;
 }
 
-bool nqptp_diagnosis_ask(uint16_t control_port, bool json) {
+static bool print_answer(uint16_t control_port, bool json) {
     char question[16] = "? json";
     char text[NQPTP_STATUS_MAX + 1];
 
@@ -273,7 +273,7 @@ static void print_next(struct report *report) {
         fprintf(stderr, "  %s\n", report->next[i]);
 }
 
-void nqptp_diagnosis_print(const struct nqptp_options *options) {
+static void print_facts(const struct nqptp_options *options) {
     struct report report = {0};
 
     nqptp_log(LOG_ERR,
@@ -287,4 +287,11 @@ void nqptp_diagnosis_print(const struct nqptp_options *options) {
     check_permission(options);
     check_object(&report);
     print_next(&report);
+}
+
+bool nqptp_diagnosis_status(const struct nqptp_options *options) {
+    if (print_answer(options->control_port, options->json))
+        return fflush(stdout) == 0;
+    print_facts(options);
+    return false;
 }

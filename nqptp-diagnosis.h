@@ -11,15 +11,12 @@
 /*
  * Asks at the loopback addresses, IPv4 first, and prints the answer: JSON as it is, text in the
  * width of the terminal (COLUMNS, if that is set; else 80) and, on a terminal that is not dumb,
- * with some colour unless NO_COLOR is set. Returns whether there was an answer.
+ * with some colour unless NO_COLOR is set. Returns true then.
+ *
+ * Otherwise prints on stderr what the kernel tells of a daemon with these options: which process
+ * holds each port, whether this user may open them, and what is at the object's name. Ends with the
+ * commands that come next, and returns false.
  */
-bool nqptp_diagnosis_ask(uint16_t control_port, bool json);
-
-/*
- * Prints on stderr what the kernel tells of a daemon with these options that does not answer: which
- * process holds each port, whether this user may open them, and what is at the object's name. Ends
- * with the commands that come next.
- */
-void nqptp_diagnosis_print(const struct nqptp_options *options);
+bool nqptp_diagnosis_status(const struct nqptp_options *options);
 
 #endif

@@ -424,8 +424,7 @@ static uint32_t way_to(const struct nqptp_endpoints *endpoints,
     return reply->interface;
 }
 
-void nqptp_endpoints_send(const struct nqptp_endpoints *endpoints,
-                          const struct nqptp_reply *reply) {
+static void send_reply(const struct nqptp_endpoints *endpoints, const struct nqptp_reply *reply) {
     bool ipv4 = nqptp_address_is_ipv4(&reply->destination);
 
     for (unsigned i = 0; i < endpoints->count; i++) {
@@ -439,4 +438,16 @@ void nqptp_endpoints_send(const struct nqptp_endpoints *endpoints,
         nqptp_socket_send(endpoint->fd, &sent, endpoints->ports[reply->general]);
         return;
     }
+}
+
+void nqptp_endpoints_flush(struct nqptp_endpoints *endpoints) {
+    for (unsigned i = 0; i < endpoints->queued; i++)
+        send_reply(endpoints, &endpoints->queue[i]);
+    endpoints->queued = 0;
+}
+
+void nqptp_endpoints_queue(struct nqptp_endpoints *endpoints, const struct nqptp_reply *reply) {
+    if (endpoints->queued == NQPTP_QUEUE_MAX)
+        nqptp_endpoints_flush(endpoints);
+    endpoints->queue[endpoints->queued++] = *reply;
 }

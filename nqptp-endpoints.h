@@ -16,6 +16,7 @@
 #include <net/if.h>
 
 #define NQPTP_LIMITS_MAX 8
+#define NQPTP_QUEUE_MAX 64
 #define NQPTP_ENDPOINTS_MAX (4 * NQPTP_LIMITS_MAX)
 #define NQPTP_PLACE_SIZE 72 /* for an IPv6 address, %, an interface and a word */
 
@@ -52,8 +53,10 @@ struct nqptp_endpoints {
     int epoll; /* which tells of endpoint i as tag + i; -1: none yet */
     uint32_t tag;
     bool resting, guarded;
-    bool followed; /* the interfaces were looked at before */
-    bool unread;   /* and could not be, the last time */
+    bool followed;   /* the interfaces were looked at before */
+    bool unread;     /* and could not be, the last time */
+    unsigned queued; /* How many replies wait to be sent. */
+    struct nqptp_reply queue[NQPTP_QUEUE_MAX];
 };
 
 /*
@@ -110,7 +113,11 @@ bool nqptp_endpoints_wait(const struct nqptp_endpoints *endpoints);
 /* How many datagrams the kernel dropped since this was asked last. */
 uint64_t nqptp_endpoints_drops(struct nqptp_endpoints *endpoints);
 
-/* Sends a reply from where the clock was heard. Without such an endpoint any more it is lost. */
-void nqptp_endpoints_send(const struct nqptp_endpoints *endpoints, const struct nqptp_reply *reply);
+/* Queues a reply. A queue that is full is sent first. */
+void nqptp_endpoints_queue(struct nqptp_endpoints *endpoints, const struct nqptp_reply *reply);
+
+/* Sends the queued replies, each from where its clock was heard. One whose endpoint is gone is
+ * lost. */
+void nqptp_endpoints_flush(struct nqptp_endpoints *endpoints);
 
 #endif

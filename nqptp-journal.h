@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What people are told, and how often. Strangers, clients and clocks can make any number of things
- * happen, so a kind of warning comes once in 5 s, the story has ten lines at once and one more each
- * minute, and what -v adds to it a hundred in a minute. What is left out is counted.
- *
- * It writes to the log; the words are those of nqptp-story.
+ * What is logged, and how often: a kind of warning once in 5 s, a kind of event ten times in 5 s.
+ * What is left out is counted. The words of events are those of nqptp-story. Times are
+ * CLOCK_MONOTONIC_RAW.
  */
 #ifndef NQPTP_JOURNAL_H
 #define NQPTP_JOURNAL_H
@@ -21,17 +19,20 @@ struct nqptp_spaced_warning {
 /* Is it time for this warning again? If so, *withheld says how many were left out. */
 bool nqptp_warning_due(struct nqptp_spaced_warning *warning, uint64_t now_ns, unsigned *withheld);
 
-/* All zero: nothing was told yet. Times are CLOCK_MONOTONIC_RAW. */
+/* How much may be logged of one kind of event. */
+struct nqptp_event_limit {
+    uint64_t until_ns; /* The end of the present 5 s. */
+    unsigned lines;    /* Logged in them. */
+    unsigned withheld; /* Left out since the last line of this kind. */
+};
+
+/* All zero at the start. */
 struct nqptp_journal {
-    unsigned story_lines;     /* told, less those whose minute is over */
-    uint64_t story_minute_ns; /* when the present one began; the first does with a line */
-    unsigned story_withheld;
-    unsigned event_lines;   /* that -v added in this minute, */
-    uint64_t events_end_ns; /*   which is over then */
-    struct nqptp_spaced_warning refused_clock;
-    bool news;                     /* something happened since */
-    uint64_t looked_ns;            /*   it was looked last where things stand, */
-    struct nqptp_summary reported; /*   and what was reported of that */
+    struct nqptp_event_limit limits[NQPTP_EVENT_KINDS];
+    bool news;                     /* An event happened since the last look at the state. */
+    uint64_t looked_at_ns;         /* When that look was. */
+    uint64_t looked_packets;       /* How many packets had come by then. */
+    struct nqptp_summary reported; /* What was reported last. */
 };
 
 /* Logs what the engine has just told, each event by its importance. */
@@ -42,17 +43,14 @@ void nqptp_journal_events(struct nqptp_journal *journal, const struct nqptp_engi
 void nqptp_journal_message(const char *way, const struct nqptp_address *address,
                            const uint8_t *data, size_t length, enum nqptp_drop drop);
 
-/* If lines of the story were left out, says what came of it when there is a line to spare. */
-void nqptp_journal_sum_up(struct nqptp_journal *journal, const struct nqptp_engine *engine,
-                          uint64_t now_ns);
-
 /*
- * When to look at the earliest where things stand: a second after the last look if something
- * happened since, else ten.
+ * Returns when to call nqptp_journal_look(): a second after the last look if an event happened
+ * since, ten seconds after it if only packets came, NQPTP_NO_DEADLINE if nothing came.
  */
-uint64_t nqptp_journal_look_ns(const struct nqptp_journal *journal);
+uint64_t nqptp_journal_due_ns(const struct nqptp_journal *journal,
+                              const struct nqptp_engine *engine);
 
-/* Looks, and writes it in one line. Returns whether that says something new. */
+/* Writes the state in one line. Returns whether that says something new. */
 bool nqptp_journal_look(struct nqptp_journal *journal, const struct nqptp_engine *engine,
                         uint64_t now_ns, char text[NQPTP_STORY_MAX]);
 

@@ -181,6 +181,47 @@ void nqptp_objects_signalled(struct nqptp_objects *objects, uint64_t now_ns) {
     explain_watch(objects);
 }
 
+/* --- what the daemon before this one kept ------------------------------------------------------
+ */
+
+/* Adds a command and a newline. A client may have written the text, so only its own may count. */
+static bool add_kept(const char *name, const char *text, size_t length, char *out, size_t *used) {
+    struct nqptp_command command;
+
+    while (length > 0 && text[length - 1] < ' ') /* The NUL that players send along. */
+        length--;
+    if (nqptp_command_parse(text, length, &command) || !strchr("TBP", command.letter) ||
+        strcmp(command.name[0] ? command.name : NQPTP_INTERFACE_NAME, name) != 0 ||
+        length + 2 > NQPTP_OBJECTS_KEPT_MAX - *used)
+        return false;
+    memcpy(out + *used, text, length);
+    out[*used + length] = '\n';
+    *used += length + 1;
+    return true;
+}
+
+static void add_all_kept(char *names, char *out, size_t *used) {
+    char text[NQPTP_KEPT_MAX], *rest;
+
+    for (char *name = strtok_r(names, " ", &rest); name; name = strtok_r(NULL, " ", &rest))
+        if (add_kept(name, text, nqptp_shm_read_kept(name, NQPTP_KEPT_LIST, text), out, used))
+            add_kept(name, text, nqptp_shm_read_kept(name, NQPTP_KEPT_ACTIVITY, text), out, used);
+}
+
+void nqptp_objects_kept(const struct nqptp_objects *objects, char *names,
+                        char text[NQPTP_OBJECTS_KEPT_MAX]) {
+    const struct nqptp_shm *first = &objects->list[0];
+    char kept[NQPTP_KEPT_MAX + 1];
+    size_t used = 0;
+
+    add_kept(first->name, kept, nqptp_shm_kept(first, NQPTP_KEPT_LIST, kept), text, &used);
+    add_kept(first->name, kept, nqptp_shm_kept(first, NQPTP_KEPT_ACTIVITY, kept), text, &used);
+    kept[nqptp_shm_kept(first, NQPTP_KEPT_NAMES, kept)] = '\0';
+    add_all_kept(kept, text, &used);
+    add_all_kept(names, text, &used);
+    text[used] = '\0';
+}
+
 /* --- deadlines, status, end ------------------------------------------------------------------- */
 
 uint64_t nqptp_objects_due_ns(const struct nqptp_objects *objects) {

@@ -11,6 +11,8 @@
 #include "nqptp-shm.h"
 #include "nqptp-status.h"
 
+#define NQPTP_OBJECTS_KEPT_MAX (NQPTP_CLIENTS_MAX * (NQPTP_KEPT_MAX + 128))
+
 struct nqptp_objects {
     struct nqptp_shm list[NQPTP_CLIENTS_MAX];
     uint64_t look_at_ns[NQPTP_CLIENTS_MAX]; /* When publishing is to check the name again. */
@@ -42,6 +44,14 @@ void nqptp_objects_publish(struct nqptp_objects *objects, int c,
 void nqptp_objects_command(struct nqptp_objects *objects, int c,
                            const struct nqptp_command *command, const char *text, size_t length,
                            uint64_t now_ns);
+
+/*
+ * Writes the commands that the daemon before this one kept, each with a newline: those of /nqptp,
+ * which must be open, of the objects whose names are kept there, and of those in `names`, each of
+ * which ends with a space. The latter must not be open; `names` is spoiled.
+ */
+void nqptp_objects_kept(const struct nqptp_objects *objects, char *names,
+                        char text[NQPTP_OBJECTS_KEPT_MAX]);
 
 /* NQPTP_LEASE_SIGNAL came: see nqptp_shm_signalled(). */
 void nqptp_objects_signalled(struct nqptp_objects *objects, uint64_t now_ns);

@@ -12,6 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+void nqptp_options_version(void) {
+    printf("Version: %s. Shared Memory Interface Version: 4, 8, 9 and 10.\n", PACKAGE_VERSION);
+}
+
 void nqptp_options_help(void) {
     fputs(
         "usage: nqptp [option ...]\n"
@@ -103,6 +107,7 @@ static const char *take_option(struct nqptp_options *options, int option, const 
         return read_layout(value, &options->layout);
     case USER:
         options->user = value;
+        options->user_given = true;
         return getpwnam(value) ? NULL : "there is no user of the name that --user= gives";
     case GROUP:
         options->group = value;
@@ -173,6 +178,8 @@ struct nqptp_options nqptp_options_read(int argc, char **argv) {
         {NULL, 0, NULL, 0},
     };
     struct nqptp_options options = {
+        .user = "nqptp",
+        .group = "nqptp",
         .event_port = NQPTP_EVENT_PORT,
         .general_port = NQPTP_GENERAL_PORT,
         .control_port = NQPTP_CONTROL_PORT,

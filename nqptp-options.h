@@ -20,19 +20,19 @@ enum nqptp_action {
 struct nqptp_options {
     enum nqptp_action action;
     unsigned verbosity;
-    const char *user, *group; /* NULL: the default, which need not exist */
-    unsigned layout;          /* of client 0's object, or NQPTP_SHM_AUTO */
+    const char *user, *group;
+    bool user_given; /* Otherwise the user, nqptp, need not exist. */
+    unsigned layout; /* of client 0's object, or NQPTP_SHM_AUTO */
     uint16_t event_port, general_port, control_port;
     bool json; /* with NQPTP_SHOW_STATUS */
     struct nqptp_limits limits;
 };
 
-#define NQPTP_DEFAULT_NAME "nqptp" /* of user and group */
-
 /* Reads the arguments of main(). If they are refused, logs one line that says why. */
 struct nqptp_options nqptp_options_read(int argc, char **argv);
 
-/* Prints the help text on stdout. */
+/* Print the help text, and the version, on stdout. */
 void nqptp_options_help(void);
+void nqptp_options_version(void);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Only a daemon that was started as root drops anything. The service never is root: its unit gives
- * it CAP_NET_BIND_SERVICE, bounds that by SocketBindAllow=, and denies capset(2) and prctl(2).
+ * it CAP_NET_BIND_SERVICE, bounds that by SocketBindAllow=, and denies capset(2).
  */
 #include "nqptp-privileges.h"
 

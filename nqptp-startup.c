@@ -6,6 +6,7 @@
  */
 #include "nqptp-startup.h"
 
+#include "nqptp-lease.h"
 #include "nqptp-ports.h"
 #include "nqptp-privileges.h"
 #include "nqptp-shm-file.h"
@@ -16,7 +17,9 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <pwd.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 static void explain_permission(uint16_t port, const char *place, int error) {
@@ -99,27 +102,27 @@ static enum nqptp_exit open_endpoints(struct nqptp_endpoints *endpoints) {
 
 /* The group that may use the objects, or -1. */
 static gid_t group_id(const struct nqptp_options *options) {
-    const char *name = options->group ? options->group : NQPTP_DEFAULT_NAME;
-    const struct group *group = getgrnam(name);
+    const struct group *group = getgrnam(options->group);
 
     if (!group)
         nqptp_log(
             LOG_WARNING,
             "there is no group %s: players that need it, up to Shairport Sync 4.2, cannot use "
             "%s; as root, run: groupadd -r %s",
-            name, NQPTP_INTERFACE_NAME, name);
+            options->group, NQPTP_INTERFACE_NAME, options->group);
     return group ? group->gr_gid : (gid_t)-1;
 }
 
-/* Who to become: the user asked for, else nqptp, else nobody, who owns next to nothing. */
-static const struct passwd *user_to_be(const struct nqptp_options *options) {
-    const struct passwd *user = getpwnam(options->user ? options->user : NQPTP_DEFAULT_NAME);
+/* The user to become: the one that was given, else nqptp, else nobody, which owns next to nothing.
+ */
+static const struct passwd *find_user(const struct nqptp_options *options) {
+    const struct passwd *user = getpwnam(options->user);
 
-    if (user || options->user)
+    if (user || options->user_given)
         return user;
     nqptp_log(LOG_WARNING,
               "there is no user %s; going on as nobody; as root, run: useradd -r -g %s %s",
-              NQPTP_DEFAULT_NAME, NQPTP_DEFAULT_NAME, NQPTP_DEFAULT_NAME);
+              options->user, options->group, options->user);
     return getpwnam("nobody");
 }
 
@@ -152,7 +155,7 @@ static int claim_for(uid_t user, gid_t group) {
 /* Started as root: clears what another user left in our place, then becomes less than root. */
 static enum nqptp_exit leave_root(const struct nqptp_options *options,
                                   const struct nqptp_endpoints *endpoints, gid_t group) {
-    const struct passwd *user = user_to_be(options);
+    const struct passwd *user = find_user(options);
     if (!user) {
         nqptp_log(LOG_ERR, "there is no user to become; name one with --user=");
         return NQPTP_FAILED;
@@ -180,14 +183,26 @@ enum nqptp_exit nqptp_startup(const struct nqptp_options *options,
     return geteuid() == 0 ? leave_root(options, endpoints, *group) : NQPTP_DONE;
 }
 
+int nqptp_startup_signals(void) {
+    const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGIO, NQPTP_LEASE_SIGNAL};
+    sigset_t set;
+
+    sigemptyset(&set);
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+        sigaddset(&set, signals[i]);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN); /* The reader of our stderr may end before us. */
+    return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
 enum nqptp_exit nqptp_startup_claim(const struct nqptp_options *options) {
-    const struct passwd *user = getpwnam(options->user ? options->user : NQPTP_DEFAULT_NAME);
-    const struct group *group = getgrnam(options->group ? options->group : NQPTP_DEFAULT_NAME);
+    const struct passwd *user = getpwnam(options->user);
+    const struct group *group = getgrnam(options->group);
     struct nqptp_holder holder;
 
     if (!user) {
         nqptp_log(LOG_ERR,
-                  "there is no user %s to free %s for; name one with --user=", NQPTP_DEFAULT_NAME,
+                  "there is no user %s to free %s for; name one with --user=", options->user,
                   NQPTP_INTERFACE_NAME);
         return NQPTP_FAILED;
     }

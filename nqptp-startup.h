@@ -19,6 +19,12 @@ enum nqptp_exit {
 };
 
 /*
+ * Blocks the signals that the loop handles, so that none ends the process half way through the
+ * start. Returns a descriptor that tells when one came, or -1.
+ */
+int nqptp_startup_signals(void);
+
+/*
  * Opens the ports, and gives up what root could do if this process is root's. control[] are the
  * sockets of the control port, IPv4 and IPv6; one of them may be negative. *group is the group that
  * may use the objects, or -1. Logs what goes wrong.

@@ -353,7 +353,7 @@ static void add_client(struct page *page, const struct nqptp_status *status, int
 }
 
 static void add_places(struct page *page, const struct nqptp_status *status) {
-    char word[NQPTP_STATUS_PLACE + 16];
+    char word[NQPTP_PLACE_SIZE + 16];
 
     if (status->place_count == 0)
         return;

@@ -6,6 +6,7 @@
 #ifndef NQPTP_STATUS_H
 #define NQPTP_STATUS_H
 
+#include "nqptp-endpoints.h"
 #include "nqptp-message-handlers.h"
 
 /* What one datagram holds; a status with everything full and as long as can be is shorter. */
@@ -13,10 +14,6 @@
 
 /* Of a client's addresses no more than these are named. */
 #define NQPTP_STATUS_PEERS 16
-
-/* That the daemon may be told to listen at, and the length of such a name with its NUL. */
-#define NQPTP_STATUS_PLACES 8
-#define NQPTP_STATUS_PLACE 72
 
 enum nqptp_use { NQPTP_USE_UNKNOWN, NQPTP_USE_NONE, NQPTP_USE_OPEN };
 
@@ -34,10 +31,11 @@ struct nqptp_status {
     } objects[NQPTP_CLIENTS_MAX];
     unsigned place_count; /* 0: it listens everywhere */
     struct {
-        char name[NQPTP_STATUS_PLACE];
+        char name[NQPTP_PLACE_SIZE];
         bool there; /* is there such an interface or address now? */
-    } places[NQPTP_STATUS_PLACES];
-    char interfaces[NQPTP_CLOCKS_MAX][16]; /* name of that which a clock is heard by, or empty */
+    } places[NQPTP_LIMITS_MAX];
+    char interfaces[NQPTP_CLOCKS_MAX]
+                   [IF_NAMESIZE]; /* name of that which a clock is heard by, or empty */
 };
 
 /*

@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The daemon: the context, the event loop, and carrying out what the engine asks for. It knows no
- * PTP. One thread, one epoll, and nothing at all to do while nothing happens.
+ * The daemon: one context, one thread, one epoll.
+ *
+ * In each round the loop does what is due, by the table of deadlines, sets the timer for what is
+ * due next, and waits. Then it reads packets first and commands after them, one batch of each
+ * socket. The engine turns each packet, command and deadline into effects, which carry_out()
+ * carries out: records go to the objects, events to the log, replies into a queue that is sent once
+ * the packets that came meanwhile have been read.
+ *
+ * It knows no PTP, and does nothing while nothing happens.
  */
 #include "nqptp-commands.h"
 #include "nqptp-diagnosis.h"
@@ -11,6 +18,7 @@
 #include "nqptp-objects.h"
 #include "nqptp-options.h"
 #include "nqptp-ports.h"
+#include "nqptp-service.h"
 #include "nqptp-shm-file.h"
 #include "nqptp-startup.h"
 #include "nqptp-utilities.h"
@@ -28,21 +36,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#ifdef HAVE_LIBSYSTEMD
-#include <systemd/sd-daemon.h>
-#else /* nobody to notify */
-#define sd_notify(unset, state) ((void)(state))
-#define sd_watchdog_enabled(unset, usec) ((void)(usec), 0)
-#endif
-
 #define NS_PER_S UINT64_C(1000000000)
 #define FIRST_COMMAND_NS 25000000  /* a player that waits for an object repeats its T each 5 ms */
 #define FLOODED_NS (10 * NS_PER_S) /* after more came at once than can be read in one go */
 #define BUSY_NS (10 * NS_PER_S)    /* between tries for a port that another program has */
-#define REPLIES_MAX 64
-#define OPENING_ROUNDS 16 /* of commands that are read before an opener is let in */
+#define OPENING_ROUNDS 16          /* of commands that are read before an opener is let in */
 
-/* What epoll tells apart: `ready` below says what to do about each. Endpoints come after them. */
+/* The tags that epoll returns: see dispatch(). Those of the endpoints come after them. */
 enum source {
     CONTROL_IPV4,
     CONTROL_IPV6,
@@ -52,6 +52,8 @@ enum source {
     INTERFACES,
     SOURCES
 };
+
+#define EVENTS_MAX (SOURCES + NQPTP_ENDPOINTS_MAX)
 
 _Static_assert(CONTROL_IPV6 == CONTROL_IPV4 + 1, "nqptp_startup() opens two in a row");
 
@@ -66,37 +68,23 @@ struct nqptp {
     uint64_t flooded_until_ns; /* until then the kernel drops what is of no use */
     uint64_t busy_ns;          /* when to try again for a port, or NQPTP_NO_DEADLINE */
     uint64_t timer_ns;         /* what the timer is set to, or NQPTP_NO_DEADLINE */
-    uint64_t watchdog_ns;      /* how often the service manager wants to hear from us; 0: never */
-    uint64_t watchdog_due_ns;
-    bool notifies; /* there is a service manager that hears from us */
+    struct nqptp_service service;
     struct nqptp_spaced_warning refused_command;
     struct nqptp_journal journal;
     struct nqptp_objects objects;
     struct nqptp_endpoints endpoints;
     struct nqptp_engine engine;
     struct nqptp_batch batch;
-    struct nqptp_reply replies[REPLIES_MAX]; /* to be sent when what is there has been read */
-    unsigned reply_count;
 };
 
 /* --- carrying out effects -------------------------------------------------------------------- */
 
-static void send_replies(struct nqptp *nqptp) {
-    for (unsigned i = 0; i < nqptp->reply_count; i++) {
-        const struct nqptp_reply *reply = &nqptp->replies[i];
-        if (nqptp_log_enabled(LOG_DEBUG))
-            nqptp_journal_message("to", &reply->destination, reply->data, reply->length,
-                                  NQPTP_DROP_NONE);
-        nqptp_endpoints_send(&nqptp->endpoints, reply);
-    }
-    nqptp->reply_count = 0;
-}
-
-/* Nobody waits for a reply, but players do for what may have come in meanwhile: that goes first. */
-static void postpone_reply(struct nqptp *nqptp, const struct nqptp_reply *reply) {
-    if (nqptp->reply_count == REPLIES_MAX)
-        send_replies(nqptp);
-    nqptp->replies[nqptp->reply_count++] = *reply;
+/* No sender waits for a reply, but players wait for packets that may have come: those go first. */
+static void reply_later(struct nqptp *nqptp, const struct nqptp_reply *reply) {
+    if (nqptp_log_enabled(LOG_DEBUG))
+        nqptp_journal_message("to", &reply->destination, reply->data, reply->length,
+                              NQPTP_DROP_NONE);
+    nqptp_endpoints_queue(&nqptp->endpoints, reply);
 }
 
 static void carry_out(struct nqptp *nqptp, const struct nqptp_effects *effects, uint64_t now_ns) {
@@ -104,19 +92,11 @@ static void carry_out(struct nqptp *nqptp, const struct nqptp_effects *effects, 
         if (effects->publish >> c & 1)
             nqptp_objects_publish(&nqptp->objects, c, &effects->records[c], now_ns);
     for (unsigned i = 0; i < effects->reply_count; i++)
-        postpone_reply(nqptp, &effects->replies[i]);
+        reply_later(nqptp, &effects->replies[i]);
     nqptp_journal_events(&nqptp->journal, &nqptp->engine, effects, now_ns);
 }
 
 /* --- commands -------------------------------------------------------------------------------- */
-
-/* Returns whether the command's client is there afterwards, if it needs one. */
-static bool add_client_for(struct nqptp *nqptp, const struct nqptp_command *command,
-                           uint64_t now_ns) {
-    return !nqptp_engine_needs_client(&nqptp->engine, command) ||
-           nqptp_objects_add(&nqptp->objects, &nqptp->engine, command->name, NQPTP_SHM_LAYOUT_10,
-                             now_ns) == 0;
-}
 
 /* Obeys a command. An answer without client and refusal to other than `?`: the log says why. */
 static struct nqptp_answer handle_command(struct nqptp *nqptp, const char *text, size_t length,
@@ -124,61 +104,26 @@ static struct nqptp_answer handle_command(struct nqptp *nqptp, const char *text,
     struct nqptp_effects effects;
     struct nqptp_answer answer = {nqptp_command_parse(text, length, command), -1};
 
-    if (answer.refusal || !add_client_for(nqptp, command, now_ns))
+    if (answer.refusal)
+        return answer;
+    if (nqptp_engine_needs_client(&nqptp->engine, command) &&
+        nqptp_objects_add(&nqptp->objects, &nqptp->engine, command->name, NQPTP_SHM_LAYOUT_10,
+                          now_ns) < 0)
         return answer;
     answer = nqptp_engine_command(&nqptp->engine, command, now_ns, &effects);
     carry_out(nqptp, &effects, now_ns);
     return answer;
 }
 
-/* Obeys a command that an object kept. Clients may have written it, so it must be its own client's.
- */
-static void obey_kept(struct nqptp *nqptp, const char *name, const char *text, size_t length) {
+/* Brings every client back to where the daemon before this one had it. */
+static void restore_clients(struct nqptp *nqptp, char *names) {
+    char text[NQPTP_OBJECTS_KEPT_MAX];
     struct nqptp_command command;
+    const char *end;
 
-    if (nqptp_command_parse(text, length, &command) || !strchr("TBP", command.letter) ||
-        strcmp(command.name[0] ? command.name : NQPTP_INTERFACE_NAME, name) != 0)
-        return;
-    handle_command(nqptp, text, length, nqptp_clock_now_ns(), &command);
-}
-
-/* Brings client c's object, which is open, back to where the process before this one had it. */
-static void restore_activity(struct nqptp *nqptp, const char *name) {
-    int c = nqptp_clients_find(&nqptp->engine.clients, name);
-    char text[NQPTP_KEPT_MAX];
-
-    if (c >= 0)
-        obey_kept(nqptp, name, text,
-                  nqptp_shm_kept(&nqptp->objects.list[c], NQPTP_KEPT_ACTIVITY, text));
-}
-
-/* Adopts the object of that name if it is there and keeps a list. */
-static void restore_named(struct nqptp *nqptp, const char *name) {
-    char text[NQPTP_KEPT_MAX];
-
-    if (nqptp_clients_find(&nqptp->engine.clients, name) >= 0)
-        return;
-    obey_kept(nqptp, name, text, nqptp_shm_read_kept(name, NQPTP_KEPT_LIST, text));
-    restore_activity(nqptp, name);
-}
-
-static void restore_all_named(struct nqptp *nqptp, char *names) {
-    char *rest, *name;
-
-    for (name = strtok_r(names, " ", &rest); name; name = strtok_r(NULL, " ", &rest))
-        restore_named(nqptp, name);
-}
-
-/* `back` are the names of the objects that were put aside at a stop. */
-static void restore_clients(struct nqptp *nqptp, char *back) {
-    char text[NQPTP_KEPT_MAX], names[NQPTP_KEPT_MAX + 1];
-    size_t length = nqptp_shm_kept(&nqptp->objects.list[0], NQPTP_KEPT_LIST, text);
-
-    obey_kept(nqptp, NQPTP_INTERFACE_NAME, text, length);
-    restore_activity(nqptp, NQPTP_INTERFACE_NAME);
-    names[nqptp_shm_kept(&nqptp->objects.list[0], NQPTP_KEPT_NAMES, names)] = '\0';
-    restore_all_named(nqptp, names);
-    restore_all_named(nqptp, back);
+    nqptp_objects_kept(&nqptp->objects, names, text);
+    for (const char *line = text; (end = strchr(line, '\n')); line = end + 1)
+        handle_command(nqptp, line, (size_t)(end - line), nqptp_clock_now_ns(), &command);
 }
 
 /* --- what epoll wakes us for ------------------------------------------------------------------ */
@@ -187,28 +132,20 @@ static void on_packets(struct nqptp *nqptp, unsigned endpoint) {
     struct nqptp_effects effects;
     uint64_t now_ns = 0;
     int count = nqptp_socket_receive(nqptp->endpoints.list[endpoint].fd, &nqptp->batch);
-    bool log = nqptp_log_enabled(LOG_DEBUG);
 
     for (int i = 0; i < count; i++) {
         const struct nqptp_packet *packet = &nqptp->batch.packets[i];
         now_ns = nqptp_clock_now_ns();
         enum nqptp_drop drop = nqptp_engine_packet(&nqptp->engine, packet, now_ns, &effects);
-        if (log)
+        if (nqptp_log_enabled(LOG_DEBUG))
             nqptp_journal_message("from", &packet->source, packet->data, packet->length, drop);
         carry_out(nqptp, &effects, now_ns);
     }
-    if (count == NQPTP_BATCH)
-        nqptp->flooded_until_ns = now_ns + FLOODED_NS;
+    if (count < NQPTP_BATCH)
+        return;
+    nqptp->flooded_until_ns = now_ns + FLOODED_NS;
+    nqptp_endpoints_guard(&nqptp->endpoints, true); /* The kernel makes room for what is useful. */
 }
-
-/* Packets that nobody was woken up for. */
-static void end_rest(struct nqptp *nqptp) {
-    for (unsigned i = 0; i < nqptp->endpoints.count && nqptp->endpoints.resting; i++)
-        on_packets(nqptp, i);
-}
-
-_Static_assert(NQPTP_STATUS_PLACES >= NQPTP_LIMITS_MAX, "each of -i is told");
-_Static_assert(NQPTP_STATUS_PLACE >= NQPTP_PLACE_SIZE, "by its name");
 
 static struct nqptp_status status_now(const struct nqptp *nqptp, uint64_t now_ns) {
     struct nqptp_status status = {
@@ -236,8 +173,8 @@ static struct nqptp_status status_now(const struct nqptp *nqptp, uint64_t now_ns
 }
 
 /*
- * Whoever is on this host may send over IPv6 under any address that he likes. To IPv4's loopback he
- * cannot.
+ * A process of this host may send to ::1 from any IPv6 address that it likes, but to 127.0.0.1 from
+ * loopback addresses only. The status goes nowhere else.
  */
 static bool on_this_host(const struct sockaddr_storage *sender) {
     return sender->ss_family == AF_INET ||
@@ -283,11 +220,7 @@ static int take_commands(struct nqptp *nqptp, enum source socket) {
     return count;
 }
 
-static void on_commands(struct nqptp *nqptp, enum source socket) {
-    take_commands(nqptp, socket);
-}
-
-/* Somebody opens the object and waits; what he sent before decides what he finds. */
+/* A process opens an object and waits: the commands that it sent before decide what it finds. */
 static void on_opening(struct nqptp *nqptp) {
     for (enum source socket = CONTROL_IPV4; socket <= CONTROL_IPV6; socket++)
         for (int rounds = 0; rounds < OPENING_ROUNDS && nqptp->fds[socket] >= 0; rounds++)
@@ -296,10 +229,10 @@ static void on_opening(struct nqptp *nqptp) {
     nqptp_objects_signalled(&nqptp->objects, nqptp_clock_now_ns());
 }
 
-static void on_signal(struct nqptp *nqptp, enum source source) {
+static void on_signal(struct nqptp *nqptp) {
     struct signalfd_siginfo signal;
 
-    if (read(nqptp->fds[source], &signal, sizeof signal) != sizeof signal)
+    if (read(nqptp->fds[SIGNALS], &signal, sizeof signal) != sizeof signal)
         return;
     if ((int)signal.ssi_signo == NQPTP_LEASE_SIGNAL || signal.ssi_signo == SIGIO) {
         on_opening(nqptp);
@@ -309,34 +242,11 @@ static void on_signal(struct nqptp *nqptp, enum source source) {
     nqptp->restarting = signal.ssi_signo == SIGUSR1;
 }
 
-static void follow_interfaces(struct nqptp *nqptp) {
+static void follow_interfaces(struct nqptp *nqptp, uint64_t now_ns) {
     nqptp_endpoints_follow(&nqptp->endpoints);
     nqptp_engine_set_own_addresses(&nqptp->engine, nqptp->endpoints.own,
                                    nqptp->endpoints.own_count);
-    nqptp->busy_ns = nqptp_endpoints_wait(&nqptp->endpoints) ? nqptp_clock_now_ns() + BUSY_NS
-                                                             : NQPTP_NO_DEADLINE;
-}
-
-static void on_timer(struct nqptp *nqptp, enum source source) {
-    struct nqptp_effects effects;
-    uint64_t expirations;
-
-    if (read(nqptp->fds[source], &expirations, sizeof expirations) < 0)
-        return;
-    nqptp->timer_ns = NQPTP_NO_DEADLINE;
-    end_rest(nqptp);
-    uint64_t now_ns = nqptp_clock_now_ns(); /* after the packets: time does not go back */
-    while (nqptp_engine_deadline(&nqptp->engine) <= now_ns) {
-        nqptp_engine_expire(&nqptp->engine, now_ns, &effects);
-        carry_out(nqptp, &effects, now_ns);
-    }
-    nqptp_objects_retry(&nqptp->objects, now_ns);
-    if (now_ns >= nqptp->busy_ns)
-        follow_interfaces(nqptp);
-    if (nqptp->watchdog_ns > 0 && now_ns >= nqptp->watchdog_due_ns) {
-        sd_notify(0, "WATCHDOG=1");
-        nqptp->watchdog_due_ns = now_ns + nqptp->watchdog_ns;
-    }
+    nqptp->busy_ns = nqptp_endpoints_wait(&nqptp->endpoints) ? now_ns + BUSY_NS : NQPTP_NO_DEADLINE;
 }
 
 /* A timer that is never to expire, but is cancelled when CLOCK_REALTIME is set. */
@@ -347,50 +257,102 @@ static void watch_clock(struct nqptp *nqptp) {
                     NULL);
 }
 
-static void on_clock_set(struct nqptp *nqptp, enum source source) {
+static void on_clock_set(struct nqptp *nqptp) {
     struct nqptp_effects effects;
     uint64_t expirations;
 
-    if (read(nqptp->fds[source], &expirations, sizeof expirations) > 0 || errno != ECANCELED)
+    if (read(nqptp->fds[CLOCK_SET], &expirations, sizeof expirations) > 0 || errno != ECANCELED)
         return;
     watch_clock(nqptp);
     nqptp_engine_republish(&nqptp->engine, &effects);
     carry_out(nqptp, &effects, nqptp_clock_now_ns());
 }
 
-static void on_interfaces(struct nqptp *nqptp, enum source source) {
-    nqptp_interfaces_drain(nqptp->fds[source]);
-    follow_interfaces(nqptp);
+/* --- deadlines -------------------------------------------------------------------------------- */
+
+static uint64_t engine_due_ns(const struct nqptp *nqptp) {
+    return nqptp_engine_deadline(&nqptp->engine);
 }
 
-static void (*const ready[SOURCES])(struct nqptp *nqptp, enum source source) = {
-    [CONTROL_IPV4] = on_commands, [CONTROL_IPV6] = on_commands, [SIGNALS] = on_signal,
-    [TIMER] = on_timer,           [CLOCK_SET] = on_clock_set,   [INTERFACES] = on_interfaces,
+static void expire_engine(struct nqptp *nqptp, uint64_t now_ns) {
+    struct nqptp_effects effects;
+
+    while (nqptp_engine_deadline(&nqptp->engine) <= now_ns) {
+        nqptp_engine_expire(&nqptp->engine, now_ns, &effects);
+        carry_out(nqptp, &effects, now_ns);
+    }
+}
+
+/* Packets that wait are read before the engine is told that time has passed. */
+static uint64_t rest_due_ns(const struct nqptp *nqptp) {
+    uint64_t engine_ns = engine_due_ns(nqptp);
+
+    return !nqptp->endpoints.resting    ? NQPTP_NO_DEADLINE
+           : nqptp->rest_ns < engine_ns ? nqptp->rest_ns
+                                        : engine_ns;
+}
+
+static void end_rest(struct nqptp *nqptp, uint64_t now_ns) {
+    (void)now_ns;
+    for (unsigned i = 0; i < nqptp->endpoints.count; i++)
+        on_packets(nqptp, i);
+}
+
+static uint64_t objects_due_ns(const struct nqptp *nqptp) {
+    return nqptp_objects_due_ns(&nqptp->objects);
+}
+
+static void retry_objects(struct nqptp *nqptp, uint64_t now_ns) {
+    nqptp_objects_retry(&nqptp->objects, now_ns);
+}
+
+static uint64_t flood_due_ns(const struct nqptp *nqptp) {
+    return nqptp->endpoints.guarded ? nqptp->flooded_until_ns : NQPTP_NO_DEADLINE;
+}
+
+static void end_flood(struct nqptp *nqptp, uint64_t now_ns) {
+    (void)now_ns;
+    nqptp_endpoints_guard(&nqptp->endpoints, false);
+}
+
+static uint64_t busy_due_ns(const struct nqptp *nqptp) {
+    return nqptp->busy_ns;
+}
+
+static uint64_t service_due_ns(const struct nqptp *nqptp) {
+    return nqptp_service_due_ns(&nqptp->service, &nqptp->journal, &nqptp->engine);
+}
+
+static void tell_service(struct nqptp *nqptp, uint64_t now_ns) {
+    nqptp_service_tell(&nqptp->service, &nqptp->journal, &nqptp->engine, now_ns);
+}
+
+/* When something is due, and what to do then. In each round they are looked at from the top. */
+static const struct {
+    uint64_t (*due_ns)(const struct nqptp *nqptp);
+    void (*act)(struct nqptp *nqptp, uint64_t now_ns);
+} deadlines[] = {
+    {rest_due_ns, end_rest},   {engine_due_ns, expire_engine},   {objects_due_ns, retry_objects},
+    {flood_due_ns, end_flood}, {busy_due_ns, follow_interfaces}, {service_due_ns, tell_service},
 };
 
-static void dispatch(struct nqptp *nqptp, uint32_t tag) {
-    if (tag >= SOURCES)
-        on_packets(nqptp, tag - SOURCES);
-    else
-        ready[tag](nqptp, (enum source)tag);
+#define DEADLINES (sizeof deadlines / sizeof *deadlines)
+
+static void act_on_deadlines(struct nqptp *nqptp) {
+    for (size_t i = 0; i < DEADLINES; i++) {
+        uint64_t now_ns = nqptp_clock_now_ns(); /* Time does not go back behind a packet's. */
+        if (deadlines[i].due_ns(nqptp) <= now_ns)
+            deadlines[i].act(nqptp, now_ns);
+    }
 }
 
 /* Sets the timer if it would come too late. One that comes too early only finds nothing to do. */
-static void arm_timer(struct nqptp *nqptp, uint64_t now_ns) {
-    uint64_t due_ns = nqptp_engine_deadline(&nqptp->engine);
+static void arm_timer(struct nqptp *nqptp) {
+    uint64_t due_ns = NQPTP_NO_DEADLINE, now_ns = nqptp_clock_now_ns();
 
-    if (nqptp_objects_due_ns(&nqptp->objects) < due_ns)
-        due_ns = nqptp_objects_due_ns(&nqptp->objects);
-    if (nqptp->watchdog_ns > 0 && nqptp->watchdog_due_ns < due_ns)
-        due_ns = nqptp->watchdog_due_ns;
-    if (nqptp->endpoints.resting && nqptp->rest_ns < due_ns)
-        due_ns = nqptp->rest_ns;
-    if (nqptp->endpoints.guarded && nqptp->flooded_until_ns < due_ns)
-        due_ns = nqptp->flooded_until_ns;
-    if (nqptp->notifies && nqptp->journal.news && nqptp_journal_look_ns(&nqptp->journal) < due_ns)
-        due_ns = nqptp_journal_look_ns(&nqptp->journal);
-    if (nqptp->busy_ns < due_ns)
-        due_ns = nqptp->busy_ns;
+    for (size_t i = 0; i < DEADLINES; i++)
+        if (deadlines[i].due_ns(nqptp) < due_ns)
+            due_ns = deadlines[i].due_ns(nqptp);
     if (due_ns >= nqptp->timer_ns)
         return;
     uint64_t left_ns = due_ns > now_ns ? due_ns - now_ns : 1;
@@ -401,49 +363,66 @@ static void arm_timer(struct nqptp *nqptp, uint64_t now_ns) {
     nqptp->timer_ns = due_ns;
 }
 
-/* Whether packets shall wake us up, or wait for the timer. */
-static void set_rest(struct nqptp *nqptp, uint64_t now_ns) {
+/* --- the loop --------------------------------------------------------------------------------- */
+
+/* Decides whether packets wake us up, or wait for the timer. */
+static void set_rest(struct nqptp *nqptp) {
+    uint64_t now_ns = nqptp_clock_now_ns();
+
     nqptp->rest_ns =
         nqptp->endpoints.guarded ? 0 : nqptp_engine_rest_until_ns(&nqptp->engine, now_ns);
     nqptp_endpoints_rest(&nqptp->endpoints, nqptp->rest_ns > 0);
 }
 
-/* --- where things stand ---------------------------------------------------------------------- */
+static void dispatch(struct nqptp *nqptp, enum source source) {
+    uint64_t expirations;
 
-/* Tells the service manager, if that is news or something else is to be said, in one line. */
-static void report(struct nqptp *nqptp, const char *also, uint64_t now_ns) {
-    char text[NQPTP_STORY_MAX], state[NQPTP_STORY_MAX + 32];
-    bool news = nqptp_journal_look(&nqptp->journal, &nqptp->engine, now_ns, text);
-
-    if (!news && !*also)
-        return;
-    snprintf(state, sizeof state, "%sSTATUS=%s", also, text);
-    sd_notify(0, state);
+    switch (source) {
+    case CONTROL_IPV4:
+    case CONTROL_IPV6:
+        take_commands(nqptp, source);
+        break;
+    case SIGNALS:
+        on_signal(nqptp);
+        break;
+    case TIMER: /* What is due is done at the beginning of the next round. */
+        if (read(nqptp->fds[TIMER], &expirations, sizeof expirations) > 0)
+            nqptp->timer_ns = NQPTP_NO_DEADLINE;
+        break;
+    case CLOCK_SET:
+        on_clock_set(nqptp);
+        break;
+    case INTERFACES:
+        nqptp_interfaces_drain(nqptp->fds[INTERFACES]);
+        follow_interfaces(nqptp, nqptp_clock_now_ns());
+        break;
+    case SOURCES:
+        break;
+    }
 }
 
-static void follow_story(struct nqptp *nqptp, uint64_t now_ns) {
-    nqptp_journal_sum_up(&nqptp->journal, &nqptp->engine, now_ns);
-    if (nqptp->notifies && now_ns >= nqptp_journal_look_ns(&nqptp->journal))
-        report(nqptp, "", now_ns);
+/* Packets come first: a player hears by them, and no number of commands may delay them. */
+static void handle_events(struct nqptp *nqptp, const struct epoll_event *events, int count) {
+    for (int i = 0; i < count; i++)
+        if (events[i].data.u32 >= SOURCES)
+            on_packets(nqptp, events[i].data.u32 - SOURCES);
+    for (int i = 0; i < count; i++)
+        if (events[i].data.u32 < SOURCES)
+            dispatch(nqptp, (enum source)events[i].data.u32);
 }
 
 static void loop(struct nqptp *nqptp) {
-    struct epoll_event events[SOURCES + NQPTP_ENDPOINTS_MAX];
+    struct epoll_event events[EVENTS_MAX];
 
     while (!nqptp->stopping) {
-        uint64_t now_ns = nqptp_clock_now_ns();
-        /* In a flood the kernel sorts out what it can, so that there is room for the rest. */
-        nqptp_endpoints_guard(&nqptp->endpoints, now_ns < nqptp->flooded_until_ns);
-        set_rest(nqptp, now_ns);
-        follow_story(nqptp, now_ns);
-        arm_timer(nqptp, now_ns);
-        bool replies_wait = nqptp->reply_count > 0;
-        int count =
-            epoll_wait(nqptp->epoll, events, sizeof events / sizeof *events, replies_wait ? 0 : -1);
-        for (int i = 0; i < count; i++)
-            dispatch(nqptp, events[i].data.u32);
-        if (replies_wait)
-            send_replies(nqptp);
+        act_on_deadlines(nqptp);
+        set_rest(nqptp);
+        arm_timer(nqptp);
+        bool reply = nqptp->endpoints.queued > 0;
+        int count = epoll_wait(nqptp->epoll, events, EVENTS_MAX, reply ? 0 : -1);
+        handle_events(nqptp, events, count);
+        if (reply)
+            nqptp_endpoints_flush(&nqptp->endpoints);
     }
 }
 
@@ -479,20 +458,7 @@ static enum nqptp_exit open_objects(struct nqptp *nqptp) {
     return NQPTP_DONE;
 }
 
-/* Signals come by the loop, from the start on: none may end us half way through. */
-static int open_signals(void) {
-    const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGIO, NQPTP_LEASE_SIGNAL};
-    sigset_t set;
-
-    sigemptyset(&set);
-    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
-        sigaddset(&set, signals[i]);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    signal(SIGPIPE, SIG_IGN); /* whoever read our stderr may go before us */
-    return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-}
-
-/* Returns -errno if it fails, as whatever opens a source does. */
+/* Returns a descriptor or -errno. */
 static int open_timer(clockid_t clock) {
     int fd = timerfd_create(clock, TFD_NONBLOCK | TFD_CLOEXEC);
     return fd < 0 ? -errno : fd;
@@ -508,7 +474,7 @@ static enum nqptp_exit open_sources(struct nqptp *nqptp) {
     for (enum source source = 0; source < SOURCES && result == 0; source++) {
         struct epoll_event event = {.events = EPOLLIN, .data.u32 = source};
         if (source <= CONTROL_IPV6 && nqptp->fds[source] < 0)
-            continue; /* a family that is not to be had here */
+            continue; /* This machine lacks that family. */
         if (nqptp->fds[source] < 0)
             result = nqptp->fds[source];
         else if (epoll_ctl(nqptp->epoll, EPOLL_CTL_ADD, nqptp->fds[source], &event) < 0)
@@ -519,39 +485,26 @@ static enum nqptp_exit open_sources(struct nqptp *nqptp) {
     return result < 0 ? NQPTP_FAILED : NQPTP_DONE;
 }
 
-static void start_watchdog(struct nqptp *nqptp) {
-    uint64_t period_us = 0;
-
-    if (sd_watchdog_enabled(0, &period_us) <= 0)
-        return;
-    nqptp->watchdog_ns = period_us * 1000 / 2;
-    nqptp->watchdog_due_ns = nqptp_clock_now_ns() + nqptp->watchdog_ns;
-}
-
 static enum nqptp_exit start(struct nqptp *nqptp) {
-    const struct nqptp_options *options = nqptp->options;
-    enum nqptp_exit status;
     gid_t group;
 
-    nqptp->fds[SIGNALS] = open_signals();
-    if ((status = nqptp_startup(options, &nqptp->endpoints, &nqptp->fds[CONTROL_IPV4], &group)) !=
-        NQPTP_DONE)
+    nqptp->fds[SIGNALS] = nqptp_startup_signals();
+    enum nqptp_exit status =
+        nqptp_startup(nqptp->options, &nqptp->endpoints, &nqptp->fds[CONTROL_IPV4], &group);
+    if (status != NQPTP_DONE)
         return status;
-    nqptp_objects_init(&nqptp->objects, group,
-                       options->group ? options->group : NQPTP_DEFAULT_NAME);
+    nqptp_objects_init(&nqptp->objects, group, nqptp->options->group);
     nqptp_engine_init(&nqptp->engine, nqptp_clock_identity());
     if ((status = open_sources(nqptp)) != NQPTP_DONE ||
         (status = open_objects(nqptp)) != NQPTP_DONE)
         return status;
-    follow_interfaces(nqptp);
-    start_watchdog(nqptp);
-    nqptp->notifies = getenv("NOTIFY_SOCKET") != NULL;
-    report(nqptp, "READY=1\n", nqptp_clock_now_ns());
+    follow_interfaces(nqptp, nqptp_clock_now_ns());
+    nqptp_service_ready(&nqptp->service, &nqptp->journal, &nqptp->engine, nqptp_clock_now_ns());
     return NQPTP_DONE;
 }
 
 static enum nqptp_exit stop(struct nqptp *nqptp) {
-    sd_notify(0, "STOPPING=1");
+    nqptp_service_stopping();
     nqptp_log(LOG_INFO,
               nqptp->restarting ? "leaving %s to the next process" : "taking the name %s away",
               NQPTP_INTERFACE_NAME);
@@ -579,22 +532,11 @@ static enum nqptp_exit run(const struct nqptp_options *options) {
         loop(nqptp);
         status = stop(nqptp);
     }
-    free(nqptp); /* the descriptors go with the process */
+    free(nqptp); /* The kernel closes the descriptors. */
     return status;
 }
 
 /* --- instead of running ----------------------------------------------------------------------- */
-
-static enum nqptp_exit show_status(const struct nqptp_options *options) {
-    if (nqptp_diagnosis_ask(options->control_port, options->json))
-        return fflush(stdout) == 0 ? NQPTP_DONE : NQPTP_FAILED;
-    nqptp_diagnosis_print(options);
-    return NQPTP_FAILED;
-}
-
-static void show_version(void) {
-    printf("Version: %s. Shared Memory Interface Version: 4, 8, 9 and 10.\n", PACKAGE_VERSION);
-}
 
 int main(int argc, char **argv) {
     struct nqptp_options options = nqptp_options_read(argc, argv);
@@ -604,13 +546,13 @@ int main(int argc, char **argv) {
     case NQPTP_RUN:
         return (int)run(&options);
     case NQPTP_SHOW_VERSION:
-        show_version();
+        nqptp_options_version();
         return NQPTP_DONE;
     case NQPTP_SHOW_HELP:
         nqptp_options_help();
         return NQPTP_DONE;
     case NQPTP_SHOW_STATUS:
-        return (int)show_status(&options);
+        return nqptp_diagnosis_status(&options) ? NQPTP_DONE : NQPTP_FAILED;
     case NQPTP_CLAIM:
         return (int)nqptp_startup_claim(&options);
     case NQPTP_REFUSE:

@@ -23,16 +23,28 @@ has_one_privilege() {
         inside systemd-analyze security --no-pager --threshold=15 nqptp.service
 }
 
+# Whether systemd can filter bind(2) here: it needs BPF, which a container may lack.
+can_filter_bind() {
+    inside systemd-run -q --wait -p SocketBindDeny=any \
+        /opt/nqptp/tests/ptp-sender --to 127.0.0.2 --low-ports --seconds 1 --no-announce
+    test $? -ne 0
+}
+
 # The kernel refuses a port that the unit does not name, though the capability is there.
 other_ports_are_refused() {
-    change_unit 'ExecStart=' 'ExecStart=/usr/local/bin/nqptp --control-port=9001'
-    mark
-    inside timeout 5 systemctl restart nqptp
-    check "a port that the unit does not name is refused, and the setting is named" \
-        shell 'eventually 5 said "UDP port 9001 is forbidden.*SocketBindAllow=udp:9001"'
-    check "a port that the unit does not name: exit status 4" shell 'said "status=4/"'
-    undo_change
-    inside systemctl restart nqptp
+    inside systemctl stop nqptp
+    if can_filter_bind >/dev/null 2>&1; then
+        change_unit 'ExecStart=' 'ExecStart=/usr/local/bin/nqptp --control-port=9001'
+        mark
+        inside timeout 5 systemctl start nqptp
+        check "a port that the unit does not name is refused, and the setting is named" \
+            shell 'eventually 5 said "UDP port 9001 is forbidden.*SocketBindAllow=udp:9001"'
+        check "a port that the unit does not name: exit status 4" shell 'said "status=4/"'
+        undo_change
+    else
+        ok 0 "a port that the unit does not name is refused # SKIP no BPF for systemd here"
+    fi
+    inside systemctl start nqptp
 }
 
 # What the unit denies ends the daemon now. So whatever it needs and the unit denies is found by the

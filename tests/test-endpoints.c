@@ -234,8 +234,8 @@ static void test_interfaces(const uint16_t ports[2]) {
 }
 
 /* Whence a reply to 127.0.0.9 comes if its clock was heard at `local`; "" if it does not. */
-static const char *sent_from(const struct nqptp_endpoints *endpoints, int receiver,
-                             const char *local, char text[INET6_ADDRSTRLEN]) {
+static const char *sent_from(struct nqptp_endpoints *endpoints, int receiver, const char *local,
+                             char text[INET6_ADDRSTRLEN]) {
     struct nqptp_reply reply = {.length = 44}; /* an emulator may not know interfaces */
     struct pollfd readable = {.fd = receiver, .events = POLLIN};
     struct sockaddr_in from = {.sin_family = AF_INET};
@@ -244,7 +244,8 @@ static const char *sent_from(const struct nqptp_endpoints *endpoints, int receiv
 
     nqptp_address_parse(local, strlen(local), &reply.local);
     nqptp_address_parse("127.0.0.9", 9, &reply.destination);
-    nqptp_endpoints_send(endpoints, &reply);
+    nqptp_endpoints_queue(endpoints, &reply);
+    nqptp_endpoints_flush(endpoints);
     poll(&readable, 1, 0); /* loopback delivers at once */
     if (recvfrom(receiver, data, sizeof data, MSG_DONTWAIT, (struct sockaddr *)&from, &size) < 0)
         return "";

@@ -517,8 +517,8 @@ static struct nqptp_status longest_status(const struct world *w) {
         memset(status.interfaces[i], '"', sizeof status.interfaces[i] - 1);
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
         status.objects[c].use = NQPTP_USE_NONE;
-    for (status.place_count = 0; status.place_count < NQPTP_STATUS_PLACES; status.place_count++)
-        memset(status.places[status.place_count].name, '"', NQPTP_STATUS_PLACE - 1);
+    for (status.place_count = 0; status.place_count < NQPTP_LIMITS_MAX; status.place_count++)
+        memset(status.places[status.place_count].name, '"', NQPTP_PLACE_SIZE - 1);
     return status;
 }
 

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a service manager hears from the daemon by sd_notify(3): that it is ready, that it stops,
+ * that it is alive, and its state in one line. Without one, or without libsystemd, nothing. Times
+ * are CLOCK_MONOTONIC_RAW.
+ */
+#ifndef NQPTP_SERVICE_H
+#define NQPTP_SERVICE_H
+
+#include "nqptp-journal.h"
+
+/* All zero: there is no service manager. */
+struct nqptp_service {
+    bool notifies;            /* There is one. */
+    uint64_t watchdog_ns;     /* How often it wants to hear from us; 0: never. */
+    uint64_t watchdog_due_ns; /* When it is to hear from us again. */
+};
+
+/* Says that the daemon is ready, and its state. */
+void nqptp_service_ready(struct nqptp_service *service, struct nqptp_journal *journal,
+                         const struct nqptp_engine *engine, uint64_t now_ns);
+
+/* Says that the daemon is about to end. */
+void nqptp_service_stopping(void);
+
+/* Returns when to call nqptp_service_tell(), or NQPTP_NO_DEADLINE. */
+uint64_t nqptp_service_due_ns(const struct nqptp_service *service,
+                              const struct nqptp_journal *journal,
+                              const struct nqptp_engine *engine);
+
+/* Says that the daemon is alive and, if that is news, its state. */
+void nqptp_service_tell(struct nqptp_service *service, struct nqptp_journal *journal,
+                        const struct nqptp_engine *engine, uint64_t now_ns);
+
+#endif
