@@ -118,7 +118,12 @@ starts_over() { # NAME MAKE-THE-OBJECT PACKAGE VERSION
 
 command -v dpkg-deb >/dev/null || skip_all "it needs dpkg-deb"
 [ "$(id -u)" = 0 ] || skip_all "it needs root"
-"$here/real-player/sid-root.sh" "$sid" >&2 || skip_all "Debian sid could not be made"
+"$here/real-player/sid-root.sh" "$sid" >&2
+case $? in
+0) ;;
+77) skip_all "Debian sid could not be made" ;;
+*) exit 1 ;;
+esac
 prepare
 debian_sid >"$work/log" 2>&1 || { cat "$work/log" >&2; skip_all "Debian sid could not be filled"; }
 boot || skip_all "no container boots here"
