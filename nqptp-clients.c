@@ -119,6 +119,46 @@ int nqptp_clients_next(const struct nqptp_clients *clients) {
     return clients->top < NQPTP_CLIENTS_MAX ? clients->top : -1;
 }
 
+/* Returns the bytes of the printable character of UTF-8 at the beginning of the text, or 0. */
+static size_t printable_length(const char *text) {
+    static const uint32_t least[] = {0, ' ', 0xA0, 0x800, 0x10000}; /* by the number of bytes */
+    unsigned char first = (unsigned char)text[0];
+    size_t bytes = first < 0x80 ? 1 : first < 0xC0 ? 5 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+    uint32_t code = bytes == 1 ? first : first & (0x7FU >> bytes);
+
+    if (bytes == 5 || first >= 0xF8)
+        return 0;
+    for (size_t i = 1; i < bytes; i++) {
+        if ((text[i] & 0xC0) != 0x80) /* it ends before: there is a NUL at the end at least */
+            return 0;
+        code = code << 6 | (text[i] & 0x3F);
+    }
+    bool directs = (code >= 0x200B && code <= 0x200F) || (code >= 0x2028 && code <= 0x202E) ||
+                   (code >= 0x2060 && code <= 0x206F) || code == 0xFEFF;
+    bool is_none = code == 0x7F || (code >= 0xD800 && code <= 0xDFFF) || code > 0x10FFFF;
+    return code < least[bytes] || directs || is_none ? 0 : bytes;
+}
+
+void nqptp_name_show(const char *name, char shown[NQPTP_NAME_SIZE]) {
+    size_t bytes, at = 0;
+
+    for (; *name && at < NQPTP_NAME_SIZE - 1; name += bytes) {
+        bytes = printable_length(name);
+        if (bytes == 0 || at + bytes >= NQPTP_NAME_SIZE) {
+            shown[at++] = '?';
+            bytes = 1;
+            continue;
+        }
+        memcpy(shown + at, name, bytes);
+        at += bytes;
+    }
+    shown[at] = '\0';
+}
+
+void nqptp_clients_remove(struct nqptp_clients *clients, int c) {
+    clients->list[c] = clients->list[--clients->top];
+}
+
 int nqptp_clients_add(struct nqptp_clients *clients, const char *name) {
     int c = nqptp_clients_next(clients);
     if (c < 0)
@@ -126,6 +166,7 @@ int nqptp_clients_add(struct nqptp_clients *clients, const char *name) {
     struct nqptp_client *client = &clients->list[clients->top++];
     *client = (struct nqptp_client){.master = NQPTP_NO_CLOCK, .published = NQPTP_NO_CLOCK};
     strncpy(client->name, name, sizeof client->name - 1);
+    nqptp_name_show(client->name, client->shown);
     return c;
 }
 

@@ -9,7 +9,7 @@
 
 #include "nqptp-clock-sources.h"
 
-#define NQPTP_CLIENTS_MAX 16
+#define NQPTP_CLIENTS_MAX 64
 #define NQPTP_PEERS_MAX 256
 #define NQPTP_NAME_MAX 62 /* The bytes of an object's name after the slash. */
 #define NQPTP_NAME_SIZE (1 + NQPTP_NAME_MAX + 1)
@@ -43,8 +43,9 @@ enum nqptp_activity { NQPTP_STOPPED, NQPTP_PLAYING, NQPTP_PAUSED };
 
 /* What one client asked for, and the master that it has. */
 struct nqptp_client {
-    char name[NQPTP_NAME_SIZE]; /* The name of its object, with the slash. */
-    bool first_wins;            /* Its list is ordered: the first address wins while it is alive. */
+    char name[NQPTP_NAME_SIZE];  /* The name of its object, with the slash. */
+    char shown[NQPTP_NAME_SIZE]; /* The name for people: see nqptp_name_show(). */
+    bool first_wins; /* Its list is ordered: the first address wins while it is alive. */
     enum nqptp_activity activity;
     bool has_list; /* It has sent a list; until then it follows any clock. */
     unsigned peer_count;
@@ -68,6 +69,15 @@ int nqptp_clients_find(const struct nqptp_clients *clients, const char *name);
 
 /* Returns the number that the next client will get, or -1 if all are taken. */
 int nqptp_clients_next(const struct nqptp_clients *clients);
+
+/*
+ * Writes the name as people may see it: printable UTF-8 as it is, and a ? for each other byte. A
+ * client may choose any bytes but control characters.
+ */
+void nqptp_name_show(const char *name, char shown[NQPTP_NAME_SIZE]);
+
+/* Removes client c. The last client gets its number. */
+void nqptp_clients_remove(struct nqptp_clients *clients, int c);
 
 /* Adds a client of that name without a list. Returns its number, or -1 if all are taken. */
 int nqptp_clients_add(struct nqptp_clients *clients, const char *name);

@@ -13,11 +13,22 @@
 
 #define UNKNOWN "unknown command"
 
-static bool printable(const char *text, size_t length) {
+/* Is there no control character? What is not ASCII may be UTF-8, in a name. */
+static bool is_plain(const char *text, size_t length) {
     for (size_t i = 0; i < length; i++)
-        if (text[i] < ' ' || text[i] > '~')
+        if ((unsigned char)text[i] < ' ' || text[i] == 0x7F)
             return false;
     return true;
+}
+
+/* The length without one NUL, one LF and one CR at the end. */
+static size_t without_end(const char *text, size_t length) {
+    static const char ends[] = {'\0', '\n', '\r'};
+
+    for (size_t i = 0; i < sizeof ends; i++)
+        if (length > 0 && text[length - 1] == ends[i])
+            length--;
+    return length;
 }
 
 /* Reads the name of an object: a slash, no other slash, and not the name of a directory. */
@@ -27,7 +38,7 @@ static const char *read_name(const char *text, size_t length, struct nqptp_comma
     if (length < 2 || length >= sizeof command->name || memchr(text + 1, '/', length - 1) ||
         directory)
         return "not a name of shared memory: / and 1 to " NQPTP_TEXT_OF(
-            NQPTP_NAME_MAX) " characters, no other /";
+            NQPTP_NAME_MAX) " bytes, no other /";
     memcpy(command->name, text, length);
     command->name[length] = '\0';
     return NULL;
@@ -105,12 +116,11 @@ const char *nqptp_command_parse(const char *text, size_t length, struct nqptp_co
     command->asked = NQPTP_SHM_ASKED_NOTHING;
     if (length > NQPTP_COMMAND_MAX)
         return "longer than " NQPTP_TEXT_OF(NQPTP_COMMAND_MAX) " bytes";
-    if (length > 0 && text[length - 1] == '\0')
-        length--;
+    length = without_end(text, length);
     if (length == 0)
         return "empty";
-    if (!printable(text, length))
-        return "not printable ASCII";
+    if (!is_plain(text, length))
+        return "a control character";
     const char *refusal = read_client(text, length, &at, command);
     if (refusal)
         return refusal;

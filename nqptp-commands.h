@@ -27,7 +27,7 @@ struct nqptp_command {
 
 /*
  * `T` or `/name T`, followed by addresses, each after a space; `/name B`, `/name P`, `/name E`;
- * `?`, `? 132` for 132 columns, `? json`. One NUL at the end is allowed.
+ * `?`, `? 132` for 132 columns, `? json`. A NUL, an LF or a CR LF at the end is allowed.
  * Returns NULL, or why it is no command, in words that do not depend on what was sent. *command is
  * undefined then.
  */

@@ -34,13 +34,19 @@ static struct nqptp_shm_record record_of(const struct nqptp_clock_table *table,
 
 void nqptp_effects_finish(struct nqptp_effects *effects, const struct nqptp_clock_table *table,
                           const struct nqptp_clients *clients) {
-    for (int c = 0; effects->publish >> c; c++)
-        if (effects->publish >> c & 1)
+    for (int c = 0; c < clients->top; c++)
+        if (nqptp_effects_publishes(effects, c))
             effects->records[c] = record_of(table, &clients->list[c]);
 }
 
+bool nqptp_effects_publishes(const struct nqptp_effects *effects, int c) {
+    return effects->publish >> c & 1;
+}
+
+_Static_assert(NQPTP_CLIENTS_MAX <= 64, "there is a bit for each client");
+
 void nqptp_effects_publish(struct nqptp_effects *effects, int c) {
-    effects->publish |= UINT32_C(1) << c;
+    effects->publish |= UINT64_C(1) << c;
 }
 
 void nqptp_effects_tell(struct nqptp_effects *effects, struct nqptp_event event) {

@@ -47,7 +47,7 @@ struct nqptp_event {
  * and of the arrays only the entries that those members count.
  */
 struct nqptp_effects {
-    uint32_t publish;     /* Bit c: records[c] is to be published in client c's object. */
+    uint64_t publish;     /* Bit c: records[c] is to be published in client c's object. */
     unsigned reply_count; /* The number of `replies` that are to be sent. */
     unsigned event_count; /* The number of `events` that people are to be told. */
     struct nqptp_shm_record records[NQPTP_CLIENTS_MAX];
@@ -61,6 +61,9 @@ void nqptp_effects_begin(struct nqptp_effects *effects);
 /* Ends a call: fills in the records that are to be published, by the state as it is now. */
 void nqptp_effects_finish(struct nqptp_effects *effects, const struct nqptp_clock_table *table,
                           const struct nqptp_clients *clients);
+
+/* Whether client c's record is to be published. */
+bool nqptp_effects_publishes(const struct nqptp_effects *effects, int c);
 
 /* Asks to publish client c's record. */
 void nqptp_effects_publish(struct nqptp_effects *effects, int c);

@@ -48,17 +48,29 @@ int nqptp_engine_add_client(struct nqptp_engine *engine, const char *name,
     return c;
 }
 
+/* Whether any client lists the clock in row i. */
+static bool is_listed(const struct nqptp_engine *engine, int i) {
+    return nqptp_clients_listed(&engine->clients) >> i & 1;
+}
+
+/* Announces that a listed clock sent count for qualification only while it is listed. */
+static void forget_unlisted(struct nqptp_engine *engine) {
+    for (int i = 0; i < engine->table.clocks_top; i++)
+        if (!is_listed(engine, i))
+            engine->table.clocks[i].listed_announces = 0;
+}
+
+void nqptp_engine_remove_client(struct nqptp_engine *engine, int c) {
+    nqptp_clients_remove(&engine->clients, c);
+    forget_unlisted(engine);
+}
+
 void nqptp_engine_set_own_addresses(struct nqptp_engine *engine,
                                     const struct nqptp_address *addresses, unsigned count) {
     if (count > NQPTP_OWN_ADDRESSES_MAX)
         count = NQPTP_OWN_ADDRESSES_MAX;
     memcpy(engine->own_addresses, addresses, count * sizeof *addresses);
     engine->own_address_count = count;
-}
-
-/* Whether any client lists the clock in row i. */
-static bool is_listed(const struct nqptp_engine *engine, int i) {
-    return nqptp_clients_listed(&engine->clients) >> i & 1;
 }
 
 /* Whether the clock in row i is any client's master. */
@@ -395,9 +407,7 @@ static void command_timing_peers(struct nqptp_engine *engine, const struct nqptp
 
     if (nqptp_client_set_peers(&engine->table, client, command->addresses, command->count))
         nqptp_effects_tell(effects, nqptp_event_of_client(NQPTP_EVENT_LIST, c));
-    for (int i = 0; i < engine->table.clocks_top; i++)
-        if (!is_listed(engine, i))
-            engine->table.clocks[i].listed_announces = 0;
+    forget_unlisted(engine);
     client->first_wins = command->name[0] != '\0';
     if (command->count == 0 && !followed_nobody)
         nqptp_effects_publish(effects, c); /* the object may hold an earlier process's record */

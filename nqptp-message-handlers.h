@@ -73,6 +73,9 @@ bool nqptp_engine_needs_client(const struct nqptp_engine *engine,
 int nqptp_engine_add_client(struct nqptp_engine *engine, const char *name,
                             const struct nqptp_shm_record *old);
 
+/* Removes client c, whose object is gone. The last client gets its number. */
+void nqptp_engine_remove_client(struct nqptp_engine *engine, int c);
+
 /* Sets our own addresses, by which the engine knows what we sent. More than fit are ignored. */
 void nqptp_engine_set_own_addresses(struct nqptp_engine *engine,
                                     const struct nqptp_address *addresses, unsigned count);

@@ -18,7 +18,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LOOK_NS UINT64_C(1000000000) /* Between checks of a name while records are published. */
+#define UNUSED_NS UINT64_C(120000000000) /* Then a player that no process shows has stopped. */
+#define LOOK_NS UINT64_C(1000000000)     /* Between checks of a name while records are published. */
 
 void nqptp_objects_init(struct nqptp_objects *objects, gid_t group, const char *group_name) {
     *objects = (struct nqptp_objects){.group = group, .group_name = group_name};
@@ -29,7 +30,7 @@ void nqptp_objects_init(struct nqptp_objects *objects, gid_t group, const char *
 /* --- what goes wrong -------------------------------------------------------------------------- */
 
 /* A client chose the name of a named object, and perhaps one that another program needs. */
-static void explain_foreign(const char *name) {
+static void explain_foreign(const char *name, const char *shown) {
     const struct passwd *user = getpwuid(geteuid());
     char owner[64];
 
@@ -37,8 +38,8 @@ static void explain_foreign(const char *name) {
     if (strcmp(name, NQPTP_INTERFACE_NAME) == 0)
         nqptp_log(LOG_ERR, "%s is not ours: %s; as root, run: nqptp --claim --user=%s", name, owner,
                   user ? user->pw_name : "root");
-    else if (strchr(name, '\'')) /* It does not fit into a command for root. */
-        nqptp_log(LOG_ERR, "%s is not ours: %s; its client must take another name", name, owner);
+    else if (strcmp(name, shown) != 0 || strchr(name, '\'')) /* unfit for a command for root */
+        nqptp_log(LOG_ERR, "%s is not ours: %s; its client must take another name", shown, owner);
     else
         nqptp_log(LOG_ERR,
                   "%s is not ours: %s; its client must take another name, or, if nothing uses this "
@@ -49,18 +50,20 @@ static void explain_foreign(const char *name) {
 /* Logs why there is no object of that name. */
 static void explain(const char *name, int result) {
     const char *trouble = nqptp_dev_shm_trouble();
+    char shown[NQPTP_NAME_SIZE];
     struct nqptp_shm_found found;
 
+    nqptp_name_show(name, shown);
     if (result == -EEXIST && nqptp_shm_inspect(name, &found) == 0 && found.leased)
         result = -EBUSY; /* A daemon of another user has it. */
     if (trouble)
-        nqptp_log(LOG_ERR, "cannot make %s: %s", name, trouble);
+        nqptp_log(LOG_ERR, "cannot make %s: %s", shown, trouble);
     else if (result == -EEXIST)
-        explain_foreign(name);
+        explain_foreign(name, shown);
     else if (result == -EBUSY)
-        nqptp_log(LOG_ERR, "another nqptp serves %s; each nqptp needs its own /dev/shm", name);
+        nqptp_log(LOG_ERR, "another nqptp serves %s; each nqptp needs its own /dev/shm", shown);
     else
-        nqptp_log(LOG_ERR, "cannot make %s in /dev/shm: %s", name, strerror(-result));
+        nqptp_log(LOG_ERR, "cannot make %s in /dev/shm: %s", shown, strerror(-result));
 }
 
 /* Without inotify a player of another layout may have to wait, or to be started again. */
@@ -77,7 +80,8 @@ static void explain_watch(struct nqptp_objects *objects) {
 
 int nqptp_objects_add(struct nqptp_objects *objects, struct nqptp_engine *engine, const char *name,
                       unsigned layout, uint64_t now_ns) {
-    struct nqptp_shm *shm = &objects->list[nqptp_clients_next(&engine->clients)];
+    int c = nqptp_clients_next(&engine->clients);
+    struct nqptp_shm *shm = &objects->list[c];
     struct nqptp_shm_record old;
     unsigned withheld;
     int result = nqptp_shm_open(shm, name, layout, objects->group, now_ns);
@@ -93,6 +97,7 @@ int nqptp_objects_add(struct nqptp_objects *objects, struct nqptp_engine *engine
                   "start as root, or put this user into the group by usermod -aG",
                   name, objects->group_name);
     explain_watch(objects);
+    objects->asked_at_ns[c] = now_ns;
     nqptp_shm_inherited(shm, &old);
     nqptp_engine_add_client(engine, name, &old);
     return 0;
@@ -101,8 +106,10 @@ int nqptp_objects_add(struct nqptp_objects *objects, struct nqptp_engine *engine
 static void check_name(struct nqptp_objects *objects, int c, uint64_t now_ns) {
     struct nqptp_shm *shm = &objects->list[c];
     int result = nqptp_shm_mend(shm, now_ns);
+    char shown[NQPTP_NAME_SIZE];
     unsigned withheld;
 
+    nqptp_name_show(shm->name, shown);
     if (result == 0 || !nqptp_warning_due(&objects->renewed, now_ns, &withheld))
         return;
     if (result < 0)
@@ -111,7 +118,7 @@ static void check_name(struct nqptp_objects *objects, int c, uint64_t now_ns) {
         nqptp_log(LOG_NOTICE,
                   "%s was removed, so there is a new one; players that were reading the old one "
                   "must be restarted",
-                  shm->name);
+                  shown);
 }
 
 void nqptp_objects_publish(struct nqptp_objects *objects, int c,
@@ -123,6 +130,35 @@ void nqptp_objects_publish(struct nqptp_objects *objects, int c,
         return;
     objects->look_at_ns[c] = now_ns + LOOK_NS;
     check_name(objects, c, now_ns);
+}
+
+/* Whether client c may make room: no process has its object open, and it does not play. */
+static bool is_unused(const struct nqptp_objects *objects, const struct nqptp_clients *clients,
+                      int c, uint64_t now_ns) {
+    bool forgot = now_ns - objects->asked_at_ns[c] > UNUSED_NS;
+
+    return (clients->list[c].activity != NQPTP_PLAYING || forgot) &&
+           !nqptp_shm_is_in_use(&objects->list[c]);
+}
+
+void nqptp_objects_make_room(struct nqptp_objects *objects, struct nqptp_engine *engine,
+                             uint64_t now_ns) {
+    int oldest = -1;
+
+    for (int c = 1; c < NQPTP_CLIENTS_MAX; c++)
+        if ((oldest < 0 || objects->asked_at_ns[c] < objects->asked_at_ns[oldest]) &&
+            is_unused(objects, &engine->clients, c, now_ns))
+            oldest = c;
+    if (oldest < 0)
+        return;
+    int last = engine->clients.top - 1;
+    nqptp_shm_stop(&objects->list[oldest], false);
+    nqptp_engine_remove_client(engine, oldest);
+    if (oldest != last) {
+        objects->list[oldest] = objects->list[last];
+        objects->asked_at_ns[oldest] = objects->asked_at_ns[last];
+        objects->list[last] = (struct nqptp_shm){.fd = -1};
+    }
 }
 
 /* --- commands --------------------------------------------------------------------------------- */
@@ -168,6 +204,7 @@ void nqptp_objects_command(struct nqptp_objects *objects, int c,
     struct nqptp_shm *shm = &objects->list[c];
     unsigned withheld;
 
+    objects->asked_at_ns[c] = now_ns;
     check_name(objects, c, now_ns);
     if (!nqptp_shm_ask(shm, command->asked, now_ns) &&
         nqptp_warning_due(&objects->other_layout, now_ns, &withheld))

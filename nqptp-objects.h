@@ -15,8 +15,9 @@
 
 struct nqptp_objects {
     struct nqptp_shm list[NQPTP_CLIENTS_MAX];
-    uint64_t look_at_ns[NQPTP_CLIENTS_MAX]; /* When publishing is to check the name again. */
-    gid_t group;                            /* The group that may use the objects, or -1. */
+    uint64_t asked_at_ns[NQPTP_CLIENTS_MAX]; /* When the client sent its last command. */
+    uint64_t look_at_ns[NQPTP_CLIENTS_MAX];  /* When publishing is to check the name again. */
+    gid_t group;                             /* The group that may use the objects, or -1. */
     const char *group_name;
     bool told_unwatched; /* It was logged that inotify is missing. */
     struct nqptp_spaced_warning not_made, other_layout, renewed, not_kept;
@@ -31,6 +32,13 @@ void nqptp_objects_init(struct nqptp_objects *objects, gid_t group, const char *
  */
 int nqptp_objects_add(struct nqptp_objects *objects, struct nqptp_engine *engine, const char *name,
                       unsigned layout, uint64_t now_ns);
+
+/*
+ * Makes room for a client when all numbers are taken: removes the one that sent no command for the
+ * longest time, of those that do not play and whose object no process has open, if there is one.
+ */
+void nqptp_objects_make_room(struct nqptp_objects *objects, struct nqptp_engine *engine,
+                             uint64_t now_ns);
 
 /* Publishes the record in object c. */
 void nqptp_objects_publish(struct nqptp_objects *objects, int c,

@@ -501,6 +501,14 @@ void nqptp_shm_signalled(struct nqptp_shm *shm, uint64_t now_ns) {
     nqptp_lease_release(&shm->lease, opener, player, now_ns);
 }
 
+bool nqptp_shm_is_in_use(const struct nqptp_shm *shm) {
+    bool in_use = nqptp_lease_is_in_use(shm->fd) != 0;
+
+    if (!in_use && shm->lease.state != NQPTP_LEASE_HELD)
+        fcntl(shm->fd, F_SETLEASE, F_UNLCK);
+    return in_use;
+}
+
 void nqptp_shm_close(struct nqptp_shm *shm) {
     nqptp_lease_close(&shm->lease);
     if (shm->map)

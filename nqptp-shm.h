@@ -119,6 +119,9 @@ size_t nqptp_shm_kept(const struct nqptp_shm *shm, enum nqptp_kept which,
  */
 void nqptp_shm_signalled(struct nqptp_shm *shm, uint64_t now_ns);
 
+/* Whether another process has the object open; true if that cannot be told. */
+bool nqptp_shm_is_in_use(const struct nqptp_shm *shm);
+
 /* Lets go of the object; it stays as it is for the next process. */
 void nqptp_shm_close(struct nqptp_shm *shm);
 

@@ -188,7 +188,7 @@ static bool write_hint(const struct nqptp_status *status, char *text, size_t siz
     if (engine->packets == 0 && status->objects[0].use == NQPTP_USE_NONE &&
         engine->clients.top == 1)
         return snprintf(text, size, "nothing was heard on UDP ports %u and %u, and %s: %s",
-                        status->event_port, status->general_port, engine->clients.list[0].name,
+                        status->event_port, status->general_port, engine->clients.list[0].shown,
                         unused) > 0;
     if (engine->packets == 0)
         return snprintf(text, size,
@@ -203,7 +203,7 @@ static bool write_hint(const struct nqptp_status *status, char *text, size_t siz
     for (int c = 0; c < engine->clients.top; c++) {
         const char *trouble = trouble_of(status, c);
         if (trouble)
-            return snprintf(text, size, "%s: %s", engine->clients.list[c].name, trouble) > 0;
+            return snprintf(text, size, "%s: %s", engine->clients.list[c].shown, trouble) > 0;
     }
     return false;
 }
@@ -282,7 +282,7 @@ static void add_object(struct page *page, const struct nqptp_status *status, int
         [NQPTP_USE_UNKNOWN] = "", [NQPTP_USE_NONE] = ", not in use", [NQPTP_USE_OPEN] = ", in use"};
     const struct nqptp_client *client = &status->engine->clients.list[c];
 
-    add_field(page, "Object:", "%s, layout %u%s, player %s", client->name,
+    add_field(page, "Object:", "%s, layout %u%s, player %s", client->shown,
               status->objects[c].layout, uses[status->objects[c].use],
               activity_names[client->activity]);
 }
@@ -560,6 +560,14 @@ static void member_text(struct page *page, const char *name, const char *text) {
     add(page, "\"");
 }
 
+/* A name of a client is UTF-8. */
+static void member_name(struct page *page, const char *name, const char *text) {
+    member(page, name, "\"");
+    for (; *text; text++)
+        add(page, *text == '"' || *text == '\\' ? "\\%c" : "%c", *text);
+    add(page, "\"");
+}
+
 static void member_bool(struct page *page, const char *name, bool value) {
     member(page, name, value ? "true" : "false");
 }
@@ -590,7 +598,7 @@ static void json_client(struct page *page, const struct nqptp_status *status, in
     for (int i = 0; i < client->master; i++)
         place += status->engine->table.clocks[i].in_use;
     member(page, NULL, "{");
-    member_text(page, "object", client->name);
+    member_name(page, "object", client->shown);
     member(page, "layout", "%u", status->objects[c].layout);
     member(page, "in_use", "%s", uses[status->objects[c].use]);
     member(page, "player", "\"%s\"", activity_names[client->activity]);

@@ -13,7 +13,7 @@
 #define NQPTP_STATUS_MAX 65507
 
 /* Of a client's addresses no more than these are named. */
-#define NQPTP_STATUS_PEERS 16
+#define NQPTP_STATUS_PEERS 8
 
 enum nqptp_use { NQPTP_USE_UNKNOWN, NQPTP_USE_NONE, NQPTP_USE_OPEN };
 

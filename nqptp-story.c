@@ -113,7 +113,7 @@ static void add_client_event(struct line *line, const struct nqptp_client *clien
     static const char *const activity[] = {
         [NQPTP_STOPPED] = "ends", [NQPTP_PLAYING] = "begins", [NQPTP_PAUSED] = "pauses"};
 
-    add(line, "%s: ", client->name);
+    add(line, "%s: ", client->shown);
     if (event->kind == NQPTP_EVENT_LIST) {
         add_list(line, client);
     } else if (event->kind == NQPTP_EVENT_ACTIVITY) {
@@ -318,7 +318,7 @@ const char *nqptp_summary_format(const struct nqptp_engine *engine,
         add(&line, "no master");
     } else {
         if (summary->client > 0)
-            add(&line, "%s: ", engine->clients.list[summary->client].name);
+            add(&line, "%s: ", engine->clients.list[summary->client].shown);
         add(&line, "master ");
         add_clock(&line, summary->clock_identity, &summary->address);
         if (summary->lost)

@@ -88,8 +88,8 @@ static void reply_later(struct nqptp *nqptp, const struct nqptp_reply *reply) {
 }
 
 static void carry_out(struct nqptp *nqptp, const struct nqptp_effects *effects, uint64_t now_ns) {
-    for (int c = 0; effects->publish >> c; c++)
-        if (effects->publish >> c & 1)
+    for (int c = 0; c < nqptp->engine.clients.top; c++)
+        if (nqptp_effects_publishes(effects, c))
             nqptp_objects_publish(&nqptp->objects, c, &effects->records[c], now_ns);
     for (unsigned i = 0; i < effects->reply_count; i++)
         reply_later(nqptp, &effects->replies[i]);
@@ -98,6 +98,18 @@ static void carry_out(struct nqptp *nqptp, const struct nqptp_effects *effects, 
 
 /* --- commands -------------------------------------------------------------------------------- */
 
+/* Returns whether the command's client is there afterwards, if it needs one. */
+static bool add_client_for(struct nqptp *nqptp, const struct nqptp_command *command,
+                           uint64_t now_ns) {
+    if (command->letter == 'T' && command->name[0] &&
+        nqptp_clients_find(&nqptp->engine.clients, command->name) < 0 &&
+        nqptp_clients_next(&nqptp->engine.clients) < 0)
+        nqptp_objects_make_room(&nqptp->objects, &nqptp->engine, now_ns);
+    return !nqptp_engine_needs_client(&nqptp->engine, command) ||
+           nqptp_objects_add(&nqptp->objects, &nqptp->engine, command->name, NQPTP_SHM_LAYOUT_10,
+                             now_ns) == 0;
+}
+
 /* Obeys a command. An answer without client and refusal to other than `?`: the log says why. */
 static struct nqptp_answer handle_command(struct nqptp *nqptp, const char *text, size_t length,
                                           uint64_t now_ns, struct nqptp_command *command) {
@@ -105,10 +117,8 @@ static struct nqptp_answer handle_command(struct nqptp *nqptp, const char *text,
     struct nqptp_answer answer = {nqptp_command_parse(text, length, command), -1};
 
     if (answer.refusal)
-        return answer;
-    if (nqptp_engine_needs_client(&nqptp->engine, command) &&
-        nqptp_objects_add(&nqptp->objects, &nqptp->engine, command->name, NQPTP_SHM_LAYOUT_10,
-                          now_ns) < 0)
+        command->name[0] = '\0'; /* it was not read */
+    if (answer.refusal || !add_client_for(nqptp, command, now_ns))
         return answer;
     answer = nqptp_engine_command(&nqptp->engine, command, now_ns, &effects);
     carry_out(nqptp, &effects, now_ns);
@@ -198,6 +208,7 @@ static void send_status(struct nqptp *nqptp, enum source socket, int i, unsigned
 
 static int take_commands(struct nqptp *nqptp, enum source socket) {
     struct nqptp_command command;
+    char shown[NQPTP_NAME_SIZE];
     unsigned withheld;
     int count = nqptp_socket_receive(nqptp->fds[socket], &nqptp->batch);
 
@@ -212,10 +223,12 @@ static int take_commands(struct nqptp *nqptp, enum source socket) {
                                   (const char *)packet->data, packet->length, now_ns);
         if (asks_status)
             send_status(nqptp, socket, i, command.columns, now_ns);
-        if (answer.refusal && nqptp_warning_due(&nqptp->refused_command, now_ns, &withheld))
+        if (answer.refusal && nqptp_warning_due(&nqptp->refused_command, now_ns, &withheld)) {
+            nqptp_name_show(command.name, shown);
             nqptp_log(LOG_WARNING,
-                      "command refused: %s (%u others refused since the last such warning)",
-                      answer.refusal, withheld);
+                      "%s%scommand refused: %s (%u others refused since the last such warning)",
+                      shown, *shown ? ": " : "", answer.refusal, withheld);
+        }
     }
     return count;
 }

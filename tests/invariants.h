@@ -145,8 +145,8 @@ static inline void require_order(const struct nqptp_engine *engine) {
 
 static inline bool is_printable(const char *text, size_t length) {
     for (size_t i = 0; i < length; i++)
-        if ((text[i] < ' ' || text[i] > '~') && text[i] != '\n')
-            return false;
+        if (((unsigned char)text[i] < ' ' || text[i] == 0x7F) && text[i] != '\n')
+            return false; /* names may be UTF-8 */
     return true;
 }
 
@@ -224,7 +224,8 @@ static inline void require_reply(const struct nqptp_engine *engine,
 
 static inline void require_effects(const struct nqptp_engine *engine,
                                    const struct nqptp_effects *effects) {
-    REQUIRE(effects->publish >> NQPTP_CLIENTS_MAX == 0);
+    for (int c = engine->clients.top; c < NQPTP_CLIENTS_MAX; c++)
+        REQUIRE(!nqptp_effects_publishes(effects, c));
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
         if (!(effects->publish >> c & 1))
             continue;

@@ -11,6 +11,10 @@ enter
 
 shm=/dev/shm
 
+objects() {
+    find $shm -maxdepth 1 -type f ! -name '.*' ! -name linked ! -name foreign | wc -l
+}
+
 warnings() { # PATTERN
     grep -c -e "$1" "$tmp/log"
 }
@@ -152,55 +156,75 @@ is 'when it is free the name can be used' "$(id_of /link)" $b
 
 # --- how many ---
 
-# /nqptp, one to four, the long one and /link are seven.
-for n in 8 9 10 11 12 13 14 15 16; do
-    control "/client$n T 10.77.0.2"
+# The oldest one that is not used makes room: /one, which a player has open, stays, and /two goes.
+"$player" --name /one --play 10.77.0.2 --watch 1000 >"$tmp/first" 2>&1 &
+first=$!
+eventually 5 grep -q version "$tmp/first"
+control "$(printf '/K\303\274che T 10.77.0.2')"
+is 'a name may be UTF-8' "$(id_of "$(printf '/K\303\274che')")" $a
+control "$(printf '/Bad T 10.77.0.2\r\n')"
+is 'a command may end in CR LF' "$(id_of /Bad)" $a
+n=1
+while test $n -le 70; do
+    "$reader" --command "/client$n T 10.77.0.2"
+    n=$((n + 1))
 done
-is 'there can be 16 clients' "$(id_of /client16)" $a
-before=$(warnings refused)
-sleep 5 # such warnings are 5 s apart
-control '/client17 T 10.77.0.2'
-check_not 'the 17th gets no object' test -e $shm/client17
-check 'but a warning' test "$(warnings refused)" -gt "$before"
-check 'which names the reason' grep -q 'refused: .*16' "$tmp/log"
-control '/client17 B'
-is 'and changes nothing' "$(id_of /one) $(id_of /two) $(id_of /client16)" "$a $b $a"
-check 'the daemon is alive' alive
-if watch /client16 1 --play 10.77.0.2 --ids a --wait 5; then
-    ok 'the 16th can play'
+check 'after many clients the daemon is alive' alive
+is 'there are 64 objects' "$(objects)" 64
+is 'the newest one has its object' "$(id_of /client70)" $a
+check_not 'the oldest one that no process has open made room' test -e $shm/two
+check 'one that a player has open stays' test -e $shm/one
+is 'one that a player has open keeps its clock' "$(id_of /one)" $a
+if watch /client70 1 --play 10.77.0.2 --ids a --wait 5; then
+    ok 'the newest one can play'
 else
-    not_ok 'the 16th can play'
+    not_ok 'the newest one can play'
     sed 's/^/# /' "$tmp/player"
 fi
 
+# When players have all of them open there is no room.
+holders=''
+for object in "$shm"/client* "$shm"/K* "$shm"/Bad "$shm"/link "$shm"/three "$shm"/four "$shm"/0*; do
+    # shellcheck disable=SC2217 # it only keeps the object open
+    test -f "$object" && sleep 1000 <"$object" &
+    holders="$holders $!"
+done
+control '/onemore T 10.77.0.2'
+is 'all are open: the objects stay' "$(objects)" 64
+check_not 'all are open: one more gets no object' test -e $shm/onemore
+named_refusal() {
+    control '/onemore T 10.77.0.2'
+    grep -q '/onemore: command refused: 64 names' "$tmp/log"
+}
+check 'all are open: the refusal says the name and why' eventually 10 named_refusal
+# shellcheck disable=SC2086 # a list
+kill $holders
+kill $first
+wait $first 2>/dev/null
+
 # --- how long ---
 
-objects() {
-    find $shm -maxdepth 1 \( -name nqptp -o -name one -o -name two -o -name three -o -name four \
-        -o -name 'client*' -o -name link -o -name '0*' \) | wc -l
-}
-is 'there are 16 objects' "$(objects)" 16
 inode=$(stat -c %i $shm/one)
 stop_daemon USR1
-is 'all are there after SIGUSR1' "$(objects) $(id_of /one)" "16 $a"
+is 'all are there after SIGUSR1' "$(objects) $(id_of /one)" "64 $a"
 start_daemon
 control '/one T 10.77.0.2'
 is 'the next process adopts what its clients ask for again' "$(stat -c %i $shm/one)" "$inode"
 check 'and follows' eventually 10 has_id /one $a
 stop_daemon KILL
-is 'all are there after SIGKILL' "$(objects) $(id_of /one)" "16 $a"
-rm -f $shm/client* $shm/two $shm/three $shm/four $shm/link $shm/0*
+is 'all are there after SIGKILL' "$(objects) $(id_of /one)" "64 $a"
+rm -f $shm/client* $shm/K* $shm/Bad $shm/three $shm/four $shm/link $shm/0*
 start_daemon
 control '/one T 10.77.0.2'
 control '/two T 10.77.0.3'
 check 'the two of them follow again' eventually 10 has_id /two $b
 : >"$tmp/last"
-"$player" --name /one --play 10.77.0.2 --watch 2 --may-vanish >"$tmp/last" 2>&1 &
+"$player" --name /one --play 10.77.0.2 --watch 2 >"$tmp/last" 2>&1 &
 watching=$!
 eventually 5 grep -q version "$tmp/last"
 sleep 0.5
 stop_daemon TERM
-is 'all are gone after SIGTERM' "$(objects)" 0
-check 'who has one mapped reads no master, and nothing torn' wait $watching
+is 'no object has a public name after SIGTERM' "$(objects)" 0
+check 'a player that plays keeps its clock after SIGTERM' wait $watching
 
 done_testing

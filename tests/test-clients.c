@@ -204,6 +204,7 @@ static void check_refused(const char *name, const char *text, size_t length) {
 
 #define CHECK_REFUSED(name, text) check_refused(name, text, sizeof(text) - 1)
 #define NAME_63 "/12345678901234567890123456789012345678901234567890123456789012"
+#define NAME_61 "1234567890123456789012345678901234567890123456789012345678901"
 
 static void test_bad_input(void) {
     CHECK_REFUSED("a name alone", "/x");
@@ -237,9 +238,10 @@ static void test_bad_input(void) {
     CHECK_REFUSED("the one above", "/.. T");
     CHECK_REFUSED("64 characters", NAME_63 "3 T");
     CHECK_REFUSED("a control character in a name", "/x\1y T");
-    CHECK_REFUSED("a high octet in a name", "/x\xC3y T");
+    CHECK_REFUSED("DEL in a name", "/x\x7Fy T");
+    CHECK_REFUSED("63 bytes of UTF-8", "/\xC3\xA4" NAME_61 " T");
     CHECK_REFUSED("a NUL in a name", "/x\0y T");
-    CHECK_REFUSED("a line end", "/x B\n");
+    CHECK_REFUSED("a line end in a name", "/x\ny T");
 }
 
 static void check_name(const char *name) {
@@ -255,11 +257,15 @@ static void test_names(void) {
     check_name("/x");
     check_name(NAME_63);
     check_name("/ab~!%.");
+    check_name("/K\xC3\xBC"
+               "che");
+    check_name("/\xE5\xAF\x9D\xE5\xAE\xA4");
+    check_name("/cut\xE5\xAF");
     check_name("/nqptp2");
     check_name("/nqpt");
 }
 
-static void test_sixteen_clients(void) {
+static void test_many_clients(void) {
     struct sender s = sender(1, "192.0.2.1", 100);
     struct world w = world_of(&s);
     struct nqptp_engine before;
@@ -271,16 +277,58 @@ static void test_sixteen_clients(void) {
         command(&w, text);
         wrong += !w.added || w.answer.client != c || w.answer.refusal;
     }
-    CHECK_EQ_U64(wrong, 0, "/nqptp and 15 others find room");
+    CHECK_EQ_U64(wrong, 0, "/nqptp and 63 other clients are added");
     memcpy(&before, &w.engine, sizeof before);
-    command(&w, "/client16 T 192.0.2.1");
-    CHECK(w.answer.refusal, "the 17th does not");
-    CHECK(!w.added && w.answer.client == -1 && !w.effects.publish, "and has no effect at all");
-    CHECK(same_octets(&before, &w.engine), "nor does it change anything");
-    command(&w, "/client16 B");
-    CHECK(w.answer.refusal, "nor can it play");
+    command(&w, "/client64 T 192.0.2.1");
+    CHECK(w.answer.refusal, "one client more is refused");
+    CHECK(!w.added && w.answer.client == -1 && !w.effects.publish, "one client more: no effect");
+    CHECK(same_octets(&before, &w.engine), "one client more: nothing changes");
+    command(&w, "/client64 B");
+    CHECK(w.answer.refusal, "one client more cannot play");
     (void)send_pair(&w, &s);
-    CHECK_EQ_U64(w.effects.publish, 0xFFFF, "a sample of their master is for all 16");
+    CHECK_EQ_U64(w.effects.publish, UINT64_MAX, "a sample of their master is for all 64");
+
+    nqptp_engine_remove_client(&w.engine, 7);
+    (void)send_pair(&w, &s);
+    CHECK_EQ_U64(w.effects.publish, UINT64_MAX >> 1, "a removed client: a sample is for 63");
+    CHECK_EQ_STR(w.engine.clients.list[7].name, "/client63", "a removed client: the last moves up");
+    command(&w, "/client64 T 192.0.2.1");
+    CHECK(w.added && w.answer.client == 63, "a removed client: there is room for another one");
+    CHECK_EQ_U64(record_of(&w.engine, 63).clock_identity, 1, "the new client has its master");
+    for (int c = NQPTP_CLIENTS_MAX - 1; c > 0; c--)
+        nqptp_engine_remove_client(&w.engine, c);
+    CHECK_EQ_I64(w.engine.clients.top, 1, "all others are removed: only client 0 is left");
+    command(&w, "T");
+    CHECK(!w.answer.refusal, "all others are removed: client 0 can be told");
+}
+
+/* What people see of a name, which a client may choose of any bytes but control characters. */
+static void test_shown_names(void) {
+    static const struct {
+        const char *name, *shown;
+    } names[] = {
+        {"/K\xC3\xBC"
+         "che",
+         "/K\xC3\xBC"
+         "che"},
+        {"/\xE5\xAF\x9D\xE5\xAE\xA4", "/\xE5\xAF\x9D\xE5\xAE\xA4"},
+        {"/\xF0\x9F\x8E\xB5", "/\xF0\x9F\x8E\xB5"},
+        {"/cut\xE5\xAF", "/cut??"},
+        {"/\xC0\xAF", "/??"},
+        {"/\xC2\x9B", "/??"},
+        {"/\xED\xA0\x80", "/???"},
+        {"/\xE2\x80\xAE"
+         "x",
+         "/???x"},
+        {"/\xF8\xFF\x80", "/???"},
+        {"/a\"b\\", "/a\"b\\"},
+    };
+    char shown[NQPTP_NAME_SIZE];
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        nqptp_name_show(names[i].name, shown);
+        CHECK_EQ_STR(shown, names[i].shown, "name %zu is shown as printable UTF-8", i);
+    }
 }
 
 /* --- a master for each client ---------------------------------------------------------------- */
@@ -926,7 +974,8 @@ static void (*const all_tests[])(void) = {
     test_activity,
     test_bad_input,
     test_names,
-    test_sixteen_clients,
+    test_many_clients,
+    test_shown_names,
     test_published_again,
     test_masters_of_their_own,
     test_first_address_wins,

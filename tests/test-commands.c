@@ -44,6 +44,9 @@ static void test_forms_of_a_list(void) {
     CHECK_LIST_OF_TWO("a NUL at the end", "T 192.0.2.1 2001:db8::1\0");
     CHECK_LIST_OF_TWO("several spaces", "T   192.0.2.1    2001:db8::1");
     CHECK_LIST_OF_TWO("spaces at the end", "T 192.0.2.1 2001:db8::1  ");
+    CHECK_LIST_OF_TWO("an LF at the end", "T 192.0.2.1 2001:db8::1\n");
+    CHECK_LIST_OF_TWO("a CR LF at the end", "T 192.0.2.1 2001:db8::1\r\n");
+    CHECK_LIST_OF_TWO("a CR LF and a NUL at the end", "T 192.0.2.1 2001:db8::1\r\n\0");
     CHECK_LIST_OF_TWO("spaces and a NUL at the end", "T 192.0.2.1 2001:db8::1  \0");
     CHECK_LIST_OF_TWO("another form of an address", "T 192.0.2.1 2001:DB8:0:0::0:1");
     CHECK_LIST_OF_TWO("a mapped address", "T ::ffff:192.0.2.1 2001:db8::1");
@@ -82,7 +85,7 @@ static void test_no_master_is_published_once(void) {
     CHECK(published_no_master(&w), "an empty list: \"no master\" is published");
     for (int n = 0; n < 20; n++) {
         play(&w, &s, S);
-        publications += w.effects.publish;
+        publications += w.effects.publish != 0;
     }
     CHECK_EQ_U64(publications, 0, "and not again while the clock goes on");
     command(&w, "T");
@@ -273,7 +276,8 @@ static void test_bad_octets(void) {
     (void)CHECK_REFUSED("a NUL in the middle", "T 192.0.2.3\0 192.0.2.4");
     (void)CHECK_REFUSED("a NUL at the front", "\0T 192.0.2.3");
     (void)CHECK_REFUSED("two NULs alone", "\0\0");
-    (void)CHECK_REFUSED("a line end", "T 192.0.2.3\n");
+    (void)CHECK_REFUSED("two line ends", "T 192.0.2.3\n\n");
+    (void)CHECK_REFUSED("an LF before the CR", "T 192.0.2.3\n\r");
     (void)CHECK_REFUSED("a tab", "T\t192.0.2.3");
     (void)CHECK_REFUSED("a line end alone", "\n");
     (void)CHECK_REFUSED("DEL", "T 192.0.2.3\x7F");

@@ -170,7 +170,7 @@ static void test_clock_without_syncs(void) {
     for (uint16_t n = 0; n < 80; n++) {
         (void)send_follow_up(&w, &s, n, time_of(&w, &s));
         pass(&w, 125 * MS);
-        publications += w.effects.publish;
+        publications += w.effects.publish != 0;
     }
     CHECK_EQ_U64(publications, 80, "a clock of which only Follow_Ups come is followed");
     CHECK(offset_near(w.record.offset_ns, s.offset_ns), "as well as may be");
@@ -225,7 +225,7 @@ static void test_repetitions_are_no_stopped_clock(void) {
             w.now_ns += 10 * MS;
             (void)send_follow_up(&w, &s, n, origin_ns);
             w.now_ns += 10 * MS;
-            samples += w.effects.publish;
+            samples += w.effects.publish != 0;
         }
     }
     CHECK_EQ_U64(samples, 48, "of six times the same pair one is used");
@@ -325,7 +325,7 @@ static unsigned publications_of(uint16_t first, const char *order) {
             (void)send_sync(&w, &s, sequence_id);
         else
             (void)send_follow_up(&w, &s, sequence_id, origin_ns[n]);
-        publications += w.effects.publish;
+        publications += w.effects.publish != 0;
     }
     return publications;
 }
@@ -491,7 +491,7 @@ static void test_follow_up_wins(void) {
         local_ns = receive_time(&w);
         origin_ns = time_of(&w, &s);
         (void)send_one_step(&w, &s, n, 0, origin_ns + 3 * MS);
-        wrong += w.effects.publish;
+        wrong += w.effects.publish != 0;
         w.now_ns += MS;
         (void)send_follow_up(&w, &s, n, origin_ns);
         wrong += !published(&w, &s, local_ns);
@@ -572,7 +572,7 @@ static void test_bad_network(void) {
         enum nqptp_drop fate = a->is_sync
                                    ? send_sync(&w, &s, (uint16_t)(a->pair + 65000))
                                    : send_follow_up(&w, &s, (uint16_t)(a->pair + 65000), origin_ns);
-        publications += w.effects.publish;
+        publications += w.effects.publish != 0;
         if (w.effects.publish && w.record.local_time_ns == receive_time(&w))
             after_the_first += samples[a->pair]++ > 0;
         after_the_first += fate != NQPTP_DROP_NONE && w.effects.publish;

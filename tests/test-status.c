@@ -85,12 +85,12 @@ static const char *json_string(const char *at) {
     if (*at++ != '"')
         return NULL;
     for (; *at != '"'; at++) {
-        if (*at < ' ' || *at > '~') /* all of ours is ASCII */
+        if ((unsigned char)*at < ' ' || *at == 0x7F)
             return NULL;
-        if (*at != '\\')
+        if (*at != '\\' || *++at == '"' || *at == '\\')
             continue;
-        if (*++at != 'u')
-            return NULL; /* the only kind that we write */
+        if (*at != 'u')
+            return NULL; /* we write no others */
         for (int i = 0; i < 4; i++)
             if (!isxdigit((unsigned char)*++at))
                 return NULL;
@@ -452,7 +452,7 @@ static void fill_lists(struct nqptp_clients *clients, const struct nqptp_clock_t
         struct nqptp_client *client = &clients->list[c];
         client->has_list = true;
         client->listed = UINT32_MAX;
-        client->master = NQPTP_CLOCKS_MAX - 1 - c;
+        client->master = NQPTP_CLOCKS_MAX - 1 - c % NQPTP_CLOCKS_MAX;
         client->peer_count = NQPTP_PEERS_MAX;
         for (unsigned p = 0; p < NQPTP_PEERS_MAX; p++)
             client->peers[p].address = table->clocks[p % NQPTP_CLOCKS_MAX].address;
@@ -495,9 +495,9 @@ static struct world world_of_long_rows(void) {
     }
     for (int n = 1; n < NQPTP_CLIENTS_MAX; n++) {
         char text[NQPTP_NAME_SIZE + 64];
-        (void)snprintf(text, sizeof text, "/%060d%c T", 0, 'a' + n);
-        for (char *zero = text; *zero; zero++)
-            *zero = (char)(*zero == '0' ? '\\' : *zero); /* six characters in JSON */
+        (void)snprintf(text, sizeof text, "/%060d%c T", 0, '0' + n);
+        for (char *zero = text; *zero && *(zero + 1) != ' '; zero++)
+            *zero = (char)(*zero == '0' ? '\\' : *zero); /* two characters in JSON */
         command(&w, text);
         w.engine.clients.list[n].activity = NQPTP_PLAYING;
     }
@@ -601,10 +601,17 @@ static void test_hostile_names(void) {
     command(&w, "/\",\"layout\":4,\\\"{}[]%n%s<&' T");
     (void)write_json(&w, text);
     CHECK(is_json(text), "a name of quotes, backslashes and brackets leaves the JSON whole");
-    CHECK(strstr(text, "\"object\":\"/\\u0022,\\u0022layout\\u0022:4,\\u005c\\u0022{}[]%n%s<&'\""),
+    CHECK(strstr(text, "\"object\":\"/\\\",\\\"layout\\\":4,\\\\\\\"{}[]%n%s<&'\""),
           "and is in it, escaped");
     (void)write_text(&w, WIDE, text);
     CHECK(has_row(text, "Object:", "/\",\"layout\":4,\\\"{}[]%n%s<&'", ""), "as it is in the text");
+    w = world_begin();
+    command(&w, "/K\xC3\xBC"
+                "che T");
+    (void)write_json(&w, text);
+    CHECK(is_json(text) && strstr(text, "\"object\":\"/K\xC3\xBC"
+                                        "che\""),
+          "UTF-8 in JSON");
     w = world_begin();
     command(&w, "/\033[31m T");
     CHECK(w.answer.refusal, "one of control characters is no name");
