@@ -139,10 +139,10 @@ isolated() { # COMMAND...
 
 # Without network and packages: one message, and exit status 1.
 refuses() {
-    isolated su "$user" -c "cd '$clone' && ./bootstrap" >"$work/out" 2>&1 && return 1
+    isolated su "$user" -c "cd '$clone' && ./bootstrap" >"$work/refusal" 2>&1 && return 1
     status=$?
-    cat "$work/out"
-    [ $status -eq 1 ] && [ "$(wc -l <"$work/out")" -eq 1 ]
+    cat "$work/refusal"
+    [ $status -eq 1 ] && [ "$(wc -l <"$work/refusal")" -eq 1 ]
 }
 
 readme_packages() {
