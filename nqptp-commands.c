@@ -62,17 +62,10 @@ static const char *read_addresses(const char *text, size_t length, struct nqptp_
     return NULL;
 }
 
-/* Reads what may come after `?`: " json", or a space and up to four digits of columns. */
+/* Reads what may come after `?`. */
 static const char *read_form(const char *text, size_t length, struct nqptp_command *command) {
-    bool json = length == 5 && memcmp(text, " json", length) == 0;
-    size_t at = 1;
-
-    command->columns = length > 0 ? 0 : NQPTP_STATUS_COLUMNS;
-    if (length == 0 || json)
-        return NULL;
-    for (; at < length && at < 5 && text[at] >= '0' && text[at] <= '9'; at++)
-        command->columns = command->columns * 10 + (unsigned)(text[at] - '0');
-    return text[0] == ' ' && at == length && command->columns > 0 ? NULL : "unknown form of ?";
+    command->json = length == 5 && memcmp(text, " json", length) == 0;
+    return length == 0 || command->json ? NULL : "unknown form of ?";
 }
 
 /* Reads the name before the letter, if there is one. *at becomes the place of the letter. */

@@ -9,8 +9,7 @@
 #include "nqptp-clients.h"
 #include "nqptp-shm-layouts.h"
 
-#define NQPTP_COMMAND_MAX 4096  /* The bytes of a control datagram. */
-#define NQPTP_STATUS_COLUMNS 80 /* The width of the status, if `?` does not say it. */
+#define NQPTP_COMMAND_MAX 4096 /* The bytes of a control datagram. */
 
 /* The value of a macro as text. */
 #define NQPTP_TEXT_OF(macro) NQPTP_TEXT_OF_VALUE(macro)
@@ -19,7 +18,7 @@
 struct nqptp_command {
     char name[NQPTP_NAME_SIZE]; /* The object's name, with the slash; empty: the text has none. */
     char letter;                /* T, B, P, E or ?. */
-    unsigned columns;           /* Of `?`: the width of the text, or 0 for JSON. */
+    bool json;                  /* Of `?`: the status as JSON, not as text. */
     enum nqptp_shm_asked asked; /* What it tells of the layout that its client reads. */
     unsigned count;             /* The number of addresses of a T. */
     struct nqptp_address addresses[NQPTP_PEERS_MAX];
@@ -27,7 +26,7 @@ struct nqptp_command {
 
 /*
  * `T` or `/name T`, followed by addresses, each after a space; `/name B`, `/name P`, `/name E`;
- * `?`, `? 132` for 132 columns, `? json`. A NUL, an LF or a CR LF at the end is allowed.
+ * `?`, `? json`. A NUL, an LF or a CR LF at the end is allowed.
  * Returns NULL, or why it is no command, in words that do not depend on what was sent. *command is
  * undefined then.
  */

@@ -11,7 +11,6 @@
  */
 #include "nqptp-diagnosis.h"
 
-#include "nqptp-commands.h"
 #include "nqptp-ports.h"
 #include "nqptp-privileges.h"
 #include "nqptp-shm-structures.h"
@@ -28,7 +27,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -37,16 +35,6 @@
 #define NEXT_SIZE 100
 
 /* --- asking ---------------------------------------------------------------------------------- */
-
-static unsigned terminal_columns(void) {
-    const char *columns = getenv("COLUMNS");
-    struct winsize size;
-    int wanted = columns ? atoi(columns) : 0;
-
-    if (wanted <= 0 && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
-        wanted = size.ws_col;
-    return wanted > 0 && wanted < 10000 ? (unsigned)wanted : NQPTP_STATUS_COLUMNS;
-}
 
 static bool wants_colour(void) {
     const char *term = getenv("TERM"), *refused = getenv("NO_COLOR");
@@ -106,11 +94,9 @@ static bool is_answer(const char *text, size_t length, bool json) {
 }
 
 static bool print_answer(uint16_t control_port, bool json) {
-    char question[16] = "? json";
+    const char *question = json ? "? json" : "?";
     char text[NQPTP_STATUS_MAX + 1];
 
-    if (!json)
-        snprintf(question, sizeof question, "? %u", terminal_columns());
     ssize_t length = ask("127.0.0.1", control_port, question, text, NQPTP_STATUS_MAX);
     if (length <= 0)
         length = ask("::1", control_port, question, text, NQPTP_STATUS_MAX);

@@ -1,43 +1,25 @@
 /* SPDX-License-Identifier: MIT */
-/* The status as text and as JSON: see the header. */
+/*
+ * What there is to tell of a clock is listed once, in list_facts(). Two printers read that list:
+ * the table of the text has a column for each fact with a title, and the JSON a member for each
+ * fact with a name. The lines above and below the table are fields: a title, then words, in lines
+ * of 80 columns.
+ */
 #include "nqptp-status.h"
 
+#include "nqptp-text.h"
+
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#define COLUMNS_LEAST 40
+#define COLUMNS 80
 #define FIELD_INDENT 10
-#define ROW_INDENT 1 /* the longest address then fits into a line of its own */
 #define CELL_SIZE 48
-#define SYNC_EXPECTED 24 /* packets of a clock among which there should be some */
+#define SYNC_EXPECTED 24 /* Among so many packets of a clock there should be a Sync. */
+#define FACTS_MAX 32
 
-struct page {
-    char *text;
-    size_t size, used;
-    int columns, indent; /* of the page; of the lines that go on */
-    int column, gap;     /* how far the line has come; blanks before its next word */
-};
-
-__attribute__((format(printf, 2, 0))) static void
-add_arguments(struct page *page, const char *format, va_list arguments) {
-    int length = vsnprintf(page->text + page->used, page->size - page->used, format, arguments);
-    if (length < 0)
-        return;
-    size_t room = page->size - page->used - 1;
-    page->used += (size_t)length < room ? (size_t)length : room;
-}
-
-__attribute__((format(printf, 2, 3))) static void add(struct page *page, const char *format, ...) {
-    va_list arguments;
-
-    va_start(arguments, format);
-    add_arguments(page, format, arguments);
-    va_end(arguments);
-}
-
-/* --- facts ----------------------------------------------------------------------------------- */
+/* --- words ------------------------------------------------------------------------------------ */
 
 static const char *const drop_names[NQPTP_DROP_COUNT] = {
     [NQPTP_DROP_SHORT] = "short",
@@ -208,50 +190,248 @@ static bool write_hint(const struct nqptp_status *status, char *text, size_t siz
     return false;
 }
 
-/* --- lines of text --------------------------------------------------------------------------- */
+/* --- the facts of a clock --------------------------------------------------------------------- */
 
-/* A word of at least `width` columns; it begins another line if this one has no room. */
-static void put(struct page *page, const char *word, int width, bool flush_right) {
-    int length = (int)strlen(word);
-    int room = length > width ? length : width;
+enum kind {
+    WORDS,        /* Text, or a number that JSON's numbers do not hold. */
+    YES_NO,       /* 0 or 1. */
+    COUNT,        /* A number in its own right. */
+    AGE,          /* Seconds, with one decimal in the table. */
+    INTERVAL,     /* Seconds, in the table with a unit that leaves few digits. */
+    MICROSECONDS, /* The same, of microseconds. */
+};
 
-    if (page->column > 0 && page->column + page->gap + room > page->columns) {
-        add(page, "\n");
-        page->column = 0;
-        page->gap = page->indent + room > page->columns ? ROW_INDENT : page->indent;
-    }
-    int before = page->gap + (flush_right ? room - length : 0);
-    add(page, "%*s%s", before, "", word);
-    page->column += before + length;
-    page->gap = 1 + (flush_right ? 0 : room - length);
+struct fact {
+    const char *name;  /* Of the JSON's member, or NULL. */
+    const char *title; /* Of the table's column, or NULL. */
+    enum kind kind;
+    int decimals;          /* Of the number, in JSON. */
+    double number;         /* Of all kinds but WORDS. */
+    char words[CELL_SIZE]; /* Of WORDS. */
+};
+
+struct facts {
+    unsigned count;
+    struct fact list[FACTS_MAX];
+};
+
+static void number(struct facts *facts, const char *name, const char *title, enum kind kind,
+                   int decimals, double value) {
+    facts->list[facts->count++] = (struct fact){name, title, kind, decimals, value, ""};
 }
 
-static void end_line(struct page *page) {
-    add(page, "\n");
-    page->column = page->gap = 0;
+static void count(struct facts *facts, const char *name, const char *title, uint64_t value) {
+    number(facts, name, title, COUNT, 0, (double)value);
 }
 
-static void put_words(struct page *page, char *words) {
-    char *rest;
-
-    for (char *word = strtok_r(words, " ", &rest); word; word = strtok_r(NULL, " ", &rest))
-        put(page, word, 0, false);
-}
-
-/* A line, or more, that begins with a title. */
-__attribute__((format(printf, 3, 4))) static void add_field(struct page *page, const char *title,
-                                                            const char *format, ...) {
-    char words[256];
+__attribute__((format(printf, 4, 5))) static void
+words(struct facts *facts, const char *name, const char *title, const char *format, ...) {
+    struct fact *fact = &facts->list[facts->count++];
     va_list arguments;
 
+    *fact = (struct fact){.name = name, .title = title, .kind = WORDS};
     va_start(arguments, format);
-    vsnprintf(words, sizeof words, format, arguments);
+    vsnprintf(fact->words, sizeof fact->words, format, arguments);
     va_end(arguments);
-    page->indent = FIELD_INDENT;
-    put(page, title, FIELD_INDENT - 1, false);
-    put_words(page, words);
-    end_line(page);
 }
+
+/* A state of the clock, and its letter in the column of marks. */
+static void mark(struct facts *facts, const char *name, bool value, char letter) {
+    struct fact *marks = &facts->list[0];
+
+    marks->words[strlen(marks->words)] = value ? letter : '.';
+    number(facts, name, NULL, YES_NO, 0, value);
+}
+
+static void list_announce(struct facts *facts, const struct nqptp_clock *clock) {
+    const struct nqptp_announce *announce = &clock->announce;
+
+    words(facts, "grandmaster_identity", NULL, "%016" PRIx64, announce->grandmaster_identity);
+    count(facts, "priority1", NULL, announce->priority1);
+    count(facts, "clock_class", NULL, announce->clock_class);
+    count(facts, "clock_accuracy", NULL, announce->clock_accuracy);
+    count(facts, "offset_scaled_log_variance", NULL, announce->offset_scaled_log_variance);
+    count(facts, "priority2", NULL, announce->priority2);
+    count(facts, "steps_removed", "Steps", announce->steps_removed);
+    words(facts, NULL, "Prio", "%u/%u", announce->priority1, announce->priority2);
+    if (announce->grandmaster_identity == clock->clock_identity)
+        words(facts, NULL, "GM", "self");
+    else
+        words(facts, NULL, "GM", "%016" PRIx64, announce->grandmaster_identity);
+}
+
+static void list_samples(struct facts *facts, const struct nqptp_clock *clock, uint64_t now_ns) {
+    struct nqptp_quality quality;
+
+    number(facts, "sample_age_s", NULL, AGE, 3, seconds_since(clock->sampled_at_ns, now_ns));
+    number(facts, "series_s", NULL, AGE, 3, seconds_since(clock->reading.start_time_ns, now_ns));
+    words(facts, "local_time_ns", NULL, "%" PRIu64, clock->reading.local_time_ns);
+    words(facts, "offset_ns", NULL, "%" PRIu64, clock->reading.offset_ns);
+    if (!nqptp_estimator_quality(&clock->estimator, &quality))
+        return;
+    number(facts, "rate_ppm", NULL, COUNT, 4, quality.rate_ppm);
+    number(facts, "noise_us", NULL, MICROSECONDS, 1, quality.noise_us);
+    number(facts, "error_us", "Error", MICROSECONDS, 1, quality.error_us);
+}
+
+static void list_facts(const struct nqptp_status *status, int i, struct facts *facts) {
+    const struct nqptp_clock_table *table = &status->engine->table;
+    const struct nqptp_clock *clock = &table->clocks[i];
+    char address[INET6_ADDRSTRLEN];
+
+    *facts = (struct facts){0};
+    words(facts, NULL, "Marks", "%s", "");
+    words(facts, "clock_identity", "Clock identity", "%016" PRIx64, clock->clock_identity);
+    words(facts, "address", "Address", "%s", nqptp_address_format(&clock->address, address));
+    words(facts, "interface", NULL, "%s", status->interfaces[i]);
+    mark(facts, "master", is_master(status, i), '*');
+    mark(facts, "listed", is_listed(status, i), 'L');
+    mark(facts, "qualified", qualifies(status, i), 'Q');
+    mark(facts, "alive", nqptp_clock_is_alive(clock, status->now_ns), 'A');
+    mark(facts, "asleep", nqptp_clock_is_asleep(clock), 'Z');
+    number(facts, "heard_s", "Heard", AGE, 3, seconds_since(clock->heard_at_ns, status->now_ns));
+    count(facts, "packets", "Pkts", clock->packets);
+    if (sync_interval_s(clock) > 0)
+        number(facts, "sync_interval_s", "Sync", INTERVAL, 6, sync_interval_s(clock));
+    if (clock->announced)
+        list_announce(facts, clock);
+    if (clock->sampled_at_ns > 0)
+        list_samples(facts, clock, status->now_ns);
+}
+
+/* --- the JSON --------------------------------------------------------------------------------- */
+
+/* Adds a comma, unless this is the first of its object or array; then the name, if there is one. */
+static void begin_member(struct nqptp_text *text, const char *name) {
+    int last = text->used > 0 ? text->at[text->used - 1] : '{'; /* There was no room for it. */
+
+    if (last != '{' && last != '[')
+        nqptp_text_add(text, ",");
+    if (name)
+        nqptp_text_add(text, "\"%s\":", name);
+}
+
+__attribute__((format(printf, 3, 4))) static void member(struct nqptp_text *text, const char *name,
+                                                         const char *format, ...) {
+    va_list arguments;
+
+    begin_member(text, name);
+    va_start(arguments, format);
+    nqptp_text_add_arguments(text, format, arguments);
+    va_end(arguments);
+}
+
+static void member_text(struct nqptp_text *text, const char *name, const char *value) {
+    member(text, name, "\"");
+    for (; *value; value++) {
+        if (*value < ' ' || *value > '~' || *value == '"' || *value == '\\')
+            nqptp_text_add(text, "\\u%04x", (unsigned char)*value);
+        else
+            nqptp_text_add(text, "%c", *value);
+    }
+    nqptp_text_add(text, "\"");
+}
+
+/* A name of a client is UTF-8. */
+static void member_name(struct nqptp_text *text, const char *name, const char *value) {
+    member(text, name, "\"");
+    for (; *value; value++)
+        nqptp_text_add(text, *value == '"' || *value == '\\' ? "\\%c" : "%c", *value);
+    nqptp_text_add(text, "\"");
+}
+
+static void json_list(struct nqptp_text *text, const struct nqptp_client *client) {
+    char address[INET6_ADDRSTRLEN];
+
+    member(text, "list_length", client->has_list ? "%u" : "null", client->peer_count);
+    member(text, "list", client->has_list ? "[" : "null");
+    if (!client->has_list)
+        return;
+    for (unsigned i = 0; i < client->peer_count && i < NQPTP_STATUS_PEERS; i++)
+        member_text(text, NULL, nqptp_address_format(&client->peers[i].address, address));
+    nqptp_text_add(text, "]");
+}
+
+/* The master is named by its place among the clocks. */
+static void json_client(struct nqptp_text *text, const struct nqptp_status *status, int c) {
+    static const char *const uses[] = {
+        [NQPTP_USE_UNKNOWN] = "null", [NQPTP_USE_NONE] = "false", [NQPTP_USE_OPEN] = "true"};
+    const struct nqptp_client *client = &status->engine->clients.list[c];
+    unsigned place = 0;
+
+    for (int i = 0; i < client->master; i++)
+        place += status->engine->table.clocks[i].in_use;
+    member(text, NULL, "{");
+    member_name(text, "object", client->shown);
+    member(text, "layout", "%u", status->objects[c].layout);
+    member(text, "in_use", "%s", uses[status->objects[c].use]);
+    member(text, "player", "\"%s\"", activity_names[client->activity]);
+    json_list(text, client);
+    member(text, "master", client->master == NQPTP_NO_CLOCK ? "null" : "%u", place);
+    nqptp_text_add(text, "}");
+}
+
+static void json_clock(struct nqptp_text *text, const struct nqptp_status *status, int i) {
+    struct facts facts;
+
+    list_facts(status, i, &facts);
+    member(text, NULL, "{");
+    for (unsigned f = 0; f < facts.count; f++) {
+        const struct fact *fact = &facts.list[f];
+        if (!fact->name)
+            continue;
+        if (fact->kind == WORDS)
+            member_text(text, fact->name, fact->words);
+        else if (fact->kind == YES_NO)
+            member(text, fact->name, fact->number > 0 ? "true" : "false");
+        else
+            member(text, fact->name, "%.*f", fact->decimals, fact->number);
+    }
+    nqptp_text_add(text, "}");
+}
+
+static void json_drops(struct nqptp_text *text, const struct nqptp_engine *engine) {
+    member(text, "drops", "{");
+    for (int d = NQPTP_DROP_NONE + 1; d < NQPTP_DROP_COUNT; d++)
+        member(text, drop_names[d], "%" PRIu64, engine->drops[d]);
+    nqptp_text_add(text, "}");
+}
+
+size_t nqptp_status_json(const struct nqptp_status *status, char *buffer, size_t size) {
+    struct nqptp_text text = {.at = buffer, .size = size};
+    const struct nqptp_engine *engine = status->engine;
+    char hint[256];
+
+    nqptp_text_add(&text, "{");
+    member_text(&text, "version", status->version);
+    member(&text, "uptime_s", "%.3f", seconds_since(status->started_ns, status->now_ns));
+    member(&text, "packets_used", "%" PRIu64, engine->drops[NQPTP_DROP_NONE]);
+    member(&text, "packets_dropped", "%" PRIu64, engine->packets - engine->drops[NQPTP_DROP_NONE]);
+    member(&text, "places", "[");
+    for (unsigned i = 0; i < status->place_count; i++) {
+        member(&text, NULL, "{");
+        member_text(&text, "name", status->places[i].name);
+        member(&text, "there", status->places[i].there ? "true" : "false");
+        nqptp_text_add(&text, "}");
+    }
+    nqptp_text_add(&text, "]");
+    member(&text, "clients", "[");
+    for (int c = 0; c < engine->clients.top; c++)
+        json_client(&text, status, c);
+    nqptp_text_add(&text, "]");
+    member(&text, "clocks", "[");
+    for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)
+        if (engine->table.clocks[i].in_use)
+            json_clock(&text, status, i);
+    nqptp_text_add(&text, "]");
+    json_drops(&text, engine);
+    if (write_hint(status, hint, sizeof hint))
+        member_text(&text, "hint", hint);
+    nqptp_text_add(&text, "}\n");
+    return text.used;
+}
+
+/* --- the text: fields ------------------------------------------------------------------------- */
 
 static const char *duration(double s, char text[CELL_SIZE]) {
     uint64_t whole = s < 1e15 ? (uint64_t)s : UINT64_C(1000000000000000);
@@ -275,43 +455,58 @@ static const char *brief(double s, char text[CELL_SIZE]) {
     return text;
 }
 
-/* --- the fields ------------------------------------------------------------------------------- */
+/* Adds a title and words, with a line break before each word that would be beyond the last column.
+ */
+__attribute__((format(printf, 3, 4))) static void
+add_field(struct nqptp_text *text, const char *title, const char *format, ...) {
+    char all[1024], *rest;
+    int column = FIELD_INDENT - 1;
+    va_list arguments;
 
-static void add_object(struct page *page, const struct nqptp_status *status, int c) {
+    va_start(arguments, format);
+    vsnprintf(all, sizeof all, format, arguments);
+    va_end(arguments);
+    nqptp_text_add(text, "%-*s", FIELD_INDENT - 1, title);
+    for (char *word = strtok_r(all, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
+        bool fits = column + 1 + (int)strlen(word) <= COLUMNS || column < FIELD_INDENT;
+        column = fits ? column : FIELD_INDENT - 1;
+        nqptp_text_add(text, "%s%*s%s", fits ? "" : "\n", fits ? 1 : FIELD_INDENT, "", word);
+        column += 1 + (int)strlen(word);
+    }
+    nqptp_text_add(text, "\n");
+}
+
+static void add_object(struct nqptp_text *text, const struct nqptp_status *status, int c) {
     static const char *const uses[] = {
         [NQPTP_USE_UNKNOWN] = "", [NQPTP_USE_NONE] = ", not in use", [NQPTP_USE_OPEN] = ", in use"};
     const struct nqptp_client *client = &status->engine->clients.list[c];
 
-    add_field(page, "Object:", "%s, layout %u%s, player %s", client->shown,
+    add_field(text, "Object:", "%s, layout %u%s, player %s", client->shown,
               status->objects[c].layout, uses[status->objects[c].use],
               activity_names[client->activity]);
 }
 
-static void add_addresses(struct page *page, const struct nqptp_client *client) {
-    char words[32], address[INET6_ADDRSTRLEN];
+static void add_addresses(struct nqptp_text *text, const struct nqptp_client *client) {
+    char buffer[NQPTP_STATUS_PEERS * INET6_ADDRSTRLEN + 64] = "", address[INET6_ADDRSTRLEN];
+    struct nqptp_text list = {.at = buffer, .size = sizeof buffer};
 
-    page->indent = FIELD_INDENT;
-    put(page, "List:", FIELD_INDENT - 1, false);
-    snprintf(words, sizeof words, "%u address%s:", client->peer_count,
-             client->peer_count == 1 ? "" : "es");
-    put_words(page, words);
     for (unsigned i = 0; i < client->peer_count && i < NQPTP_STATUS_PEERS; i++)
-        put(page, nqptp_address_format(&client->peers[i].address, address), 0, false);
-    if (client->peer_count > NQPTP_STATUS_PEERS)
-        put(page, "...", 0, false);
-    end_line(page);
+        nqptp_text_add(&list, " %s", nqptp_address_format(&client->peers[i].address, address));
+    add_field(text, "List:", "%u address%s:%s%s", client->peer_count,
+              client->peer_count == 1 ? "" : "es", buffer,
+              client->peer_count > NQPTP_STATUS_PEERS ? " ..." : "");
 }
 
-static void add_list(struct page *page, const struct nqptp_client *client) {
+static void add_list(struct nqptp_text *text, const struct nqptp_client *client) {
     if (!client->has_list)
-        add_field(page, "List:", "never given, so any clock may be master");
+        add_field(text, "List:", "never given, so any clock may be master");
     else if (client->peer_count == 0)
-        add_field(page, "List:", "empty, so no clock may be master");
+        add_field(text, "List:", "empty, so no clock may be master");
     else
-        add_addresses(page, client);
+        add_addresses(text, client);
 }
 
-static void add_offset(struct page *page, const struct nqptp_clock *clock) {
+static void add_offset(struct nqptp_text *text, const struct nqptp_clock *clock) {
     struct nqptp_quality quality;
     char error[CELL_SIZE], noise[CELL_SIZE];
     int64_t offset_ns = (int64_t)clock->reading.offset_ns;
@@ -319,379 +514,144 @@ static void add_offset(struct page *page, const struct nqptp_clock *clock) {
 
     if (!nqptp_estimator_quality(&clock->estimator, &quality))
         return;
-    add_field(page, "Offset:", "%s%" PRIu64 ".%09" PRIu64 " s, error %s", offset_ns < 0 ? "-" : "+",
+    add_field(text, "Offset:", "%s%" PRIu64 ".%09" PRIu64 " s, error %s", offset_ns < 0 ? "-" : "+",
               size_ns / 1000000000, size_ns % 1000000000, brief(quality.error_us / 1e6, error));
-    add_field(page, "Rate:", "%+.3f ppm, noise %s", quality.rate_ppm,
+    add_field(text, "Rate:", "%+.3f ppm, noise %s", quality.rate_ppm,
               brief(quality.noise_us / 1e6, noise));
 }
 
-static void add_master(struct page *page, const struct nqptp_status *status, int i) {
+static void add_master(struct nqptp_text *text, const struct nqptp_status *status, int i) {
     const struct nqptp_clock *clock = &status->engine->table.clocks[i];
     char address[INET6_ADDRSTRLEN], age[CELL_SIZE], series[CELL_SIZE];
     bool named = status->interfaces[i][0] != '\0';
 
-    add_field(page, "Master:", "%016" PRIx64 " at %s%s%s", clock->clock_identity,
+    add_field(text, "Master:", "%016" PRIx64 " at %s%s%s", clock->clock_identity,
               nqptp_address_format(&clock->address, address), named ? " on " : "",
               status->interfaces[i]);
     if (clock->reading.grandmaster_identity != clock->clock_identity)
-        add_field(page, "Grandm.:", "%016" PRIx64, clock->reading.grandmaster_identity);
-    add_field(page, "Sample:", "%s ago, in an unbroken series for %s",
+        add_field(text, "Grandm.:", "%016" PRIx64, clock->reading.grandmaster_identity);
+    add_field(text, "Sample:", "%s ago, in an unbroken series for %s",
               duration(seconds_since(clock->sampled_at_ns, status->now_ns), age),
               duration(seconds_since(clock->reading.start_time_ns, status->now_ns), series));
-    add_offset(page, clock);
+    add_offset(text, clock);
 }
 
-static void add_client(struct page *page, const struct nqptp_status *status, int c) {
+static void add_client(struct nqptp_text *text, const struct nqptp_status *status, int c) {
     const struct nqptp_client *client = &status->engine->clients.list[c];
 
-    add_object(page, status, c);
-    add_list(page, client);
+    add_object(text, status, c);
+    add_list(text, client);
     if (client->master == NQPTP_NO_CLOCK)
-        add_field(page, "Master:", "none");
+        add_field(text, "Master:", "none");
     else
-        add_master(page, status, client->master);
+        add_master(text, status, client->master);
 }
 
-static void add_places(struct page *page, const struct nqptp_status *status) {
-    char word[NQPTP_PLACE_SIZE + 16];
+static void add_places(struct nqptp_text *text, const struct nqptp_status *status) {
+    char buffer[NQPTP_LIMITS_MAX * (NQPTP_PLACE_SIZE + 16)] = "";
+    struct nqptp_text places = {.at = buffer, .size = sizeof buffer};
 
-    if (status->place_count == 0)
-        return;
-    page->indent = FIELD_INDENT;
-    put(page, "Listens:", FIELD_INDENT - 1, false);
-    for (unsigned i = 0; i < status->place_count; i++) {
-        snprintf(word, sizeof word, "%s%s", status->places[i].name,
-                 status->places[i].there ? "" : " (not there)");
-        put_words(page, word);
-    }
-    end_line(page);
+    for (unsigned i = 0; i < status->place_count; i++)
+        nqptp_text_add(&places, "%s%s ", status->places[i].name,
+                       status->places[i].there ? "" : " (not there)");
+    if (status->place_count > 0)
+        add_field(text, "Listens:", "%s", buffer);
 }
 
-static void add_drops(struct page *page, const struct nqptp_engine *engine) {
-    char word[CELL_SIZE];
+static void add_drops(struct nqptp_text *text, const struct nqptp_engine *engine) {
+    char buffer[NQPTP_DROP_COUNT * CELL_SIZE] = "";
+    struct nqptp_text drops = {.at = buffer, .size = sizeof buffer};
 
-    if (engine->packets == engine->drops[NQPTP_DROP_NONE])
-        return;
-    page->indent = FIELD_INDENT;
-    put(page, "Dropped:", FIELD_INDENT - 1, false);
-    for (int d = NQPTP_DROP_NONE + 1; d < NQPTP_DROP_COUNT; d++) {
-        if (engine->drops[d] == 0)
+    for (int d = NQPTP_DROP_NONE + 1; d < NQPTP_DROP_COUNT; d++)
+        if (engine->drops[d] > 0)
+            nqptp_text_add(&drops, "%s=%" PRIu64 " ", drop_names[d], engine->drops[d]);
+    if (engine->packets != engine->drops[NQPTP_DROP_NONE])
+        add_field(text, "Dropped:", "%s", buffer);
+}
+
+/* --- the text: the table of clocks ------------------------------------------------------------ */
+
+static const char *const titles[] = {"Marks", "Clock identity", "Address", "Heard", "Error",
+                                     "Sync",  "Pkts",           "Prio",    "Steps", "GM"};
+
+#define TITLES (sizeof titles / sizeof *titles)
+
+/* Writes the fact of that title; "-" if it is not known. Returns whether it is a number. */
+static bool write_cell(const struct facts *facts, const char *title, char cell[CELL_SIZE]) {
+    for (unsigned f = 0; f < facts->count; f++) {
+        const struct fact *fact = &facts->list[f];
+        if (!fact->title || strcmp(fact->title, title) != 0)
             continue;
-        snprintf(word, sizeof word, "%s=%" PRIu64, drop_names[d], engine->drops[d]);
-        put(page, word, 0, false);
+        if (fact->kind == WORDS)
+            snprintf(cell, CELL_SIZE, "%s", fact->words);
+        else if (fact->kind == COUNT)
+            snprintf(cell, CELL_SIZE, "%.0f", fact->number);
+        else if (fact->kind == AGE)
+            snprintf(cell, CELL_SIZE, "%.1fs", fact->number);
+        else
+            brief(fact->kind == MICROSECONDS ? fact->number / 1e6 : fact->number, cell);
+        return fact->kind != WORDS;
     }
-    end_line(page);
+    snprintf(cell, CELL_SIZE, "-");
+    return true;
 }
 
-/* --- the table of clocks ---------------------------------------------------------------------- */
-
-static void write_marks(const struct nqptp_status *status, int i, char cell[CELL_SIZE]) {
-    const struct nqptp_clock_table *table = &status->engine->table;
-    const struct nqptp_clock *clock = &table->clocks[i];
-
-    snprintf(cell, CELL_SIZE, "%c%c%c%c%c", is_master(status, i) ? '*' : '.',
-             is_listed(status, i) ? 'L' : '.', qualifies(status, i) ? 'Q' : '.',
-             nqptp_clock_is_alive(clock, status->now_ns) ? 'A' : '.',
-             nqptp_clock_is_asleep(clock) ? 'Z' : '.');
-}
-
-static void write_identity(const struct nqptp_status *status, int i, char cell[CELL_SIZE]) {
-    snprintf(cell, CELL_SIZE, "%016" PRIx64, status->engine->table.clocks[i].clock_identity);
-}
-
-static void write_address(const struct nqptp_status *status, int i, char cell[CELL_SIZE]) {
-    nqptp_address_format(&status->engine->table.clocks[i].address, cell);
-}
-
-static void write_heard(const struct nqptp_status *status, int i, char cell[CELL_SIZE]) {
-    const struct nqptp_clock *clock = &status->engine->table.clocks[i];
-    snprintf(cell, CELL_SIZE, "%.1fs", seconds_since(clock->heard_at_ns, status->now_ns));
-}
-
-static void write_error(const struct nqptp_status *status, int i, char cell[CELL_SIZE]) {
-    struct nqptp_quality quality;
-    if (nqptp_estimator_quality(&status->engine->table.clocks[i].estimator, &quality))
-        brief(quality.error_us / 1e6, cell);
-}
-
-static void write_sync(const struct nqptp_status *status, int i, char cell[CELL_SIZE]) {
-    double interval_s = sync_interval_s(&status->engine->table.clocks[i]);
-    if (interval_s > 0)
-        brief(interval_s, cell);
-}
-
-static void write_packets(const struct nqptp_status *status, int i, char cell[CELL_SIZE]) {
-    snprintf(cell, CELL_SIZE, "%" PRIu64, status->engine->table.clocks[i].packets);
-}
-
-static void write_priorities(const struct nqptp_status *status, int i, char cell[CELL_SIZE]) {
-    const struct nqptp_clock *clock = &status->engine->table.clocks[i];
-    if (clock->announced)
-        snprintf(cell, CELL_SIZE, "%u/%u", clock->announce.priority1, clock->announce.priority2);
-}
-
-static void write_steps(const struct nqptp_status *status, int i, char cell[CELL_SIZE]) {
-    const struct nqptp_clock *clock = &status->engine->table.clocks[i];
-    if (clock->announced)
-        snprintf(cell, CELL_SIZE, "%u", clock->announce.steps_removed);
-}
-
-static void write_grandmaster(const struct nqptp_status *status, int i, char cell[CELL_SIZE]) {
-    const struct nqptp_clock *clock = &status->engine->table.clocks[i];
-    if (clock->announced && clock->announce.grandmaster_identity == clock->clock_identity)
-        snprintf(cell, CELL_SIZE, "self");
-    else if (clock->announced)
-        snprintf(cell, CELL_SIZE, "%016" PRIx64, clock->announce.grandmaster_identity);
-}
-
-/* From left to right: what has no room comes below. A cell that is not written says "-". */
-static const struct {
-    const char *title;
-    bool number;
-    void (*write)(const struct nqptp_status *status, int i, char cell[CELL_SIZE]);
-} table_columns[] = {
-    {"Marks", false, write_marks},     {"Clock identity", false, write_identity},
-    {"Address", false, write_address}, {"Heard", true, write_heard},
-    {"Error", true, write_error},      {"Sync", true, write_sync},
-    {"Pkts", true, write_packets},     {"Prio", true, write_priorities},
-    {"Steps", true, write_steps},      {"GM", false, write_grandmaster},
-};
-
-#define TABLE_COLUMNS (sizeof table_columns / sizeof *table_columns)
-#define TITLES (-1) /* the row above the first */
-
-static void write_cell(const struct nqptp_status *status, int i, size_t column,
-                       char cell[CELL_SIZE]) {
-    snprintf(cell, CELL_SIZE, "%s", i == TITLES ? table_columns[column].title : "-");
-    if (i != TITLES)
-        table_columns[column].write(status, i, cell);
-}
-
-static int width_of(const struct nqptp_status *status, size_t column) {
+/* Adds a row, or with NULL only makes the columns as wide as this row needs them. */
+static void add_row(struct nqptp_text *text, const struct facts *facts, int widths[TITLES]) {
     char cell[CELL_SIZE];
-    size_t width = 0;
 
-    for (int i = TITLES; i < NQPTP_CLOCKS_MAX; i++) {
-        if (i != TITLES && !status->engine->table.clocks[i].in_use)
-            continue;
-        write_cell(status, i, column, cell);
-        width = strlen(cell) > width ? strlen(cell) : width;
+    for (size_t column = 0; column < TITLES; column++) {
+        bool right = write_cell(facts, titles[column], cell), last = column == TITLES - 1;
+        if (!text && (int)strlen(cell) > widths[column])
+            widths[column] = (int)strlen(cell);
+        else if (text)
+            nqptp_text_add(text, "%*s%s",
+                           last    ? 0
+                           : right ? widths[column]
+                                   : -widths[column],
+                           cell, last ? "\n" : " ");
     }
-    return (int)width;
 }
 
-static void add_table(struct page *page, const struct nqptp_status *status) {
-    char cell[CELL_SIZE];
-    int widths[TABLE_COLUMNS];
+static void add_table(struct nqptp_text *text, const struct nqptp_status *status) {
+    int widths[TITLES];
+    struct facts facts;
 
-    for (size_t column = 0; column < TABLE_COLUMNS; column++)
-        widths[column] = width_of(status, column);
-    page->indent = ROW_INDENT;
-    for (int i = TITLES; i < NQPTP_CLOCKS_MAX; i++) {
-        if (i != TITLES && !status->engine->table.clocks[i].in_use)
-            continue;
-        for (size_t column = 0; column < TABLE_COLUMNS; column++) {
-            write_cell(status, i, column, cell);
-            put(page, cell, widths[column], table_columns[column].number);
+    for (size_t column = 0; column < TITLES; column++)
+        widths[column] = (int)strlen(titles[column]);
+    for (int pass = 0; pass < 2; pass++) {
+        for (size_t column = 0; pass == 1 && column < TITLES; column++)
+            nqptp_text_add(text, "%-*s%s", column < TITLES - 1 ? widths[column] : 0, titles[column],
+                           column < TITLES - 1 ? " " : "\n");
+        for (int i = 0; i < NQPTP_CLOCKS_MAX; i++) {
+            if (!status->engine->table.clocks[i].in_use)
+                continue;
+            list_facts(status, i, &facts);
+            add_row(pass == 0 ? NULL : text, &facts, widths);
         }
-        end_line(page);
     }
-    add_field(page, "Marks:", "* master, L listed, Q qualified, A alive, Z asleep");
+    add_field(text, "Marks:", "* master, L listed, Q qualified, A alive, Z asleep");
 }
-
-/* --- the text --------------------------------------------------------------------------------- */
-
-size_t nqptp_status_text(const struct nqptp_status *status, unsigned columns, char *text,
-                         size_t size) {
-    struct page page = {.text = text, .size = size};
+size_t nqptp_status_text(const struct nqptp_status *status, char *buffer, size_t size) {
+    struct nqptp_text text = {.at = buffer, .size = size};
     const struct nqptp_engine *engine = status->engine;
     uint64_t used = engine->drops[NQPTP_DROP_NONE];
     char hint[256], uptime[CELL_SIZE];
 
-    page.columns = columns > COLUMNS_LEAST ? (int)columns : COLUMNS_LEAST;
-    add_field(&page, "Version:", "%s, up %s", status->version,
+    add_field(&text, "Version:", "%s, up %s", status->version,
               duration(seconds_since(status->started_ns, status->now_ns), uptime));
-    add_places(&page, status);
+    add_places(&text, status);
     for (int c = 0; c < engine->clients.top; c++)
-        add_client(&page, status, c);
-    add_field(&page, "Packets:", "%" PRIu64 " used, %" PRIu64 " dropped", used,
+        add_client(&text, status, c);
+    add_field(&text, "Packets:", "%" PRIu64 " used, %" PRIu64 " dropped", used,
               engine->packets - used);
-    add_field(&page, "Clocks:", "%u of %d", clocks_in_use(&engine->table), NQPTP_CLOCKS_MAX);
+    add_field(&text, "Clocks:", "%u of %d", clocks_in_use(&engine->table), NQPTP_CLOCKS_MAX);
     if (clocks_in_use(&engine->table) > 0) {
-        end_line(&page);
-        add_table(&page, status);
+        nqptp_text_add(&text, "\n");
+        add_table(&text, status);
     }
-    add_drops(&page, engine);
+    add_drops(&text, engine);
     if (write_hint(status, hint, sizeof hint))
-        add_field(&page, "Hint:", "%s", hint);
-    return page.used;
-}
-
-/* --- JSON ------------------------------------------------------------------------------------- */
-
-/* A comma, unless this is the first of its object or array; then the name, unless it is NULL. */
-static void begin_member(struct page *page, const char *name) {
-    int last = page->used > 0 ? page->text[page->used - 1] : '{'; /* there was no room for it */
-
-    if (last != '{' && last != '[')
-        add(page, ",");
-    if (name)
-        add(page, "\"%s\":", name);
-}
-
-__attribute__((format(printf, 3, 4))) static void member(struct page *page, const char *name,
-                                                         const char *format, ...) {
-    va_list arguments;
-
-    begin_member(page, name);
-    va_start(arguments, format);
-    add_arguments(page, format, arguments);
-    va_end(arguments);
-}
-
-static void member_text(struct page *page, const char *name, const char *text) {
-    member(page, name, "\"");
-    for (; *text; text++) {
-        if (*text < ' ' || *text > '~' || *text == '"' || *text == '\\')
-            add(page, "\\u%04x", (unsigned char)*text);
-        else
-            add(page, "%c", *text);
-    }
-    add(page, "\"");
-}
-
-/* A name of a client is UTF-8. */
-static void member_name(struct page *page, const char *name, const char *text) {
-    member(page, name, "\"");
-    for (; *text; text++)
-        add(page, *text == '"' || *text == '\\' ? "\\%c" : "%c", *text);
-    add(page, "\"");
-}
-
-static void member_bool(struct page *page, const char *name, bool value) {
-    member(page, name, value ? "true" : "false");
-}
-
-static void member_address(struct page *page, const char *name,
-                           const struct nqptp_address *address) {
-    char text[INET6_ADDRSTRLEN];
-    member_text(page, name, nqptp_address_format(address, text));
-}
-
-static void json_list(struct page *page, const struct nqptp_client *client) {
-    member(page, "list_length", client->has_list ? "%u" : "null", client->peer_count);
-    member(page, "list", client->has_list ? "[" : "null");
-    if (!client->has_list)
-        return;
-    for (unsigned i = 0; i < client->peer_count && i < NQPTP_STATUS_PEERS; i++)
-        member_address(page, NULL, &client->peers[i].address);
-    add(page, "]");
-}
-
-/* The master is named by its place among the clocks. */
-static void json_client(struct page *page, const struct nqptp_status *status, int c) {
-    static const char *const uses[] = {
-        [NQPTP_USE_UNKNOWN] = "null", [NQPTP_USE_NONE] = "false", [NQPTP_USE_OPEN] = "true"};
-    const struct nqptp_client *client = &status->engine->clients.list[c];
-    unsigned place = 0;
-
-    for (int i = 0; i < client->master; i++)
-        place += status->engine->table.clocks[i].in_use;
-    member(page, NULL, "{");
-    member_name(page, "object", client->shown);
-    member(page, "layout", "%u", status->objects[c].layout);
-    member(page, "in_use", "%s", uses[status->objects[c].use]);
-    member(page, "player", "\"%s\"", activity_names[client->activity]);
-    json_list(page, client);
-    member(page, "master", client->master == NQPTP_NO_CLOCK ? "null" : "%u", place);
-    add(page, "}");
-}
-
-static void json_announce(struct page *page, const struct nqptp_announce *announce) {
-    member(page, "grandmaster_identity", "\"%016" PRIx64 "\"", announce->grandmaster_identity);
-    member(page, "priority1", "%u", announce->priority1);
-    member(page, "clock_class", "%u", announce->clock_class);
-    member(page, "clock_accuracy", "%u", announce->clock_accuracy);
-    member(page, "offset_scaled_log_variance", "%u", announce->offset_scaled_log_variance);
-    member(page, "priority2", "%u", announce->priority2);
-    member(page, "steps_removed", "%u", announce->steps_removed);
-}
-
-static void json_samples(struct page *page, const struct nqptp_clock *clock, uint64_t now_ns) {
-    struct nqptp_quality quality;
-
-    member(page, "sample_age_s", "%.3f", seconds_since(clock->sampled_at_ns, now_ns));
-    member(page, "series_s", "%.3f", seconds_since(clock->reading.start_time_ns, now_ns));
-    member(page, "local_time_ns", "\"%" PRIu64 "\"", clock->reading.local_time_ns);
-    member(page, "offset_ns", "\"%" PRIu64 "\"", clock->reading.offset_ns);
-    if (!nqptp_estimator_quality(&clock->estimator, &quality))
-        return;
-    member(page, "rate_ppm", "%.4f", quality.rate_ppm);
-    member(page, "noise_us", "%.1f", quality.noise_us);
-    member(page, "error_us", "%.1f", quality.error_us);
-}
-
-static void json_clock(struct page *page, const struct nqptp_status *status, int i) {
-    const struct nqptp_clock_table *table = &status->engine->table;
-    const struct nqptp_clock *clock = &table->clocks[i];
-
-    member(page, NULL, "{");
-    member(page, "clock_identity", "\"%016" PRIx64 "\"", clock->clock_identity);
-    member_address(page, "address", &clock->address);
-    member_text(page, "interface", status->interfaces[i]);
-    member_bool(page, "master", is_master(status, i));
-    member_bool(page, "listed", is_listed(status, i));
-    member_bool(page, "qualified", qualifies(status, i));
-    member_bool(page, "alive", nqptp_clock_is_alive(clock, status->now_ns));
-    member_bool(page, "asleep", nqptp_clock_is_asleep(clock));
-    member(page, "heard_s", "%.3f", seconds_since(clock->heard_at_ns, status->now_ns));
-    member(page, "packets", "%" PRIu64, clock->packets);
-    if (sync_interval_s(clock) > 0)
-        member(page, "sync_interval_s", "%.6f", sync_interval_s(clock));
-    if (clock->announced)
-        json_announce(page, &clock->announce);
-    if (clock->sampled_at_ns > 0)
-        json_samples(page, clock, status->now_ns);
-    add(page, "}");
-}
-
-static void json_drops(struct page *page, const struct nqptp_engine *engine) {
-    member(page, "drops", "{");
-    for (int d = NQPTP_DROP_NONE + 1; d < NQPTP_DROP_COUNT; d++)
-        member(page, drop_names[d], "%" PRIu64, engine->drops[d]);
-    add(page, "}");
-}
-
-size_t nqptp_status_json(const struct nqptp_status *status, char *text, size_t size) {
-    struct page page = {.text = text, .size = size};
-    const struct nqptp_engine *engine = status->engine;
-    char hint[256];
-
-    add(&page, "{");
-    member_text(&page, "version", status->version);
-    member(&page, "uptime_s", "%.3f", seconds_since(status->started_ns, status->now_ns));
-    member(&page, "packets_used", "%" PRIu64, engine->drops[NQPTP_DROP_NONE]);
-    member(&page, "packets_dropped", "%" PRIu64, engine->packets - engine->drops[NQPTP_DROP_NONE]);
-    member(&page, "places", "[");
-    for (unsigned i = 0; i < status->place_count; i++) {
-        member(&page, NULL, "{");
-        member_text(&page, "name", status->places[i].name);
-        member_bool(&page, "there", status->places[i].there);
-        add(&page, "}");
-    }
-    add(&page, "]");
-    member(&page, "clients", "[");
-    for (int c = 0; c < engine->clients.top; c++)
-        json_client(&page, status, c);
-    add(&page, "]");
-    member(&page, "clocks", "[");
-    for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)
-        if (engine->table.clocks[i].in_use)
-            json_clock(&page, status, i);
-    add(&page, "]");
-    json_drops(&page, engine);
-    if (write_hint(status, hint, sizeof hint))
-        member_text(&page, "hint", hint);
-    add(&page, "}\n");
-    return page.used;
+        add_field(&text, "Hint:", "%s", hint);
+    return text.used;
 }

@@ -39,13 +39,12 @@ struct nqptp_status {
 };
 
 /*
- * Writes the status as lines of at most so many columns, 40 at least, into text: what each client
- * asked for and its master, a row for each record, what was dropped and, if it can name what is
- * wrong, a hint. Only a word that is longer by itself makes a longer line. Always terminated.
- * Returns the length, less than size; what does not fit is left out.
+ * Writes the status into text: what each client asked for and its master, a row for each record,
+ * what was dropped and, if it can name what is wrong, a hint. Lines have 80 columns at most, but
+ * for rows with long addresses. Always terminated. Returns the length, less than size; what does
+ * not fit is left out.
  */
-size_t nqptp_status_text(const struct nqptp_status *status, unsigned columns, char *text,
-                         size_t size);
+size_t nqptp_status_text(const struct nqptp_status *status, char *text, size_t size);
 
 /* The same facts as a JSON object in one line. */
 size_t nqptp_status_json(const struct nqptp_status *status, char *text, size_t size);

@@ -2,47 +2,32 @@
 /* What happens, in words: see the header. */
 #include "nqptp-story.h"
 
+#include "nqptp-text.h"
 #include "nqptp-time.h"
 
 #include <inttypes.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #define PEERS_SHOWN 8
 #define STEP_SHOWN_NS 5000000 /* a smaller one may be a matter of estimation */
 
-struct line {
-    char *text;
-    size_t used;
-};
-
-__attribute__((format(printf, 2, 3))) static void add(struct line *line, const char *format, ...) {
-    size_t room = NQPTP_STORY_MAX - line->used;
-    va_list arguments;
-
-    va_start(arguments, format);
-    int length = vsnprintf(line->text + line->used, room, format, arguments);
-    va_end(arguments);
-    line->used += length < 0 ? 0 : (size_t)length < room ? (size_t)length : room - 1;
-}
-
-static void add_address(struct line *line, const char *before,
+static void add_address(struct nqptp_text *line, const char *before,
                         const struct nqptp_address *address) {
     char text[INET6_ADDRSTRLEN];
-    add(line, "%s%s", before, nqptp_address_format(address, text));
+    nqptp_text_add(line, "%s%s", before, nqptp_address_format(address, text));
 }
 
-static void add_clock(struct line *line, uint64_t clock_identity,
+static void add_clock(struct nqptp_text *line, uint64_t clock_identity,
                       const struct nqptp_address *address) {
-    add(line, "%016" PRIx64, clock_identity);
+    nqptp_text_add(line, "%016" PRIx64, clock_identity);
     add_address(line, " at ", address);
 }
 
 /* --- events ---------------------------------------------------------------------------------- */
 
-static void add_difference(struct line *line, const struct nqptp_difference *difference) {
+static void add_difference(struct nqptp_text *line, const struct nqptp_difference *difference) {
     static const struct {
         const char *name;
         bool identity;
@@ -59,78 +44,79 @@ static void add_difference(struct line *line, const struct nqptp_difference *dif
     };
 
     if (difference->rung == NQPTP_RUNG_ADDRESS)
-        add(line, ", by address, for all else is equal");
+        nqptp_text_add(line, ", by address, for all else is equal");
     else
-        add(line,
-            rungs[difference->rung].identity ? ", by %s: %016" PRIx64 " before %016" PRIx64
-                                             : ", by %s: %" PRIu64 " before %" PRIu64,
-            rungs[difference->rung].name, difference->mine, difference->theirs);
+        nqptp_text_add(line,
+                       rungs[difference->rung].identity ? ", by %s: %016" PRIx64
+                                                          " before %016" PRIx64
+                                                        : ", by %s: %" PRIu64 " before %" PRIu64,
+                       rungs[difference->rung].name, difference->mine, difference->theirs);
 }
 
-static void add_reason(struct line *line, const struct nqptp_reason *reason) {
+static void add_reason(struct nqptp_text *line, const struct nqptp_reason *reason) {
     switch (reason->won) {
     case NQPTP_WON_ALONE:
-        add(line, ", the only candidate");
+        nqptp_text_add(line, ", the only candidate");
         return;
     case NQPTP_WON_COMPARED:
         add_difference(line, &reason->difference);
         return;
     case NQPTP_WON_FIRST:
-        add(line, ", the first in the list");
+        nqptp_text_add(line, ", the first in the list");
         return;
     case NQPTP_WON_STANDS_IN:
         add_address(line, ", in place of ", &reason->address);
-        add(line, ", which is silent");
+        nqptp_text_add(line, ", which is silent");
         return;
     case NQPTP_WON_SILENT:
-        add(line, ", for the one before is silent");
+        nqptp_text_add(line, ", for the one before is silent");
         return;
     case NQPTP_WON_UNLISTED:
-        add(line, ", for the one before is not listed any more");
+        nqptp_text_add(line, ", for the one before is not listed any more");
     }
 }
 
-static void add_list(struct line *line, const struct nqptp_client *client) {
+static void add_list(struct nqptp_text *line, const struct nqptp_client *client) {
     if (client->peer_count == 0) {
-        add(line, "no clock may be master now");
+        nqptp_text_add(line, "no clock may be master now");
         return;
     }
-    add(line, "only clocks at %u address%s may be master now:", client->peer_count,
-        client->peer_count == 1 ? "" : "es");
+    nqptp_text_add(line, "only clocks at %u address%s may be master now:", client->peer_count,
+                   client->peer_count == 1 ? "" : "es");
     for (unsigned i = 0; i < client->peer_count && i < PEERS_SHOWN; i++)
         add_address(line, " ", &client->peers[i].address);
     if (client->peer_count > PEERS_SHOWN)
-        add(line, " ...");
+        nqptp_text_add(line, " ...");
 }
 
-static void add_move(struct line *line, int64_t moved_ns) {
+static void add_move(struct nqptp_text *line, int64_t moved_ns) {
     if (moved_ns >= STEP_SHOWN_NS || moved_ns <= -STEP_SHOWN_NS)
-        add(line, ", its time moved by %+.3f s", (double)moved_ns / 1e9);
+        nqptp_text_add(line, ", its time moved by %+.3f s", (double)moved_ns / 1e9);
 }
 
-static void add_client_event(struct line *line, const struct nqptp_client *client,
+static void add_client_event(struct nqptp_text *line, const struct nqptp_client *client,
                              const struct nqptp_event *event) {
     static const char *const activity[] = {
         [NQPTP_STOPPED] = "ends", [NQPTP_PLAYING] = "begins", [NQPTP_PAUSED] = "pauses"};
 
-    add(line, "%s: ", client->shown);
+    nqptp_text_add(line, "%s: ", client->shown);
     if (event->kind == NQPTP_EVENT_LIST) {
         add_list(line, client);
     } else if (event->kind == NQPTP_EVENT_ACTIVITY) {
-        add(line, "the player %s", activity[client->activity]);
+        nqptp_text_add(line, "the player %s", activity[client->activity]);
     } else if (event->kind == NQPTP_EVENT_NO_MASTER) {
-        add(line, "there is no master now");
+        nqptp_text_add(line, "there is no master now");
         if (event->reason.won == NQPTP_WON_SILENT)
-            add(line, ": the last one is silent for %" PRIu64 " s",
-                NQPTP_CLOCK_LIFETIME_NS / NQPTP_S);
+            nqptp_text_add(line, ": the last one is silent for %" PRIu64 " s",
+                           NQPTP_CLOCK_LIFETIME_NS / NQPTP_S);
     } else if (event->kind == NQPTP_EVENT_MASTER) {
-        add(line, "master is now ");
+        nqptp_text_add(line, "master is now ");
         add_clock(line, event->clock_identity, &event->address);
         add_reason(line, &event->reason);
     }
 }
 
-static void add_clock_event(struct line *line, const struct nqptp_event *event) {
+static void add_clock_event(struct nqptp_text *line, const struct nqptp_event *event) {
     static const char *const subjects[NQPTP_EVENT_KINDS] = {
         [NQPTP_EVENT_CREATED] = "new clock",
         [NQPTP_EVENT_DELETED] = "clock deleted",
@@ -139,18 +125,18 @@ static void add_clock_event(struct line *line, const struct nqptp_event *event) 
     };
     double silent_s = (double)event->silent_ns / 1e9;
 
-    add(line, "%s ", subjects[event->kind] ? subjects[event->kind] : "master");
+    nqptp_text_add(line, "%s ", subjects[event->kind] ? subjects[event->kind] : "master");
     add_clock(line, event->clock_identity, &event->address);
     if (event->kind == NQPTP_EVENT_SILENT)
-        add(line, " is lost: no usable sample for %.1f s", silent_s);
+        nqptp_text_add(line, " is lost: no usable sample for %.1f s", silent_s);
     else if (event->kind == NQPTP_EVENT_STOPPED)
-        add(line, " is lost: its time stands still for %.1f s", silent_s);
+        nqptp_text_add(line, " is lost: its time stands still for %.1f s", silent_s);
     else if (event->kind == NQPTP_EVENT_RESUMED)
-        add(line, " is back after %.1f s", silent_s);
+        nqptp_text_add(line, " is back after %.1f s", silent_s);
     else if (event->kind == NQPTP_EVENT_STEPPED)
-        add(line, " has stepped");
+        nqptp_text_add(line, " has stepped");
     else if (event->kind == NQPTP_EVENT_GRANDMASTER)
-        add(line, " has another grandmaster, %016" PRIx64, event->grandmaster_identity);
+        nqptp_text_add(line, " has another grandmaster, %016" PRIx64, event->grandmaster_identity);
     add_move(line, event->moved_ns);
 }
 
@@ -163,14 +149,14 @@ static bool keeps_values(const struct nqptp_engine *engine, const struct nqptp_e
 
 const char *nqptp_story_event(const struct nqptp_engine *engine, const struct nqptp_event *event,
                               char text[NQPTP_STORY_MAX]) {
-    struct line line = {text, 0};
+    struct nqptp_text line = {text, NQPTP_STORY_MAX, 0};
 
     if (event->client >= 0)
         add_client_event(&line, &engine->clients.list[event->client], event);
     else
         add_clock_event(&line, event);
     if (keeps_values(engine, event))
-        add(&line, "; its last values stay");
+        nqptp_text_add(&line, "; its last values stay");
     return text;
 }
 
@@ -308,26 +294,27 @@ bool nqptp_summary_news(const struct nqptp_summary *summary, const struct nqptp_
 
 const char *nqptp_summary_format(const struct nqptp_engine *engine,
                                  const struct nqptp_summary *summary, char text[NQPTP_STORY_MAX]) {
-    struct line line = {text, 0};
+    struct nqptp_text line = {text, NQPTP_STORY_MAX, 0};
 
     if (summary->clocks == 0) {
-        add(&line, "listening, nothing heard %s", summary->heard ? "now" : "yet");
+        nqptp_text_add(&line, "listening, nothing heard %s", summary->heard ? "now" : "yet");
         return text;
     }
     if (summary->client < 0) {
-        add(&line, "no master");
+        nqptp_text_add(&line, "no master");
     } else {
         if (summary->client > 0)
-            add(&line, "%s: ", engine->clients.list[summary->client].shown);
-        add(&line, "master ");
+            nqptp_text_add(&line, "%s: ", engine->clients.list[summary->client].shown);
+        nqptp_text_add(&line, "master ");
         add_clock(&line, summary->clock_identity, &summary->address);
         if (summary->lost)
-            add(&line, ", lost");
+            nqptp_text_add(&line, ", lost");
         else
-            add(&line, ", %+.1f ppm, %.0f us",
-                fabs(summary->rate_ppm) < 0.05 ? 0 : summary->rate_ppm, summary->noise_us);
+            nqptp_text_add(&line, ", %+.1f ppm, %.0f us",
+                           fabs(summary->rate_ppm) < 0.05 ? 0 : summary->rate_ppm,
+                           summary->noise_us);
     }
-    add(&line, summary->client < 0 ? "; %u clock%s heard" : ", %u clock%s", summary->clocks,
-        summary->clocks == 1 ? "" : "s");
+    nqptp_text_add(&line, summary->client < 0 ? "; %u clock%s heard" : ", %u clock%s",
+                   summary->clocks, summary->clocks == 1 ? "" : "s");
     return text;
 }

@@ -191,7 +191,7 @@ static bool on_this_host(const struct sockaddr_storage *sender) {
            IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)sender)->sin6_addr);
 }
 
-static void send_status(struct nqptp *nqptp, enum source socket, int i, unsigned columns,
+static void send_status(struct nqptp *nqptp, enum source socket, int i, bool json,
                         uint64_t now_ns) {
     const struct sockaddr_storage *sender = &nqptp->batch.senders[i];
     char text[NQPTP_STATUS_MAX];
@@ -200,8 +200,8 @@ static void send_status(struct nqptp *nqptp, enum source socket, int i, unsigned
         return;
     nqptp_engine_drop(&nqptp->engine, NQPTP_DROP_KERNEL, nqptp_endpoints_drops(&nqptp->endpoints));
     struct nqptp_status status = status_now(nqptp, now_ns);
-    size_t length = columns > 0 ? nqptp_status_text(&status, columns, text, sizeof text)
-                                : nqptp_status_json(&status, text, sizeof text);
+    size_t length = json ? nqptp_status_json(&status, text, sizeof text)
+                         : nqptp_status_text(&status, text, sizeof text);
     sendto(nqptp->fds[socket], text, length, MSG_DONTWAIT, (const struct sockaddr *)sender,
            sender->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
 }
@@ -222,7 +222,7 @@ static int take_commands(struct nqptp *nqptp, enum source socket) {
             nqptp_objects_command(&nqptp->objects, answer.client, &command,
                                   (const char *)packet->data, packet->length, now_ns);
         if (asks_status)
-            send_status(nqptp, socket, i, command.columns, now_ns);
+            send_status(nqptp, socket, i, command.json, now_ns);
         if (answer.refusal && nqptp_warning_due(&nqptp->refused_command, now_ns, &withheld)) {
             nqptp_name_show(command.name, shown);
             nqptp_log(LOG_WARNING,

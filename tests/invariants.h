@@ -266,11 +266,11 @@ static inline void require_status(const struct nqptp_engine *engine, uint64_t no
     static char text[NQPTP_STATUS_MAX], part[NQPTP_STATUS_MAX];
     const struct nqptp_status status = {
         .engine = engine, .version = "0", .now_ns = now_ns, .started_ns = now_ns};
-    size_t length = nqptp_status_text(&status, 80, text, sizeof text);
+    size_t length = nqptp_status_text(&status, text, sizeof text);
 
     REQUIRE(length < sizeof text - 1 && strlen(text) == length && is_printable(text, length));
     size_t size = length * 2 / 3 + 1;
-    size_t less = nqptp_status_text(&status, 80, part, size);
+    size_t less = nqptp_status_text(&status, part, size);
     REQUIRE(less < size && strlen(part) == less);
     length = nqptp_status_json(&status, text, sizeof text);
     REQUIRE(length < sizeof text - 1 && strlen(text) == length && is_printable(text, length));

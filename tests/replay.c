@@ -156,7 +156,7 @@ static void print_summary(const struct replay *r, const struct capture *capture)
                                              .version = PACKAGE_VERSION,
                                              .now_ns = r->now_ns,
                                              .started_ns = BASE_NS},
-                      80, text, sizeof text);
+                      text, sizeof text);
     printf("\n%s", text);
 }
 

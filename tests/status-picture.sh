@@ -46,7 +46,7 @@ start_sender --to 10.77.0.1 --from 10.77.0.3 --identity d4a33d6407510008 --prior
 start_sender --to 10.77.0.1 --mode truncate --count 12
 "$player" --generation 5 --play 10.77.0.2 --wait 10 --watch 100 >"$tmp/player" 2>&1 &
 sleep 64
-env TERM=xterm COLUMNS=80 script -qec "$nqptp --status" /dev/null </dev/null >"$tmp/typed"
+env TERM=xterm script -qec "$nqptp --status" /dev/null </dev/null >"$tmp/typed"
 if test "$NQPTP_PICTURE" = --text; then
     sed 's/\x1b\[[0-9;]*m//g; s/\r$//' "$tmp/typed"
 else

@@ -205,14 +205,14 @@ static void test_status(void) {
 static void test_status_forms(void) {
     static const struct {
         const char *text;
-        unsigned columns;
-    } forms[] = {{"?", 80}, {"? 40", 40}, {"? 9999", 9999}, {"? 1", 1}, {"? json", 0}};
+        bool json;
+    } forms[] = {{"?", false}, {"? json", true}};
     struct world w = world_begin();
 
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
         command(&w, forms[i].text);
-        CHECK(w.command.letter == '?' && w.command.columns == forms[i].columns,
-              "%s: %u columns, 0 for JSON", forms[i].text, forms[i].columns);
+        CHECK(w.command.letter == '?' && w.command.json == forms[i].json, "%s: %s", forms[i].text,
+              forms[i].json ? "JSON" : "text");
     }
 }
 

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* Text that is written piece by piece into a buffer of the caller. What does not fit is left out.
+ */
+#ifndef NQPTP_TEXT_H
+#define NQPTP_TEXT_H
+
+#include <stdarg.h>
+#include <stddef.h>
+
+struct nqptp_text {
+    char *at;    /* The buffer; always terminated once something was added. */
+    size_t size; /* Of the buffer. */
+    size_t used; /* The length of the text, less than size. */
+};
+
+/* Adds as printf(3) would write. */
+void nqptp_text_add(struct nqptp_text *text, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+void nqptp_text_add_arguments(struct nqptp_text *text, const char *format, va_list arguments)
+    __attribute__((format(printf, 2, 0)));
+
+#endif
