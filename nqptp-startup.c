@@ -185,13 +185,19 @@ enum nqptp_exit nqptp_startup(const struct nqptp_options *options,
 
 int nqptp_startup_signals(void) {
     const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGIO, NQPTP_LEASE_SIGNAL};
+    struct sigaction hangup = {0};
     sigset_t set;
 
     sigemptyset(&set);
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
         sigaddset(&set, signals[i]);
+    /* A blocked signal comes by the descriptor also if it was ignored, as SIGINT is in a shell's
+     * background. But nohup ignores SIGHUP so that the daemon outlives the terminal. */
+    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler == SIG_IGN)
+        sigdelset(&set, SIGHUP);
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN); /* The reader of our stderr may end before us. */
+    signal(SIGXFSZ, SIG_IGN); /* A limit of file sizes shall be an error that we can explain. */
     return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 

@@ -12,6 +12,7 @@
 #include <linux/sock_diag.h>
 #include <net/if.h>
 #include <netpacket/packet.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,25 +49,36 @@ static bool log_to_journal(void) {
     return strcmp(stream, own) == 0;
 }
 
+/*
+ * Writes the line, unless that would block because the reader of a pipe or terminal has stopped. A
+ * pipe that can be written to takes 4096 bytes at once.
+ */
+static void write_line(const char *line) {
+    struct pollfd writable = {.fd = STDERR_FILENO, .events = POLLOUT};
+
+    if (poll(&writable, 1, 0) == 1 && (writable.revents & POLLOUT))
+        (void)!write(STDERR_FILENO, line, strlen(line));
+}
+
 void nqptp_log(int priority, const char *format, ...) {
     int saved = errno;
-    char text[1024];
+    char text[1024], line[sizeof text + 32];
     va_list arguments;
 
     if (!nqptp_log_enabled(priority))
         return;
-    errno = saved; /* for %m */
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     if (log_to_journal())
-        fprintf(stderr, "<%d>%s\n", priority < LOG_DEBUG ? priority : LOG_DEBUG, text);
+        snprintf(line, sizeof line, "<%d>%s\n", priority < LOG_DEBUG ? priority : LOG_DEBUG, text);
     else
-        fprintf(stderr, "nqptp: %s%s\n",
-                priority <= LOG_ERR       ? "error: "
-                : priority == LOG_WARNING ? "warning: "
-                                          : "",
-                text);
+        snprintf(line, sizeof line, "nqptp: %s%s\n",
+                 priority <= LOG_ERR       ? "error: "
+                 : priority == LOG_WARNING ? "warning: "
+                                           : "",
+                 text);
+    write_line(line);
     errno = saved;
 }
 

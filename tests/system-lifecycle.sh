@@ -95,6 +95,34 @@ for signal in TERM INT HUP; do
     check_not "SIG$signal removes the object" test -e $object
 done
 
+# As nohup starts it: the terminal goes, and the daemon stays.
+trap '' HUP
+start_daemon
+trap - HUP
+kill -HUP "$daemon"
+check 'SIGHUP that was ignored at the start stays ignored' alive
+stop_daemon INT
+is 'SIGHUP was ignored at the start: SIGINT ends it' "$status" 0
+
+# A pipe takes 64 KiB; then its reader is needed.
+mkfifo "$tmp/pipe"
+# shellcheck disable=SC2217 # it only keeps the pipe open
+sleep 1000 <"$tmp/pipe" &
+stuck=$!
+is_root || set -- --user=root --group=root
+"$nqptp" -vvv "$@" 2>"$tmp/pipe" &
+daemon=$!
+check 'the log is not read: the daemon starts' eventually 10 answers
+start_sender --to 10.77.0.1 --offset 1 --rate 64
+control 'T 10.77.0.2'
+sleep 8 # time for some 100 KiB
+check 'the log is not read: the record is fresh' "$reader" --expect-id "$identity" --fresh 2 --count 5 \
+    --interval 0.1
+stop_senders
+stop_daemon TERM
+is 'the log is not read: SIGTERM ends the daemon' "$status" 0
+kill $stuck
+
 # A client that keeps it mapped sees the end; one that maps it sees the next process go on.
 start_mapped() {
     "$reader" --hold 3 >"$tmp/mapped" 2>&1 &
