@@ -9,7 +9,8 @@
  *   is_candidate()   does its reading belong to the grandmaster that it announces, and may the
  *                    client follow it?
  * A client without a list may follow any clock. With one it may follow the clocks at the listed
- * addresses, and a stand-in: the clock of a listed address that is silent, heard elsewhere.
+ * addresses. While it hears none of these it may follow a stand-in: the clock of a listed address,
+ * heard at an address that no other client lists.
  *
  * The best candidate wins: the first address of an ordered list, then the data set comparison.
  * keeps_master() may overrule that. Without a candidate the last master stays, as its last values
@@ -229,43 +230,38 @@ static bool has_current_reading(const struct nqptp_clock_table *table,
            clock->reading.grandmaster_identity == clock->announce.grandmaster_identity;
 }
 
-/* Whether no clock at that address could be master. */
-static bool is_silent(const struct nqptp_clock_table *table, const struct nqptp_client *client,
-                      const struct nqptp_address *address, uint64_t now_ns) {
-    for (int i = 0; i < table->clocks_top; i++) {
-        const struct nqptp_clock *clock = &table->clocks[i];
-        if (clock->in_use && nqptp_address_equal(&clock->address, address) && is_eligible(clock) &&
-            has_current_reading(table, client, i) && nqptp_clock_is_alive(clock, now_ns))
-            return false;
-    }
-    return true;
+/* Whether a clock at any listed address is alive and could be master. */
+static bool hears_list(const struct nqptp_clock_table *table, const struct nqptp_client *client,
+                       uint64_t now_ns) {
+    for (int i = 0; i < table->clocks_top; i++)
+        if (nqptp_client_lists_clock(client, i) && is_eligible(&table->clocks[i]) &&
+            has_current_reading(table, client, i) &&
+            nqptp_clock_is_alive(&table->clocks[i], now_ns))
+            return true;
+    return false;
 }
 
 /*
- * Returns the silent list entry that this clock, heard at another address, stands in for, or NULL.
- * While the clock is heard at any listed address it needs no stand-in.
+ * Returns the silent list entry that the clock in row i, heard at another address, stands in for,
+ * or NULL. There is none while the client hears any
+ * listed clock, and none for a clock that another client lists.
  */
 static const struct nqptp_peer *silent_peer_of(const struct nqptp_clock_table *table,
-                                               const struct nqptp_client *client,
-                                               const struct nqptp_clock *clock, uint64_t now_ns) {
-    const struct nqptp_peer *silent = NULL;
-
-    for (unsigned i = 0; i < client->peer_count; i++) {
-        const struct nqptp_peer *peer = &client->peers[i];
-        if (!peer->identified || peer->clock_identity != clock->clock_identity)
-            continue;
-        if (!is_silent(table, client, &peer->address, now_ns))
-            return NULL;
-        if (!silent)
-            silent = peer;
-    }
-    return silent;
+                                               const struct nqptp_client *client, int i,
+                                               uint64_t now_ns) {
+    if ((client->reserved & nqptp_clock_bit(i)) || hears_list(table, client, now_ns))
+        return NULL;
+    for (unsigned p = 0; p < client->peer_count; p++)
+        if (client->peers[p].identified &&
+            client->peers[p].clock_identity == table->clocks[i].clock_identity)
+            return &client->peers[p];
+    return NULL;
 }
 
 static bool may_follow(const struct nqptp_clock_table *table, const struct nqptp_client *client,
                        int i, uint64_t now_ns) {
     return !client->has_list || nqptp_client_lists_clock(client, i) ||
-           silent_peer_of(table, client, &table->clocks[i], now_ns);
+           silent_peer_of(table, client, i, now_ns);
 }
 
 /* Whether there is a master that this client may follow and that is alive. */
@@ -374,7 +370,7 @@ struct nqptp_reason nqptp_client_reason(const struct nqptp_clock_table *table,
     const struct nqptp_clock *winner = &table->clocks[client->master];
 
     if (client->has_list && !nqptp_client_lists_clock(client, client->master)) {
-        const struct nqptp_peer *peer = silent_peer_of(table, client, winner, now_ns);
+        const struct nqptp_peer *peer = silent_peer_of(table, client, client->master, now_ns);
         reason.won = NQPTP_WON_STANDS_IN;
         reason.address = peer ? peer->address : winner->address;
         return reason;

@@ -51,6 +51,7 @@ struct nqptp_client {
     unsigned peer_count;
     struct nqptp_peer peers[NQPTP_PEERS_MAX];
     uint32_t listed;    /* Bit i: the list has the address of the clock in row i. */
+    uint32_t reserved;  /* Bit i: other clients list the clock in row i, and this one does not. */
     uint32_t qualified; /* Bit i: the clock in row i qualified, and has been alive since. */
     int master;         /* The row of its master, or NQPTP_NO_CLOCK. */
     int published;      /* The row of the master that was published last, or NQPTP_NO_CLOCK. */

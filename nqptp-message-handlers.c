@@ -123,10 +123,12 @@ static void select_masters(struct nqptp_engine *engine, uint64_t now_ns,
                            struct nqptp_effects *effects) {
     struct nqptp_client *clients = engine->clients.list;
     uint32_t before = nqptp_clients_qualified(&engine->clients);
+    uint32_t listed = nqptp_clients_listed(&engine->clients);
     int old[NQPTP_CLIENTS_MAX] = {0};
 
     for (int c = 0; c < engine->clients.top; c++) {
         old[c] = clients[c].master;
+        clients[c].reserved = listed & ~clients[c].listed;
         nqptp_client_select(&engine->table, &clients[c], now_ns);
     }
     uint32_t new = nqptp_clients_qualified(&engine->clients) & ~before;
