@@ -203,6 +203,7 @@ static int open_endpoint(struct nqptp_endpoints *endpoints, unsigned i) {
     endpoint->fd = fd;
     endpoint->interface = interface;
     endpoint->drops = 0;
+    endpoint->last = (struct nqptp_clock_pair){0};
     if (endpoints->guarded)
         nqptp_socket_guard(fd, true);
     return watch(endpoints, i, EPOLL_CTL_ADD);

@@ -33,13 +33,14 @@ struct nqptp_limits {
 };
 
 struct nqptp_endpoint {
-    struct nqptp_limit limit; /* its address is 0.0.0.0 or :: if there is none */
-    bool general;             /* by the general port, not the event port */
-    int fd;                   /* -1: not open, for want of the interface, or of its family */
-    uint32_t interface;       /* the index of the one it is bound to, or 0 */
-    uint32_t drops;           /* by the kernel, as counted already */
-    bool there;               /* what its limit names; kept of the first of each limit */
-    int error;                /* why it could not be opened, 0 or -errno; told once */
+    struct nqptp_limit limit;     /* its address is 0.0.0.0 or :: if there is none */
+    bool general;                 /* by the general port, not the event port */
+    int fd;                       /* -1: not open, for want of the interface, or of its family */
+    uint32_t interface;           /* the index of the one it is bound to, or 0 */
+    uint32_t drops;               /* by the kernel, as counted already */
+    struct nqptp_clock_pair last; /* The clocks when it was read last. */
+    bool there;                   /* what its limit names; kept of the first of each limit */
+    int error;                    /* why it could not be opened, 0 or -errno; told once */
 };
 
 struct nqptp_endpoints {

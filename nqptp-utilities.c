@@ -322,14 +322,13 @@ static void batch_renew(struct nqptp_batch *batch, int i) {
 }
 
 void nqptp_batch_init(struct nqptp_batch *batch) {
-    batch->last = (struct nqptp_clock_pair){0};
     for (int i = 0; i < NQPTP_BATCH; i++) {
         batch->vectors[i] = (struct iovec){batch->data[i], sizeof batch->data[i]};
         batch_renew(batch, i);
     }
 }
 
-int nqptp_socket_receive(int fd, struct nqptp_batch *batch) {
+int nqptp_socket_receive(int fd, struct nqptp_clock_pair *last, struct nqptp_batch *batch) {
     int count = recvmmsg(fd, batch->messages, NQPTP_BATCH, MSG_DONTWAIT, NULL);
     if (count < 0) /* nothing there, or news of a datagram that we sent and nobody wanted */
         return 0;
@@ -339,10 +338,10 @@ int nqptp_socket_receive(int fd, struct nqptp_batch *batch) {
         struct timespec room;
         const struct timespec *stamp = read_packet(&batch->messages[i], &batch->packets[i], &room);
         batch->packets[i].receive_time_ns =
-            nqptp_clock_receive_time_ns(stamp, arrival_ns, now, &batch->last);
+            nqptp_clock_receive_time_ns(stamp, arrival_ns, now, last);
         batch_renew(batch, i);
     }
-    batch->last = now;
+    *last = now;
     return count;
 }
 

@@ -113,7 +113,6 @@ uint32_t nqptp_socket_drops(int fd);
 struct nqptp_batch {
     struct nqptp_packet packets[NQPTP_BATCH];
     struct sockaddr_storage senders[NQPTP_BATCH];
-    struct nqptp_clock_pair last; /* for nqptp_clock_receive_time_ns() */
     /* What follows is the kernel's, and none of the reader's business. */
     struct mmsghdr messages[NQPTP_BATCH];
     struct iovec vectors[NQPTP_BATCH];
@@ -124,8 +123,12 @@ struct nqptp_batch {
 /* Makes the batch ready for use. */
 void nqptp_batch_init(struct nqptp_batch *batch);
 
-/* Takes what is there, at most NQPTP_BATCH datagrams. Returns their number, 0 if there is none. */
-int nqptp_socket_receive(int fd, struct nqptp_batch *batch);
+/*
+ * Takes what is there, at most NQPTP_BATCH datagrams. Returns their number, 0 if there is none.
+ * *last is the pair of clocks when this socket was read before, zeroed at first: packets that wait
+ * in one socket while another one is read must not miss that CLOCK_REALTIME was set.
+ */
+int nqptp_socket_receive(int fd, struct nqptp_clock_pair *last, struct nqptp_batch *batch);
 
 /* Sends a reply to the port of its destination. What the network refuses is lost, as UDP is. */
 int nqptp_socket_send(int fd, const struct nqptp_reply *reply, uint16_t port);

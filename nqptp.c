@@ -141,7 +141,8 @@ static void restore_clients(struct nqptp *nqptp, char *names) {
 static void on_packets(struct nqptp *nqptp, unsigned endpoint) {
     struct nqptp_effects effects;
     uint64_t now_ns = 0;
-    int count = nqptp_socket_receive(nqptp->endpoints.list[endpoint].fd, &nqptp->batch);
+    struct nqptp_endpoint *from = &nqptp->endpoints.list[endpoint];
+    int count = nqptp_socket_receive(from->fd, &from->last, &nqptp->batch);
 
     for (int i = 0; i < count; i++) {
         const struct nqptp_packet *packet = &nqptp->batch.packets[i];
@@ -210,7 +211,8 @@ static int take_commands(struct nqptp *nqptp, enum source socket) {
     struct nqptp_command command;
     char shown[NQPTP_NAME_SIZE];
     unsigned withheld;
-    int count = nqptp_socket_receive(nqptp->fds[socket], &nqptp->batch);
+    struct nqptp_clock_pair unused = {0}; /* a command's time is not asked for */
+    int count = nqptp_socket_receive(nqptp->fds[socket], &unused, &nqptp->batch);
 
     for (int i = 0; i < count; i++) {
         const struct nqptp_packet *packet = &nqptp->batch.packets[i];

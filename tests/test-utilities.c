@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #define S INT64_C(1000000000)
+#define MS (S / 1000)
 #define REALTIME (UINT64_C(1700000000) * (uint64_t)S)
 #define RAW (UINT64_C(5000) * (uint64_t)S)
 
@@ -80,7 +81,8 @@ static uint16_t port_of(int fd) {
 static int receive(int fd, struct nqptp_batch *batch) {
     struct pollfd readable = {.fd = fd, .events = POLLIN};
     poll(&readable, 1, 5000);
-    return nqptp_socket_receive(fd, batch);
+    struct nqptp_clock_pair last = {0, 0};
+    return nqptp_socket_receive(fd, &last, batch);
 }
 
 static void send_bytes(int fd, const char *to, uint16_t port, const void *bytes, size_t length) {
@@ -97,7 +99,8 @@ static void send_bytes(int fd, const char *to, uint16_t port, const void *bytes,
 static int pass(int sender, const char *to, int receiver, struct nqptp_batch *batch,
                 const uint8_t *data, size_t length) {
     send_bytes(sender, to, port_of(receiver), data, length);
-    return nqptp_socket_receive(receiver, batch); /* loopback delivers at once */
+    struct nqptp_clock_pair last = {0, 0};
+    return nqptp_socket_receive(receiver, &last, batch); /* loopback delivers at once */
 }
 
 /* Version, domain, type and length decide; the other bytes of a datagram do not. */
@@ -201,6 +204,39 @@ static void test_holder(int receiver, const char *loopback) {
     waitpid(child, NULL, 0);
 }
 
+/* CLOCK_REALTIME was set by 50 ms while packets waited in two sockets; one is read first. */
+static void test_set_while_packets_wait(void) {
+    struct nqptp_batch *batch = calloc(1, sizeof *batch);
+    struct nqptp_address everywhere = everywhere_of("127.0.0.1");
+    struct nqptp_clock_pair before = nqptp_clock_pair_read();
+    struct nqptp_clock_pair set = {before.raw_ns, before.realtime_ns - (uint64_t)(50 * MS)};
+    int sender = nqptp_socket_open_local(&everywhere, 0), receivers[2];
+
+    nqptp_batch_init(batch);
+    for (int i = 0; i < 2; i++) {
+        receivers[i] = nqptp_socket_open_at(&everywhere, NULL, 0, false);
+        send_bytes(sender, "127.0.0.1", port_of(receivers[i]), "x", 1);
+    }
+    struct timespec pause = {0, 5 * MS};
+    nanosleep(&pause, NULL);
+    for (int i = 0; i < 2; i++) {
+        struct nqptp_clock_pair last = set;
+        uint64_t read_ns = nqptp_clock_now_ns();
+        CHECK_EQ_I64(nqptp_socket_receive(receivers[i], &last, batch), 1, "socket %d is read", i);
+        CHECK(batch->packets[0].receive_time_ns >= read_ns,
+              "its packet's stamp is not trusted across the step");
+        send_bytes(sender, "127.0.0.1", port_of(receivers[i]), "x", 1);
+        nanosleep(&pause, NULL);
+        read_ns = nqptp_clock_now_ns();
+        CHECK_EQ_I64(nqptp_socket_receive(receivers[i], &last, batch), 1, "it is read again");
+        CHECK(batch->packets[0].receive_time_ns + (uint64_t)(2 * MS) < read_ns,
+              "the stamp of a packet that came after the step is trusted");
+        close(receivers[i]);
+    }
+    close(sender);
+    free(batch);
+}
+
 static void test_datagrams(const char *loopback) {
     struct nqptp_batch *batch = calloc(1, sizeof *batch);
     char text[INET6_ADDRSTRLEN], big[NQPTP_DATAGRAM_MAX + 1] = {0};
@@ -215,7 +251,8 @@ static void test_datagrams(const char *loopback) {
         return;
     }
     nqptp_batch_init(batch);
-    CHECK_EQ_I64(nqptp_socket_receive(receiver, batch), 0, "%s: nothing there", loopback);
+    struct nqptp_clock_pair last = {0, 0};
+    CHECK_EQ_I64(nqptp_socket_receive(receiver, &last, batch), 0, "%s: nothing there", loopback);
     uint64_t before_ns = nqptp_clock_now_ns();
     for (unsigned i = 0; i < NQPTP_BATCH + 3; i++)
         send_bytes(sender, loopback, port_of(receiver), &(char){(char)i}, 1);
@@ -306,6 +343,7 @@ static void test_log(void) {
 int main(void) {
     test_receive_time();
     test_clock_pair();
+    test_set_while_packets_wait();
     test_datagrams("127.0.0.1");
     test_datagrams("::1");
     test_interfaces();
