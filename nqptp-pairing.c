@@ -12,8 +12,11 @@
  *   is a guess if a Sync that states no Follow_Up gave its own time. A Follow_Up that comes all the
  *              same replaces that sample;
  *   ends       after 2 s, when its sequenceId may come again, or when the ring is full.
- * A clock that restarts its sequenceIds is followed at once: only a short way behind a recent
- * exchange counts as late.
+ * A message counts as late only if its sequenceId is a short way behind that of a recent exchange.
+ * A clock that restarts its sequenceIds may seem to send late messages and duplicates. It is told
+ * by the time in them, which is newer than that of the last sample. Its Sync carries no time, so it
+ * is kept as the doubtful one until its Follow_Up comes. Then what the ring has of that port is
+ * forgotten, and the clock is followed at once.
  *
  * This module never waits itself: waiting_until_ns is a deadline for the caller.
  */
@@ -48,15 +51,9 @@ static bool is_late(const struct nqptp_pairing *pairing, const struct nqptp_mess
     return false;
 }
 
-/* Finds or begins the exchange that the message belongs to. Returns NULL if it is late. */
-static struct nqptp_exchange *exchange_of(struct nqptp_pairing *pairing,
-                                          const struct nqptp_message *message, uint64_t now_ns) {
-    for (unsigned i = 0; i < NQPTP_EXCHANGES; i++)
-        if (is_recent(&pairing->exchanges[i], message->source.port_number, now_ns) &&
-            pairing->exchanges[i].sequence_id == message->sequence_id)
-            return &pairing->exchanges[i];
-    if (is_late(pairing, message, now_ns))
-        return NULL;
+/* Gives the message the oldest entry of the ring. */
+static struct nqptp_exchange *begin_exchange(struct nqptp_pairing *pairing,
+                                             const struct nqptp_message *message, uint64_t now_ns) {
     struct nqptp_exchange *oldest = &pairing->exchanges[pairing->oldest];
     pairing->oldest = (pairing->oldest + 1) % NQPTP_EXCHANGES;
     *oldest = (struct nqptp_exchange){.begun_at_ns = now_ns,
@@ -65,10 +62,45 @@ static struct nqptp_exchange *exchange_of(struct nqptp_pairing *pairing,
     return oldest;
 }
 
+/* Finds or begins the exchange that the message belongs to. Returns NULL if it is late. */
+static struct nqptp_exchange *exchange_of(struct nqptp_pairing *pairing,
+                                          const struct nqptp_message *message, uint64_t now_ns) {
+    for (unsigned i = 0; i < NQPTP_EXCHANGES; i++)
+        if (is_recent(&pairing->exchanges[i], message->source.port_number, now_ns) &&
+            pairing->exchanges[i].sequence_id == message->sequence_id)
+            return &pairing->exchanges[i];
+    return is_late(pairing, message, now_ns) ? NULL : begin_exchange(pairing, message, now_ns);
+}
+
+/*
+ * Whether a message that seems late, or to come again, has a time that is newer than the last
+ * sample's, or of another timescale. `exchange` is its exchange, or NULL. Whatever is sent under
+ * the newest sequenceId is a duplicate.
+ */
+static bool is_restart(const struct nqptp_pairing *pairing, const struct nqptp_exchange *exchange,
+                       const struct nqptp_message *message) {
+    unsigned newest = (pairing->oldest + NQPTP_EXCHANGES - 1) % NQPTP_EXCHANGES;
+    int64_t moved_ns = (int64_t)(message->origin_timestamp_ns - pairing->newest_origin_ns);
+
+    if (exchange == &pairing->exchanges[newest])
+        return false;
+    return moved_ns > 0 || moved_ns < -(int64_t)EXCHANGE_NS;
+}
+
+/* The clock restarted its sequenceIds: what the ring has of that port says nothing any more. */
+static void forget_port(struct nqptp_pairing *pairing, uint16_t port_number) {
+    for (unsigned i = 0; i < NQPTP_EXCHANGES; i++)
+        if (pairing->exchanges[i].port_number == port_number)
+            pairing->exchanges[i] = (struct nqptp_exchange){0};
+    if (pairing->exchanges[pairing->waiting].begun_at_ns == 0)
+        pairing->waiting_until_ns = 0;
+}
+
 /* Adds the sample of a complete exchange: the time of origin, and when the Sync arrived. */
-static void add_sample(struct nqptp_exchange *exchange, bool replaces_guess,
-                       struct nqptp_samples *samples) {
+static void add_sample(struct nqptp_pairing *pairing, struct nqptp_exchange *exchange,
+                       bool replaces_guess, struct nqptp_samples *samples) {
     exchange->sampled = true;
+    pairing->newest_origin_ns = exchange->origin_ns;
     samples->list[samples->count++] = (struct nqptp_sample){
         .origin_ns = exchange->origin_ns,
         .correction_ns = (int64_t)((uint64_t)exchange->sync_correction_ns +
@@ -85,6 +117,7 @@ static void add_waiting(struct nqptp_pairing *pairing, struct nqptp_samples *sam
     struct nqptp_exchange *exchange = &pairing->exchanges[pairing->waiting];
     pairing->waiting_until_ns = 0;
     exchange->sampled = true;
+    pairing->newest_origin_ns = exchange->origin_ns;
     samples->list[samples->count++] = (struct nqptp_sample){
         .origin_ns = exchange->origin_ns,
         .correction_ns = exchange->follow_up_correction_ns,
@@ -105,16 +138,34 @@ static enum nqptp_pairing_result result_of(const struct nqptp_samples *samples) 
     return samples->count > 0 ? NQPTP_PAIRING_SAMPLE : NQPTP_PAIRING_NOTHING;
 }
 
+/* A Sync came late or again. Its Follow_Up will tell whether the clock restarted. */
+static void keep_doubtful(struct nqptp_pairing *pairing, const struct nqptp_message *sync,
+                          uint64_t local_ns, uint64_t now_ns) {
+    pairing->doubtful = (struct nqptp_exchange){
+        .begun_at_ns = now_ns,
+        .port_number = sync->source.port_number,
+        .sequence_id = sync->sequence_id,
+        .have_sync = true,
+        .sync_at_ns = local_ns,
+        .sync_correction_ns = sync->correction_ns,
+    };
+}
+
 enum nqptp_pairing_result nqptp_pairing_sync(struct nqptp_pairing *pairing,
                                              const struct nqptp_message *sync, uint64_t local_ns,
                                              uint64_t now_ns, struct nqptp_samples *samples) {
     struct nqptp_exchange *exchange = exchange_of(pairing, sync, now_ns);
+    bool came_before = exchange && (exchange->have_sync || exchange->sampled);
 
     samples->count = 0;
-    if (!exchange)
-        return NQPTP_PAIRING_LATE;
-    if (exchange->have_sync || exchange->sampled)
-        return NQPTP_PAIRING_DUPLICATE;
+    if (!exchange || came_before) {
+        if (is_two_step(pairing, sync, now_ns) || !is_restart(pairing, exchange, sync)) {
+            keep_doubtful(pairing, sync, local_ns, now_ns);
+            return came_before ? NQPTP_PAIRING_DUPLICATE : NQPTP_PAIRING_LATE;
+        }
+        forget_port(pairing, sync->source.port_number);
+        exchange = begin_exchange(pairing, sync, now_ns);
+    }
     nqptp_interval_note(&pairing->sync_interval, sync->log_message_interval, now_ns);
     exchange->have_sync = true;
     exchange->sync_at_ns = local_ns;
@@ -127,7 +178,7 @@ enum nqptp_pairing_result nqptp_pairing_sync(struct nqptp_pairing *pairing,
         exchange->origin_ns = sync->origin_timestamp_ns;
     }
     if (exchange->have_follow_up || exchange->one_step)
-        add_sample(exchange, false, samples);
+        add_sample(pairing, exchange, false, samples);
     return result_of(samples);
 }
 
@@ -141,17 +192,29 @@ static bool is_overtaken(const struct nqptp_pairing *pairing, const struct nqptp
            now_ns - exchange->sync_at_ns > OVERTAKEN_NS;
 }
 
+/* Whether the doubtful Sync is this Follow_Up's. */
+static bool has_doubtful(const struct nqptp_pairing *pairing, const struct nqptp_message *follow_up,
+                         uint64_t now_ns) {
+    return is_recent(&pairing->doubtful, follow_up->source.port_number, now_ns) &&
+           pairing->doubtful.sequence_id == follow_up->sequence_id;
+}
+
 enum nqptp_pairing_result nqptp_pairing_follow_up(struct nqptp_pairing *pairing,
                                                   const struct nqptp_message *follow_up,
                                                   uint64_t local_ns, uint64_t newest_at_ns,
                                                   uint64_t now_ns, struct nqptp_samples *samples) {
     struct nqptp_exchange *exchange = exchange_of(pairing, follow_up, now_ns);
+    bool came_before =
+        exchange && (exchange->have_follow_up || (exchange->sampled && !exchange->one_step));
 
     samples->count = 0;
-    if (!exchange)
-        return NQPTP_PAIRING_LATE;
-    if (exchange->have_follow_up || (exchange->sampled && !exchange->one_step))
-        return NQPTP_PAIRING_DUPLICATE;
+    if (!exchange || came_before) {
+        if (!has_doubtful(pairing, follow_up, now_ns) || !is_restart(pairing, exchange, follow_up))
+            return came_before ? NQPTP_PAIRING_DUPLICATE : NQPTP_PAIRING_LATE;
+        forget_port(pairing, follow_up->source.port_number);
+        exchange = begin_exchange(pairing, follow_up, now_ns);
+        *exchange = pairing->doubtful;
+    }
     if (is_overtaken(pairing, exchange, newest_at_ns, now_ns))
         return NQPTP_PAIRING_LATE;
     pairing->follow_up_at_ns = now_ns;
@@ -161,7 +224,7 @@ enum nqptp_pairing_result nqptp_pairing_follow_up(struct nqptp_pairing *pairing,
     exchange->origin_ns = follow_up->origin_timestamp_ns;
     exchange->follow_up_correction_ns = follow_up->correction_ns;
     if (exchange->have_sync) {
-        add_sample(exchange, exchange->one_step, samples);
+        add_sample(pairing, exchange, exchange->one_step, samples);
     } else {
         pairing->waiting = (unsigned)(exchange - pairing->exchanges);
         pairing->waiting_until_ns = now_ns + FOLLOW_UP_WAIT_NS;

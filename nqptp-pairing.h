@@ -36,6 +36,9 @@ struct nqptp_pairing {
     unsigned waiting;          /* The exchange whose Follow_Up waits for its Sync. */
     uint64_t waiting_until_ns; /* When that Follow_Up has waited enough; 0: none waits. */
     uint64_t follow_up_at_ns;  /* The arrival of the last Follow_Up; 0: there was none. */
+    uint64_t newest_origin_ns; /* The origin of the last sample. */
+    struct nqptp_exchange
+        doubtful; /* A Sync that was dropped: late, or the first after a restart. */
 };
 
 /* origin_ns + correction_ns was the clock's time when it was local_ns here. */
@@ -52,7 +55,7 @@ struct nqptp_samples {
     struct nqptp_sample list[2];
 };
 
-/* What became of a Sync or Follow_Up. DUPLICATE and LATE leave the state as it was. */
+/* What became of a Sync or Follow_Up. */
 enum nqptp_pairing_result {
     NQPTP_PAIRING_NOTHING,   /* It is noted, and no sample is complete yet. */
     NQPTP_PAIRING_SAMPLE,    /* There is at least one sample. */

@@ -237,13 +237,14 @@ static void test_late_messages(void) {
     struct sender s = usual_sender();
     struct world w = world_of(&s);
 
+    uint64_t origin_ns = time_of(&w, &s) + 31 * MS; /* of the pair with sequenceId 3 */
     for (uint16_t n = 2; n < 20; n++) {
         (void)send_pair(&w, &s);
         w.now_ns += 30 * MS;
     }
     uint64_t heard_ns = w.engine.table.clocks[0].heard_at_ns;
     CHECK_EQ_U64(send_sync(&w, &s, 3), NQPTP_DROP_LATE, "a Sync of long ago is dropped");
-    CHECK_EQ_U64(send_follow_up(&w, &s, 3, time_of(&w, &s)), NQPTP_DROP_LATE, "so is a Follow_Up");
+    CHECK_EQ_U64(send_follow_up(&w, &s, 3, origin_ns), NQPTP_DROP_LATE, "so is a Follow_Up");
     CHECK(idle(&w), "without any effect");
     CHECK_EQ_U64(w.engine.table.clocks[0].heard_at_ns, heard_ns, "nor is its clock heard by it");
 }
@@ -294,6 +295,72 @@ static void test_sender_starts_afresh(void) {
     uint64_t local_ns = receive_time(&w);
     CHECK_EQ_U64(send_pair(&w, &s), NQPTP_DROP_NONE, "a sender that counts from 0 again");
     CHECK(published(&w, &s, local_ns), "is not late");
+}
+
+/* The sequenceIds begin again at 0 after `count` of them, which are still in the ring or near it.
+ */
+static void restart_after(uint16_t count, int64_t time_moves_ns) {
+    struct sender s = usual_sender();
+    struct world w = world_of(&s);
+
+    s.sequence_id = 0;
+    pass(&w, 3 * S);
+    for (uint16_t n = 0; n < count; n++) {
+        (void)send_pair(&w, &s);
+        pass(&w, 124 * MS);
+    }
+    s.sequence_id = 0;
+    s.offset_ns += (uint64_t)time_moves_ns;
+    for (int n = 0; n < 3; n++) {
+        uint64_t local_ns = receive_time(&w);
+        CHECK_EQ_U64(send_pair(&w, &s), NQPTP_DROP_NONE,
+                     "restart after %u Syncs: Follow_Up %d is used at once", count, n);
+        CHECK(published(&w, &s, local_ns) || (time_moves_ns != 0 && n < 2),
+              "its sample is published");
+        pass(&w, 124 * MS);
+    }
+}
+
+static void test_sequence_begins_again(void) {
+    restart_after(2, 0);
+    restart_after(5, 0);
+    restart_after(12, 0);
+    restart_after(40, 0);
+    restart_after(40, -3600 * (int64_t)S);
+    restart_after(12, -3600 * (int64_t)S);
+}
+
+/* Every datagram comes twice, the copy 300 ms after the original. */
+static void test_delayed_duplicates_are_no_restart(void) {
+    struct sender s = usual_sender();
+    struct world w = world_of(&s);
+    uint64_t origin_ns[40];
+    unsigned used = 0;
+
+    for (uint16_t n = 0; n < 40; n++) {
+        origin_ns[n] = time_of(&w, &s);
+        (void)send_sync(&w, &s, (uint16_t)(100 + n));
+        (void)send_follow_up(&w, &s, (uint16_t)(100 + n), origin_ns[n]);
+        w.now_ns += 15 * MS;
+        if (n < 20)
+            continue;
+        used += send_sync(&w, &s, (uint16_t)(80 + n)) == NQPTP_DROP_NONE;
+        used += send_follow_up(&w, &s, (uint16_t)(80 + n), origin_ns[n - 20]) == NQPTP_DROP_NONE;
+    }
+    CHECK_EQ_U64(used, 0, "copies that come 300 ms later are not taken for a restart");
+}
+
+static void test_one_step_sequence_begins_again(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct world w = world_begin();
+
+    (void)send_announce(&w, &s);
+    for (uint16_t n = 0; n < 80; n++) {
+        uint16_t sequence_id = n < 40 ? n : (uint16_t)(n - 40);
+        CHECK_EQ_U64(send_one_step(&w, &s, sequence_id, 0, time_of(&w, &s)), NQPTP_DROP_NONE,
+                     "one-step Sync %u, sequenceId %u is used", n, sequence_id);
+        pass(&w, 25 * MS);
+    }
 }
 
 static void test_sequence_after_a_pause(void) {
@@ -602,6 +669,9 @@ int main(void) {
     test_late_messages();
     test_what_waited();
     test_sender_starts_afresh();
+    test_sequence_begins_again();
+    test_delayed_duplicates_are_no_restart();
+    test_one_step_sequence_begins_again();
     test_sequence_after_a_pause();
     test_reordered_messages();
     test_many_under_way();
