@@ -60,6 +60,9 @@ static void explain(const char *name, int result) {
         nqptp_log(LOG_ERR, "cannot make %s: %s", shown, trouble);
     else if (result == -EEXIST)
         explain_foreign(name, shown);
+    else if (result == -EFBIG)
+        nqptp_log(LOG_ERR, "cannot make %s: the limit of file sizes (ulimit -f) is below 16 KiB",
+                  shown);
     else if (result == -EBUSY)
         nqptp_log(LOG_ERR, "another nqptp serves %s; each nqptp needs its own /dev/shm", shown);
     else
@@ -241,7 +244,8 @@ static void add_all_kept(char *names, char *out, size_t *used) {
     char text[NQPTP_KEPT_MAX], *rest;
 
     for (char *name = strtok_r(names, " ", &rest); name; name = strtok_r(NULL, " ", &rest))
-        if (add_kept(name, text, nqptp_shm_read_kept(name, NQPTP_KEPT_LIST, text), out, used))
+        if (name[0] == '/' && !strchr(name + 1, '/') && strcmp(name, NQPTP_INTERFACE_NAME) != 0 &&
+            add_kept(name, text, nqptp_shm_read_kept(name, NQPTP_KEPT_LIST, text), out, used))
             add_kept(name, text, nqptp_shm_read_kept(name, NQPTP_KEPT_ACTIVITY, text), out, used);
 }
 

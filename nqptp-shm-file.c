@@ -92,6 +92,38 @@ static int rename_at(const char *from, const char *to, unsigned flags) {
     return (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, flags);
 }
 
+/* --- making ----------------------------------------------------------------------------------- */
+
+/* Makes an empty file under a random hidden name. Returns its descriptor, or -errno. */
+static int make_hidden(char path[NQPTP_SHM_PATH_SIZE]) {
+    uint64_t number = 0;
+
+    if (getrandom(&number, sizeof number, 0) != sizeof number)
+        return -errno;
+    snprintf(path, NQPTP_SHM_PATH_SIZE, NQPTP_SHM_DIRECTORY "/.nqptp-%016" PRIx64, number);
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    return fd < 0 ? -errno : fd;
+}
+
+int nqptp_shm_make_file(char hidden[NQPTP_SHM_PATH_SIZE]) {
+    int fd = -1;
+
+    hidden[0] = '\0';
+    if (access("/proc/self/fd", X_OK) == 0)
+        fd = open(NQPTP_SHM_DIRECTORY, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    return fd < 0 ? make_hidden(hidden) : fd;
+}
+
+int nqptp_shm_name_file(int fd, const char *hidden, const char *name) {
+    char path[NQPTP_SHM_PATH_SIZE], unnamed[64];
+
+    nqptp_shm_path(name, path);
+    if (*hidden)
+        return rename_at(hidden, path, RENAME_NOREPLACE) < 0 ? -errno : 0;
+    snprintf(unnamed, sizeof unnamed, "/proc/self/fd/%d", fd);
+    return linkat(AT_FDCWD, unnamed, AT_FDCWD, path, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+}
+
 /* --- put aside ------------------------------------------------------------------------------- */
 
 #define KEPT_SUFFIX ".kept"
@@ -159,23 +191,6 @@ void nqptp_shm_bring_all_back(char *names, size_t size) {
 
 /* --- claiming --------------------------------------------------------------------------------- */
 
-/* Makes an empty file of that user under a random hidden name. Returns 0 or -errno. */
-static int make_hidden(uid_t user, gid_t group, char path[NQPTP_SHM_PATH_SIZE]) {
-    uint64_t number = 0;
-
-    if (getrandom(&number, sizeof number, 0) != sizeof number)
-        return -errno;
-    snprintf(path, NQPTP_SHM_PATH_SIZE, NQPTP_SHM_DIRECTORY "/.nqptp-%016" PRIx64, number);
-    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return -errno;
-    int result = fchown(fd, user, group) < 0 ? -errno : 0;
-    close(fd);
-    if (result < 0)
-        unlink(path);
-    return result;
-}
-
 /*
  * To remove the other file first and make ours then would leave a moment in which another user can
  * take the name again: against a loop of mkdir that lost 10 of 10 times. To exchange the two does
@@ -190,10 +205,12 @@ int nqptp_shm_claim(const char *name, uid_t user, gid_t group) {
         return errno == ENOENT ? 0 : -errno;
     if (S_ISREG(status.st_mode) && status.st_uid == user)
         return 0;
-    int result = make_hidden(user, group, hidden);
-    if (result < 0)
-        return result;
-    result = rename_at(hidden, path, RENAME_EXCHANGE) < 0 ? -errno : 1;
+    int fd = make_hidden(hidden);
+    if (fd < 0)
+        return fd;
+    int result =
+        fchown(fd, user, group) < 0 || rename_at(hidden, path, RENAME_EXCHANGE) < 0 ? -errno : 1;
+    close(fd);
     /* Now the hidden name is that of the other file; or it is still ours, if the exchange failed.
      */
     if (unlink(hidden) < 0)

@@ -27,6 +27,15 @@ struct nqptp_shm_found {
 /* The path of the file of that object. */
 void nqptp_shm_path(const char *name, char path[NQPTP_SHM_PATH_SIZE]);
 
+/*
+ * Makes an empty file without a name or, where O_TMPFILE or /proc is missing, under a hidden name,
+ * which is written to `hidden`. Returns its descriptor, or -errno.
+ */
+int nqptp_shm_make_file(char hidden[NQPTP_SHM_PATH_SIZE]);
+
+/* Gives that file the name, if there is none by it. Returns 0 or -errno. */
+int nqptp_shm_name_file(int fd, const char *hidden, const char *name);
+
 /* Is there a file by that name? It is not opened to find out. */
 bool nqptp_shm_exists(const char *name);
 

@@ -230,22 +230,31 @@ static int lock_against_daemons(const struct nqptp_shm *shm) {
     return stat(process, &status) == 0 && status.st_uid == geteuid() ? -EBUSY : 0;
 }
 
-static int create(struct nqptp_shm *shm, uint64_t now_ns) {
-    char unnamed[64], path[NQPTP_SHM_PATH_SIZE];
+/* Completes the object before it has its name, so that no client sees it half made. */
+static int complete(struct nqptp_shm *shm, uint64_t now_ns) {
     int result;
 
-    shm->fd = open(NQPTP_SHM_DIRECTORY, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (shm->fd < 0)
-        return -errno;
     if ((result = set_mode_and_size(shm)) < 0 || (result = map(shm)) < 0 ||
         (result = overwrite_object(shm)) < 0)
         return result;
     lock_against_daemons(shm);
     if (shm->automatic)
         open_lease(shm, now_ns); /* before a client can open it */
-    snprintf(unnamed, sizeof unnamed, "/proc/self/fd/%d", shm->fd);
-    nqptp_shm_path(shm->name, path);
-    return linkat(AT_FDCWD, unnamed, AT_FDCWD, path, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+    return 0;
+}
+
+static int create(struct nqptp_shm *shm, uint64_t now_ns) {
+    char hidden[NQPTP_SHM_PATH_SIZE];
+
+    shm->fd = nqptp_shm_make_file(hidden);
+    if (shm->fd < 0)
+        return shm->fd;
+    int result = complete(shm, now_ns);
+    if (result == 0)
+        result = nqptp_shm_name_file(shm->fd, hidden, shm->name);
+    if (result < 0 && *hidden)
+        unlink(hidden);
+    return result;
 }
 
 /*

@@ -75,6 +75,7 @@ struct nqptp {
     struct nqptp_endpoints endpoints;
     struct nqptp_engine engine;
     struct nqptp_batch batch;
+    char status_text[NQPTP_STATUS_MAX]; /* Too large for a small stack. */
 };
 
 /* --- carrying out effects -------------------------------------------------------------------- */
@@ -127,13 +128,16 @@ static struct nqptp_answer handle_command(struct nqptp *nqptp, const char *text,
 
 /* Brings every client back to where the daemon before this one had it. */
 static void restore_clients(struct nqptp *nqptp, char *names) {
-    char text[NQPTP_OBJECTS_KEPT_MAX];
+    char *text = malloc(NQPTP_OBJECTS_KEPT_MAX); /* too large for a small stack */
     struct nqptp_command command;
     const char *end;
 
+    if (!text)
+        return;
     nqptp_objects_kept(&nqptp->objects, names, text);
     for (const char *line = text; (end = strchr(line, '\n')); line = end + 1)
         handle_command(nqptp, line, (size_t)(end - line), nqptp_clock_now_ns(), &command);
+    free(text);
 }
 
 /* --- what epoll wakes us for ------------------------------------------------------------------ */
@@ -195,14 +199,14 @@ static bool on_this_host(const struct sockaddr_storage *sender) {
 static void send_status(struct nqptp *nqptp, enum source socket, int i, bool json,
                         uint64_t now_ns) {
     const struct sockaddr_storage *sender = &nqptp->batch.senders[i];
-    char text[NQPTP_STATUS_MAX];
+    char *text = nqptp->status_text;
 
     if (!on_this_host(sender))
         return;
     nqptp_engine_drop(&nqptp->engine, NQPTP_DROP_KERNEL, nqptp_endpoints_drops(&nqptp->endpoints));
     struct nqptp_status status = status_now(nqptp, now_ns);
-    size_t length = json ? nqptp_status_json(&status, text, sizeof text)
-                         : nqptp_status_text(&status, text, sizeof text);
+    size_t length = json ? nqptp_status_json(&status, text, sizeof nqptp->status_text)
+                         : nqptp_status_text(&status, text, sizeof nqptp->status_text);
     sendto(nqptp->fds[socket], text, length, MSG_DONTWAIT, (const struct sockaddr *)sender,
            sender->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
 }
