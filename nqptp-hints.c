@@ -14,7 +14,7 @@
 /* Of some clocks: how many are in one state or another. */
 struct census {
     unsigned heard, alive, asleep, sampled;
-    unsigned syncs_only; /* of those nothing but Syncs came, so one of the two ports is deaf */
+    unsigned syncs_only; /* Of these only Syncs came: a firewall may drop the general port. */
 };
 
 static struct census count_clocks(const struct nqptp_status *status,
@@ -72,7 +72,7 @@ static const char *trouble_of(const struct nqptp_status *status, int c) {
     struct census listed = count_clocks(status, client, true);
     struct census others = count_clocks(status, client, false);
 
-    if (client->has_list && client->peer_count == 0) /* who has it open may just be idle */
+    if (client->has_list && client->peer_count == 0) /* A player that has it open may be idle. */
         return status->objects[c].use == NQPTP_USE_NONE ? unused : NULL;
     if (client->master == NQPTP_NO_CLOCK || !gives_time(status, client->master))
         return trouble_with(&listed, &others);
@@ -102,7 +102,8 @@ bool nqptp_hint(const struct nqptp_status *status, char *text, size_t size) {
     const struct nqptp_engine *engine = status->engine;
 
     if (engine->packets == 0 && is_nowhere(status))
-        return snprintf(text, size, "%s is not there: see ip address; was it meant?",
+        return snprintf(text, size,
+                        "%s is not there: check the spelling; ip address lists what there is",
                         status->places[0].name) > 0;
     if (engine->packets == engine->drops[NQPTP_DROP_KERNEL] && status->checksum_errors > 0)
         return snprintf(text, size,
@@ -118,12 +119,12 @@ bool nqptp_hint(const struct nqptp_status *status, char *text, size_t size) {
     if (engine->packets == 0)
         return snprintf(text, size,
                         "nothing was heard on UDP ports %u and %u since the start: is this player "
-                        "selected in AirPlay? does a firewall let them in?",
+                        "selected in AirPlay? is a firewall blocking them?",
                         status->event_port, status->general_port) > 0;
     if (!has_clock(&engine->table))
         return snprintf(text, size, "%s",
                         engine->drops[NQPTP_DROP_NONE] == 0
-                            ? "no packet was of use: those who send are not AirPlay players"
+                            ? "no packet was of use: what sends them is no AirPlay sender"
                             : "no clock was heard for two minutes: is anything playing here?") > 0;
     for (int c = 0; c < engine->clients.top; c++) {
         const char *trouble = trouble_of(status, c);

@@ -7,12 +7,13 @@
  */
 #include "nqptp-journal.h"
 
-#define NS_PER_S UINT64_C(1000000000)
-#define WARNING_SPACING_NS (5 * NS_PER_S)
+#include "nqptp-time.h"
+
+#define WARNING_SPACING_NS (5 * NQPTP_S)
 #define EVENT_LINES 10 /* The maximum of a kind in EVENTS_NS. */
-#define EVENTS_NS (5 * NS_PER_S)
-#define NEWS_NS NS_PER_S           /* Between looks while events happen. */
-#define NUMBERS_NS (10 * NS_PER_S) /* Between looks while only numbers change. */
+#define EVENTS_NS (5 * NQPTP_S)
+#define NEWS_NS NQPTP_S           /* Between looks while events happen. */
+#define NUMBERS_NS (10 * NQPTP_S) /* Between looks while only numbers change. */
 
 bool nqptp_warning_due(struct nqptp_spaced_warning *warning, uint64_t now_ns, unsigned *withheld) {
     if (now_ns < warning->next_ns) {

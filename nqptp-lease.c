@@ -24,19 +24,20 @@
  */
 #include "nqptp-lease.h"
 
+#include "nqptp-time.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/inotify.h>
 #include <unistd.h>
 
-#define MS UINT64_C(1000000)
-#define QUIET_NS (1000 * MS)      /* Between two closes that are acted on. */
-#define UNWATCHED_NS (30000 * MS) /* Between tries where no close is told. */
-#define CHECK_NS (1000 * MS)      /* Then an opener that was killed in opening has gone. */
-#define RETURN_NS (30000 * MS)    /* A player that was refused is started again by then. */
+#define QUIET_NS (1000 * NQPTP_MS)      /* Between two closes that are acted on. */
+#define UNWATCHED_NS (30000 * NQPTP_MS) /* Between tries where no close is told. */
+#define CHECK_NS (1000 * NQPTP_MS)      /* Then an opener that was killed in opening has gone. */
+#define RETURN_NS (30000 * NQPTP_MS)    /* A player that was refused is started again by then. */
 
-static const uint64_t pauses_ns[] = {1 * MS, 10 * MS, 100 * MS, 1000 * MS};
+static const uint64_t pauses_ns[] = {1 * NQPTP_MS, 10 * NQPTP_MS, 100 * NQPTP_MS, 1000 * NQPTP_MS};
 
 enum { PAUSES = sizeof pauses_ns / sizeof *pauses_ns };
 

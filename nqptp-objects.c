@@ -11,6 +11,7 @@
 #include "nqptp-objects.h"
 
 #include "nqptp-shm-file.h"
+#include "nqptp-time.h"
 
 #include <errno.h>
 #include <pwd.h>
@@ -19,7 +20,7 @@
 #include <unistd.h>
 
 #define UNUSED_NS UINT64_C(120000000000) /* Then a player that no process shows has stopped. */
-#define LOOK_NS UINT64_C(1000000000)     /* Between checks of a name while records are published. */
+#define LOOK_NS NQPTP_S                  /* Between checks of a name while records are published. */
 
 void nqptp_objects_init(struct nqptp_objects *objects, gid_t group, const char *group_name) {
     *objects = (struct nqptp_objects){.group = group, .group_name = group_name};
@@ -144,8 +145,7 @@ static bool is_unused(const struct nqptp_objects *objects, const struct nqptp_cl
            !nqptp_shm_is_in_use(&objects->list[c]);
 }
 
-void nqptp_objects_make_room(struct nqptp_objects *objects, struct nqptp_engine *engine,
-                             uint64_t now_ns) {
+static void make_room(struct nqptp_objects *objects, struct nqptp_engine *engine, uint64_t now_ns) {
     int oldest = -1;
 
     for (int c = 1; c < NQPTP_CLIENTS_MAX; c++)
@@ -162,6 +162,16 @@ void nqptp_objects_make_room(struct nqptp_objects *objects, struct nqptp_engine 
         objects->asked_at_ns[oldest] = objects->asked_at_ns[last];
         objects->list[last] = (struct nqptp_shm){.fd = -1};
     }
+}
+
+bool nqptp_objects_has_client(struct nqptp_objects *objects, struct nqptp_engine *engine,
+                              const struct nqptp_command *command, uint64_t now_ns) {
+    if (command->letter == 'T' && command->name[0] &&
+        nqptp_clients_find(&engine->clients, command->name) < 0 &&
+        nqptp_clients_next(&engine->clients) < 0)
+        make_room(objects, engine, now_ns);
+    return !nqptp_engine_needs_client(engine, command) ||
+           nqptp_objects_add(objects, engine, command->name, NQPTP_SHM_LAYOUT_10, now_ns) == 0;
 }
 
 /* --- commands --------------------------------------------------------------------------------- */

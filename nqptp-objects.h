@@ -34,11 +34,12 @@ int nqptp_objects_add(struct nqptp_objects *objects, struct nqptp_engine *engine
                       unsigned layout, uint64_t now_ns);
 
 /*
- * Makes room for a client when all numbers are taken: removes the one that sent no command for the
- * longest time, of those that do not play and whose object no process has open, if there is one.
+ * Returns whether the command's client is there afterwards, if it needs one. Adds it, and makes
+ * room if all numbers are taken: the client goes that sent no command for the longest time, of
+ * those that do not play and whose object no process has open.
  */
-void nqptp_objects_make_room(struct nqptp_objects *objects, struct nqptp_engine *engine,
-                             uint64_t now_ns);
+bool nqptp_objects_has_client(struct nqptp_objects *objects, struct nqptp_engine *engine,
+                              const struct nqptp_command *command, uint64_t now_ns);
 
 /* Publishes the record in object c. */
 void nqptp_objects_publish(struct nqptp_objects *objects, int c,

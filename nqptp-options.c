@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The command line: see the header. */
+/*
+ * One table has all options: the help text, getopt_long(3) and take() read it. A new option is a
+ * row there, and a kind of its own in take() if none fits.
+ */
 #include "nqptp-options.h"
 
 #include "nqptp-shm.h"
@@ -8,34 +11,60 @@
 #include <getopt.h>
 #include <grp.h>
 #include <pwd.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define FIRST 256 /* What getopt_long() returns for row 0, beyond all letters. */
+
+enum kind { ACTION, VERBOSE, JSON, INTERFACE, LAYOUT, USER, GROUP, PORT };
+
+static const struct row {
+    const char *name;
+    char letter;       /* 0: none */
+    const char *value; /* What it takes, for the help text; NULL: nothing. */
+    enum kind kind;
+    enum nqptp_action action; /* Of an ACTION. */
+    size_t port;              /* Of a PORT: where it is in struct nqptp_options. */
+    const char *help;
+} rows[] = {
+    {"version", 'V', NULL, ACTION, NQPTP_SHOW_VERSION, 0, "print the version"},
+    {"help", 'h', NULL, ACTION, NQPTP_SHOW_HELP, 0, "print this text"},
+    {"verbose", 'v', NULL, VERBOSE, NQPTP_RUN, 0, "log more; -vv each message, -vvv its bytes"},
+    {"status", 0, NULL, ACTION, NQPTP_SHOW_STATUS, 0, "print what the running nqptp is doing"},
+    {"json", 0, NULL, JSON, NQPTP_RUN, 0, "with --status: as JSON"},
+    {"interface", 'i', "NAME|ADDRESS", INTERFACE, NQPTP_RUN, 0, "listen there only; repeatable"},
+    {"smi", 0, "VERSION", LAYOUT, NQPTP_RUN, 0,
+     "shared memory interface 4, 8, 9, 10 or auto [auto]"},
+    {"user", 0, "NAME", USER, NQPTP_RUN, 0, "the user to become when started as root [nqptp]"},
+    {"group", 0, "NAME", GROUP, NQPTP_RUN, 0, "the group that may use the shared memory [nqptp]"},
+    {"event-port", 0, "PORT", PORT, NQPTP_RUN, offsetof(struct nqptp_options, event_port),
+     "instead of UDP port 319"},
+    {"general-port", 0, "PORT", PORT, NQPTP_RUN, offsetof(struct nqptp_options, general_port),
+     "instead of UDP port 320"},
+    {"control-port", 0, "PORT", PORT, NQPTP_RUN, offsetof(struct nqptp_options, control_port),
+     "instead of UDP port 9000"},
+    {"claim", 0, NULL, ACTION, NQPTP_CLAIM, 0, "as root: free the name /nqptp for the service"},
+};
+
+#define ROWS (sizeof rows / sizeof *rows)
 
 void nqptp_options_version(void) {
     printf("Version: %s. Shared Memory Interface Version: 4, 8, 9 and 10.\n", PACKAGE_VERSION);
 }
 
 void nqptp_options_help(void) {
-    fputs(
-        "usage: nqptp [option ...]\n"
-        "    -V, --version          print version,\n"
-        "    -v, --verbose          verbose log,\n"
-        "    -vv                    more verbose log,\n"
-        "    -vvv                   very verbose log,\n"
-        "    -h, --help             this help text,\n"
-        "    --status               print what the running nqptp is doing, or why none answers,\n"
-        "    --json                 with --status: as JSON,\n"
-        "    -i, --interface=NAME|ADDRESS\n"
-        "                           listen there only; may be repeated [everywhere],\n"
-        "    --smi=VERSION          shared memory interface 4, 8, 9, 10 [auto: as clients need],\n"
-        "    --user=NAME            the user to become when started as root [nqptp],\n"
-        "    --group=NAME           the group that may use the shared memory [nqptp],\n"
-        "    --event-port=PORT      instead of UDP port 319,\n"
-        "    --general-port=PORT    instead of UDP port 320,\n"
-        "    --control-port=PORT    instead of UDP port 9000,\n"
-        "    --claim                as root: free the name /nqptp for the service, and exit.\n",
-        stdout);
+    puts("usage: nqptp [option ...]\n"
+         "Listens to PTP and tells AirPlay 2 players the time of the master clock: see nqptp(8).");
+    for (size_t i = 0; i < ROWS; i++) {
+        const struct row *row = &rows[i];
+        char names[48];
+        snprintf(names, sizeof names, "--%s%s%s", row->name, row->value ? "=" : "",
+                 row->value ? row->value : "");
+        printf("  %c%c%s %-24s %s\n", row->letter ? '-' : ' ', row->letter ? row->letter : ' ',
+               row->letter ? "," : " ", names, row->help);
+    }
 }
 
 /* Each of these takes in a value. They return NULL, or what is wrong with it. */
@@ -66,44 +95,21 @@ static const char *read_layout(const char *text, unsigned *layout) {
     return "--smi= takes 4, 8, 9, 10 or auto";
 }
 
-#define LETTERS "Vhvi" /* of the short options */
-
-enum long_option {
-    SMI = 256,
-    USER,
-    GROUP,
-    STATUS,
-    JSON,
-    CLAIM,
-    EVENT_PORT,
-    GENERAL_PORT,
-    CONTROL_PORT
-};
-
-/* Takes in one option. Returns NULL, or what is wrong with it. */
-static const char *take_option(struct nqptp_options *options, int option, const char *value) {
-    switch (option) {
-    case 'v':
+/* Takes in the option of a row. Returns NULL, or what is wrong with it. */
+static const char *take(struct nqptp_options *options, const struct row *row, const char *value) {
+    switch (row->kind) {
+    case ACTION:
+        options->action = row->action;
+        return NULL;
+    case VERBOSE:
         options->verbosity++;
-        return NULL;
-    case 'V':
-        options->action = NQPTP_SHOW_VERSION;
-        return NULL;
-    case 'h':
-        options->action = NQPTP_SHOW_HELP;
-        return NULL;
-    case 'i':
-        return nqptp_limits_add(&options->limits, value);
-    case STATUS:
-        options->action = NQPTP_SHOW_STATUS;
         return NULL;
     case JSON:
         options->json = true;
         return NULL;
-    case CLAIM:
-        options->action = NQPTP_CLAIM;
-        return NULL;
-    case SMI:
+    case INTERFACE:
+        return nqptp_limits_add(&options->limits, value);
+    case LAYOUT:
         return read_layout(value, &options->layout);
     case USER:
         options->user = value;
@@ -112,30 +118,46 @@ static const char *take_option(struct nqptp_options *options, int option, const 
     case GROUP:
         options->group = value;
         return getgrnam(value) ? NULL : "there is no group of the name that --group= gives";
-    case EVENT_PORT:
-        return read_port(value, &options->event_port);
-    case GENERAL_PORT:
-        return read_port(value, &options->general_port);
-    case CONTROL_PORT:
-        return read_port(value, &options->control_port);
-    case ':':
-        return "this option needs a value";
-    default:
-        return "there is no such option, or it takes no value";
+    case PORT:
+        return read_port(value, (uint16_t *)(void *)((char *)options + row->port));
     }
+    return NULL;
+}
+
+/* Fills in what getopt_long() wants to know. */
+static void list_options(struct option names[ROWS + 1], char letters[3 * ROWS]) {
+    size_t used = 0;
+
+    letters[used++] = ':'; /* It is to tell a missing value from an unknown option. */
+    for (size_t i = 0; i < ROWS; i++) {
+        bool takes = rows[i].value != NULL;
+        names[i] = (struct option){rows[i].name, takes ? required_argument : no_argument, NULL,
+                                   FIRST + (int)i};
+        if (rows[i].letter)
+            letters[used++] = rows[i].letter;
+        if (rows[i].letter && takes)
+            letters[used++] = ':';
+    }
+    names[ROWS] = (struct option){NULL, 0, NULL, 0};
+    letters[used] = '\0';
+}
+
+static const struct row *row_of(int option) {
+    for (size_t i = 0; i < ROWS; i++)
+        if (option == FIRST + (int)i || (rows[i].letter && option == rows[i].letter))
+            return &rows[i];
+    return NULL;
 }
 
 /*
- * Returns the option that getopt_long() has just refused. For one that it does not know by name it
- * leaves only the argument, for an unknown letter only the letter.
+ * Returns the option that getopt_long() has just refused: of a long one it leaves the argument
+ * only, of a letter the letter only.
  */
 static const char *refused_option(char **argv, char letter[3]) {
-    bool by_name = optopt == 0 || optopt > UINT8_MAX || strchr(LETTERS, optopt);
-
     letter[0] = '-';
     letter[1] = (char)optopt;
     letter[2] = '\0';
-    return by_name ? argv[optind - 1] : letter;
+    return optopt == 0 || optopt >= FIRST ? argv[optind - 1] : letter;
 }
 
 /* Logs why the command line is refused, in one line, so that "systemctl status" shows it. */
@@ -160,23 +182,29 @@ static const char *find_conflict(const struct nqptp_options *options) {
     return NULL;
 }
 
+/* Reads all options. Returns NULL, or what is wrong; *culprit is the word that is, or NULL. */
+static const char *read_all(int argc, char **argv, struct nqptp_options *options, char letter[3],
+                            const char **culprit) {
+    struct option names[ROWS + 1];
+    char letters[3 * ROWS];
+    int option;
+
+    list_options(names, letters);
+    opterr = 0;
+    while ((option = getopt_long(argc, argv, letters, names, NULL)) != -1) {
+        const struct row *row = row_of(option);
+        *culprit = row ? optarg : refused_option(argv, letter);
+        const char *complaint = row             ? take(options, row, optarg)
+                                : option == ':' ? "this option needs a value"
+                                                : "there is no such option, or it takes no value";
+        if (complaint)
+            return complaint;
+    }
+    *culprit = optind < argc ? argv[optind] : NULL;
+    return *culprit ? "nqptp takes options only" : find_conflict(options);
+}
+
 struct nqptp_options nqptp_options_read(int argc, char **argv) {
-    static const struct option names[] = {
-        {"version", no_argument, NULL, 'V'},
-        {"help", no_argument, NULL, 'h'},
-        {"verbose", no_argument, NULL, 'v'},
-        {"interface", required_argument, NULL, 'i'},
-        {"status", no_argument, NULL, STATUS},
-        {"json", no_argument, NULL, JSON},
-        {"smi", required_argument, NULL, SMI},
-        {"user", required_argument, NULL, USER},
-        {"group", required_argument, NULL, GROUP},
-        {"event-port", required_argument, NULL, EVENT_PORT},
-        {"general-port", required_argument, NULL, GENERAL_PORT},
-        {"control-port", required_argument, NULL, CONTROL_PORT},
-        {"claim", no_argument, NULL, CLAIM},
-        {NULL, 0, NULL, 0},
-    };
     struct nqptp_options options = {
         .user = "nqptp",
         .group = "nqptp",
@@ -185,23 +213,10 @@ struct nqptp_options nqptp_options_read(int argc, char **argv) {
         .control_port = NQPTP_CONTROL_PORT,
         .layout = NQPTP_SHM_AUTO,
     };
-    const char *complaint = NULL, *culprit = NULL;
+    const char *culprit;
     char letter[3];
-    int option;
+    const char *complaint = read_all(argc, argv, &options, letter, &culprit);
 
-    opterr = 0;
-    while (!complaint && (option = getopt_long(argc, argv, ":Vhvi:", names, NULL)) != -1) {
-        complaint = take_option(&options, option, optarg);
-        culprit = !complaint                       ? NULL
-                  : option == ':' || option == '?' ? refused_option(argv, letter)
-                                                   : optarg;
-    }
-    if (!complaint && optind < argc) {
-        complaint = "nqptp takes options only";
-        culprit = argv[optind];
-    }
-    if (!complaint)
-        complaint = find_conflict(&options);
     if (complaint) {
         complain(complaint, culprit);
         options.action = NQPTP_REFUSE;

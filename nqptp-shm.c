@@ -21,6 +21,7 @@
 
 #include "nqptp-shm-file.h"
 #include "nqptp-shm-mutex.h"
+#include "nqptp-time.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -34,12 +35,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#define OLD_SIZE 4096 /* Of an object that an older version made. */
-#define MS UINT64_C(1000000)
-#define RETRY_NS (2 * MS)        /* Between tries for the mutex; a client holds it for 1 us. */
-#define TAKE_OVER_NS (1000 * MS) /* After this the holder of the mutex is gone or stuck. */
-#define PATIENCE_NS (3000 * MS)  /* After this the mutex is taken over, whichever the holder. */
-#define ASKED_NS (10000 * MS)    /* For so long a command, or our start, tells about an opener. */
+#define OLD_SIZE 4096           /* Of an object that an older version made. */
+#define RETRY_NS (2 * NQPTP_MS) /* Between tries for the mutex; a client holds it for 1 us. */
+#define TAKE_OVER_NS (1000 * NQPTP_MS) /* After this the holder of the mutex is gone or stuck. */
+#define PATIENCE_NS                                                                                \
+    (3000 * NQPTP_MS) /* After this the mutex is taken over, whichever the holder. */
+#define ASKED_NS                                                                                   \
+    (10000 * NQPTP_MS) /* For so long a command, or our start, tells about an opener. */
 
 _Static_assert(sizeof(union nqptp_shm_image) <= 4096, "kept state is behind every layout");
 
@@ -535,7 +537,8 @@ static void publish_no_master(struct nqptp_shm *shm) {
     shm->record = (struct nqptp_shm_record){0};
     shm->adopted = false;
     if (write_object(shm, RESPECT_MUTEX, &holder) == -EBUSY) {
-        nanosleep(&(struct timespec){.tv_nsec = (long)(10 * MS)}, NULL); /* a client copies it */
+        nanosleep(&(struct timespec){.tv_nsec = (long)(10 * NQPTP_MS)},
+                  NULL); /* a client copies it */
         overwrite_object(shm);
     }
 }

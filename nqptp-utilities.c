@@ -2,6 +2,8 @@
 /* The kernel's edge: see the header. */
 #include "nqptp-utilities.h"
 
+#include "nqptp-time.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <ifaddrs.h>
@@ -22,19 +24,20 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define NS_PER_S UINT64_C(1000000000)
 #define RECEIVE_BUFFER (1 << 20) /* bytes; what the kernel grants by default holds 550 messages */
 #define PAIR_NS 500              /* a pair of clocks read in so short a time is good enough */
 #define LOCALLY_ADMINISTERED (UINT64_C(2) << 56) /* in the first octet of an EUI-64 */
 
 /* --- logging ------------------------------------------------------------------------------- */
 
+static int log_level = LOG_NOTICE; /* The one mutable variable: the log is the process's. */
+
 void nqptp_log_open(unsigned verbosity) {
-    setlogmask(LOG_UPTO(LOG_NOTICE + (int)(verbosity < 3 ? verbosity : 3)));
+    log_level = LOG_NOTICE + (int)(verbosity < 3 ? verbosity : 3);
 }
 
 bool nqptp_log_enabled(int priority) {
-    return setlogmask(0) & LOG_MASK(priority);
+    return priority <= log_level;
 }
 
 /* Is stderr a stream to the journal? systemd names it by device and inode. */
@@ -61,7 +64,6 @@ static void write_line(const char *line) {
 }
 
 void nqptp_log(int priority, const char *format, ...) {
-    int saved = errno;
     char text[1024], line[sizeof text + 32];
     va_list arguments;
 
@@ -79,7 +81,6 @@ void nqptp_log(int priority, const char *format, ...) {
                                            : "",
                  text);
     write_line(line);
-    errno = saved;
 }
 
 const char *nqptp_quote(const char *text, char *out, size_t size) {
@@ -114,7 +115,7 @@ const char *nqptp_dev_shm_trouble(void) {
 /* --- clocks -------------------------------------------------------------------------------- */
 
 static uint64_t timespec_ns(const struct timespec *time) {
-    return (uint64_t)time->tv_sec * NS_PER_S + (uint64_t)time->tv_nsec;
+    return (uint64_t)time->tv_sec * NQPTP_S + (uint64_t)time->tv_nsec;
 }
 
 static uint64_t clock_ns(clockid_t id) {

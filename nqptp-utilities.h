@@ -21,15 +21,14 @@
 
 /*
  * Sets how much is logged: 0 LOG_NOTICE and what is more important, 1 also LOG_INFO, 2 also
- * LOG_DEBUG, 3 also NQPTP_LOG_BYTES. The level is kept in the process's log mask, see
- * setlogmask(3).
+ * LOG_DEBUG, 3 also NQPTP_LOG_BYTES.
  */
 void nqptp_log_open(unsigned verbosity);
 
 /* Would a message of this priority (syslog(3)) be seen? */
 bool nqptp_log_enabled(int priority);
 
-/* Logs one line. errno stays as it is. Under the journal the line carries its priority. */
+/* Logs one line. Under the journal the line carries its priority. */
 void nqptp_log(int priority, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /*

@@ -21,6 +21,7 @@
 #include "nqptp-service.h"
 #include "nqptp-shm-file.h"
 #include "nqptp-startup.h"
+#include "nqptp-time.h"
 #include "nqptp-utilities.h"
 
 #include <errno.h>
@@ -36,11 +37,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define NS_PER_S UINT64_C(1000000000)
-#define FIRST_COMMAND_NS 25000000  /* a player that waits for an object repeats its T each 5 ms */
-#define FLOODED_NS (10 * NS_PER_S) /* after more came at once than can be read in one go */
-#define BUSY_NS (10 * NS_PER_S)    /* between tries for a port that another program has */
-#define OPENING_ROUNDS 16          /* of commands that are read before an opener is let in */
+#define FIRST_COMMAND_NS 25000000 /* a player that waits for an object repeats its T each 5 ms */
+#define FLOODED_NS (10 * NQPTP_S) /* after more came at once than can be read in one go */
+#define BUSY_NS (10 * NQPTP_S)    /* between tries for a port that another program has */
+#define OPENING_ROUNDS 16         /* of commands that are read before an opener is let in */
 
 /* The tags that epoll returns: see dispatch(). Those of the endpoints come after them. */
 enum source {
@@ -99,18 +99,6 @@ static void carry_out(struct nqptp *nqptp, const struct nqptp_effects *effects, 
 
 /* --- commands -------------------------------------------------------------------------------- */
 
-/* Returns whether the command's client is there afterwards, if it needs one. */
-static bool add_client_for(struct nqptp *nqptp, const struct nqptp_command *command,
-                           uint64_t now_ns) {
-    if (command->letter == 'T' && command->name[0] &&
-        nqptp_clients_find(&nqptp->engine.clients, command->name) < 0 &&
-        nqptp_clients_next(&nqptp->engine.clients) < 0)
-        nqptp_objects_make_room(&nqptp->objects, &nqptp->engine, now_ns);
-    return !nqptp_engine_needs_client(&nqptp->engine, command) ||
-           nqptp_objects_add(&nqptp->objects, &nqptp->engine, command->name, NQPTP_SHM_LAYOUT_10,
-                             now_ns) == 0;
-}
-
 /* Obeys a command. An answer without client and refusal to other than `?`: the log says why. */
 static struct nqptp_answer handle_command(struct nqptp *nqptp, const char *text, size_t length,
                                           uint64_t now_ns, struct nqptp_command *command) {
@@ -119,7 +107,8 @@ static struct nqptp_answer handle_command(struct nqptp *nqptp, const char *text,
 
     if (answer.refusal)
         command->name[0] = '\0'; /* it was not read */
-    if (answer.refusal || !add_client_for(nqptp, command, now_ns))
+    if (answer.refusal ||
+        !nqptp_objects_has_client(&nqptp->objects, &nqptp->engine, command, now_ns))
         return answer;
     answer = nqptp_engine_command(&nqptp->engine, command, now_ns, &effects);
     carry_out(nqptp, &effects, now_ns);
@@ -223,11 +212,10 @@ static int take_commands(struct nqptp *nqptp, enum source socket) {
         uint64_t now_ns = nqptp_clock_now_ns();
         struct nqptp_answer answer =
             handle_command(nqptp, (const char *)packet->data, packet->length, now_ns, &command);
-        bool asks_status = !answer.refusal && command.letter == '?';
         if (answer.client >= 0)
             nqptp_objects_command(&nqptp->objects, answer.client, &command,
                                   (const char *)packet->data, packet->length, now_ns);
-        if (asks_status)
+        if (!answer.refusal && command.letter == '?')
             send_status(nqptp, socket, i, command.json, now_ns);
         if (answer.refusal && nqptp_warning_due(&nqptp->refused_command, now_ns, &withheld)) {
             nqptp_name_show(command.name, shown);
@@ -376,7 +364,7 @@ static void arm_timer(struct nqptp *nqptp) {
         return;
     uint64_t left_ns = due_ns > now_ns ? due_ns - now_ns : 1;
     struct itimerspec timer = {
-        .it_value = {(time_t)(left_ns / NS_PER_S), (long)(left_ns % NS_PER_S)},
+        .it_value = {(time_t)(left_ns / NQPTP_S), (long)(left_ns % NQPTP_S)},
     };
     timerfd_settime(nqptp->fds[TIMER], 0, &timer, NULL);
     nqptp->timer_ns = due_ns;
@@ -544,8 +532,6 @@ static enum nqptp_exit run(const struct nqptp_options *options) {
     nqptp->started_ns = nqptp_clock_now_ns();
     nqptp->checksum_errors = nqptp_checksum_errors();
     nqptp_batch_init(&nqptp->batch);
-    for (enum source source = 0; source < SOURCES; source++)
-        nqptp->fds[source] = -1;
     enum nqptp_exit status = start(nqptp);
     if (status == NQPTP_DONE) {
         loop(nqptp);
