@@ -14,7 +14,7 @@ build_and_install() { # CONFIGURE-ARGUMENTS
 
 # All that is called nqptp, but for the source and what is of the moment.
 list_files() {
-    shell 'find /etc /run /usr /var -xdev -name "*nqptp*" -not -path "/var/log/*" | sort'
+    shell 'find /etc /usr /var -xdev -name "*nqptp*" -not -path "/var/log/*" | sort'
 }
 
 # The version before this one is this one by another number.
