@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Proves what the Containerfile and the README say of containers, as far as that can be done without
+# Proves what the Containerfile and doc/packaging.md say of containers, as far as that can be done without
 # an engine: with the namespaces, user, capabilities and flags that engines give. A daemon and two
 # players, one of them built with musl, each have mounts and processes of their own, and share the
 # network and /dev/shm. Neither an image nor an engine is made or run.

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Proves that clients can be written against what is promised: the example in the README compiles
+# Proves that clients can be written against what is promised: the example in doc/clients.md compiles
 # without a warning and reads the master, and so does a client of 2021, which finds the header
 # beside its own directory, sends its command to 0.0.0.0 and links nothing of ours.
 
@@ -21,10 +21,10 @@ start_sender --to 10.77.0.1 --offset 1
 
 # --- the example ---
 
-awk '/^```c$/ { inside = 1; next } /^```/ && inside { exit } inside' "$top/README.md" \
+awk '/^```c$/ { inside = 1; next } /^```/ && inside { exit } inside' "$top/doc/clients.md" \
     >"$tmp/example.c"
 lines=$(wc -l <"$tmp/example.c")
-check 'the README has an example, and no long one' test "$lines" -gt 10 -a "$lines" -le 60
+check 'doc/clients.md has an example of 11 to 60 lines' test "$lines" -gt 10 -a "$lines" -le 60
 check 'it compiles' compile -I"$top" -o "$tmp/example" "$tmp/example.c"
 check 'there is a master' "$reader" --wait-master 10 --expect-id "$identity"
 example() {
