@@ -412,6 +412,17 @@ uint32_t nqptp_socket_drops(int fd) {
     return getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &size) < 0 ? 0 : info[SK_MEMINFO_DROPS];
 }
 
+bool nqptp_sender_is_local(const struct sockaddr_storage *sender) {
+    return sender->ss_family == AF_INET ||
+           IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)sender)->sin6_addr);
+}
+
+void nqptp_sender_answer(int fd, const struct sockaddr_storage *sender, const char *text,
+                         size_t length) {
+    sendto(fd, text, length, MSG_DONTWAIT, (const struct sockaddr *)sender,
+           sender->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
+}
+
 /* --- interfaces ---------------------------------------------------------------------------- */
 
 static void add_interface(struct nqptp_interfaces *interfaces, uint32_t index) {

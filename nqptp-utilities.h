@@ -132,6 +132,16 @@ int nqptp_socket_receive(int fd, struct nqptp_clock_pair *last, struct nqptp_bat
 /* Sends a reply to the port of its destination. What the network refuses is lost, as UDP is. */
 int nqptp_socket_send(int fd, const struct nqptp_reply *reply, uint16_t port);
 
+/*
+ * Returns whether the sender of a command is on this host: a local process may send to ::1 from any
+ * IPv6 address that it likes, but to 127.0.0.1 from loopback addresses only.
+ */
+bool nqptp_sender_is_local(const struct sockaddr_storage *sender);
+
+/* Sends text to the sender of a command. */
+void nqptp_sender_answer(int fd, const struct sockaddr_storage *sender, const char *text,
+                         size_t length);
+
 /* --- interfaces ---------------------------------------------------------------------------- */
 
 #define NQPTP_INTERFACES_MAX 64

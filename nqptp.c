@@ -176,28 +176,18 @@ static struct nqptp_status status_now(const struct nqptp *nqptp, uint64_t now_ns
     return status;
 }
 
-/*
- * A process of this host may send to ::1 from any IPv6 address that it likes, but to 127.0.0.1 from
- * loopback addresses only. The status goes nowhere else.
- */
-static bool on_this_host(const struct sockaddr_storage *sender) {
-    return sender->ss_family == AF_INET ||
-           IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)sender)->sin6_addr);
-}
-
 static void send_status(struct nqptp *nqptp, enum source socket, int i, bool json,
                         uint64_t now_ns) {
     const struct sockaddr_storage *sender = &nqptp->batch.senders[i];
     char *text = nqptp->status_text;
 
-    if (!on_this_host(sender))
+    if (!nqptp_sender_is_local(sender))
         return;
     nqptp_engine_drop(&nqptp->engine, NQPTP_DROP_KERNEL, nqptp_endpoints_drops(&nqptp->endpoints));
     struct nqptp_status status = status_now(nqptp, now_ns);
     size_t length = json ? nqptp_status_json(&status, text, sizeof nqptp->status_text)
                          : nqptp_status_text(&status, text, sizeof nqptp->status_text);
-    sendto(nqptp->fds[socket], text, length, MSG_DONTWAIT, (const struct sockaddr *)sender,
-           sender->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
+    nqptp_sender_answer(nqptp->fds[socket], sender, text, length);
 }
 
 static int take_commands(struct nqptp *nqptp, enum source socket) {
