@@ -2,29 +2,36 @@
 # SPDX-License-Identifier: MIT
 #
 # Makes a root of Debian sid with the real Shairport Sync and, unpacked in /opt/reference, Debian's
-# own nqptp. A root that this script finished earlier is used again. It removes only a directory
-# that it began itself. It needs root, the network and the package mmdebstrap.
+# own nqptp. A root that this script finished earlier is used again. The script marks the root with a
+# file before anything else is in it, and removes only a directory with that mark. It needs root, the
+# network and the package mmdebstrap.
 #
 # usage: sid-root.sh DIRECTORY
 # Exit status: 0 the root is there, 1 wrong use, 77 Debian's archive did not give one in three tries.
 
 set -u
-[ $# -eq 1 ] || { sed -n 's/^# usage: /usage: /p' "$0" >&2; exit 1; }
-root=$1
-begun=$root.begun # this script makes or made that directory
+root=${1-}
+[ -n "$root" ] || { sed -n 's/^# usage: /usage: /p' "$0" >&2; exit 1; }
+mark=opt/made-by-sid-root
 packages=systemd,systemd-sysv,dbus,avahi-daemon,shairport-sync,iproute2,procps,python3
 
-[ ! -e "$root/opt/complete" ] || exit 0
-if [ -e "$root" ] && [ ! -e "$begun" ]; then
+is_complete() {
+    [ -e "$root/opt/complete" ]
+}
+
+# A directory that is empty, or not there, can be begun, and so can one that has the mark.
+clear_root() {
+    [ ! -e "$root" ] || rmdir "$root" 2>/dev/null && return
+    [ -e "$root/$mark" ] && rm -rf --one-file-system "$root" && return
     echo "sid-root.sh: $root is there, and this script did not make it" >&2
-    exit 1
-fi
-command -v mmdebstrap >/dev/null || { echo "sid-root.sh: it needs the package mmdebstrap" >&2; exit 77; }
+    return 1
+}
 
 # The Release file of sid may be out of date, and its indexes may change while they are read.
 make_root() {
     # shellcheck disable=SC2016 # $1 is the hook's
     timeout -k 60 400 mmdebstrap --quiet --mode=root --variant=minbase --include="$packages" \
+        --setup-hook='mkdir "$1/opt"; touch "$1/'$mark'"' \
         --aptopt='Acquire::Check-Valid-Until "false"' --aptopt='Acquire::Retries "3"' \
         --aptopt='Acquire::By-Hash "yes"' --aptopt='Acquire::http::Pipeline-Depth "0"' \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
@@ -33,12 +40,15 @@ make_root() {
         sid "$root"
 }
 
-mkdir -p "$(dirname "$root")" || exit 1
-touch "$begun" || exit 1
+mkdir -p "$(dirname "$root")" && exec 9<"$(dirname "$root")" || exit 1
+flock -w 1500 9 || exit 1 # another run may be making the same root
+! is_complete || exit 0
+clear_root || exit 1
+command -v mmdebstrap >/dev/null || { echo "sid-root.sh: it needs the package mmdebstrap" >&2; exit 77; }
 for try in 1 2 3; do
-    rm -rf --one-file-system "$root"
-    make_root && exit 0
+    make_root 9<&- && exit 0
     echo "sid-root.sh: try $try failed" >&2
+    clear_root || exit 1
     sleep 5
 done
 exit 77
