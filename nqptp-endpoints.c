@@ -135,7 +135,7 @@ const char *nqptp_endpoint_place(const struct nqptp_endpoint *endpoint,
     return place;
 }
 
-bool nqptp_endpoints_reopen(const struct nqptp_endpoints *endpoints) {
+bool nqptp_endpoints_may_reopen(const struct nqptp_endpoints *endpoints) {
     for (unsigned i = 0; i < endpoints->count; i++)
         if (*endpoints->list[i].limit.interface)
             return true;
@@ -372,7 +372,7 @@ void nqptp_endpoints_follow(struct nqptp_endpoints *endpoints) {
     find_own(endpoints);
 }
 
-bool nqptp_endpoints_wait(const struct nqptp_endpoints *endpoints) {
+bool nqptp_endpoints_must_retry(const struct nqptp_endpoints *endpoints) {
     for (unsigned i = 0; i < endpoints->count; i++)
         if (endpoints->list[i].error == -EADDRINUSE)
             return true;

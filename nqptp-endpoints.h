@@ -87,10 +87,10 @@ const char *nqptp_endpoint_place(const struct nqptp_endpoint *endpoint,
 bool nqptp_endpoint_is_first(const struct nqptp_endpoint *endpoint);
 
 /*
- * Can it be that a port has to be bound again? An interface that is taken away and comes back is
- * another one to the kernel. Then CAP_NET_BIND_SERVICE must be kept.
+ * Returns whether a port may have to be bound again: to the kernel an interface that is taken away
+ * and comes back is another one. Then CAP_NET_BIND_SERVICE must be kept.
  */
-bool nqptp_endpoints_reopen(const struct nqptp_endpoints *endpoints);
+bool nqptp_endpoints_may_reopen(const struct nqptp_endpoints *endpoints);
 
 /* Lets epoll tell when endpoint i can be read, as tag + i. Returns 0 or -errno. */
 int nqptp_endpoints_watch(struct nqptp_endpoints *endpoints, int epoll, uint32_t tag);
@@ -107,9 +107,11 @@ void nqptp_endpoints_guard(struct nqptp_endpoints *endpoints, bool guarded);
  */
 void nqptp_endpoints_follow(struct nqptp_endpoints *endpoints);
 
-/* Is there one that somebody else had the port of when it was to be opened, or could the interfaces
- * not be read? Nothing tells when that ends, so follow again after a while. */
-bool nqptp_endpoints_wait(const struct nqptp_endpoints *endpoints);
+/*
+ * Returns whether another program had the port of an endpoint when it was to be opened, or the
+ * interfaces could not be read. Nothing tells when that ends, so follow again after a while.
+ */
+bool nqptp_endpoints_must_retry(const struct nqptp_endpoints *endpoints);
 
 /* How many datagrams the kernel dropped since this was asked last. */
 uint64_t nqptp_endpoints_drops(struct nqptp_endpoints *endpoints);

@@ -133,7 +133,7 @@ static const struct passwd *find_user(const struct nqptp_options *options) {
  * unit bounds its one capability by SocketBindAllow=.
  */
 static uint64_t needed_capabilities(const struct nqptp_endpoints *endpoints, uid_t user) {
-    bool reopen = nqptp_endpoints_reopen(endpoints);
+    bool reopen = nqptp_endpoints_may_reopen(endpoints);
 
     return (reopen ? UINT64_C(1) << CAP_NET_BIND_SERVICE : 0) |
            (user == 0 ? UINT64_C(1) << CAP_CHOWN : 0);

@@ -243,7 +243,8 @@ static void follow_interfaces(struct nqptp *nqptp, uint64_t now_ns) {
     nqptp_endpoints_follow(&nqptp->endpoints);
     nqptp_engine_set_own_addresses(&nqptp->engine, nqptp->endpoints.own,
                                    nqptp->endpoints.own_count);
-    nqptp->busy_ns = nqptp_endpoints_wait(&nqptp->endpoints) ? now_ns + BUSY_NS : NQPTP_NO_DEADLINE;
+    nqptp->busy_ns =
+        nqptp_endpoints_must_retry(&nqptp->endpoints) ? now_ns + BUSY_NS : NQPTP_NO_DEADLINE;
 }
 
 /* A timer that is never to expire, but is cancelled when CLOCK_REALTIME is set. */
@@ -364,10 +365,9 @@ static void arm_timer(struct nqptp *nqptp) {
 
 /* Decides whether packets wake us up, or wait for the timer. */
 static void set_rest(struct nqptp *nqptp) {
-    uint64_t now_ns = nqptp_clock_now_ns();
-
-    nqptp->rest_ns =
-        nqptp->endpoints.guarded ? 0 : nqptp_engine_rest_until_ns(&nqptp->engine, now_ns);
+    nqptp->rest_ns = nqptp->endpoints.guarded
+                         ? 0
+                         : nqptp_engine_rest_until_ns(&nqptp->engine, nqptp_clock_now_ns());
     nqptp_endpoints_rest(&nqptp->endpoints, nqptp->rest_ns > 0);
 }
 
