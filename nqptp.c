@@ -194,8 +194,8 @@ static int take_commands(struct nqptp *nqptp, enum source socket) {
     struct nqptp_command command;
     char shown[NQPTP_NAME_SIZE];
     unsigned withheld;
-    struct nqptp_clock_pair unused = {0}; /* a command's time is not asked for */
-    int count = nqptp_socket_receive(nqptp->fds[socket], &unused, &nqptp->batch);
+    int count =
+        nqptp_socket_receive(nqptp->fds[socket], &(struct nqptp_clock_pair){0}, &nqptp->batch);
 
     for (int i = 0; i < count; i++) {
         const struct nqptp_packet *packet = &nqptp->batch.packets[i];
@@ -365,9 +365,9 @@ static void arm_timer(struct nqptp *nqptp) {
 
 /* Decides whether packets wake us up, or wait for the timer. */
 static void set_rest(struct nqptp *nqptp) {
-    nqptp->rest_ns = nqptp->endpoints.guarded
-                         ? 0
-                         : nqptp_engine_rest_until_ns(&nqptp->engine, nqptp_clock_now_ns());
+    uint64_t until_ns = nqptp_engine_rest_until_ns(&nqptp->engine, nqptp_clock_now_ns());
+
+    nqptp->rest_ns = nqptp->endpoints.guarded ? 0 : until_ns;
     nqptp_endpoints_rest(&nqptp->endpoints, nqptp->rest_ns > 0);
 }
 
