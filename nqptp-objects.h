@@ -11,7 +11,7 @@
 #include "nqptp-shm.h"
 #include "nqptp-status.h"
 
-#define NQPTP_OBJECTS_KEPT_MAX (NQPTP_CLIENTS_MAX * (NQPTP_KEPT_MAX + 128))
+#define NQPTP_OBJECTS_KEPT_MAX ((size_t)NQPTP_CLIENTS_MAX * (NQPTP_KEPT_MAX + 128))
 
 struct nqptp_objects {
     struct nqptp_shm list[NQPTP_CLIENTS_MAX];

@@ -74,7 +74,7 @@ void nqptp_mutex_force(pthread_mutex_t *mutex) {
 
 void nqptp_mutex_restore(pthread_mutex_t *mutex, const pthread_mutex_t *fresh) {
     const size_t from = (LOCK_WORD + 1) * sizeof(int);
-    memcpy((char *)mutex + from, (const char *)fresh + from, sizeof *mutex - from);
+    memcpy((char *)mutex + from, (const char *)fresh + from, sizeof(pthread_mutex_t) - from);
 }
 
 /*

@@ -4,24 +4,25 @@
  * need. It is all a client has to include, and it includes nothing of nqptp's own.
  *
  * A client opens the POSIX shared memory object NQPTP_INTERFACE_NAME, or one of its own name, maps
- * it shared, and looks at `version` before anything else. There are two ways of reading:
+ * the structure of its layout shared, and looks at `version` before anything else. There are two
+ * ways of reading:
  *
  * - Layout 10, for new clients. Send the command "/name T ADDRESS ..." to NQPTP_CONTROL_PORT, then
  *   open the object read-only. There is no lock: see struct shm_structure_10.
- * - Layouts 4, 8 and 9. Open read-write, for which it takes membership of group "nqptp". Lock
- *   shm_mutex, copy, unlock. Whoever keeps the mutex for a second is taken to be dead and loses it.
+ * - Layouts 4, 8 and 9. Open the object read-write, which needs membership of group "nqptp". Lock
+ *   shm_mutex, copy, unlock. A client that keeps the mutex for a second loses it.
  *
  * The object is complete as soon as it has its name, and keeps its place while the daemon restarts
- * or crashes; when it is stopped for good it publishes "no master" and removes the object.
+ * or crashes. When the daemon is stopped the name goes away. The next daemon brings the object back
+ * if a client still has it open.
  *
  * Times are nanoseconds modulo 2^64, so subtract and add them as uint64_t:
  *
  *     the master's time = the local clock now + local_to_master_time_offset
  *
- * where the local clock is CLOCK_REALTIME in layout 4 and CLOCK_MONOTONIC_RAW in all others. A
- * clock that falls silent leaves its last values for up to two minutes: local_time says how old
- * they are. While there is no master, master_clock_id, all times and the first byte of
- * master_clock_ip are 0.
+ * The local clock is CLOCK_REALTIME in layout 4 and CLOCK_MONOTONIC_RAW in all others. A master
+ * that falls silent leaves its last values: local_time says how old they are. While there is no
+ * master, master_clock_id, all times and the first byte of master_clock_ip are 0.
  */
 #ifndef NQPTP_SHM_STRUCTURES_H
 #define NQPTP_SHM_STRUCTURES_H
@@ -37,14 +38,15 @@
 #define NQPTP_SHM_STRUCTURES_VERSION 4
 
 /*
- * The UDP port, on 127.0.0.1 and ::1 only, that takes commands, a datagram each. "/name T ADDRESS
- * ..." lists the addresses, numeric, whose clocks may become master, all of them each time and none
- * if there is none, for the client of object "/name", which is made if need be. "/name B", "P" and
- * "E" say that it begins, pauses and ends playing. A bare "T ADDRESS ..." is layout 4's way.
+ * The UDP port, on 127.0.0.1 and ::1 only, that takes commands, one in each datagram.
+ * "/name T ADDRESS ..." lists the numeric addresses whose clocks may become master for the client
+ * of object "/name", which is made if it does not exist. Each list replaces the one before; without
+ * addresses no clock may. "/name B", "P" and "E" say that the client begins, pauses and ends
+ * playing. A "T ADDRESS ..." without a name is the way of layout 4.
  */
 #define NQPTP_CONTROL_PORT 9000
 
-/* Two names that clients of 2021 may know the same things by. */
+/* Clients of 2021 may use these two names. */
 #ifndef STORAGE_ID
 #define STORAGE_ID NQPTP_INTERFACE_NAME
 #endif
@@ -83,13 +85,13 @@ struct shm_structure_set { /* each member as in layouts 8 and 9 */
 
 /*
  * Layout 10: Shairport Sync 4.3 and later. The daemon writes main, then secondary. So copy the
- * whole object twice:
+ * whole structure twice:
  *
  *     first = *shared;
  *     __sync_synchronize();
  *     second = *shared;
  *     if (memcmp(&first.main, &second.secondary, sizeof first.main) == 0)
- *         ... first.main is whole; else go on with what you had, and look again in a moment
+ *         ... first.main is whole; otherwise keep what you had, and look again soon
  */
 struct shm_structure_10 {
     uint16_t version; /* 10 */

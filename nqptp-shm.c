@@ -117,6 +117,8 @@ static int write_mapping(struct nqptp_shm *shm, enum mutex_rule rule, int *holde
 
 /* Writes the record into the object, and makes the file long enough again if it was cut short. */
 static int write_object(struct nqptp_shm *shm, enum mutex_rule rule, int *holder) {
+    if (!shm->layout)
+        return -EINVAL;
     make_image(shm);
     int result = write_mapping(shm, rule, holder);
     for (int i = 0; i < 3 && result == -EFAULT; i++) {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Shared memory objects: making or adopting one, deciding on its layout, and publishing in it.
+ * Shared memory objects: making or adopting one, deciding on its layout, publishing in it, and
+ * keeping what its client asked for.
  *
- * Whoever maps an object of the mutex layouts may write anything into it, lock its mutex and die,
- * or cut it short. So nothing is read back from it while it is in use but the lock word and the
- * holder beside it, the daemon never waits, and no pthread function is called on the mapped mutex.
- * This module knows no PTP, and nothing outside it touches the mapping.
+ * A client that maps an object of the mutex layouts may write anything into it, lock its mutex and
+ * die, or cut the file short. So the daemon never waits for a client, and reads nothing back while
+ * the object is in use but the lock word and the holder beside it. This module knows no PTP, and
+ * nothing outside it touches the mapping.
  */
 #ifndef NQPTP_SHM_H
 #define NQPTP_SHM_H
@@ -122,7 +123,7 @@ void nqptp_shm_signalled(struct nqptp_shm *shm, uint64_t now_ns);
 /* Whether another process has the object open; true if that cannot be told. */
 bool nqptp_shm_is_in_use(const struct nqptp_shm *shm);
 
-/* Lets go of the object; it stays as it is for the next process. */
+/* Closes the object; it stays as it is for the next process. */
 void nqptp_shm_close(struct nqptp_shm *shm);
 
 /*

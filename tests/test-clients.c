@@ -317,7 +317,7 @@ static void test_shown_names(void) {
         {"/\xC0\xAF", "/??"},
         {"/\xC2\x9B", "/??"},
         {"/\xED\xA0\x80", "/???"},
-        {"/\xE2\x80\xAE"
+        {"/\xEF\xBB\xBF"
          "x",
          "/???x"},
         {"/\xF8\xFF\x80", "/???"},
