@@ -64,7 +64,7 @@ uninstall_leaves_nothing "$work/files-before"
 shell 'rm -rf /usr/include/systemd /usr/bin/pkg-config /usr/bin/*-pkg-config /usr/bin/pkgconf; make distclean' \
     >/dev/null 2>&1
 refuse "libsystemd is not there now" shell 'echo "#include <systemd/sd-daemon.h>" | cc -E -'
-refuse "nor is pkg-config" shell 'command -v pkg-config'
+fails_with 127 "nor is pkg-config" shell 'command -v pkg-config'
 refuse "configure --with-systemd fails then" shell './configure --with-systemd >/run/configure.log 2>&1'
 check "naming the package" shell 'grep "install the package libsystemd-dev" /run/configure.log'
 build_and_install "--prefix=/usr"

@@ -72,14 +72,22 @@ check() { # NAME COMMAND...
     fi
 }
 
+# Passes if the command says no by exit status 1. Any other failure is one of the test itself: a
+# command or a file that is not there.
 check_not() { # NAME COMMAND...
-    name=$1
-    shift
-    if "$@" >"$tmp/said" 2>&1; then
-        not_ok "$name"
-        sed 's/^/# /' "$tmp/said"
-    else
+    fails_with 1 "$@"
+}
+
+fails_with() { # STATUS NAME COMMAND...
+    wanted=$1 name=$2 got=0
+    shift 2
+    "$@" >"$tmp/said" 2>&1 || got=$?
+    if test $got = "$wanted"; then
         ok "$name"
+    else
+        not_ok "$name"
+        echo "# exit status $got, wanted $wanted"
+        sed 's/^/# /' "$tmp/said"
     fi
 }
 

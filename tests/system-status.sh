@@ -250,7 +250,7 @@ fi
 # --- colour ---
 
 coloured() { # VARIABLE=VALUE...
-    env TERM=xterm "$@" script -qec "$tmp/nqptp --status" /dev/null </dev/null >"$tmp/typed" 2>&1
+    env TERM=xterm "$@" script -qec "$tmp/nqptp --status" /dev/null </dev/null >"$tmp/typed" 2>&1 || return 2
     grep -q "$(printf '\033\\[1;32m\\*LQA')" "$tmp/typed"
 }
 if has script; then

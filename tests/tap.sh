@@ -37,11 +37,23 @@ check() { # NAME COMMAND...
     done
 }
 
-# Runs a command that must fail.
+# Runs a command that must say no by exit status 1. Any other failure is one of the test itself: a
+# command or a file that is not there.
 refuse() { # NAME COMMAND...
-    name=$1
-    shift
-    if "$@" >"$work/out" 2>&1; then ok 1 "$name"; else ok 0 "$name"; fi
+    fails_with 1 "$@"
+}
+
+fails_with() { # STATUS NAME COMMAND...
+    wanted=$1 name=$2 got=0
+    shift 2
+    "$@" >"$work/out" 2>&1 || got=$?
+    if [ "$got" -eq "$wanted" ]; then
+        ok 0 "$name"
+        return
+    fi
+    ok 1 "$name"
+    echo "# exit status $got, wanted $wanted"
+    sed 's/^/# /' "$work/out"
 }
 
 done_testing() {
