@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Proves what -i takes, and, on the loopback interface, that endpoints stay out of the way of other
- * programs and of each other, and that a reply leaves from where its clock was heard.
+ * programs and of each other, that a reply leaves from where its clock was heard, that drops count
+ * once, and that sockets follow their interface.
  */
 #include "nqptp-endpoints.h"
 
 #include "tap.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -299,6 +302,186 @@ static void test_own_addresses(const uint16_t ports[2]) {
     close_all(&endpoints);
 }
 
+/* --- while they are open --------------------------------------------------------------------- */
+
+/* Sends so many datagrams of one zero byte, which is no PTP, to 127.0.0.1. */
+static void send_junk(uint16_t port, int count) {
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+    for (int i = 0; i < count; i++)
+        (void)!sendto(fd, "", 1, 0, (struct sockaddr *)&to, sizeof to);
+    close(fd);
+}
+
+/* Not under each emulator. */
+static bool filters_work(const struct nqptp_endpoints *endpoints) {
+    int fd = endpoints->list[0].fd;
+    return nqptp_socket_guard(fd, true) == 0 && nqptp_socket_guard(fd, false) == 0;
+}
+
+static void test_drops(const uint16_t ports[2]) {
+    struct nqptp_endpoints endpoints;
+    char place[NQPTP_PLACE_SIZE];
+
+    open_for(&endpoints, ports, "127.0.0.1", NULL, place);
+    CHECK_EQ_U64(nqptp_endpoints_drops(&endpoints), 0, "no datagram was dropped yet");
+    if (!filters_work(&endpoints)) {
+        CHECK(true, "drops # SKIP this emulator knows no socket filters");
+        close_all(&endpoints);
+        return;
+    }
+    nqptp_endpoints_guard(&endpoints, true);
+    send_junk(ports[0], 3);
+    send_junk(ports[1], 2);
+    CHECK_EQ_U64(nqptp_endpoints_drops(&endpoints), 5, "guarded sockets of both ports drop junk");
+    CHECK_EQ_U64(nqptp_endpoints_drops(&endpoints), 0, "a dropped datagram counts once");
+    send_junk(ports[1], 1);
+    CHECK_EQ_U64(nqptp_endpoints_drops(&endpoints), 1, "later drops count from there");
+    nqptp_endpoints_guard(&endpoints, false);
+    send_junk(ports[0], 1);
+    CHECK_EQ_U64(nqptp_endpoints_drops(&endpoints), 0, "unguarded sockets keep junk");
+    close_all(&endpoints);
+}
+
+/* The tag of what can be read, or 0. */
+static uint32_t ready(int epoll) {
+    struct epoll_event event;
+
+    return epoll_wait(epoll, &event, 1, 0) == 1 ? event.data.u32 : 0;
+}
+
+static void test_watching(const uint16_t ports[2]) {
+    struct nqptp_endpoints endpoints;
+    char place[NQPTP_PLACE_SIZE];
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+
+    open_for(&endpoints, ports, "127.0.0.1", NULL, place);
+    CHECK_EQ_I64(nqptp_endpoints_watch(&endpoints, epoll, 100), 0, "epoll watches the endpoints");
+    CHECK_EQ_U64(ready(epoll), 0, "epoll reports nothing while nothing came");
+    send_junk(ports[1], 1);
+    CHECK_EQ_U64(ready(epoll), 101, "epoll reports the endpoint of the general port by its tag");
+    nqptp_endpoints_rest(&endpoints, true);
+    CHECK_EQ_U64(ready(epoll), 0, "endpoints that rest are not reported");
+    nqptp_endpoints_rest(&endpoints, false);
+    CHECK_EQ_U64(ready(epoll), 101, "endpoints that rest no more are reported");
+    close_all(&endpoints);
+    close(epoll);
+}
+
+static unsigned open_descriptors(void) {
+    DIR *directory = opendir("/proc/self/fd");
+    unsigned count = 0;
+
+    while (directory && readdir(directory))
+        count++;
+    if (directory)
+        closedir(directory);
+    return count;
+}
+
+/* Looks as if the interface had been another one when the endpoints were opened. */
+static void test_interface_comes_back(const uint16_t ports[2]) {
+    struct nqptp_endpoints endpoints;
+    char place[NQPTP_PLACE_SIZE];
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+
+    if (open_for(&endpoints, ports, "lo", NULL, place) == 0 && filters_work(&endpoints)) {
+        nqptp_endpoints_watch(&endpoints, epoll, 100);
+        nqptp_endpoints_follow(&endpoints);
+        uint32_t index = if_nametoindex("lo");
+        nqptp_endpoints_guard(&endpoints, true);
+        send_junk(ports[0], 2);
+        CHECK_EQ_U64(nqptp_endpoints_drops(&endpoints), 2, "the old sockets dropped junk");
+        unsigned descriptors = open_descriptors();
+        for (unsigned i = 0; i < endpoints.count; i++)
+            endpoints.list[i].interface = index + 1000;
+        nqptp_endpoints_follow(&endpoints);
+        CHECK_EQ_U64(open_descriptors(), descriptors, "the old sockets are closed");
+        CHECK_EQ_U64(endpoints.list[0].interface, index, "the new ones are of the new interface");
+        CHECK(endpoints.list[0].fd >= 0 && endpoints.list[1].fd >= 0, "both ports are open again");
+        CHECK(!nqptp_endpoints_must_retry(&endpoints), "no port is waited for");
+        send_junk(ports[0], 1);
+        CHECK_EQ_U64(nqptp_endpoints_drops(&endpoints), 1, "the new sockets are guarded as well");
+        nqptp_endpoints_guard(&endpoints, false);
+        send_junk(ports[1], 1);
+        CHECK_EQ_U64(ready(epoll), 101, "epoll watches the new sockets");
+    } else {
+        CHECK(true, "an interface comes back # SKIP only root may bind to one here, or there are "
+                    "no filters");
+    }
+    close_all(&endpoints);
+    close(epoll);
+}
+
+static void test_port_stays_busy(const uint16_t ports[2]) {
+    struct nqptp_endpoints endpoints;
+    struct nqptp_address everywhere = nqptp_address_from_ipv4((struct in_addr){0});
+    char place[NQPTP_PLACE_SIZE];
+
+    if (open_for(&endpoints, ports, "lo", NULL, place) == 0) {
+        close(endpoints.list[0].fd);
+        endpoints.list[0].fd = -1;
+        int other = nqptp_socket_open_at(&everywhere, NULL, ports[0], false);
+        nqptp_endpoints_follow(&endpoints);
+        CHECK(nqptp_endpoints_must_retry(&endpoints),
+              "a port that another socket has is waited for");
+        close(other);
+        nqptp_endpoints_follow(&endpoints);
+        CHECK(!nqptp_endpoints_must_retry(&endpoints), "a port that became free is not");
+        CHECK(endpoints.list[0].fd >= 0, "a port that became free is opened");
+    } else {
+        CHECK(true, "a port stays busy # SKIP this kernel lets only root bind to interfaces");
+    }
+    close_all(&endpoints);
+}
+
+static void test_multicast(const char *any, int family) {
+    struct nqptp_address address;
+
+    nqptp_address_parse(any, strlen(any), &address);
+    int fd = nqptp_socket_open_at(&address, NULL, 0, false);
+    if (fd < 0) {
+        CHECK(true, "groups # SKIP this host lacks the family of %s", any);
+        return;
+    }
+    uint32_t lo = if_nametoindex("lo");
+    CHECK_EQ_I64(nqptp_multicast(fd, family, lo, true), 0, "%s: joins its family's groups", any);
+    CHECK_EQ_I64(nqptp_multicast(fd, family, lo, true), 0, "%s: a member may join again", any);
+    CHECK_EQ_I64(nqptp_multicast(fd, family, lo, false), 0, "%s: leaves them", any);
+    CHECK_EQ_I64(nqptp_multicast(fd, family, lo, false), -EADDRNOTAVAIL,
+                 "%s: what it left it cannot leave again", any);
+    close(fd);
+}
+
+static void test_full_queue(const uint16_t ports[2]) {
+    struct nqptp_endpoints endpoints;
+    struct nqptp_address there;
+    struct nqptp_reply reply = {.length = 44};
+    char place[NQPTP_PLACE_SIZE], data[64];
+    unsigned received = 0;
+
+    nqptp_address_parse("127.0.0.9", 9, &there);
+    int receiver = nqptp_socket_open_at(&there, NULL, ports[1], false);
+    open_for(&endpoints, ports, "127.0.0.2", NULL, place);
+    nqptp_address_parse("127.0.0.2", 9, &reply.local);
+    reply.destination = there;
+    reply.general = true;
+    for (unsigned i = 0; i <= NQPTP_QUEUE_MAX; i++)
+        nqptp_endpoints_queue(&endpoints, &reply);
+    while (recv(receiver, data, sizeof data, MSG_DONTWAIT) > 0)
+        received++;
+    CHECK_EQ_U64(received, NQPTP_QUEUE_MAX, "a full queue is sent before one more is queued");
+    nqptp_endpoints_flush(&endpoints);
+    nqptp_endpoints_flush(&endpoints);
+    while (recv(receiver, data, sizeof data, MSG_DONTWAIT) > 0)
+        received++;
+    CHECK_EQ_U64(received, NQPTP_QUEUE_MAX + 1, "a queued reply is sent once, by its port");
+    close_all(&endpoints);
+    close(receiver);
+}
+
 int main(void) {
     uint16_t ports[2];
 
@@ -312,5 +495,12 @@ int main(void) {
     test_interfaces(ports);
     test_replies(ports);
     test_own_addresses(ports);
+    test_drops(ports);
+    test_watching(ports);
+    test_interface_comes_back(ports);
+    test_port_stays_busy(ports);
+    test_multicast("0.0.0.0", AF_INET);
+    test_multicast("::", AF_INET6);
+    test_full_queue(ports);
     return tap_done();
 }
