@@ -350,6 +350,21 @@ static void test_delayed_duplicates_are_no_restart(void) {
     CHECK_EQ_U64(used, 0, "copies that come 300 ms later are not taken for a restart");
 }
 
+/* The drop that a Sync meets which is so far behind the one Sync before it, that of sequenceId 1.
+ */
+static enum nqptp_drop drop_behind(uint16_t behind) {
+    struct sender s = usual_sender();
+    struct world w = world_of(&s);
+
+    w.now_ns += 10 * MS;
+    return send_sync(&w, &s, (uint16_t)(1 - behind));
+}
+
+static void test_how_far_back_is_late(void) {
+    CHECK_EQ_U64(drop_behind(64), NQPTP_DROP_LATE, "a Sync that is 64 sequenceIds behind is late");
+    CHECK_EQ_U64(drop_behind(65), NQPTP_DROP_NONE, "a Sync that is 65 behind begins afresh");
+}
+
 static void test_one_step_sequence_begins_again(void) {
     struct sender s = sender(1, "192.0.2.1", 100);
     struct world w = world_begin();
@@ -671,6 +686,7 @@ int main(void) {
     test_sender_starts_afresh();
     test_sequence_begins_again();
     test_delayed_duplicates_are_no_restart();
+    test_how_far_back_is_late();
     test_one_step_sequence_begins_again();
     test_sequence_after_a_pause();
     test_reordered_messages();

@@ -358,6 +358,35 @@ static void test_wrong_checksums(void) {
     CHECK(!strstr(text, "Hint:"), "wrong checksums beside packets that are heard: no hint");
 }
 
+/* The hint where -i names two places that are there or not, after so many packets. */
+static const char *hint_of_places(bool first, bool second, uint64_t packets,
+                                  char text[NQPTP_STATUS_MAX]) {
+    struct world w = world_begin();
+    struct nqptp_status status = status_of(&w);
+
+    w.engine.packets = packets;
+    status.place_count = 2;
+    snprintf(status.places[0].name, sizeof status.places[0].name, "eth7");
+    snprintf(status.places[1].name, sizeof status.places[1].name, "eth8");
+    status.places[0].there = first;
+    status.places[1].there = second;
+    (void)nqptp_status_text(&status, text, NQPTP_STATUS_MAX);
+    const char *hint = strstr(text, "Hint:");
+    return hint ? hint : "";
+}
+
+static void test_places_that_are_not_there(void) {
+    static const char absent[] = "eth7 is not there";
+    char text[NQPTP_STATUS_MAX];
+
+    CHECK(strstr(hint_of_places(false, false, 0, text), absent),
+          "nothing heard, no place is there: the hint names the first");
+    CHECK(strstr(hint_of_places(false, true, 0, text), "nothing was heard on UDP ports"),
+          "nothing heard, one place is there: the hint is of the ports");
+    CHECK(strstr(hint_of_places(false, false, 1, text), "no packet was of use"),
+          "something was heard, no place is there: the hint is of the packets");
+}
+
 /* What a firewall lets through by one port only. */
 static void test_deaf_port(void) {
     struct sender s = sender(0xA, "192.0.2.1", 100);
@@ -656,6 +685,7 @@ int main(void) {
     test_clients();
     test_hints();
     test_wrong_checksums();
+    test_places_that_are_not_there();
     test_deaf_port();
     test_places();
     test_asleep();
