@@ -751,10 +751,10 @@ static void test_closes_in_a_second(const char *name) {
     nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_BARE, START_NS);
     found(&shm, false, START_NS, &client);
     CHECK(leaves(&shm, client, START_NS), "two closes in a second: the first brings the lease");
-    found(&shm, false, START_NS + MS, &client);
+    found(&shm, false, START_NS + 500 * MS, &client);
     leave(client);
     CHECK(signalled(), "two closes in a second: the second is told");
-    nqptp_shm_signalled(&shm, START_NS + 2 * MS);
+    nqptp_shm_signalled(&shm, START_NS + 501 * MS);
     CHECK(shm.lease.state == NQPTP_LEASE_NONE, "two closes in a second: the second waits");
     CHECK(nqptp_shm_deadline(&shm) <= START_NS + 1100 * MS, "two closes in a second: for a second");
     poll(NULL, 0, 1);
@@ -1037,8 +1037,10 @@ static void test_taken_over(const char *name, bool killed) {
 
     publish(&shm, 2, START_NS);
     CHECK(shm.map->v4.master_clock_id == 1, "%s: the mutex is respected at first", fate);
-    CHECK(nqptp_shm_deadline(&shm) != NQPTP_SHM_NO_DEADLINE, "and the record waits");
+    CHECK_EQ_U64(nqptp_shm_deadline(&shm), START_NS + 2 * MS, "%s: the record waits for 2 ms",
+                 fate);
     nqptp_shm_retry(&shm, START_NS + 999 * MS);
+    CHECK_EQ_U64(nqptp_shm_deadline(&shm), START_NS + 1001 * MS, "%s: then for 2 ms more", fate);
     CHECK(shm.map->v4.master_clock_id == 1, "%s: for a second", fate);
     nqptp_shm_retry(&shm, START_NS + 1001 * MS);
     CHECK(shm.map->v4.master_clock_id == 2, "%s: then it is taken over", fate);
