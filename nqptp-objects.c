@@ -192,7 +192,6 @@ static int keep_names(const struct nqptp_objects *objects) {
 
 static void keep(struct nqptp_objects *objects, int c, const struct nqptp_command *command,
                  const char *text, size_t length, uint64_t now_ns) {
-    char activity[NQPTP_NAME_SIZE + 2];
     unsigned withheld;
     int result;
 
@@ -201,6 +200,7 @@ static void keep(struct nqptp_objects *objects, int c, const struct nqptp_comman
         if (result == 0 && c > 0)
             result = keep_names(objects);
     } else {
+        char activity[NQPTP_NAME_SIZE + 2];
         length =
             (size_t)snprintf(activity, sizeof activity, "%s %c", command->name, command->letter);
         result = nqptp_shm_keep(&objects->list[c], NQPTP_KEPT_ACTIVITY, activity, length);
@@ -251,7 +251,7 @@ static bool add_kept(const char *name, const char *text, size_t length, char *ou
 }
 
 static void add_all_kept(char *names, char *out, size_t *used) {
-    char text[NQPTP_KEPT_MAX], *rest;
+    char text[NQPTP_KEPT_MAX] = "", *rest;
 
     for (char *name = strtok_r(names, " ", &rest); name; name = strtok_r(NULL, " ", &rest))
         if (name[0] == '/' && !strchr(name + 1, '/') && strcmp(name, NQPTP_INTERFACE_NAME) != 0 &&
@@ -262,7 +262,7 @@ static void add_all_kept(char *names, char *out, size_t *used) {
 void nqptp_objects_kept(const struct nqptp_objects *objects, char *names,
                         char text[NQPTP_OBJECTS_KEPT_MAX]) {
     const struct nqptp_shm *first = &objects->list[0];
-    char kept[NQPTP_KEPT_MAX + 1];
+    char kept[NQPTP_KEPT_MAX + 1] = "";
     size_t used = 0;
 
     add_kept(first->name, kept, nqptp_shm_kept(first, NQPTP_KEPT_LIST, kept), text, &used);

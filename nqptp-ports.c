@@ -143,7 +143,7 @@ bool nqptp_port_find_holder(uint16_t port, const struct nqptp_address *address,
 }
 
 const char *nqptp_holder_describe(const struct nqptp_holder *holder, char *text, size_t size) {
-    char name[sizeof holder->name];
+    char name[NQPTP_HOLDER_NAME_SIZE];
 
     if (!holder)
         snprintf(text, size, "the process that holds it is not visible from here");

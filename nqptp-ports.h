@@ -8,12 +8,15 @@
 
 #include "nqptp-address.h"
 
+#define NQPTP_HOLDER_NAME_SIZE 67
+
 /* The process that has a UDP port open, as far as this process may see it. */
 struct nqptp_holder {
     unsigned user;
-    int pid;       /* 0 if only root can see it; then there is no name either. */
-    bool service;  /* It is a process of the service nqptp, as the kernel's control group tells. */
-    char name[67]; /* The program's name, as that process chose it: see nqptp_quote(). */
+    int pid;      /* 0 if only root can see it; then there is no name either. */
+    bool service; /* It is a process of the service nqptp, as the kernel's control group tells. */
+    char name[NQPTP_HOLDER_NAME_SIZE]; /* The program's name, as that process chose it: see
+                                          nqptp_quote(). */
 };
 
 /*

@@ -103,7 +103,7 @@ static void number(struct facts *facts, const char *name, const char *title, enu
     facts->list[facts->count++] = (struct fact){name, title, kind, decimals, value, ""};
 }
 
-static void count(struct facts *facts, const char *name, const char *title, uint64_t value) {
+static void number_of(struct facts *facts, const char *name, const char *title, uint64_t value) {
     number(facts, name, title, COUNT, 0, (double)value);
 }
 
@@ -122,7 +122,7 @@ words(struct facts *facts, const char *name, const char *title, const char *form
 static void mark(struct facts *facts, const char *name, bool value, char letter) {
     struct fact *marks = &facts->list[0];
 
-    marks->words[strlen(marks->words)] = value ? letter : '.';
+    marks->words[strlen(marks->words)] = (char)(value ? letter : '.');
     number(facts, name, NULL, YES_NO, 0, value);
 }
 
@@ -130,12 +130,12 @@ static void list_announce(struct facts *facts, const struct nqptp_clock *clock) 
     const struct nqptp_announce *announce = &clock->announce;
 
     words(facts, "grandmaster_identity", NULL, "%016" PRIx64, announce->grandmaster_identity);
-    count(facts, "priority1", NULL, announce->priority1);
-    count(facts, "clock_class", NULL, announce->clock_class);
-    count(facts, "clock_accuracy", NULL, announce->clock_accuracy);
-    count(facts, "offset_scaled_log_variance", NULL, announce->offset_scaled_log_variance);
-    count(facts, "priority2", NULL, announce->priority2);
-    count(facts, "steps_removed", "Steps", announce->steps_removed);
+    number_of(facts, "priority1", NULL, announce->priority1);
+    number_of(facts, "clock_class", NULL, announce->clock_class);
+    number_of(facts, "clock_accuracy", NULL, announce->clock_accuracy);
+    number_of(facts, "offset_scaled_log_variance", NULL, announce->offset_scaled_log_variance);
+    number_of(facts, "priority2", NULL, announce->priority2);
+    number_of(facts, "steps_removed", "Steps", announce->steps_removed);
     words(facts, NULL, "Prio", "%u/%u", announce->priority1, announce->priority2);
     if (announce->grandmaster_identity == clock->clock_identity)
         words(facts, NULL, "GM", "self");
@@ -173,7 +173,7 @@ static void list_facts(const struct nqptp_status *status, int i, struct facts *f
     mark(facts, "alive", nqptp_clock_is_alive(clock, status->now_ns), 'A');
     mark(facts, "asleep", nqptp_clock_is_asleep(clock), 'Z');
     number(facts, "heard_s", "Heard", AGE, 3, seconds_since(clock->heard_at_ns, status->now_ns));
-    count(facts, "packets", "Pkts", clock->packets);
+    number_of(facts, "packets", "Pkts", clock->packets);
     if (sync_interval_s(clock) > 0)
         number(facts, "sync_interval_s", "Sync", INTERVAL, 6, sync_interval_s(clock));
     if (clock->announced)

@@ -88,7 +88,8 @@ const char *nqptp_quote(const char *text, char *out, size_t size) {
 
     out[length++] = '"';
     for (; *text && length < size - 2; text++)
-        out[length++] = *text >= ' ' && *text <= '~' && !strchr("\"'`$\\", *text) ? *text : '?';
+        out[length++] =
+            (char)(*text >= ' ' && *text <= '~' && !strchr("\"'`$\\", *text) ? *text : '?');
     out[length++] = '"';
     out[length] = '\0';
     return out;

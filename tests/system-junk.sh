@@ -71,8 +71,8 @@ survives 'and those that it can send to 127.0.0.1' in_there "$reader" --command 
 many=$(printf '%05000d' 0)
 bad_commands() {
     for text in '' X 't 10.77.0.3' 'T10.77.0.3' 'T 10.77.0.3 nonsense' 'T 10.77.0.256' \
-        'T ::1::' 'T 10.77.0.3 %' "T $many" "$many" 'T 10.77.0.3
-'; do
+        'T ::1::' 'T 10.77.0.3 %' "T $many" "$many" 'T
+10.77.0.3'; do
         "$reader" --command "$text" && "$reader" --command "$text" --no-nul || return 1
     done
     answers
