@@ -71,14 +71,15 @@ void nqptp_clients_remove_clock(struct nqptp_clients *clients, int i) {
     }
 }
 
-static bool lists_address(const struct nqptp_client *client, const struct nqptp_address *address) {
+bool nqptp_client_lists_address(const struct nqptp_client *client,
+                                const struct nqptp_address *address) {
     return find_peer(client, address) >= 0;
 }
 
 bool nqptp_clients_list_address(const struct nqptp_clients *clients,
                                 const struct nqptp_address *address) {
     for (int c = 0; c < clients->top; c++)
-        if (lists_address(&clients->list[c], address))
+        if (nqptp_client_lists_address(&clients->list[c], address))
             return true;
     return false;
 }
@@ -94,6 +95,19 @@ uint32_t nqptp_clients_masters(const struct nqptp_clients *clients) {
     uint32_t masters = 0;
     for (int c = 0; c < clients->top; c++)
         if (clients->list[c].master != NQPTP_NO_CLOCK)
+            masters |= nqptp_clock_bit(clients->list[c].master);
+    return masters;
+}
+
+bool nqptp_client_plays(const struct nqptp_client *client) {
+    return !client->unused && (client->says_begin ? client->activity == NQPTP_PLAYING
+                                                  : client->has_list && client->peer_count > 0);
+}
+
+uint32_t nqptp_clients_playing_masters(const struct nqptp_clients *clients) {
+    uint32_t masters = 0;
+    for (int c = 0; c < clients->top; c++)
+        if (clients->list[c].master != NQPTP_NO_CLOCK && nqptp_client_plays(&clients->list[c]))
             masters |= nqptp_clock_bit(clients->list[c].master);
     return masters;
 }
@@ -195,21 +209,22 @@ bool nqptp_client_set_peers(const struct nqptp_clock_table *table, struct nqptp_
     client->peer_count = 0;
     client->listed = 0;
     for (unsigned i = 0; i < count && client->peer_count < NQPTP_PEERS_MAX; i++) {
-        if (lists_address(client, &addresses[i]))
+        if (nqptp_client_lists_address(client, &addresses[i]))
             continue;
         const struct nqptp_peer *known = peer_at(&old, &addresses[i]);
         client->peers[client->peer_count++] =
             known ? *known : (struct nqptp_peer){.address = addresses[i]};
     }
     for (int i = 0; i < table->clocks_top; i++)
-        if (table->clocks[i].in_use && lists_address(client, &table->clocks[i].address))
+        if (table->clocks[i].in_use &&
+            nqptp_client_lists_address(client, &table->clocks[i].address))
             client->listed |= nqptp_clock_bit(i);
     for (unsigned i = 0; i < client->peer_count; i++)
         if (!client->peers[i].identified)
             identify_peer(table, &client->peers[i]);
     bool same = old.has_list && old.peer_count == client->peer_count;
     for (unsigned i = 0; same && i < old.peer_count; i++)
-        same = lists_address(client, &old.peers[i].address);
+        same = nqptp_client_lists_address(client, &old.peers[i].address);
     if (!same)
         client->hysteresis = (struct nqptp_hysteresis){0}; /* the client wants this change */
     return !same;

@@ -47,7 +47,9 @@ struct nqptp_client {
     char shown[NQPTP_NAME_SIZE]; /* The name for people: see nqptp_name_show(). */
     bool first_wins; /* Its list is ordered: the first address wins while it is alive. */
     enum nqptp_activity activity;
-    bool has_list; /* It has sent a list; until then it follows any clock. */
+    bool says_begin; /* It has sent B, so it plays only from a B on. */
+    bool unused;     /* No process has had its object open for long, nor did it send a command. */
+    bool has_list;   /* It has sent a list; until then it follows any clock. */
     unsigned peer_count;
     struct nqptp_peer peers[NQPTP_PEERS_MAX];
     uint32_t listed;    /* Bit i: the list has the address of the clock in row i. */
@@ -105,6 +107,19 @@ uint32_t nqptp_clients_masters(const struct nqptp_clients *clients);
 
 /* The rows whose clocks are qualified for any client. */
 uint32_t nqptp_clients_qualified(const struct nqptp_clients *clients);
+
+/*
+ * Whether the client plays: from its B until its E or P, or, if it never sends B, while it has a
+ * list; in either case not while its object is unused.
+ */
+bool nqptp_client_plays(const struct nqptp_client *client);
+
+/* The rows whose clocks are the master of a client that plays. */
+uint32_t nqptp_clients_playing_masters(const struct nqptp_clients *clients);
+
+/* Whether the client's list has that address. */
+bool nqptp_client_lists_address(const struct nqptp_client *client,
+                                const struct nqptp_address *address);
 
 /* Whether this client lists the clock in row i. */
 bool nqptp_client_lists_clock(const struct nqptp_client *client, int i);

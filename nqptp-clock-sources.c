@@ -5,7 +5,8 @@
  * A row begins with nqptp_clock_create() and ends with nqptp_clock_delete(). In between it is
  *   new       until it announces itself (`announced`) and gives a sample (`sampled_at_ns`),
  *   alive     from a sample on for 8 Sync intervals, 3 s at least and 10 s at most,
- *   lost      after that, with its last reading, until the next sample or 120 s of silence;
+ *   lost      after that, with its last reading, until the next sample or 120 s of silence, or
+ *             without end while it is the master of a client that plays;
  * and it is asleep, too, while its samples repeat one time.
  *
  * The estimator has the last word on a sample: it takes it, ignores it, or begins a new series.
@@ -283,7 +284,8 @@ unsigned nqptp_clock_count_alive(const struct nqptp_clock_table *table, uint64_t
 }
 
 uint64_t nqptp_clock_deadline(const struct nqptp_clock *clock) {
-    uint64_t deadline_ns = clock->heard_at_ns + NQPTP_CLOCK_LIFETIME_NS;
+    uint64_t deadline_ns =
+        clock->kept ? NQPTP_NO_DEADLINE : clock->heard_at_ns + NQPTP_CLOCK_LIFETIME_NS;
 
     if (clock->pairing.waiting_until_ns > 0 && clock->pairing.waiting_until_ns < deadline_ns)
         deadline_ns = clock->pairing.waiting_until_ns;

@@ -46,6 +46,7 @@ struct nqptp_clock {
     uint32_t interface;         /* The interface that the last message came in by. */
     uint64_t heard_at_ns;       /* The arrival of the last Sync, Follow_Up or Announce accepted. */
     uint64_t packets;           /* The number of those messages. */
+    bool kept; /* It is the master of a client that plays: silence alone does not delete it. */
 
     /* Announces */
     bool announced; /* There was one, so that `announce` and `port_number` are valid. */
@@ -168,10 +169,10 @@ int nqptp_clock_compare(const struct nqptp_clock *a, const struct nqptp_clock *b
 /* How many clocks are alive. */
 unsigned nqptp_clock_count_alive(const struct nqptp_clock_table *table, uint64_t now_ns);
 
-/* When the next thing happens to the clock if no message comes: its record goes at the latest. */
+/* When the next thing happens to the clock if no message comes, or NQPTP_NO_DEADLINE. */
 uint64_t nqptp_clock_deadline(const struct nqptp_clock *clock);
 
-/* The row whose deadline comes first, or NQPTP_NO_CLOCK. */
+/* The row whose deadline comes first, or NQPTP_NO_CLOCK if no row is in use. */
 int nqptp_clock_first_due(const struct nqptp_clock_table *table);
 
 #endif

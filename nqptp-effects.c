@@ -78,6 +78,14 @@ static struct nqptp_reply *reply_to(const struct nqptp_clock *clock,
     return reply;
 }
 
+void nqptp_effects_send_request(struct nqptp_effects *effects,
+                                const struct nqptp_port_identity *self,
+                                const struct nqptp_address *address, uint16_t sequence_id) {
+    const struct nqptp_clock nowhere = {.address = *address, .interface = address->scope_id};
+
+    nqptp_effects_send_delay_req(effects, self, &nowhere, sequence_id);
+}
+
 void nqptp_effects_send_delay_req(struct nqptp_effects *effects,
                                   const struct nqptp_port_identity *self,
                                   const struct nqptp_clock *clock, uint16_t sequence_id) {

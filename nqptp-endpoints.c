@@ -425,19 +425,31 @@ static uint32_t way_to(const struct nqptp_endpoints *endpoints,
     return reply->interface;
 }
 
-static void send_reply(const struct nqptp_endpoints *endpoints, const struct nqptp_reply *reply) {
+/* Whether the reply may go by that endpoint. One of unknown local address goes by each. */
+static bool may_send(const struct nqptp_endpoint *endpoint, const struct nqptp_reply *reply) {
     bool ipv4 = nqptp_address_is_ipv4(&reply->destination);
+
+    if (endpoint->fd < 0 || endpoint->general != reply->general ||
+        (family_of(endpoint) == AF_INET) != ipv4)
+        return false;
+    if (IN6_IS_ADDR_UNSPECIFIED(&reply->local.ip))
+        return endpoint->interface == 0 || reply->interface == 0 ||
+               endpoint->interface == reply->interface;
+    return serves(endpoint, &reply->local, reply->interface);
+}
+
+static void send_reply(const struct nqptp_endpoints *endpoints, const struct nqptp_reply *reply) {
 
     for (unsigned i = 0; i < endpoints->count; i++) {
         const struct nqptp_endpoint *endpoint = &endpoints->list[i];
-        if (endpoint->fd < 0 || endpoint->general != reply->general ||
-            (family_of(endpoint) == AF_INET) != ipv4 ||
-            !serves(endpoint, &reply->local, reply->interface))
+        if (!may_send(endpoint, reply))
             continue;
         struct nqptp_reply sent = *reply;
-        sent.interface = way_to(endpoints, endpoint, reply);
+        if (reply->interface > 0)
+            sent.interface = way_to(endpoints, endpoint, reply);
         nqptp_socket_send(endpoint->fd, &sent, endpoints->ports[reply->general]);
-        return;
+        if (reply->interface > 0)
+            return;
     }
 }
 

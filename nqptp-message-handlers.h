@@ -43,7 +43,15 @@ struct nqptp_engine {
     unsigned own_address_count;
     struct nqptp_clock_table table;
     struct nqptp_clients clients;
-    uint64_t packets;                 /* The number of datagrams so far. */
+    struct nqptp_asking {
+        uint64_t at_ns;       /* When to go on, or NQPTP_NO_DEADLINE. */
+        uint64_t round_at_ns; /* When the last round began. */
+        int client;           /* Where in the lists the round has come to, */
+        unsigned peer;        /*   and in the list of that client. */
+        bool asked;           /* The round has found a silent address. */
+        uint16_t sequence_id; /* Of the next Delay_Req. */
+    } asking;                 /* Of listed addresses that are silent while a client plays. */
+    uint64_t packets;         /* The number of datagrams so far. */
     uint64_t drops[NQPTP_DROP_COUNT]; /* The number of those for each reason; NONE: used. */
 };
 
@@ -102,6 +110,10 @@ uint64_t nqptp_engine_rest_until_ns(const struct nqptp_engine *engine, uint64_t 
 struct nqptp_answer nqptp_engine_command(struct nqptp_engine *engine,
                                          const struct nqptp_command *command, uint64_t now_ns,
                                          struct nqptp_effects *effects);
+
+/* No process has had client c's object open for long: its player stopped, as if it had sent E. */
+void nqptp_engine_unused(struct nqptp_engine *engine, int c, uint64_t now_ns,
+                         struct nqptp_effects *effects);
 
 /* Publishes again for each client that has a master: CLOCK_REALTIME was set. */
 void nqptp_engine_republish(const struct nqptp_engine *engine, struct nqptp_effects *effects);

@@ -19,8 +19,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define UNUSED_NS UINT64_C(120000000000) /* Then a player that no process shows has stopped. */
-#define LOOK_NS NQPTP_S                  /* Between checks of a name while records are published. */
+#define UNUSED_NS (120 * NQPTP_S) /* Then a player that no process shows has stopped. */
+#define CHECK_NS (30 * NQPTP_S)   /* Between looks whether an object is in use. */
+#define LOOK_NS NQPTP_S           /* Between checks of a name while records are published. */
 
 void nqptp_objects_init(struct nqptp_objects *objects, gid_t group, const char *group_name) {
     *objects = (struct nqptp_objects){.group = group, .group_name = group_name};
@@ -101,7 +102,7 @@ int nqptp_objects_add(struct nqptp_objects *objects, struct nqptp_engine *engine
                   "start as root, or put this user into the group by usermod -aG",
                   name, objects->group_name);
     explain_watch(objects);
-    objects->asked_at_ns[c] = now_ns;
+    objects->asked_at_ns[c] = objects->used_at_ns[c] = now_ns;
     nqptp_shm_inherited(shm, &old);
     nqptp_engine_add_client(engine, name, &old);
     return 0;
@@ -160,6 +161,7 @@ static void make_room(struct nqptp_objects *objects, struct nqptp_engine *engine
     if (oldest != last) {
         objects->list[oldest] = objects->list[last];
         objects->asked_at_ns[oldest] = objects->asked_at_ns[last];
+        objects->used_at_ns[oldest] = objects->used_at_ns[last];
         objects->list[last] = (struct nqptp_shm){.fd = -1};
     }
 }
@@ -301,19 +303,42 @@ void nqptp_objects_status(const struct nqptp_objects *objects, struct nqptp_stat
     }
 }
 
-/*
- * A player of layout 10 or 9 plays from B to E or P. Older ones never say so: they play while they
- * have a list.
- */
-static bool plays(const struct nqptp_shm *shm, const struct nqptp_client *client) {
-    char text[NQPTP_KEPT_MAX];
-    bool told = nqptp_shm_kept(shm, NQPTP_KEPT_ACTIVITY, text) > 0;
+uint64_t nqptp_objects_check_due_ns(const struct nqptp_objects *objects,
+                                    const struct nqptp_clients *clients) {
+    for (int c = 0; c < clients->top; c++)
+        if (nqptp_client_plays(&clients->list[c]))
+            return objects->check_at_ns;
+    return NQPTP_NO_DEADLINE;
+}
 
-    return told ? client->activity == NQPTP_PLAYING : client->peer_count > 0;
+/* A client of the mutex layouts may open the object for a moment only, which a lease would tell. */
+static bool may_be_in_use(const struct nqptp_shm *shm) {
+    return (!shm->automatic && shm->layout->has_mutex) || nqptp_shm_is_in_use(shm);
+}
+
+uint64_t nqptp_objects_check_use(struct nqptp_objects *objects, const struct nqptp_clients *clients,
+                                 uint64_t now_ns) {
+    uint64_t late_ns = now_ns - objects->check_at_ns;
+    uint64_t unused = 0;
+
+    objects->check_at_ns = now_ns + CHECK_NS;
+    for (int c = 0; c < clients->top; c++) {
+        const struct nqptp_shm *shm = &objects->list[c];
+        uint64_t *used_at_ns = &objects->used_at_ns[c];
+        if (late_ns > CHECK_NS || may_be_in_use(shm))
+            *used_at_ns = now_ns;
+        if (*used_at_ns < objects->asked_at_ns[c])
+            *used_at_ns = objects->asked_at_ns[c];
+        if (*used_at_ns < shm->opened_ns)
+            *used_at_ns = shm->opened_ns;
+        if (nqptp_client_plays(&clients->list[c]) && now_ns - *used_at_ns >= UNUSED_NS + CHECK_NS)
+            unused |= UINT64_C(1) << c;
+    }
+    return unused;
 }
 
 void nqptp_objects_stop(struct nqptp_objects *objects, const struct nqptp_clients *clients) {
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
         if (objects->list[c].map)
-            nqptp_shm_stop(&objects->list[c], plays(&objects->list[c], &clients->list[c]));
+            nqptp_shm_stop(&objects->list[c], nqptp_client_plays(&clients->list[c]));
 }

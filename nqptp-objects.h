@@ -17,7 +17,9 @@ struct nqptp_objects {
     struct nqptp_shm list[NQPTP_CLIENTS_MAX];
     uint64_t asked_at_ns[NQPTP_CLIENTS_MAX]; /* When the client sent its last command. */
     uint64_t look_at_ns[NQPTP_CLIENTS_MAX];  /* When publishing is to check the name again. */
-    gid_t group;                             /* The group that may use the objects, or -1. */
+    uint64_t used_at_ns[NQPTP_CLIENTS_MAX];  /* When it was seen last that the object is in use. */
+    uint64_t check_at_ns; /* When to look again which objects of clients that play are in use. */
+    gid_t group;          /* The group that may use the objects, or -1. */
     const char *group_name;
     bool told_unwatched; /* It was logged that inotify is missing. */
     struct nqptp_spaced_warning not_made, other_layout, renewed, not_kept;
@@ -71,6 +73,17 @@ void nqptp_objects_retry(struct nqptp_objects *objects, uint64_t now_ns);
 
 /* Fills in what the status tells of the objects. */
 void nqptp_objects_status(const struct nqptp_objects *objects, struct nqptp_status *status);
+
+/* Returns when to call nqptp_objects_check_use(), or NQPTP_NO_DEADLINE if no client plays. */
+uint64_t nqptp_objects_check_due_ns(const struct nqptp_objects *objects,
+                                    const struct nqptp_clients *clients);
+
+/*
+ * Looks which objects are in use. Returns the clients that play, bit c for client c, though no
+ * process has had their object open for two minutes.
+ */
+uint64_t nqptp_objects_check_use(struct nqptp_objects *objects, const struct nqptp_clients *clients,
+                                 uint64_t now_ns);
 
 /* Takes away the names of all objects, as nqptp_shm_stop() does. */
 void nqptp_objects_stop(struct nqptp_objects *objects, const struct nqptp_clients *clients);

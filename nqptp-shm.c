@@ -507,6 +507,7 @@ void nqptp_shm_signalled(struct nqptp_shm *shm, uint64_t now_ns) {
     enum nqptp_opener opener = nqptp_lease_opener(&shm->lease);
     if (opener == NQPTP_OPENER_NONE)
         return;
+    shm->opened_ns = now_ns;
     /* A player with musl's shm_open() does not wait, and comes again. Another process that does not
      * wait only looked at the file, or was killed: it sent no command. */
     bool player = shm->asked != NQPTP_SHM_ASKED_NOTHING && now_ns - shm->asked_ns <= ASKED_NS;

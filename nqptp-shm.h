@@ -32,6 +32,7 @@ struct nqptp_shm {
     bool automatic;             /* The layout may change while no other process has it open. */
     struct nqptp_lease lease;   /* Of an automatic one. */
     uint64_t started_ns;        /* When this process opened its first object of that name. */
+    uint64_t opened_ns;         /* When another process opened an automatic one last. */
     enum nqptp_shm_asked asked; /* What the last command told about its client. */
     uint64_t asked_ns;          /* When that command came. */
 

@@ -304,6 +304,24 @@ static void retry_objects(struct nqptp *nqptp, uint64_t now_ns) {
     nqptp_objects_retry(&nqptp->objects, now_ns);
 }
 
+static uint64_t use_due_ns(const struct nqptp *nqptp) {
+    return nqptp_objects_check_due_ns(&nqptp->objects, &nqptp->engine.clients);
+}
+
+static void check_use(struct nqptp *nqptp, uint64_t now_ns) {
+    struct nqptp_effects effects;
+    uint64_t unused = nqptp_objects_check_use(&nqptp->objects, &nqptp->engine.clients, now_ns);
+
+    for (int c = 0; c < nqptp->engine.clients.top; c++) {
+        if (!(unused >> c & 1))
+            continue;
+        nqptp_log(LOG_INFO, "%s: its player stopped: no process has had it open for 2 minutes",
+                  nqptp->engine.clients.list[c].shown);
+        nqptp_engine_unused(&nqptp->engine, c, now_ns, &effects);
+        carry_out(nqptp, &effects, now_ns);
+    }
+}
+
 static uint64_t flood_due_ns(const struct nqptp *nqptp) {
     return nqptp->endpoints.guarded ? nqptp->flooded_until_ns : NQPTP_NO_DEADLINE;
 }
@@ -330,8 +348,10 @@ static const struct {
     uint64_t (*due_ns)(const struct nqptp *nqptp);
     void (*act)(struct nqptp *nqptp, uint64_t now_ns);
 } deadlines[] = {
-    {rest_due_ns, end_rest},   {engine_due_ns, expire_engine},   {objects_due_ns, retry_objects},
-    {flood_due_ns, end_flood}, {busy_due_ns, follow_interfaces}, {service_due_ns, tell_service},
+    {rest_due_ns, end_rest},         {engine_due_ns, expire_engine},
+    {objects_due_ns, retry_objects}, {use_due_ns, check_use},
+    {flood_due_ns, end_flood},       {busy_due_ns, follow_interfaces},
+    {service_due_ns, tell_service},
 };
 
 #define DEADLINES (sizeof deadlines / sizeof *deadlines)

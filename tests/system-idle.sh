@@ -37,6 +37,8 @@ daemon=$(awk '{ print $1; exit }' "$tmp/calls")
 
 idles 'after the start' 5
 before=$(calls)
+control '/nqptp B'
+control '/nqptp E' # while a client plays, silent addresses of its list are asked
 control 'T 10.77.0.2 fd77::2'
 check 'those that a command causes are seen' test "$(calls)" -gt "$before"
 idles 'with a list of silent clocks' 3

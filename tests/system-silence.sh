@@ -58,6 +58,8 @@ fi
 
 # --- a list of others ---
 
+control '/nqptp B'
+control '/nqptp E' # while a client plays, silent addresses of its list are asked
 control 'T 10.77.0.99'
 before=$(sent)
 sleep 1
@@ -69,6 +71,23 @@ stop_senders
 has_delay_reqs() { # COUNT
     test "$(grep -c '^Delay_Req from .* port 319,' "$tmp/sender")" -ge "$1"
 }
+
+# A sender that serves only receivers that it hears, and has given us up.
+start_sender --low-ports --verbose --from 10.77.0.2 --to 10.77.0.99
+control 'T 10.77.0.2'
+control '/nqptp B'
+check 'while a client plays a listed address that is silent is asked' eventually 7 has_delay_reqs 3
+stop_daemon USR1
+stop_senders
+start_sender --low-ports --verbose --from 10.77.0.2 --to 10.77.0.99
+start_daemon
+check 'so it is by the next daemon, which has no record of it' eventually 7 has_delay_reqs 2
+control '/nqptp E'
+before=$(sent)
+sleep 3
+is 'after E nothing is sent' $(($(sent) - before)) 0
+stop_senders
+
 
 # Delay_Reqs as the listed master, who is served at the daemon's second address, gets them.
 asked() { # NAME MASTER SERVED

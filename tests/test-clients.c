@@ -545,6 +545,7 @@ static void check_pair(uint8_t theirs, uint8_t first, uint8_t second, uint8_t pr
     struct sender s = sender(1, "192.0.2.1", theirs);
     char name[40];
 
+    pause_player(&w);
     command(&w, "T 192.0.2.1");
     (void)send_announce(&w, &s);
     snprintf(name, sizeof name, "for priority1 %u, first", theirs);
@@ -597,18 +598,27 @@ static void test_wake_up_priority2(void) {
     check_priority2(2, 248, 248, 3);
 }
 
-/* How many messages of ours go out while the clock announces itself so many times. */
+/* The number of Announces that are to be sent. */
+static unsigned general_replies(const struct world *w) {
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < w->effects.reply_count; i++)
+        count += w->effects.replies[i].general;
+    return count;
+}
+
+/* How many Announces of ours go out while the clock announces itself so many times. */
 static unsigned sent_while_announcing(struct world *w, const struct sender *s, unsigned count) {
     unsigned sent = 0;
 
     for (unsigned n = 0; n < count; n++) {
         (void)send_announce(w, s);
-        sent += w->effects.reply_count;
+        sent += general_replies(w);
         uint64_t end_ns = w->now_ns + S;
         while (nqptp_engine_deadline(&w->engine) <= end_ns) {
             w->now_ns = nqptp_engine_deadline(&w->engine);
             nqptp_engine_expire(&w->engine, w->now_ns, &w->effects);
-            sent += w->effects.reply_count;
+            sent += general_replies(w);
         }
         w->now_ns = end_ns;
     }
@@ -633,6 +643,127 @@ static void test_when_to_wake_up(void) {
     CHECK_EQ_U64(sent_while_announcing(&w, &talks, 10), 0, "it gave its time, so no more");
 }
 
+/* The number of Delay_Reqs that go to the address while this time passes. */
+static unsigned asked_in(struct world *w, const char *address, uint64_t ns) {
+    struct nqptp_address to = at(address);
+    uint64_t end_ns = w->now_ns + ns;
+    unsigned count = 0;
+
+    while (nqptp_engine_deadline(&w->engine) <= end_ns) {
+        uint64_t deadline_ns = nqptp_engine_deadline(&w->engine);
+        w->now_ns = deadline_ns > w->now_ns ? deadline_ns : w->now_ns;
+        nqptp_engine_expire(&w->engine, w->now_ns, &w->effects);
+        for (unsigned i = 0; i < w->effects.reply_count; i++)
+            count += !w->effects.replies[i].general &&
+                     same_address(&w->effects.replies[i].destination, &to);
+    }
+    w->now_ns = end_ns;
+    return count;
+}
+
+static void test_silent_addresses_are_asked(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct world w = world_begin();
+    struct nqptp_address ours = at("192.0.2.200");
+
+    nqptp_engine_set_own_addresses(&w.engine, &ours, 1);
+    command(&w, "/x T 192.0.2.1 192.0.2.2 192.0.2.200");
+    CHECK_EQ_U64(asked_in(&w, "192.0.2.1", 0), 1, "never B: a new list is asked at once");
+    CHECK_EQ_U64(asked_in(&w, "192.0.2.2", 10 * S), 5, "an address without a record, every 2 s");
+    CHECK_EQ_U64(asked_in(&w, "192.0.2.200", 10 * S), 0, "our own address is not asked");
+    command(&w, "/x B");
+    CHECK_EQ_U64(asked_in(&w, "192.0.2.1", 200 * MS), 1, "at B it is asked at once");
+    play(&w, &s, 2 * S);
+    CHECK_EQ_U64(asked_in(&w, "192.0.2.1", 2 * S), 0, "a clock that gives its time is not asked");
+    CHECK_EQ_U64(asked_in(&w, "192.0.2.1", 2 * S), 1, "when it is lost it is asked");
+    CHECK_EQ_U64(asked_in(&w, "192.0.2.1", 300 * S), 150, "every 2 s, without end");
+    CHECK(knows(&w, &s), "its record stays all the time");
+    command(&w, "/x P");
+    CHECK_EQ_U64(asked_in(&w, "192.0.2.1", 300 * S), 0, "after P nothing is asked");
+    CHECK(!knows(&w, &s), "and silence deletes the record");
+    unsigned asked = 0;
+    for (int n = 0; n < 100; n++) {
+        command(&w, "/x B");
+        asked += asked_in(&w, "192.0.2.2", 10 * MS);
+    }
+    CHECK_EQ_U64(asked, 6, "a flood of B for a second does not ask more often than each 200 ms");
+    command(&w, "/x E");
+    CHECK_EQ_U64(asked_in(&w, "192.0.2.1", 300 * S), 0, "after E nothing is asked");
+    CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), NQPTP_NO_DEADLINE, "and nothing is due");
+}
+
+/* The way by which the clock came, while that is ours still; else the kernel finds one. */
+static void test_way_of_asking(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct world w = world_begin();
+    struct nqptp_address ours = at("192.0.2.200"), none = {.ip = IN6ADDR_ANY_INIT};
+    const struct nqptp_reply *reply = &w.effects.replies[0];
+
+    nqptp_engine_set_own_addresses(&w.engine, &ours, 1);
+    command(&w, "T 192.0.2.1");
+    expire(&w, w.now_ns);
+    CHECK(w.effects.reply_count == 1 && same_address(&reply->local, &none) &&
+              reply->interface == 0 && reply->length == NQPTP_DELAY_REQ_LENGTH,
+          "without a record the kernel finds the way");
+    expire(&w, w.now_ns); /* the end of the round */
+    (void)send_announce(&w, &s);
+    pass(&w, 1999 * MS);
+    expire(&w, w.now_ns += MS);
+    CHECK(w.effects.reply_count == 1 && same_address(&reply->local, &ours) &&
+              reply->interface == INTERFACE,
+          "with one it goes the way that the clock came");
+    expire(&w, w.now_ns);
+    nqptp_engine_set_own_addresses(&w.engine, &ours, 0);
+    pass(&w, 1999 * MS);
+    expire(&w, w.now_ns += MS);
+    CHECK(w.effects.reply_count == 1 && same_address(&reply->local, &none),
+          "when that address is not ours any more the kernel finds the way");
+}
+
+static void test_unused_client_stops(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct world w = world_begin();
+
+    command(&w, "/x T 192.0.2.1");
+    command(&w, "/x B");
+    play(&w, &s, 2 * S);
+    nqptp_engine_unused(&w.engine, 1, w.now_ns, &w.effects);
+    CHECK(!nqptp_client_plays(&w.engine.clients.list[1]), "an unused client does not play");
+    CHECK_EQ_U64(asked_in(&w, "192.0.2.1", 10 * S), 0, "for it nothing is asked");
+    pass(&w, 121 * S);
+    CHECK(!knows(&w, &s), "and its master may go");
+    command(&w, "/x T 192.0.2.1");
+    CHECK(!nqptp_client_plays(&w.engine.clients.list[1]), "one that says B plays from a B on");
+    command(&w, "/x B");
+    CHECK(nqptp_client_plays(&w.engine.clients.list[1]), "and plays again then");
+    command(&w, "/y T 192.0.2.1");
+    nqptp_engine_unused(&w.engine, 2, w.now_ns, &w.effects);
+    CHECK(!nqptp_client_plays(&w.engine.clients.list[2]), "one that never says B stops so, too");
+    command(&w, "/y T 192.0.2.1");
+    CHECK(nqptp_client_plays(&w.engine.clients.list[2]), "and plays again at its next command");
+}
+
+/* Nothing is told of a clock that falls silent after all its clients ended. */
+static void test_silence_after_the_end_is_not_told(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+
+    for (int ends = 0; ends <= 1; ends++) {
+        struct world w = world_begin();
+        command(&w, "/nqptp T 192.0.2.1");
+        command(&w, "/nqptp B");
+        play(&w, &s, 2 * S);
+        if (ends)
+            command(&w, "/nqptp E");
+        bool silence_told = false;
+        for (uint64_t ms = 0; ms < 5000; ms++) {
+            nqptp_engine_expire(&w.engine, w.now_ns += MS, &w.effects);
+            silence_told = silence_told || told(&w, NQPTP_EVENT_SILENT, 1);
+        }
+        CHECK_EQ_I64(silence_told, !ends, "silence %s is %stold",
+                     ends ? "after E" : "while playing", ends ? "not " : "");
+    }
+}
+
 static void test_no_wake_up_of_who_was_unlisted(void) {
     struct world w = world_begin();
     struct sender s = sender(1, "192.0.2.1", 100);
@@ -653,8 +784,7 @@ static unsigned stop_for(struct world *w, struct sender *s, uint64_t stopped_ns,
         (void)send_sync(w, s, s->sequence_id);
         w->now_ns += MS;
         (void)send_follow_up(w, s, s->sequence_id++, stopped_ns);
-        for (unsigned i = 0; i < w->effects.reply_count; i++)
-            sent += w->effects.replies[i].general;
+        sent += general_replies(w);
         pass(w, 124 * MS);
     }
     return sent;
@@ -759,8 +889,12 @@ static void test_silent_and_back(void) {
     play_looking(&w, &v, &s, 8);
     CHECK_EQ_U64(v.seen.start_time_ns, back_ns, "it comes back as a new series");
     CHECK(offset_is(&v, s.offset_ns), "with what it says now");
+    pass_looking(&w, &v, 1000 * S);
+    CHECK(has_master(&v.seen), "silent for 1000 s: it stays, because the client plays");
     check_view(&v, "silence");
     v.may_vanish = true;
+    command(&w, "/x B");
+    command(&w, "/x E");
     pass_looking(&w, &v, 121 * S);
     CHECK(!has_master(&v.seen), "silent for 121 s: it is no more");
 }
@@ -986,6 +1120,10 @@ static void (*const all_tests[])(void) = {
     test_wake_up_pairs,
     test_wake_up_priority2,
     test_when_to_wake_up,
+    test_silent_addresses_are_asked,
+    test_way_of_asking,
+    test_unused_client_stops,
+    test_silence_after_the_end_is_not_told,
     test_no_wake_up_of_who_was_unlisted,
     test_stopped_clock_is_woken_up,
     test_stopped_and_resumed_clock,

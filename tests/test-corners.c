@@ -64,6 +64,7 @@ static void test_stop_with_corrections(void) {
     unsigned woken = 0, stopped = 0;
     uint64_t stopped_at_ns = 0;
 
+    pause_player(&w);
     command(&w, "/nqptp T 192.0.2.1");
     for (unsigned n = 0; n < 1000; n++) {
         if (n % 8 == 0)

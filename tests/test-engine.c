@@ -523,6 +523,7 @@ static void test_deleted_master_has_a_successor(void) {
     struct sender old = sender(1, "192.0.2.1", 1), next = sender(2, "192.0.2.2", 200);
     struct world w = world_of(&old);
 
+    pause_player(&w);
     command(&w, "T 192.0.2.1");
     play(&w, &next, 119 * S);
     CHECK_EQ_U64(master_of(&w), 1, "a silent listed master stays for 119 s");

@@ -320,6 +320,8 @@ static void test_summary(void) {
     e->slope_ppm = -3;
     e->noise_us = 5;
     check_stands(&w, "/x: master 000000000000000a at 192.0.2.1, -3.0 ppm, 5 us, 2 clocks");
+    command(&w, "/x B");
+    command(&w, "/x E");
     pass(&w, 200 * S);
     check_stands(&w, "listening, nothing heard now");
 }

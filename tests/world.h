@@ -233,6 +233,12 @@ static inline void command(struct world *w, const char *text) {
     command_octets(w, text, strlen(text), &no_record);
 }
 
+/* The player of client 0 pauses: nothing is sent to a silent address, and silence deletes clocks. */
+static inline void pause_player(struct world *w) {
+    command(w, "/nqptp B");
+    command(w, "/nqptp P");
+}
+
 /* The identity of the master, or 0. */
 static inline uint64_t master_of(const struct world *w) {
     int i = w->engine.clients.list[0].master;
@@ -304,8 +310,11 @@ static inline bool sane(const struct world *w) {
         sum += engine->drops[i];
     bool master_exists = master == NQPTP_NO_CLOCK || (master >= 0 && master < NQPTP_CLOCKS_MAX &&
                                                       engine->table.clocks[master].in_use);
+    bool expires = false;
+    for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)
+        expires = expires || (engine->table.clocks[i].in_use && !engine->table.clocks[i].kept);
     bool has_deadline = nqptp_engine_deadline(engine) != NQPTP_NO_DEADLINE;
-    return sum == engine->packets && master_exists && has_deadline == (record_count(w) > 0) &&
+    return sum == engine->packets && master_exists && (has_deadline || !expires) &&
            w->effects.event_count <= NQPTP_EVENTS_MAX &&
            engine->clients.list[0].peer_count <= NQPTP_PEERS_MAX;
 }
