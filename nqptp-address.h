@@ -11,7 +11,7 @@
 /* An IPv6 address, or an IPv4 one in its v4-mapped form. */
 struct nqptp_address {
     struct in6_addr ip;
-    uint32_t scope_id; /* The interface of a link-local address, else 0. It is never compared. */
+    uint32_t scope_id; /* The interface of a link-local address, 0 if any or for other addresses. */
 };
 
 /* Returns the address of an IPv4 host; `a` is in network byte order. */
@@ -20,12 +20,16 @@ struct nqptp_address nqptp_address_from_ipv4(struct in_addr a);
 /* Whether it is an IPv4 address. */
 bool nqptp_address_is_ipv4(const struct nqptp_address *address);
 
-/* Whether both are one address; the scope does not count. */
+/* Whether it is an IPv6 address of one link only. */
+bool nqptp_address_is_link_local(const struct nqptp_address *address);
+
+/* Whether both are one address: link-local ones of one link, where scope 0 is any link. */
 bool nqptp_address_equal(const struct nqptp_address *a, const struct nqptp_address *b);
 
 /*
- * Reads length characters of numeric text: IPv4, or IPv6 with an optional %scope, which is not
- * looked up. Returns 0 or -EINVAL.
+ * Reads length characters of numeric text: IPv4, or IPv6 with an optional %scope. The scope of a
+ * link-local address is looked up; one that is no interface here, as the sender's name of its own
+ * interface, counts as none. Returns 0 or -EINVAL.
  */
 int nqptp_address_parse(const char *text, size_t length, struct nqptp_address *address);
 

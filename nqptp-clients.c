@@ -24,10 +24,13 @@
  */
 #include "nqptp-clients.h"
 
+#include "nqptp-time.h"
+
 #include <string.h>
 
 #define STEPS_REMOVED_LIMIT 255      /* 9.3.2.5 d */
 #define CARRY_ON_NS INT64_C(5000000) /* How far off the first sample may be. */
+#define LINK_HEARD_NS (3 * NQPTP_S)  /* A link was heard that long ago: it is alive. */
 #define WEIGHT_MASTER 16             /* What a change of master weighs in the hysteresis. */
 
 /* --- lists ----------------------------------------------------------------------------------- */
@@ -46,13 +49,51 @@ static struct nqptp_peer *peer_at(struct nqptp_client *client,
     return i < 0 ? NULL : &client->peers[i];
 }
 
-void nqptp_clients_add_clock(struct nqptp_clients *clients, const struct nqptp_clock *clock, int i,
-                             bool announced) {
+/* Whether a clock at the peer's address sends still on the link that won. */
+static bool link_is_alive(const struct nqptp_clock_table *table, const struct nqptp_peer *peer,
+                          uint64_t now_ns) {
+    const struct nqptp_address won = {peer->address.ip, peer->link};
+
+    for (int i = 0; i < table->clocks_top; i++) {
+        const struct nqptp_clock *clock = &table->clocks[i];
+        if (clock->in_use && nqptp_address_equal(&clock->address, &won) &&
+            (now_ns - clock->heard_at_ns < LINK_HEARD_NS || nqptp_clock_is_alive(clock, now_ns)))
+            return true;
+    }
+    return false;
+}
+
+/* Returns the list entry of the clock in row i, or NULL. Notes whether the client lists that. */
+static struct nqptp_peer *bind_row(const struct nqptp_clock_table *table,
+                                   struct nqptp_client *client, int i) {
+    const struct nqptp_clock *clock = &table->clocks[i];
+    uint32_t link = clock->address.scope_id;
+    struct nqptp_peer *peer = peer_at(client, &clock->address);
+
+    if (!peer)
+        return NULL;
+    bool is_open = nqptp_address_is_link_local(&peer->address) && peer->address.scope_id == 0;
+    if (is_open && peer->link != link) {
+        if (peer->link > 0 && link_is_alive(table, peer, clock->heard_at_ns))
+            return NULL;
+        for (int other = 0; other < table->clocks_top; other++)
+            if (table->clocks[other].in_use &&
+                nqptp_address_equal(&table->clocks[other].address, &peer->address))
+                client->listed &= ~nqptp_clock_bit(other);
+        peer->link = link;
+    }
+    client->listed |= nqptp_clock_bit(i);
+    return peer;
+}
+
+void nqptp_clients_add_clock(struct nqptp_clients *clients, const struct nqptp_clock_table *table,
+                             int i, bool announced) {
+    const struct nqptp_clock *clock = &table->clocks[i];
+
     for (int c = 0; c < clients->top; c++) {
-        struct nqptp_peer *peer = peer_at(&clients->list[c], &clock->address);
+        struct nqptp_peer *peer = bind_row(table, &clients->list[c], i);
         if (!peer)
             continue;
-        clients->list[c].listed |= nqptp_clock_bit(i);
         if (peer->announced && !announced)
             continue;
         peer->clock_identity = clock->clock_identity;
@@ -192,6 +233,7 @@ static void identify_peer(const struct nqptp_clock_table *table, struct nqptp_pe
     for (int i = 0; i < table->clocks_top; i++) {
         const struct nqptp_clock *clock = &table->clocks[i];
         if (!clock->in_use || !nqptp_address_equal(&clock->address, &peer->address) ||
+            (peer->link > 0 && peer->link != clock->address.scope_id) ||
             (peer->identified && clock->announce_interval.last_at_ns <= last_ns))
             continue;
         last_ns = clock->announce_interval.last_at_ns; /* 0: it has not announced itself */
@@ -216,9 +258,8 @@ bool nqptp_client_set_peers(const struct nqptp_clock_table *table, struct nqptp_
             known ? *known : (struct nqptp_peer){.address = addresses[i]};
     }
     for (int i = 0; i < table->clocks_top; i++)
-        if (table->clocks[i].in_use &&
-            nqptp_client_lists_address(client, &table->clocks[i].address))
-            client->listed |= nqptp_clock_bit(i);
+        if (table->clocks[i].in_use)
+            bind_row(table, client, i);
     for (unsigned i = 0; i < client->peer_count; i++)
         if (!client->peers[i].identified)
             identify_peer(table, &client->peers[i]);

@@ -17,6 +17,7 @@
 /* An entry of a client's list. */
 struct nqptp_peer {
     struct nqptp_address address;
+    uint32_t link;           /* Of a link-local one without scope: the link that won; 0: none. */
     uint64_t clock_identity; /* The clock that announced itself there last, or was heard last. */
     bool identified;         /* A clock was heard there, so that clock_identity is valid. */
     bool announced;          /* That clock has announced itself there. */
@@ -86,11 +87,13 @@ void nqptp_clients_remove(struct nqptp_clients *clients, int c);
 int nqptp_clients_add(struct nqptp_clients *clients, const char *name);
 
 /*
- * Row i holds this clock: binds it to the list entries with its address. A clock that only gave its
- * time there does not replace one that announced itself there.
+ * Row i holds a clock that was heard just now: binds it to the list entries with its address. A
+ * clock that only gave its time there does not replace one that announced itself there. A
+ * link-local address without scope is that of the link that was heard first, while a clock is heard
+ * there.
  */
-void nqptp_clients_add_clock(struct nqptp_clients *clients, const struct nqptp_clock *clock, int i,
-                             bool announced);
+void nqptp_clients_add_clock(struct nqptp_clients *clients, const struct nqptp_clock_table *table,
+                             int i, bool announced);
 
 /* Row i is empty now: a client whose master was there has none. */
 void nqptp_clients_remove_clock(struct nqptp_clients *clients, int i);

@@ -270,7 +270,10 @@ int nqptp_clock_compare(const struct nqptp_clock *a, const struct nqptp_clock *b
     }
     /* Beyond the standard: one sender heard at two addresses. */
     *difference = (struct nqptp_difference){.rung = NQPTP_RUNG_ADDRESS};
-    return memcmp(&a->address.ip, &b->address.ip, sizeof a->address.ip);
+    int order = memcmp(&a->address.ip, &b->address.ip, sizeof a->address.ip);
+    return order != 0 ? order
+                      : (a->address.scope_id > b->address.scope_id) -
+                            (a->address.scope_id < b->address.scope_id);
 }
 
 /* --- deadlines ---------------------------------------------------------------------------- */

@@ -114,7 +114,10 @@ void nqptp_hysteresis_note(struct nqptp_hysteresis *hysteresis, unsigned weight,
 /* Whether there were too many changes of late, so that the present one must wait. */
 bool nqptp_hysteresis_holds(const struct nqptp_hysteresis *hysteresis, uint64_t now_ns);
 
-/* Returns the row of the clock with that identity at that address, or NQPTP_NO_CLOCK. */
+/*
+ * Returns the row of the clock with that identity at that address, or NQPTP_NO_CLOCK. A link-local
+ * address on another link is another address.
+ */
 int nqptp_clock_find(const struct nqptp_clock_table *table, uint64_t clock_identity,
                      const struct nqptp_address *address);
 

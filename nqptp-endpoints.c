@@ -23,10 +23,6 @@ static bool is_interface_name(const char *text) {
            strcmp(text, ".") != 0 && strcmp(text, "..") != 0;
 }
 
-static bool is_link_local(const struct nqptp_address *address) {
-    return IN6_IS_ADDR_LINKLOCAL(&address->ip);
-}
-
 /* Can it be the address of one host? Both families' wildcards and groups cannot. */
 static bool is_host(const struct nqptp_address *address) {
     uint8_t first = address->ip.s6_addr[12];
@@ -41,11 +37,12 @@ static const char *read_address(const char *text, struct nqptp_limit *limit) {
 
     if (nqptp_address_parse(text, strlen(text), &limit->address) < 0 || !is_host(&limit->address))
         return "-i takes an interface or an address of this host";
-    if (!percent != !is_link_local(&limit->address))
+    if (!percent != !nqptp_address_is_link_local(&limit->address))
         return "-i takes a link-local address, and no other, with its interface, as fe80::1%eth0";
     if (percent && !is_interface_name(percent + 1))
         return "-i: no interface can have that name";
     limit->has_address = true;
+    limit->address.scope_id = 0; /* its interface may come, and come again as another one */
     snprintf(limit->interface, sizeof limit->interface, "%s", percent ? percent + 1 : "");
     return NULL;
 }

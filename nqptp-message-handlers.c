@@ -148,6 +148,10 @@ static void ask(struct nqptp_engine *engine, const struct nqptp_address *address
     int i = last_heard_at(engine, address);
 
     engine->asking.asked = true;
+    if (i != NQPTP_NO_CLOCK)
+        address = &engine->table.clocks[i].address; /* with its scope */
+    if (nqptp_address_is_link_local(address) && address->scope_id == 0)
+        return; /* on which link is it? */
     if (i != NQPTP_NO_CLOCK && is_our_address(engine, &engine->table.clocks[i].local))
         nqptp_effects_send_delay_req(effects, &engine->self, &engine->table.clocks[i], sequence_id);
     else
@@ -273,7 +277,7 @@ static int row_of(struct nqptp_engine *engine, const struct nqptp_packet *packet
     if (engine->table.clocks[i].in_use)
         delete_clock(engine, i, effects);
     nqptp_clock_create(&engine->table, i, identity, &packet->source, now_ns);
-    nqptp_clients_add_clock(&engine->clients, &engine->table.clocks[i], i, false);
+    nqptp_clients_add_clock(&engine->clients, &engine->table, i, false);
     nqptp_effects_tell(effects,
                        nqptp_event_of_clock(NQPTP_EVENT_CREATED, &engine->table.clocks[i]));
     return i;
@@ -421,7 +425,7 @@ static enum nqptp_drop handle_announce(struct nqptp_engine *engine,
         return NQPTP_DROP_DUPLICATE;
     note_arrival(clock, packet, now_ns);
     clock->announce_id = message->sequence_id;
-    nqptp_clients_add_clock(&engine->clients, clock, i, true);
+    nqptp_clients_add_clock(&engine->clients, &engine->table, i, true);
     nqptp_clock_announce(clock, &message->announce, message->source.port_number,
                          message->log_message_interval, now_ns);
     nqptp_wake_up_if_silent(clock, &engine->self, is_listed(engine, i), now_ns, effects);

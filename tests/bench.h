@@ -37,7 +37,7 @@ static inline int add(struct bench *b, uint64_t clock_identity, uint8_t number) 
                                 nqptp_clients_list_address(&b->clients, &address), b->now_ns);
     if (i != NQPTP_NO_CLOCK) {
         nqptp_clock_create(&b->table, i, clock_identity, &address, b->now_ns);
-        nqptp_clients_add_clock(&b->clients, &b->table.clocks[i], i, false);
+        nqptp_clients_add_clock(&b->clients, &b->table, i, false);
     }
     return i;
 }

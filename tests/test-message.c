@@ -352,7 +352,6 @@ static void check_address(const char *text, const char *formatted) {
 
     CHECK_EQ_I64(parse_address(text, &address), 0, "\"%s\" is an address", text);
     CHECK_EQ_STR(nqptp_address_format(&address, out), formatted, "\"%s\" is written so", text);
-    CHECK_EQ_U64(address.scope_id, 0, "\"%s\": a scope is not looked up", text);
 }
 
 static void test_addresses(void) {
@@ -441,13 +440,25 @@ static void test_address_equality(void) {
 
     CHECK(nqptp_address_equal(&ipv4, &mapped), "an IPv4 address equals its mapped form");
     CHECK(!nqptp_address_equal(&ipv4, &compatible), "but not its IPv4-compatible form");
-    CHECK(nqptp_address_equal(&local, &scoped), "the scope does not count");
+    CHECK(nqptp_address_equal(&local, &scoped), "without a scope it is of any link");
+    local.scope_id = 4;
+    CHECK(!nqptp_address_equal(&local, &scoped), "of two links they differ");
+    mapped.scope_id = 4;
+    ipv4.scope_id = 3;
+    CHECK(nqptp_address_equal(&ipv4, &mapped), "other addresses have no link");
     CHECK(!nqptp_address_equal(&ipv4, &local), "different addresses differ");
     local.ip.s6_addr[0] ^= 1;
     CHECK(!nqptp_address_equal(&local, &scoped), "by one bit at the front");
     scoped = address_of("fe80::2");
     local = address_of("fe80::3");
     CHECK(!nqptp_address_equal(&local, &scoped), "and by one at the end");
+}
+
+static void test_address_scope(void) {
+    CHECK_EQ_U64(address_of("fe80::1%lo").scope_id, 1, "the name of an interface is its number");
+    CHECK_EQ_U64(address_of("fe80::1%1").scope_id, 1, "a number is one, too");
+    CHECK_EQ_U64(address_of("fe80::1%no-such").scope_id, 0, "no interface has that name: none");
+    CHECK_EQ_U64(address_of("2001:db8::1%lo").scope_id, 0, "an address of no link has no scope");
 }
 
 static void test_address_family(void) {
@@ -554,6 +565,7 @@ int main(void) {
     test_what_is_no_address();
     test_address_length_counts();
     test_address_equality();
+    test_address_scope();
     test_address_family();
     return tap_done();
 }

@@ -418,6 +418,45 @@ static void test_no_stand_in_that_another_client_lists(void) {
     CHECK_EQ_I64(master(&b), 0, "a clock that another client lists does not stand in");
 }
 
+static int add_on_link(struct bench *b, uint64_t identity, uint32_t link) {
+    struct nqptp_address address = {.scope_id = link};
+
+    memcpy(address.ip.s6_addr, (const uint8_t[16]){0xFE, 0x80, [15] = 2}, 16);
+    int i = nqptp_clock_row_for(&b->table, 0, 0, true, b->now_ns);
+    nqptp_clock_create(&b->table, i, identity, &address, b->now_ns);
+    announce(b, i, link == 7 ? 100 : 1);
+    (void)sample(b, i);
+    nqptp_clients_add_clock(&b->clients, &b->table, i, true);
+    return i;
+}
+
+/* fe80::2 on link 7 is the sender; fe80::2 on link 8 is another host, and better. */
+static void test_link_local_address_is_of_one_link(uint32_t listed_scope) {
+    struct bench b = bench_begin();
+    struct nqptp_address address = {.scope_id = listed_scope};
+
+    memcpy(address.ip.s6_addr, (const uint8_t[16]){0xFE, 0x80, [15] = 2}, 16);
+    nqptp_client_set_peers(&b.table, &b.clients.list[0], &address, 1);
+    int other = listed_scope ? add_on_link(&b, 5, 8) : -1;
+    int honest = add_on_link(&b, 5, 7);
+    if (!listed_scope)
+        other = add_on_link(&b, 5, 8);
+    CHECK(honest != other, "scope %u: two links, two records", listed_scope);
+    for (int n = 0; n < 5; n++) {
+        wait_with(&b, S, 1u << honest | 1u << other);
+        announce(&b, other, 1);
+        nqptp_clients_add_clock(&b.clients, &b.table, other, true);
+        CHECK_EQ_I64(master(&b), honest, "scope %u: the sender's link is followed", listed_scope);
+    }
+    for (int n = 0; n < 12; n++)
+        wait_with(&b, S, only(other));
+    b.table.clocks[other].heard_at_ns = b.now_ns;
+    nqptp_clients_add_clock(&b.clients, &b.table, other, true);
+    CHECK_EQ_I64(nqptp_client_lists_clock(&b.clients.list[0], other), listed_scope == 0,
+                 "scope %u: silent, the link %s another one", listed_scope,
+                 listed_scope ? "is not" : "may be");
+}
+
 /* Two identities behind one listed address: which of them it was last is not forgotten. */
 static void test_same_list_changes_nothing(void) {
     struct bench b = bench_begin();
@@ -461,6 +500,8 @@ int main(void) {
     test_stand_in_is_alive();
     test_stand_in_against_listed();
     test_no_stand_in_that_another_client_lists();
+    test_link_local_address_is_of_one_link(7);
+    test_link_local_address_is_of_one_link(0);
     test_same_list_changes_nothing();
     return tap_done();
 }
