@@ -9,7 +9,8 @@
  *             without end while it is the master of a client that plays;
  * and it is asleep, too, while its samples repeat one time.
  *
- * The estimator has the last word on a sample: it takes it, ignores it, or begins a new series.
+ * A sample that looks like one of a backlog is withheld until the next one comes. The estimator has
+ * the last word on the others: it takes them, ignores them, or begins a new series.
  * Two hystereses stand behind it. One keeps back a reading that jumps to and fro, as if the clock
  * were silent. The other keeps back Announces that contradict each other.
  *
@@ -204,20 +205,24 @@ static bool is_repeat(const struct nqptp_clock *clock, const struct nqptp_sample
            sample->origin_ns == clock->last_origin_ns && moved_ns < JUMP_NS && moved_ns > -JUMP_NS;
 }
 
-bool nqptp_clock_sample(struct nqptp_clock *clock, const struct nqptp_sample *sample,
-                        uint64_t now_ns) {
-    uint64_t master_ns = sample->origin_ns + (uint64_t)sample->correction_ns;
-    bool repeated = is_repeat(clock, sample, master_ns);
+/*
+ * While this host stood still (a suspended guest), packets may have waited below the kernel. They
+ * come in a burst with fresh stamps, so each sample is higher than the one before by what the
+ * sender's clock went on. No delay makes a sample too high, and only the last of them is true.
+ */
+static bool is_of_backlog(const struct nqptp_clock *clock, const struct nqptp_sample *sample,
+                          uint64_t master_ns) {
+    int64_t above_ns = (int64_t)(master_ns - sample->local_ns - clock->reading.offset_ns);
+    int64_t master_moved_ns = (int64_t)(master_ns - clock->last_master_ns);
+    int64_t local_moved_ns = (int64_t)(sample->local_ns - clock->last_local_ns);
 
-    clock->repeated_times = repeated ? clock->repeated_times + 1 : 0;
-    if (repeated)
-        master_ns = clock->last_master_ns;
-    clock->last_master_ns = master_ns;
-    clock->last_origin_ns = sample->origin_ns;
-    if (sample->replaces_guess)
-        nqptp_estimator_reset(&clock->estimator);
-    if (repeated && clock->estimator.bins == 0)
-        return false; /* it still sleeps: a reset estimator does not make this a first sample */
+    return clock->sampled_at_ns > 0 && clock->estimator.bins > 0 && !sample->replaces_guess &&
+           above_ns > JUMP_NS && master_moved_ns > JUMP_NS && local_moved_ns < master_moved_ns / 2;
+}
+
+/* Gives the estimator a sample. Returns whether the reading changed. */
+static bool estimate(struct nqptp_clock *clock, const struct nqptp_sample *sample,
+                     uint64_t master_ns, uint64_t now_ns) {
     enum nqptp_estimate estimate =
         nqptp_estimator_sample(&clock->estimator, master_ns, sample->local_ns);
     if (estimate == NQPTP_ESTIMATE_NONE)
@@ -236,6 +241,43 @@ bool nqptp_clock_sample(struct nqptp_clock *clock, const struct nqptp_sample *sa
     clock->sampled_at_ns = now_ns;
     clock->alive_until_ns = now_ns + alive_for_ns(clock) + 1;
     return true;
+}
+
+/* Gives the estimator the sample that was withheld, if any: the next one is not of a backlog. */
+static bool release_withheld(struct nqptp_clock *clock, uint64_t now_ns) {
+    const struct nqptp_sample *sample = &clock->withheld;
+
+    if (!clock->withholds)
+        return false;
+    clock->withholds = false;
+    return estimate(clock, sample, sample->origin_ns + (uint64_t)sample->correction_ns, now_ns);
+}
+
+bool nqptp_clock_sample(struct nqptp_clock *clock, const struct nqptp_sample *sample,
+                        uint64_t now_ns) {
+    uint64_t master_ns = sample->origin_ns + (uint64_t)sample->correction_ns;
+    bool repeated = is_repeat(clock, sample, master_ns);
+    bool of_backlog = !repeated && is_of_backlog(clock, sample, master_ns);
+
+    clock->repeated_times = repeated ? clock->repeated_times + 1 : 0;
+    if (repeated)
+        master_ns = clock->last_master_ns;
+    clock->last_master_ns = master_ns;
+    clock->last_origin_ns = sample->origin_ns;
+    clock->last_local_ns = sample->local_ns;
+    if (of_backlog) {
+        clock->withheld = *sample;
+        clock->withholds = true;
+        return false;
+    }
+    if (sample->replaces_guess) {
+        nqptp_estimator_reset(&clock->estimator);
+        clock->withholds = false;
+    }
+    if (repeated && clock->estimator.bins == 0)
+        return false; /* it still sleeps: a reset estimator does not make this a first sample */
+    bool changed = release_withheld(clock, now_ns);
+    return estimate(clock, sample, master_ns, now_ns) || changed;
 }
 
 /* --- the data set comparison ---------------------------------------------------------------- */

@@ -64,13 +64,16 @@ struct nqptp_clock {
 
     /* Samples */
     struct nqptp_pairing pairing;
-    unsigned repeated_times;     /* The number of samples in a row that repeat one time. */
-    uint64_t last_origin_ns;     /* The origin_ns of the last sample. */
-    uint64_t last_master_ns;     /* The same with its corrections. */
-    uint64_t sampled_at_ns;      /* A sample was used last then; 0: none yet. */
-    uint64_t series_began_at_ns; /* The receive time of the first sample of the series. */
-    uint64_t newest_offset_ns;   /* The offset by the last sample, whether it was used or not. */
-    bool jumped_back;            /* The direction of the last jump of that offset. */
+    unsigned repeated_times;      /* The number of samples in a row that repeat one time. */
+    uint64_t last_origin_ns;      /* The origin_ns of the last sample. */
+    uint64_t last_master_ns;      /* The same with its corrections. */
+    uint64_t last_local_ns;       /* The local_ns of the last sample. */
+    struct nqptp_sample withheld; /* It looks like one of a backlog, and waits for the next one. */
+    bool withholds;               /* There is such a sample. */
+    uint64_t sampled_at_ns;       /* A sample was used last then; 0: none yet. */
+    uint64_t series_began_at_ns;  /* The receive time of the first sample of the series. */
+    uint64_t newest_offset_ns;    /* The offset by the last sample, whether it was used or not. */
+    bool jumped_back;             /* The direction of the last jump of that offset. */
     struct nqptp_hysteresis series_hysteresis;
     uint64_t alive_until_ns; /* It is lost then without another sample; 0: it is lost already. */
     struct nqptp_reading reading;

@@ -401,6 +401,73 @@ static void test_no_grandmaster(void) {
     CHECK_EQ_U64(w.record.grandmaster_identity, 1, "and no master comes to have it");
 }
 
+/* --- a host that stood still ----------------------------------------------------------------- */
+
+/* Sends pairs whose times are `interval_ns` apart, and here come 5 us apart. */
+static void send_backlog(struct world *w, struct sender *s, uint64_t stood_ns, uint64_t interval_ns,
+                         unsigned batch) {
+    uint64_t begin_ns = time_of(w, s), count = stood_ns / interval_ns;
+
+    for (uint64_t first = 0; first < count; first += batch) {
+        uint64_t end = first + batch < count ? first + batch : count;
+        for (uint64_t n = first; n < end; n++, w->now_ns += 5 * US)
+            (void)send_sync(w, s, (uint16_t)(s->sequence_id + n));
+        for (uint64_t n = first; n < end; n++, w->now_ns += 5 * US)
+            (void)send_follow_up(w, s, (uint16_t)(s->sequence_id + n),
+                                 begin_ns + (n + 1) * interval_ns);
+    }
+    s->sequence_id = (uint16_t)(s->sequence_id + count);
+    s->offset_ns += stood_ns;
+}
+
+/* Pairs at that interval for that time. Notes how many series are published, and since when. */
+static unsigned play_at(struct world *w, struct sender *s, uint64_t interval_ns, uint64_t ns) {
+    uint64_t start_ns = w->record.start_time_ns;
+    unsigned series = 0;
+
+    for (uint64_t at_ns = 0; at_ns < ns; at_ns += interval_ns) {
+        (void)send_pair(w, s);
+        pass(w, interval_ns - MS);
+        series += w->record.start_time_ns != start_ns;
+        start_ns = w->record.start_time_ns;
+    }
+    return series;
+}
+
+static void check_stood_still(uint64_t stood_ns, unsigned syncs_a_second, unsigned batch) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct world w = world_begin();
+    uint64_t interval_ns = S / syncs_a_second;
+    char name[80];
+
+    snprintf(name, sizeof name, "%u s still, %u Syncs/s, in batches of %u",
+             (unsigned)(stood_ns / S), syncs_a_second, batch);
+    command(&w, "T 192.0.2.1");
+    (void)send_announce(&w, &s);
+    (void)play_at(&w, &s, interval_ns, 20 * S);
+    uint64_t start_ns = w.record.start_time_ns, woke_ns = w.now_ns;
+    send_backlog(&w, &s, stood_ns, interval_ns, batch);
+    CHECK_EQ_U64(w.record.start_time_ns, start_ns, "%s: no series is of the backlog", name);
+    unsigned series = play_at(&w, &s, interval_ns, S / 2 + 2 * interval_ns);
+    CHECK(offset_near(w.record.offset_ns, s.offset_ns), "%s: soon right", name);
+    series += play_at(&w, &s, interval_ns, 20 * S);
+    CHECK(offset_near(w.record.offset_ns, s.offset_ns), "%s: and stays so", name);
+    CHECK_EQ_U64(series, 1, "%s: there is one new series", name);
+    CHECK(w.record.start_time_ns >= woke_ns - LATENCY_NS, "%s: it began after waking", name);
+}
+
+static void test_host_that_stood_still(void) {
+    static const unsigned rates[] = {1, 8, 128}, batches[] = {1, 128};
+
+    for (size_t r = 0; r < sizeof rates / sizeof *rates; r++)
+        for (size_t b = 0; b < sizeof batches / sizeof *batches; b++) {
+            check_stood_still(2 * S, rates[r], batches[b]);
+            check_stood_still(10 * S, rates[r], batches[b]);
+            check_stood_still(60 * S, rates[r], batches[b]);
+            check_stood_still(600 * S, rates[r], batches[b]);
+        }
+}
+
 int main(void) {
     test_stray_sync();
     test_no_grandmaster();
@@ -424,5 +491,6 @@ int main(void) {
     test_inherited_late();
     test_reason();
     test_all_that_qualify_are_told();
+    test_host_that_stood_still();
     return tap_done();
 }
