@@ -40,23 +40,22 @@ static void test_master(void) {
 }
 
 /* Both listed, the better one gives its sample last. The worse one is so many steps removed. */
-static struct world contest(const struct sender *worse, struct nqptp_announce *better,
-                            const struct sender *winner, uint16_t steps_removed) {
-    struct world w = world_begin();
+static void contest(struct world *w, const struct sender *worse, struct nqptp_announce *better,
+                    const struct sender *winner, uint16_t steps_removed) {
+    *w = world_begin();
     struct sender one = *worse, two = *winner;
 
-    command(&w, "T 192.0.2.1 192.0.2.2");
-    (void)send_announce(&w, &one);
-    w.engine.table.clocks[0].announce.steps_removed = steps_removed;
-    (void)send_pair(&w, &one);
-    (void)send_announce(&w, &two);
-    int i = nqptp_clock_find(&w.engine.table, two.clock_identity, &two.address);
-    struct nqptp_clock *clock = &w.engine.table.clocks[i];
+    command(w, "T 192.0.2.1 192.0.2.2");
+    (void)send_announce(w, &one);
+    w->engine.table.clocks[0].announce.steps_removed = steps_removed;
+    (void)send_pair(w, &one);
+    (void)send_announce(w, &two);
+    int i = nqptp_clock_find(&w->engine.table, two.clock_identity, &two.address);
+    struct nqptp_clock *clock = &w->engine.table.clocks[i];
     better->grandmaster_identity = better->grandmaster_identity ? better->grandmaster_identity : 1;
     clock->announce = *better;
     clock->reading.grandmaster_identity = better->grandmaster_identity;
-    (void)send_pair(&w, &two);
-    return w;
+    (void)send_pair(w, &two);
 }
 
 /* Each rung of the ladder decides once. */
@@ -70,7 +69,7 @@ static void test_reasons_of_the_comparison(void) {
 #define CHECK_REASON(change, reason)                                                               \
     a = same;                                                                                      \
     change;                                                                                        \
-    w = contest(&one, &a, &two, 0);                                                                \
+    contest(&w, &one, &a, &two, 0);                                                                \
     CHECK_SAYS(&w, "/nqptp: master is now 0000000000000012 at 192.0.2.2, by " reason)
     CHECK_REASON(a.priority1 = 10, "priority1: 10 before 248");
     CHECK_REASON(a.clock_class = 6, "clockClass: 6 before 248");
@@ -84,17 +83,17 @@ static void test_reasons_of_the_comparison(void) {
     struct sender far = one;
     far.clock_identity = 0x13;
     far.grandmaster_identity = 0x11;
-    w = contest(&far, &a, &two, 0);
+    contest(&w, &far, &a, &two, 0);
     CHECK_SAYS(&w, "/nqptp: master is now 0000000000000012 at 192.0.2.2, by clockIdentity: "
                    "0000000000000012 before 0000000000000013");
-    w = contest(&far, &a, &two, 3);
+    contest(&w, &far, &a, &two, 3);
     CHECK_SAYS(&w,
                "/nqptp: master is now 0000000000000012 at 192.0.2.2, by stepsRemoved: 0 before 3");
     far = two;
     far.address = at("192.0.2.1");
     far.grandmaster_identity = 0x11;
     far.port_number = APPLE_PORT + 1;
-    w = contest(&far, &a, &two, 0);
+    contest(&w, &far, &a, &two, 0);
     CHECK_SAYS(&w, "/nqptp: master is now 0000000000000012 at 192.0.2.2, by portNumber: "
                    "32773 before 32774");
     struct sender near = far;
@@ -102,7 +101,7 @@ static void test_reasons_of_the_comparison(void) {
     near.port_number = APPLE_PORT;
     far.address = at("192.0.2.2");
     far.port_number = APPLE_PORT;
-    w = contest(&far, &a, &near, 0);
+    contest(&w, &far, &a, &near, 0);
     CHECK_SAYS(&w, "/nqptp: master is now 0000000000000012 at 192.0.2.1, by address, for all else "
                    "is equal");
 }
