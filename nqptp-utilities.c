@@ -332,8 +332,8 @@ void nqptp_batch_init(struct nqptp_batch *batch) {
 
 int nqptp_socket_receive(int fd, struct nqptp_clock_pair *last, struct nqptp_batch *batch) {
     int count = recvmmsg(fd, batch->messages, NQPTP_BATCH, MSG_DONTWAIT, NULL);
-    if (count < 0) /* nothing there, or news of a datagram that we sent and nobody wanted */
-        return 0;
+    if (count < 0)
+        return errno == EAGAIN ? 0 : -errno;
     uint64_t arrival_ns = nqptp_clock_now_ns();
     struct nqptp_clock_pair now = nqptp_clock_pair_read();
     for (int i = 0; i < count; i++) {
@@ -471,12 +471,12 @@ int nqptp_interfaces_watch(void) {
     return fd;
 }
 
-void nqptp_interfaces_drain(int fd) {
+int nqptp_interfaces_drain(int fd) {
     char discarded[4096];
 
-    /* An overrun (ENOBUFS) is news too: something happened, and all is looked at afresh anyway. */
-    while (recv(fd, discarded, sizeof discarded, 0) > 0 || errno == ENOBUFS)
+    while (recv(fd, discarded, sizeof discarded, 0) > 0)
         ;
+    return errno == EAGAIN ? 0 : -errno; /* ENOBUFS: there was more, and the caller looks anyway */
 }
 
 int nqptp_multicast(int fd, int family, uint32_t interface, bool join) {

@@ -123,7 +123,8 @@ struct nqptp_batch {
 void nqptp_batch_init(struct nqptp_batch *batch);
 
 /*
- * Takes what is there, at most NQPTP_BATCH datagrams. Returns their number, 0 if there is none.
+ * Takes what is there, at most NQPTP_BATCH datagrams. Returns their number, 0 if there is none, or
+ * -errno.
  * *last is the pair of clocks when this socket was read before, zeroed at first: packets that wait
  * in one socket while another one is read must not miss that CLOCK_REALTIME was set.
  */
@@ -159,7 +160,7 @@ int nqptp_interfaces_read(struct nqptp_interfaces *interfaces);
 
 /* A socket that becomes readable when an interface or address comes or goes; drain it and look. */
 int nqptp_interfaces_watch(void);
-void nqptp_interfaces_drain(int fd);
+int nqptp_interfaces_drain(int fd);
 
 /* Joins or leaves the groups of PTP (annexes D.3 and E.3) on one interface. */
 int nqptp_multicast(int fd, int family, uint32_t interface, bool join);

@@ -13,6 +13,7 @@
 #include "nqptp-commands.h"
 #include "nqptp-diagnosis.h"
 #include "nqptp-endpoints.h"
+#include "nqptp-faults.h"
 #include "nqptp-journal.h"
 #include "nqptp-message-handlers.h"
 #include "nqptp-objects.h"
@@ -69,6 +70,7 @@ struct nqptp {
     uint64_t busy_ns;          /* when to try again for a port, or NQPTP_NO_DEADLINE */
     uint64_t timer_ns;         /* what the timer is set to, or NQPTP_NO_DEADLINE */
     struct nqptp_service service;
+    struct nqptp_faults faults;
     struct nqptp_spaced_warning refused_command;
     struct nqptp_journal journal;
     struct nqptp_objects objects;
@@ -135,7 +137,8 @@ static void on_packets(struct nqptp *nqptp, unsigned endpoint) {
     struct nqptp_effects effects;
     uint64_t now_ns = 0;
     struct nqptp_endpoint *from = &nqptp->endpoints.list[endpoint];
-    int count = nqptp_socket_receive(from->fd, &from->last, &nqptp->batch);
+    int count = nqptp_faults_note(&nqptp->faults,
+                                  nqptp_socket_receive(from->fd, &from->last, &nqptp->batch));
 
     for (int i = 0; i < count; i++) {
         const struct nqptp_packet *packet = &nqptp->batch.packets[i];
@@ -197,6 +200,7 @@ static int take_commands(struct nqptp *nqptp, enum source socket) {
     int count =
         nqptp_socket_receive(nqptp->fds[socket], &(struct nqptp_clock_pair){0}, &nqptp->batch);
 
+    nqptp_faults_note(&nqptp->faults, count);
     for (int i = 0; i < count; i++) {
         const struct nqptp_packet *packet = &nqptp->batch.packets[i];
         uint64_t now_ns = nqptp_clock_now_ns();
@@ -229,7 +233,7 @@ static void on_opening(struct nqptp *nqptp) {
 static void on_signal(struct nqptp *nqptp) {
     struct signalfd_siginfo signal;
 
-    if (read(nqptp->fds[SIGNALS], &signal, sizeof signal) != sizeof signal)
+    if (!nqptp_faults_read(&nqptp->faults, nqptp->fds[SIGNALS], &signal, sizeof signal))
         return;
     if ((int)signal.ssi_signo == NQPTP_LEASE_SIGNAL || signal.ssi_signo == SIGIO) {
         on_opening(nqptp);
@@ -259,7 +263,9 @@ static void on_clock_set(struct nqptp *nqptp) {
     struct nqptp_effects effects;
     uint64_t expirations;
 
-    if (read(nqptp->fds[CLOCK_SET], &expirations, sizeof expirations) > 0 || errno != ECANCELED)
+    if (nqptp_faults_read(&nqptp->faults, nqptp->fds[CLOCK_SET], &expirations,
+                          sizeof expirations) ||
+        errno != ECANCELED)
         return;
     watch_clock(nqptp);
     nqptp_engine_republish(&nqptp->engine, &effects);
@@ -293,7 +299,8 @@ static uint64_t rest_due_ns(const struct nqptp *nqptp) {
 static void end_rest(struct nqptp *nqptp, uint64_t now_ns) {
     (void)now_ns;
     for (unsigned i = 0; i < nqptp->endpoints.count; i++)
-        on_packets(nqptp, i);
+        if (nqptp->endpoints.list[i].fd >= 0)
+            on_packets(nqptp, i);
 }
 
 static uint64_t objects_due_ns(const struct nqptp *nqptp) {
@@ -403,14 +410,14 @@ static void dispatch(struct nqptp *nqptp, enum source source) {
         on_signal(nqptp);
         break;
     case TIMER: /* What is due is done at the beginning of the next round. */
-        if (read(nqptp->fds[TIMER], &expirations, sizeof expirations) > 0)
+        if (nqptp_faults_read(&nqptp->faults, nqptp->fds[TIMER], &expirations, sizeof expirations))
             nqptp->timer_ns = NQPTP_NO_DEADLINE;
         break;
     case CLOCK_SET:
         on_clock_set(nqptp);
         break;
     case INTERFACES:
-        nqptp_interfaces_drain(nqptp->fds[INTERFACES]);
+        nqptp_faults_note(&nqptp->faults, nqptp_interfaces_drain(nqptp->fds[INTERFACES]));
         follow_interfaces(nqptp, nqptp_clock_now_ns());
         break;
     case SOURCES:
@@ -437,9 +444,12 @@ static void loop(struct nqptp *nqptp) {
         arm_timer(nqptp);
         bool reply = nqptp->endpoints.queued > 0;
         int count = epoll_wait(nqptp->epoll, events, EVENTS_MAX, reply ? 0 : -1);
+        if (count < 0 && errno != EINTR)
+            nqptp_faults_note(&nqptp->faults, -errno);
         handle_events(nqptp, events, count);
         if (reply)
             nqptp_endpoints_flush(&nqptp->endpoints);
+        nqptp_faults_slow_down(&nqptp->faults, nqptp_clock_now_ns());
     }
 }
 

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * System calls of the event loop that should not fail. What makes one fail is most likely still
+ * there in the next round, so epoll reports its descriptor again at once. The loop then takes its
+ * time for each round, and the log says why.
+ */
+#ifndef NQPTP_FAULTS_H
+#define NQPTP_FAULTS_H
+
+#include "nqptp-journal.h"
+
+struct nqptp_faults {
+    int error; /* 0, or -errno of a call of this round */
+    struct nqptp_spaced_warning warning;
+};
+
+/* Notes the result of a call, which may be -errno. Returns it. */
+int nqptp_faults_note(struct nqptp_faults *faults, int result);
+
+/*
+ * Reads from a descriptor that is no socket. Returns whether `size` bytes came; errno says why not.
+ * EAGAIN is no fault, and ECANCELED tells that CLOCK_REALTIME was set.
+ */
+bool nqptp_faults_read(struct nqptp_faults *faults, int fd, void *data, size_t size);
+
+/* Ends a round: warns and sleeps for 100 ms if there was a fault. */
+void nqptp_faults_slow_down(struct nqptp_faults *faults, uint64_t now_ns);
+
+#endif
