@@ -10,8 +10,9 @@
  * misses a close in between. The kernel tells of the close a moment before it grants the lease: up
  * to 0.1 ms in 1 to 3 of 1,000 cases. So after a refusal the lease is tried for again after 1, 10,
  * 100 and 1000 ms; if it is still refused another process has the file open, and its close will be
- * told. A client of 2021 opens and closes the file hundreds of times a second, so only one close a
- * second is acted on, unless a command says that a player starts.
+ * told. A client of 2021 opens and closes the file hundreds of times a second, so a close is acted
+ * on ten times a second at most, unless a command says that a player starts. With one a second a
+ * player that starts 0.2 s after such a client could find that client's layout.
  *
  * An opener that is gone when we release the lease was refused, because it opened with O_NONBLOCK,
  * or was killed, or the kernel let it in while this process was stopped for over 45 s. The first is
@@ -32,7 +33,7 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
-#define QUIET_NS (1000 * NQPTP_MS)      /* Between two closes that are acted on. */
+#define QUIET_NS (100 * NQPTP_MS)       /* Between two closes that are acted on. */
 #define UNWATCHED_NS (30000 * NQPTP_MS) /* Between tries where no close is told. */
 #define CHECK_NS (1000 * NQPTP_MS)      /* Then an opener that was killed in opening has gone. */
 #define RETURN_NS (30000 * NQPTP_MS)    /* A player that was refused is started again by then. */
