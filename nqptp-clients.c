@@ -145,6 +145,16 @@ bool nqptp_client_plays(const struct nqptp_client *client) {
                                                   : client->has_list && client->peer_count > 0);
 }
 
+bool nqptp_clients_ended(const struct nqptp_clients *clients, int i) {
+    for (int c = 0; c < clients->top; c++) {
+        const struct nqptp_client *client = &clients->list[c];
+        if (client->master == i && !client->unused &&
+            !(client->says_begin && client->activity == NQPTP_STOPPED))
+            return false;
+    }
+    return true;
+}
+
 uint32_t nqptp_clients_playing_masters(const struct nqptp_clients *clients) {
     uint32_t masters = 0;
     for (int c = 0; c < clients->top; c++)

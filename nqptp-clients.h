@@ -117,6 +117,9 @@ uint32_t nqptp_clients_qualified(const struct nqptp_clients *clients);
  */
 bool nqptp_client_plays(const struct nqptp_client *client);
 
+/* Whether the player of each client that follows the clock in row i ended, or is gone. */
+bool nqptp_clients_ended(const struct nqptp_clients *clients, int i);
+
 /* The rows whose clocks are the master of a client that plays. */
 uint32_t nqptp_clients_playing_masters(const struct nqptp_clients *clients);
 

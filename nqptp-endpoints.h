@@ -95,6 +95,9 @@ bool nqptp_endpoints_may_reopen(const struct nqptp_endpoints *endpoints);
 /* Lets epoll tell when endpoint i can be read, as tag + i. Returns 0 or -errno. */
 int nqptp_endpoints_watch(struct nqptp_endpoints *endpoints, int epoll, uint32_t tag);
 
+/* See nqptp_socket_receive(). */
+int nqptp_endpoint_receive(struct nqptp_endpoint *endpoint, struct nqptp_batch *batch);
+
 /* While they rest, nobody is woken up for what comes in. */
 void nqptp_endpoints_rest(struct nqptp_endpoints *endpoints, bool resting);
 

@@ -20,18 +20,17 @@
  */
 #include "nqptp-message-handlers.h"
 
+#include "nqptp-asking.h"
 #include "nqptp-time.h"
 #include "nqptp-wake-up.h"
 
 #include <string.h>
 
-#define REST_CLOCKS 4                   /* Packets wait only while more clocks are alive. */
-#define REST_NS (100 * NQPTP_MS)        /* Packets wait for this time at most. */
-#define STUCK_NS (2 * (int64_t)NQPTP_S) /* Older packets came while we were stopped. */
-#define STALE_NS NQPTP_S                /* At B, a master with an older sample starts afresh. */
-#define ASK_NS (2 * NQPTP_S)            /* A listed address that is silent is asked this often. */
-#define ASK_MIN_NS (200 * NQPTP_MS)     /* Commands do not make it more often than this. */
-#define STEP_TOLD_NS INT64_C(5000000)   /* A smaller step is not told. */
+#define REST_CLOCKS 4                      /* Packets wait only while more clocks are alive. */
+#define REST_NS (100 * NQPTP_MS)           /* Packets wait for this time at most. */
+#define STUCK_NS (2 * (int64_t)NQPTP_S)    /* Older packets came while we were stopped. */
+#define STALE_NS NQPTP_S                   /* At B, a master with an older sample starts afresh. */
+#define STEP_TOLD_NS INT64_C(5000000)      /* A smaller step is not told. */
 #define ANNOUNCE_AGAIN_NS (100 * NQPTP_MS) /* One sequenceId within this time is one datagram. */
 
 void nqptp_engine_init(struct nqptp_engine *engine, uint64_t clock_identity) {
@@ -68,117 +67,20 @@ void nqptp_engine_remove_client(struct nqptp_engine *engine, int c) {
     forget_unlisted(engine);
 }
 
-void nqptp_engine_set_own_addresses(struct nqptp_engine *engine,
-                                    const struct nqptp_address *addresses, unsigned count) {
-    if (count > NQPTP_OWN_ADDRESSES_MAX)
-        count = NQPTP_OWN_ADDRESSES_MAX;
-    memcpy(engine->own_addresses, addresses, count * sizeof *addresses);
-    engine->own_address_count = count;
-}
-
-/* Whether the clock in row i is any client's master. */
-static bool is_master(const struct nqptp_engine *engine, int i) {
-    return nqptp_clients_masters(&engine->clients) >> i & 1;
-}
-
-static bool is_our_address(const struct nqptp_engine *engine, const struct nqptp_address *address) {
+bool nqptp_engine_is_own_address(const struct nqptp_engine *engine,
+                                 const struct nqptp_address *address) {
     for (unsigned i = 0; i < engine->own_address_count; i++)
         if (nqptp_address_equal(&engine->own_addresses[i], address))
             return true;
     return false;
 }
 
-/* --- asking silent addresses ----------------------------------------------------------------- */
-
-/*
- * Some senders serve only receivers that they hear. After an outage both sides would wait for each
- * other. So while a client plays, each listed address that is silent gets a Delay_Req every 2 s. A
- * round goes through all lists, one Delay_Req for each call, and begins again while it finds one.
- */
-static void begin_round(struct nqptp_engine *engine, uint64_t now_ns) {
-    struct nqptp_asking *asking = &engine->asking;
-    uint64_t at_ns = NQPTP_NO_DEADLINE;
-
-    for (int c = 0; c < engine->clients.top; c++)
-        if (nqptp_client_plays(&engine->clients.list[c]))
-            at_ns = asking->round_at_ns + ASK_MIN_NS;
-
-    asking->client = 0;
-    asking->peer = 0;
-    asking->asked = false;
-    asking->at_ns = at_ns > now_ns ? at_ns : now_ns;
-}
-
-/* Returns the row of the clock that was heard last at the address, or NQPTP_NO_CLOCK. */
-static int last_heard_at(const struct nqptp_engine *engine, const struct nqptp_address *address) {
-    const struct nqptp_clock *clocks = engine->table.clocks;
-    int last = NQPTP_NO_CLOCK;
-
-    for (int i = 0; i < engine->table.clocks_top; i++)
-        if (clocks[i].in_use && nqptp_address_equal(&clocks[i].address, address) &&
-            (last == NQPTP_NO_CLOCK || clocks[i].heard_at_ns > clocks[last].heard_at_ns))
-            last = i;
-    return last;
-}
-
-/* Whether any clock at the address is alive. */
-static bool is_served_by(const struct nqptp_engine *engine, const struct nqptp_address *address,
-                         uint64_t now_ns) {
-    for (int i = 0; i < engine->table.clocks_top; i++)
-        if (engine->table.clocks[i].in_use &&
-            nqptp_address_equal(&engine->table.clocks[i].address, address) &&
-            nqptp_clock_is_alive(&engine->table.clocks[i], now_ns))
-            return true;
-    return false;
-}
-
-/* Whether an earlier client of the round lists the address as well. */
-static bool was_asked(const struct nqptp_engine *engine, const struct nqptp_address *address) {
-    for (int c = 0; c < engine->asking.client; c++)
-        if (nqptp_client_plays(&engine->clients.list[c]) &&
-            nqptp_client_lists_address(&engine->clients.list[c], address))
-            return true;
-    return false;
-}
-
-/* Asks the address, by the way that its clock came if there is one and that way exists still. */
-static void ask(struct nqptp_engine *engine, const struct nqptp_address *address,
-                struct nqptp_effects *effects) {
-    uint16_t sequence_id = engine->asking.sequence_id++;
-    int i = last_heard_at(engine, address);
-
-    engine->asking.asked = true;
-    if (i != NQPTP_NO_CLOCK)
-        address = &engine->table.clocks[i].address; /* with its scope */
-    if (nqptp_address_is_link_local(address) && address->scope_id == 0)
-        return; /* on which link is it? */
-    if (i != NQPTP_NO_CLOCK && is_our_address(engine, &engine->table.clocks[i].local))
-        nqptp_effects_send_delay_req(effects, &engine->self, &engine->table.clocks[i], sequence_id);
-    else
-        nqptp_effects_send_request(effects, &engine->self, address, sequence_id);
-}
-
-/* Asks the next silent address of the round. */
-static void go_on_asking(struct nqptp_engine *engine, uint64_t now_ns,
-                         struct nqptp_effects *effects) {
-    struct nqptp_asking *asking = &engine->asking;
-
-    if (asking->client == 0 && asking->peer == 0)
-        asking->round_at_ns = now_ns;
-    for (; asking->client < engine->clients.top; asking->client++, asking->peer = 0) {
-        const struct nqptp_client *client = &engine->clients.list[asking->client];
-        while (nqptp_client_plays(client) && asking->peer < client->peer_count) {
-            const struct nqptp_address *address = &client->peers[asking->peer++].address;
-            if (is_served_by(engine, address, now_ns) || is_our_address(engine, address) ||
-                was_asked(engine, address))
-                continue;
-            ask(engine, address, effects);
-            return;
-        }
-    }
-    bool again = asking->asked;
-    begin_round(engine, now_ns);
-    asking->at_ns = again ? asking->round_at_ns + ASK_NS : NQPTP_NO_DEADLINE;
+void nqptp_engine_set_own_addresses(struct nqptp_engine *engine,
+                                    const struct nqptp_address *addresses, unsigned count) {
+    if (count > NQPTP_OWN_ADDRESSES_MAX)
+        count = NQPTP_OWN_ADDRESSES_MAX;
+    memcpy(engine->own_addresses, addresses, count * sizeof *addresses);
+    engine->own_address_count = count;
 }
 
 /* --- choosing -------------------------------------------------------------------------------- */
@@ -295,25 +197,14 @@ static void note_arrival(struct nqptp_clock *clock, const struct nqptp_packet *p
 
 /* --- samples --------------------------------------------------------------------------------- */
 
-/* Whether all clients that follow the clock in row i said that their players ended. */
-static bool has_ended(const struct nqptp_engine *engine, int i) {
-    for (int c = 0; c < engine->clients.top; c++) {
-        const struct nqptp_client *client = &engine->clients.list[c];
-        if (client->master == i && !client->unused &&
-            !(client->says_begin && client->activity == NQPTP_STOPPED))
-            return false;
-    }
-    return true;
-}
-
 /* The clock gives no samples any more. That is told if a client that has not ended follows it. */
 static void tell_lost(struct nqptp_engine *engine, int i, uint64_t now_ns,
                       struct nqptp_effects *effects) {
     struct nqptp_clock *clock = &engine->table.clocks[i];
 
     clock->alive_until_ns = 0;
-    begin_round(engine, now_ns);
-    if (!is_master(engine, i) || has_ended(engine, i))
+    nqptp_asking_begin(engine, now_ns);
+    if (nqptp_clients_ended(&engine->clients, i))
         return;
     struct nqptp_event event = nqptp_event_of_clock(
         nqptp_clock_is_asleep(clock) ? NQPTP_EVENT_STOPPED : NQPTP_EVENT_SILENT, clock);
@@ -353,7 +244,7 @@ static void use_sample(struct nqptp_engine *engine, int i, const struct nqptp_sa
             nqptp_wake_up_if_stopped(clock, &engine->self, now_ns, effects);
     } else {
         publish_clock(engine, i, effects);
-        if (sampled_at_ns > 0 && is_master(engine, i))
+        if (sampled_at_ns > 0 && (nqptp_clients_masters(&engine->clients) >> i & 1))
             tell_sample(clock, &old, now_ns - sampled_at_ns, was_lost, effects);
     }
     select_masters(engine, now_ns, effects);
@@ -446,7 +337,7 @@ static bool is_our_own(const struct nqptp_engine *engine, const struct nqptp_pac
                        const struct nqptp_message *message) {
     return message->source.clock_identity == engine->self.clock_identity &&
            message->source.port_number == engine->self.port_number &&
-           is_our_address(engine, &packet->source);
+           nqptp_engine_is_own_address(engine, &packet->source);
 }
 
 /* Whether it waited while we were stopped. A backlog of old times looks like a clock that steps. */
@@ -522,7 +413,7 @@ static void command_timing_peers(struct nqptp_engine *engine, const struct nqptp
     bool followed_nobody = client->has_list && client->peer_count == 0;
 
     if (nqptp_client_set_peers(&engine->table, client, command->addresses, command->count)) {
-        begin_round(engine, now_ns);
+        nqptp_asking_begin(engine, now_ns);
         nqptp_effects_tell(effects, nqptp_event_of_client(NQPTP_EVENT_LIST, c));
     }
     forget_unlisted(engine);
@@ -536,7 +427,7 @@ static void command_begin(struct nqptp_engine *engine, struct nqptp_client *clie
                           uint64_t now_ns) {
     client->activity = NQPTP_PLAYING;
     client->says_begin = true;
-    begin_round(engine, now_ns);
+    nqptp_asking_begin(engine, now_ns);
     if (client->master == NQPTP_NO_CLOCK)
         return;
     struct nqptp_clock *clock = &engine->table.clocks[client->master];
@@ -590,14 +481,17 @@ struct nqptp_answer nqptp_engine_command(struct nqptp_engine *engine,
     return answer;
 }
 
-void nqptp_engine_unused(struct nqptp_engine *engine, int c, uint64_t now_ns,
+void nqptp_engine_unused(struct nqptp_engine *engine, uint64_t clients, uint64_t now_ns,
                          struct nqptp_effects *effects) {
-    struct nqptp_client *client = &engine->clients.list[c];
-
     nqptp_effects_begin(effects);
-    client->unused = true;
-    if (client->activity == NQPTP_PLAYING)
-        client->activity = NQPTP_STOPPED;
+    for (int c = 0; c < engine->clients.top; c++) {
+        struct nqptp_client *client = &engine->clients.list[c];
+        if (!(clients >> c & 1))
+            continue;
+        client->unused = true;
+        if (client->activity == NQPTP_PLAYING)
+            client->activity = NQPTP_STOPPED;
+    }
     select_masters(engine, now_ns, effects);
     nqptp_effects_finish(effects, &engine->table, &engine->clients);
 }
@@ -637,7 +531,7 @@ void nqptp_engine_expire(struct nqptp_engine *engine, uint64_t now_ns,
 
     nqptp_effects_begin(effects);
     if (engine->asking.at_ns <= now_ns) {
-        go_on_asking(engine, now_ns, effects);
+        nqptp_asking_go_on(engine, now_ns, effects);
         return;
     }
     if (i == NQPTP_NO_CLOCK || nqptp_clock_deadline(&engine->table.clocks[i]) > now_ns)

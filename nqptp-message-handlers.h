@@ -88,6 +88,10 @@ void nqptp_engine_remove_client(struct nqptp_engine *engine, int c);
 void nqptp_engine_set_own_addresses(struct nqptp_engine *engine,
                                     const struct nqptp_address *addresses, unsigned count);
 
+/* Whether it is one of these. */
+bool nqptp_engine_is_own_address(const struct nqptp_engine *engine,
+                                 const struct nqptp_address *address);
+
 /* Takes in a datagram to port 319 or 320. Returns NQPTP_DROP_NONE, or why it was not used. */
 enum nqptp_drop nqptp_engine_packet(struct nqptp_engine *engine, const struct nqptp_packet *packet,
                                     uint64_t now_ns, struct nqptp_effects *effects);
@@ -111,8 +115,11 @@ struct nqptp_answer nqptp_engine_command(struct nqptp_engine *engine,
                                          const struct nqptp_command *command, uint64_t now_ns,
                                          struct nqptp_effects *effects);
 
-/* No process has had client c's object open for long: its player stopped, as if it had sent E. */
-void nqptp_engine_unused(struct nqptp_engine *engine, int c, uint64_t now_ns,
+/*
+ * No process has had the objects of these clients open for long (bit c: client c): their players
+ * stopped, as if they had sent E.
+ */
+void nqptp_engine_unused(struct nqptp_engine *engine, uint64_t clients, uint64_t now_ns,
                          struct nqptp_effects *effects);
 
 /* Publishes again for each client that has a master: CLOCK_REALTIME was set. */

@@ -277,19 +277,17 @@ void nqptp_objects_kept(const struct nqptp_objects *objects, char *names,
 
 /* --- deadlines, status, end ------------------------------------------------------------------- */
 
-uint64_t nqptp_objects_due_ns(const struct nqptp_objects *objects) {
+uint64_t nqptp_objects_due_ns(const struct nqptp_objects *objects,
+                              const struct nqptp_clients *clients) {
     uint64_t due_ns = NQPTP_SHM_NO_DEADLINE;
 
+    for (int c = 0; c < clients->top; c++)
+        if (nqptp_client_plays(&clients->list[c]))
+            due_ns = objects->check_at_ns;
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
         if (objects->list[c].fd >= 0 && nqptp_shm_deadline(&objects->list[c]) < due_ns)
             due_ns = nqptp_shm_deadline(&objects->list[c]);
     return due_ns;
-}
-
-void nqptp_objects_retry(struct nqptp_objects *objects, uint64_t now_ns) {
-    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
-        if (objects->list[c].fd >= 0)
-            nqptp_shm_retry(&objects->list[c], now_ns);
 }
 
 void nqptp_objects_status(const struct nqptp_objects *objects, struct nqptp_status *status) {
@@ -303,37 +301,44 @@ void nqptp_objects_status(const struct nqptp_objects *objects, struct nqptp_stat
     }
 }
 
-uint64_t nqptp_objects_check_due_ns(const struct nqptp_objects *objects,
-                                    const struct nqptp_clients *clients) {
-    for (int c = 0; c < clients->top; c++)
-        if (nqptp_client_plays(&clients->list[c]))
-            return objects->check_at_ns;
-    return NQPTP_NO_DEADLINE;
-}
-
 /* A client of the mutex layouts may open the object for a moment only, which a lease would tell. */
 static bool may_be_in_use(const struct nqptp_shm *shm) {
     return (!shm->automatic && shm->layout->has_mutex) || nqptp_shm_is_in_use(shm);
 }
 
-uint64_t nqptp_objects_check_use(struct nqptp_objects *objects, const struct nqptp_clients *clients,
-                                 uint64_t now_ns) {
-    uint64_t late_ns = now_ns - objects->check_at_ns;
+/* Notes that client c uses its object, if it does. Returns whether it does, or did not long ago. */
+static bool is_used(struct nqptp_objects *objects, int c, uint64_t now_ns) {
+    const struct nqptp_shm *shm = &objects->list[c];
+    uint64_t *used_at_ns = &objects->used_at_ns[c];
+
+    if (may_be_in_use(shm))
+        *used_at_ns = now_ns;
+    if (*used_at_ns < objects->asked_at_ns[c])
+        *used_at_ns = objects->asked_at_ns[c];
+    if (*used_at_ns < shm->opened_ns)
+        *used_at_ns = shm->opened_ns;
+    return now_ns - *used_at_ns < UNUSED_NS + CHECK_NS;
+}
+
+bool nqptp_objects_retry(struct nqptp_objects *objects, struct nqptp_engine *engine,
+                         uint64_t now_ns, struct nqptp_effects *effects) {
     uint64_t unused = 0;
 
+    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
+        if (objects->list[c].fd >= 0)
+            nqptp_shm_retry(&objects->list[c], now_ns);
+    if (now_ns < objects->check_at_ns)
+        return false;
     objects->check_at_ns = now_ns + CHECK_NS;
-    for (int c = 0; c < clients->top; c++) {
-        const struct nqptp_shm *shm = &objects->list[c];
-        uint64_t *used_at_ns = &objects->used_at_ns[c];
-        if (late_ns > CHECK_NS || may_be_in_use(shm))
-            *used_at_ns = now_ns;
-        if (*used_at_ns < objects->asked_at_ns[c])
-            *used_at_ns = objects->asked_at_ns[c];
-        if (*used_at_ns < shm->opened_ns)
-            *used_at_ns = shm->opened_ns;
-        if (nqptp_client_plays(&clients->list[c]) && now_ns - *used_at_ns >= UNUSED_NS + CHECK_NS)
-            unused |= UINT64_C(1) << c;
+    for (int c = 0; c < engine->clients.top; c++) {
+        if (is_used(objects, c, now_ns) || !nqptp_client_plays(&engine->clients.list[c]))
+            continue;
+        unused |= UINT64_C(1) << c;
+        nqptp_log(LOG_INFO, "%s: the player stopped: no process has had it open for 2 minutes",
+                  engine->clients.list[c].shown);
     }
+    if (unused)
+        nqptp_engine_unused(engine, unused, now_ns, effects);
     return unused;
 }
 

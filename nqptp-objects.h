@@ -67,23 +67,23 @@ void nqptp_objects_kept(const struct nqptp_objects *objects, char *names,
 /* NQPTP_LEASE_SIGNAL came: see nqptp_shm_signalled(). */
 void nqptp_objects_signalled(struct nqptp_objects *objects, uint64_t now_ns);
 
-/* Returns when to call nqptp_objects_retry(); NQPTP_SHM_NO_DEADLINE if nothing waits. */
-uint64_t nqptp_objects_due_ns(const struct nqptp_objects *objects);
-void nqptp_objects_retry(struct nqptp_objects *objects, uint64_t now_ns);
+/*
+ * Returns when to call nqptp_objects_retry(); NQPTP_SHM_NO_DEADLINE if nothing waits and no client
+ * plays.
+ */
+uint64_t nqptp_objects_due_ns(const struct nqptp_objects *objects,
+                              const struct nqptp_clients *clients);
+
+/*
+ * Does for the objects what is due. While clients play it also looks, every 30 s, which objects are
+ * in use: a client stops playing if no process has had its object open for two minutes. Returns
+ * whether one stopped, with *effects to carry out then.
+ */
+bool nqptp_objects_retry(struct nqptp_objects *objects, struct nqptp_engine *engine,
+                         uint64_t now_ns, struct nqptp_effects *effects);
 
 /* Fills in what the status tells of the objects. */
 void nqptp_objects_status(const struct nqptp_objects *objects, struct nqptp_status *status);
-
-/* Returns when to call nqptp_objects_check_use(), or NQPTP_NO_DEADLINE if no client plays. */
-uint64_t nqptp_objects_check_due_ns(const struct nqptp_objects *objects,
-                                    const struct nqptp_clients *clients);
-
-/*
- * Looks which objects are in use. Returns the clients that play, bit c for client c, though no
- * process has had their object open for two minutes.
- */
-uint64_t nqptp_objects_check_use(struct nqptp_objects *objects, const struct nqptp_clients *clients,
-                                 uint64_t now_ns);
 
 /* Takes away the names of all objects, as nqptp_shm_stop() does. */
 void nqptp_objects_stop(struct nqptp_objects *objects, const struct nqptp_clients *clients);

@@ -331,9 +331,11 @@ void nqptp_batch_init(struct nqptp_batch *batch) {
 }
 
 int nqptp_socket_receive(int fd, struct nqptp_clock_pair *last, struct nqptp_batch *batch) {
+    struct nqptp_clock_pair unused = {0, 0};
     int count = recvmmsg(fd, batch->messages, NQPTP_BATCH, MSG_DONTWAIT, NULL);
     if (count < 0)
         return errno == EAGAIN ? 0 : -errno;
+    last = last ? last : &unused;
     uint64_t arrival_ns = nqptp_clock_now_ns();
     struct nqptp_clock_pair now = nqptp_clock_pair_read();
     for (int i = 0; i < count; i++) {

@@ -126,7 +126,8 @@ void nqptp_batch_init(struct nqptp_batch *batch);
  * Takes what is there, at most NQPTP_BATCH datagrams. Returns their number, 0 if there is none, or
  * -errno.
  * *last is the pair of clocks when this socket was read before, zeroed at first: packets that wait
- * in one socket while another one is read must not miss that CLOCK_REALTIME was set.
+ * in one socket while another one is read must not miss that CLOCK_REALTIME was set. NULL says that
+ * receive times are not needed.
  */
 int nqptp_socket_receive(int fd, struct nqptp_clock_pair *last, struct nqptp_batch *batch);
 

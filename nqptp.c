@@ -136,9 +136,8 @@ static void restore_clients(struct nqptp *nqptp, char *names) {
 static void on_packets(struct nqptp *nqptp, unsigned endpoint) {
     struct nqptp_effects effects;
     uint64_t now_ns = 0;
-    struct nqptp_endpoint *from = &nqptp->endpoints.list[endpoint];
-    int count = nqptp_faults_note(&nqptp->faults,
-                                  nqptp_socket_receive(from->fd, &from->last, &nqptp->batch));
+    int count = nqptp_faults_note(
+        &nqptp->faults, nqptp_endpoint_receive(&nqptp->endpoints.list[endpoint], &nqptp->batch));
 
     for (int i = 0; i < count; i++) {
         const struct nqptp_packet *packet = &nqptp->batch.packets[i];
@@ -197,8 +196,7 @@ static int take_commands(struct nqptp *nqptp, enum source socket) {
     struct nqptp_command command;
     char shown[NQPTP_NAME_SIZE];
     unsigned withheld;
-    int count =
-        nqptp_socket_receive(nqptp->fds[socket], &(struct nqptp_clock_pair){0}, &nqptp->batch);
+    int count = nqptp_socket_receive(nqptp->fds[socket], NULL, &nqptp->batch);
 
     nqptp_faults_note(&nqptp->faults, count);
     for (int i = 0; i < count; i++) {
@@ -304,29 +302,14 @@ static void end_rest(struct nqptp *nqptp, uint64_t now_ns) {
 }
 
 static uint64_t objects_due_ns(const struct nqptp *nqptp) {
-    return nqptp_objects_due_ns(&nqptp->objects);
+    return nqptp_objects_due_ns(&nqptp->objects, &nqptp->engine.clients);
 }
 
 static void retry_objects(struct nqptp *nqptp, uint64_t now_ns) {
-    nqptp_objects_retry(&nqptp->objects, now_ns);
-}
-
-static uint64_t use_due_ns(const struct nqptp *nqptp) {
-    return nqptp_objects_check_due_ns(&nqptp->objects, &nqptp->engine.clients);
-}
-
-static void check_use(struct nqptp *nqptp, uint64_t now_ns) {
     struct nqptp_effects effects;
-    uint64_t unused = nqptp_objects_check_use(&nqptp->objects, &nqptp->engine.clients, now_ns);
 
-    for (int c = 0; c < nqptp->engine.clients.top; c++) {
-        if (!(unused >> c & 1))
-            continue;
-        nqptp_log(LOG_INFO, "%s: its player stopped: no process has had it open for 2 minutes",
-                  nqptp->engine.clients.list[c].shown);
-        nqptp_engine_unused(&nqptp->engine, c, now_ns, &effects);
+    if (nqptp_objects_retry(&nqptp->objects, &nqptp->engine, now_ns, &effects))
         carry_out(nqptp, &effects, now_ns);
-    }
 }
 
 static uint64_t flood_due_ns(const struct nqptp *nqptp) {
@@ -355,10 +338,8 @@ static const struct {
     uint64_t (*due_ns)(const struct nqptp *nqptp);
     void (*act)(struct nqptp *nqptp, uint64_t now_ns);
 } deadlines[] = {
-    {rest_due_ns, end_rest},         {engine_due_ns, expire_engine},
-    {objects_due_ns, retry_objects}, {use_due_ns, check_use},
-    {flood_due_ns, end_flood},       {busy_due_ns, follow_interfaces},
-    {service_due_ns, tell_service},
+    {rest_due_ns, end_rest},   {engine_due_ns, expire_engine},   {objects_due_ns, retry_objects},
+    {flood_due_ns, end_flood}, {busy_due_ns, follow_interfaces}, {service_due_ns, tell_service},
 };
 
 #define DEADLINES (sizeof deadlines / sizeof *deadlines)

@@ -56,7 +56,7 @@ static void require_qualified(const struct run *run, int c) {
     bool stands = clocks[before].in_use && clocks[before].clock_identity == old->clock_identity &&
                   is_at(old, &clocks[before].address) &&
                   nqptp_clock_is_alive(&clocks[before], run->now_ns) &&
-                  may_follow(&run->engine, client, &clocks[before], run->now_ns);
+                  may_follow(&run->engine, client, before, run->now_ns);
     REQUIRE(!stands || clocks[after].confirmed || has_address(client, &clocks[after].address) ||
             (run->told[c].qualified >> after & 1));
 }

@@ -50,26 +50,29 @@ static inline bool is_current(const struct nqptp_engine *engine, const struct nq
            clock->reading.grandmaster_identity == clock->announce.grandmaster_identity;
 }
 
-static inline bool is_silent(const struct nqptp_engine *engine, const struct nqptp_client *client,
-                             const struct nqptp_address *address, uint64_t now_ns) {
-    for (int i = 0; i < NQPTP_CLOCKS_MAX; i++) {
-        const struct nqptp_clock *clock = &engine->table.clocks[i];
-        if (is_sound(clock, now_ns) && is_current(engine, client, i) &&
-            nqptp_address_equal(&clock->address, address))
-            return false;
-    }
-    return true;
+static inline bool hears_its_list(const struct nqptp_engine *engine,
+                                  const struct nqptp_client *client, uint64_t now_ns) {
+    for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)
+        if (is_sound(&engine->table.clocks[i], now_ns) && is_current(engine, client, i) &&
+            nqptp_client_lists_clock(client, i))
+            return true;
+    return false;
 }
 
-/* The listed rule: in the list, or the same clock as at an address of it that has fallen silent. */
+/* A listed clock; or, while none is alive, the same clock at an address that no client lists. */
 static inline bool may_follow(const struct nqptp_engine *engine, const struct nqptp_client *client,
-                              const struct nqptp_clock *clock, uint64_t now_ns) {
-    if (!client->has_list || has_address(client, &clock->address))
+                              int row, uint64_t now_ns) {
+    const struct nqptp_clock *clock = &engine->table.clocks[row];
+
+    if (!client->has_list || nqptp_client_lists_clock(client, row))
         return true;
+    if (hears_its_list(engine, client, now_ns))
+        return false;
+    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
+        if (c < engine->clients.top && nqptp_client_lists_clock(&engine->clients.list[c], row))
+            return false;
     for (unsigned i = 0; i < client->peer_count; i++)
-        if (client->peers[i].identified &&
-            client->peers[i].clock_identity == clock->clock_identity &&
-            is_silent(engine, client, &client->peers[i].address, now_ns))
+        if (client->peers[i].identified && client->peers[i].clock_identity == clock->clock_identity)
             return true;
     return false;
 }
@@ -92,10 +95,10 @@ static inline int compare(const struct nqptp_clock *a, const struct nqptp_clock 
 
 /* A clock that must not be worse than the master: it needs nobody's absence to become one. */
 static inline bool is_rival(const struct nqptp_client *client, const struct nqptp_clock *clock,
-                            uint64_t now_ns) {
+                            int row, uint64_t now_ns) {
     return is_sound(clock, now_ns) &&
            clock->reading.grandmaster_identity == clock->announce.grandmaster_identity &&
-           (client->has_list ? has_address(client, &clock->address) : clock->confirmed);
+           (client->has_list ? nqptp_client_lists_clock(client, row) : clock->confirmed);
 }
 
 static inline void require_master(const struct nqptp_engine *engine,
@@ -103,12 +106,12 @@ static inline void require_master(const struct nqptp_engine *engine,
     const struct nqptp_clock *clocks = engine->table.clocks;
     int m = client->master;
 
-    REQUIRE(m == NQPTP_NO_CLOCK || may_follow(engine, client, &clocks[m], now_ns));
+    REQUIRE(m == NQPTP_NO_CLOCK || may_follow(engine, client, m, now_ns));
     if (client->hysteresis.weight > UNREST_SOME &&
         now_ns - client->hysteresis.changed_at_ns < UNREST_NS)
         return;
     for (int i = 0; i < NQPTP_CLOCKS_MAX; i++) {
-        if (i == m || !is_rival(client, &clocks[i], now_ns))
+        if (i == m || !is_rival(client, &clocks[i], i, now_ns))
             continue;
         REQUIRE(m != NQPTP_NO_CLOCK && nqptp_clock_is_alive(&clocks[m], now_ns));
         int lead = preference(client, &clocks[m]) - preference(client, &clocks[i]);
@@ -178,7 +181,8 @@ static inline void require_client(const struct nqptp_engine *engine, int c) {
     for (int i = 0; i < NQPTP_CLOCKS_MAX; i++) {
         const struct nqptp_clock *clock = &engine->table.clocks[i];
         bool listed = clock->in_use && has_address(client, &clock->address);
-        REQUIRE(nqptp_client_lists_clock(client, i) == listed);
+        bool of_a_link = IN6_IS_ADDR_LINKLOCAL(&clock->address.ip); /* one link may have won */
+        REQUIRE(nqptp_client_lists_clock(client, i) == listed || (of_a_link && listed));
         REQUIRE(clock->in_use || !(client->qualified >> i & 1));
     }
 }

@@ -727,7 +727,7 @@ static void test_unused_client_stops(void) {
     command(&w, "/x T 192.0.2.1");
     command(&w, "/x B");
     play(&w, &s, 2 * S);
-    nqptp_engine_unused(&w.engine, 1, w.now_ns, &w.effects);
+    nqptp_engine_unused(&w.engine, 1 << 1, w.now_ns, &w.effects);
     CHECK(!nqptp_client_plays(&w.engine.clients.list[1]), "an unused client does not play");
     CHECK_EQ_U64(asked_in(&w, "192.0.2.1", 10 * S), 0, "for it nothing is asked");
     pass(&w, 121 * S);
@@ -737,7 +737,7 @@ static void test_unused_client_stops(void) {
     command(&w, "/x B");
     CHECK(nqptp_client_plays(&w.engine.clients.list[1]), "and plays again then");
     command(&w, "/y T 192.0.2.1");
-    nqptp_engine_unused(&w.engine, 2, w.now_ns, &w.effects);
+    nqptp_engine_unused(&w.engine, 1 << 2, w.now_ns, &w.effects);
     CHECK(!nqptp_client_plays(&w.engine.clients.list[2]), "one that never says B stops so, too");
     command(&w, "/y T 192.0.2.1");
     CHECK(nqptp_client_plays(&w.engine.clients.list[2]), "and plays again at its next command");

@@ -88,7 +88,8 @@ static void test_find(void) {
     CHECK_EQ_I64(nqptp_clock_find(&b.table, 2, &two), NQPTP_NO_CLOCK, "by both together");
     CHECK_EQ_I64(nqptp_clock_find(&b.table, 1, &three), NQPTP_NO_CLOCK, "or not at all");
     one.scope_id = 3;
-    CHECK_EQ_I64(nqptp_clock_find(&b.table, 1, &one), first, "a scope of such an address does not count");
+    CHECK_EQ_I64(nqptp_clock_find(&b.table, 1, &one), first,
+                 "a scope of such an address does not count");
     delete (&b, first);
     CHECK_EQ_I64(nqptp_clock_find(&b.table, 1, &one), NQPTP_NO_CLOCK, "once deleted it is gone");
     CHECK_EQ_I64(nqptp_clock_find(&b.table, 2, &one), second, "and others are not");

@@ -233,7 +233,8 @@ static inline void command(struct world *w, const char *text) {
     command_octets(w, text, strlen(text), &no_record);
 }
 
-/* The player of client 0 pauses: nothing is sent to a silent address, and silence deletes clocks. */
+/* The player of client 0 pauses: nothing is sent to a silent address, and silence deletes clocks.
+ */
 static inline void pause_player(struct world *w) {
     command(w, "/nqptp B");
     command(w, "/nqptp P");
