@@ -14,6 +14,7 @@
 #include "nqptp-time.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
@@ -174,6 +175,18 @@ bool nqptp_objects_has_client(struct nqptp_objects *objects, struct nqptp_engine
         make_room(objects, engine, now_ns);
     return !nqptp_engine_needs_client(engine, command) ||
            nqptp_objects_add(objects, engine, command->name, NQPTP_SHM_LAYOUT_10, now_ns) == 0;
+}
+
+void nqptp_objects_hello(const struct nqptp_objects *objects, const struct nqptp_engine *engine,
+                         const struct nqptp_options *options) {
+    const struct nqptp_shm *shm = &objects->list[0];
+
+    nqptp_log(LOG_NOTICE,
+              "version %s, clock identity %016" PRIx64 ", serves %s in layout %u%s, on UDP ports "
+              "%u, %u and %u",
+              PACKAGE_VERSION, engine->self.clock_identity, shm->name, nqptp_shm_version(shm),
+              shm->automatic ? " until a client wants another" : "", options->event_port,
+              options->general_port, options->control_port);
 }
 
 /* --- commands --------------------------------------------------------------------------------- */

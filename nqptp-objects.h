@@ -8,6 +8,7 @@
 
 #include "nqptp-journal.h"
 #include "nqptp-message-handlers.h"
+#include "nqptp-options.h"
 #include "nqptp-shm.h"
 #include "nqptp-status.h"
 
@@ -42,6 +43,10 @@ int nqptp_objects_add(struct nqptp_objects *objects, struct nqptp_engine *engine
  */
 bool nqptp_objects_has_client(struct nqptp_objects *objects, struct nqptp_engine *engine,
                               const struct nqptp_command *command, uint64_t now_ns);
+
+/* Logs what this process is, and in which layout it serves the first object. */
+void nqptp_objects_hello(const struct nqptp_objects *objects, const struct nqptp_engine *engine,
+                         const struct nqptp_options *options);
 
 /* Publishes the record in object c. */
 void nqptp_objects_publish(struct nqptp_objects *objects, int c,

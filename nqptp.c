@@ -436,18 +436,6 @@ static void loop(struct nqptp *nqptp) {
 
 /* --- starting -------------------------------------------------------------------------------- */
 
-static void say_hello(const struct nqptp *nqptp) {
-    const struct nqptp_options *options = nqptp->options;
-
-    nqptp_log(LOG_NOTICE,
-              "version %s, clock identity %016" PRIx64 ", serves %s in layout %u%s, on UDP ports "
-              "%u, %u and %u",
-              PACKAGE_VERSION, nqptp->engine.self.clock_identity, nqptp->objects.list[0].name,
-              nqptp_shm_version(&nqptp->objects.list[0]),
-              nqptp->objects.list[0].automatic ? " until a client wants another" : "",
-              options->event_port, options->general_port, options->control_port);
-}
-
 /* Opens the objects, and brings every client back to where the process before this one had it. */
 static enum nqptp_exit open_objects(struct nqptp *nqptp) {
     char back[NQPTP_KEPT_MAX];
@@ -461,7 +449,7 @@ static enum nqptp_exit open_objects(struct nqptp *nqptp) {
     if (nqptp_objects_add(&nqptp->objects, &nqptp->engine, NQPTP_INTERFACE_NAME,
                           nqptp->options->layout, nqptp_clock_now_ns()) < 0)
         return NQPTP_FAILED;
-    say_hello(nqptp);
+    nqptp_objects_hello(&nqptp->objects, &nqptp->engine, nqptp->options);
     restore_clients(nqptp, back);
     return NQPTP_DONE;
 }
