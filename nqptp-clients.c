@@ -35,8 +35,24 @@
 
 /* --- lists ----------------------------------------------------------------------------------- */
 
-/* Returns the number of the list entry with this address, or -1. */
+/* Without the scope, so that addresses that are equal have the same. */
+static unsigned hash_of(const struct nqptp_address *address) {
+    uint64_t halves[2];
+
+    memcpy(halves, &address->ip, sizeof halves);
+    uint64_t mixed = (halves[0] * UINT64_C(31) ^ halves[1]) * UINT64_C(0x9E3779B97F4A7C15);
+    return (unsigned)((mixed ^ mixed >> 32) * UINT64_C(0x9E3779B97F4A7C15) >> 52) % NQPTP_HASHES;
+}
+
+/*
+ * Returns the number of the list entry with this address, or -1. A flood of strangers asks for each
+ * client and packet, so the hashes turn down most of them whatever the length of the list.
+ */
 static int find_peer(const struct nqptp_client *client, const struct nqptp_address *address) {
+    unsigned hash = hash_of(address);
+
+    if (!(client->hashes[hash / 64] >> hash % 64 & 1))
+        return -1;
     for (unsigned i = 0; i < client->peer_count; i++)
         if (nqptp_address_equal(&client->peers[i].address, address))
             return (int)i;
@@ -259,6 +275,7 @@ bool nqptp_client_set_peers(const struct nqptp_clock_table *table, struct nqptp_
 
     client->has_list = true;
     client->peer_count = 0;
+    memset(client->hashes, 0, sizeof client->hashes);
     client->listed = 0;
     for (unsigned i = 0; i < count && client->peer_count < NQPTP_PEERS_MAX; i++) {
         if (nqptp_client_lists_address(client, &addresses[i]))
@@ -266,6 +283,8 @@ bool nqptp_client_set_peers(const struct nqptp_clock_table *table, struct nqptp_
         const struct nqptp_peer *known = peer_at(&old, &addresses[i]);
         client->peers[client->peer_count++] =
             known ? *known : (struct nqptp_peer){.address = addresses[i]};
+        unsigned hash = hash_of(&addresses[i]);
+        client->hashes[hash / 64] |= UINT64_C(1) << hash % 64;
     }
     for (int i = 0; i < table->clocks_top; i++)
         if (table->clocks[i].in_use)

@@ -11,6 +11,7 @@
 
 #define NQPTP_CLIENTS_MAX 64
 #define NQPTP_PEERS_MAX 256
+#define NQPTP_HASHES 4096 /* of addresses: of 16 strangers, one at most meets a full list's */
 #define NQPTP_NAME_MAX 62 /* The bytes of an object's name after the slash. */
 #define NQPTP_NAME_SIZE (1 + NQPTP_NAME_MAX + 1)
 
@@ -53,7 +54,8 @@ struct nqptp_client {
     bool has_list;   /* It has sent a list; until then it follows any clock. */
     unsigned peer_count;
     struct nqptp_peer peers[NQPTP_PEERS_MAX];
-    uint32_t listed;    /* Bit i: the list has the address of the clock in row i. */
+    uint64_t hashes[NQPTP_HASHES / 64]; /* Bit h: an address with the hash h is in the list. */
+    uint32_t listed;                    /* Bit i: the list has the address of the clock in row i. */
     uint32_t reserved;  /* Bit i: other clients list the clock in row i, and this one does not. */
     uint32_t qualified; /* Bit i: the clock in row i qualified, and has been alive since. */
     int master;         /* The row of its master, or NQPTP_NO_CLOCK. */

@@ -9,6 +9,8 @@
 #include "bench.h"
 #include "tap.h"
 
+#include <time.h>
+
 /* --- qualification --------------------------------------------------------------------------- */
 
 static void test_first_clock_needs_one_announce(void) {
@@ -290,6 +292,65 @@ static void test_peers_max(void) {
     CHECK(!nqptp_clients_list_address(&b.clients, &addresses[256]), "and no further");
 }
 
+/* The processor time that 2,000 lookups of strangers take while so many clients list 256 each. */
+static clock_t lookup_time(struct nqptp_clients *clients, int lists) {
+    clients->top = lists;
+    clock_t begun = clock();
+    unsigned found = 0;
+
+    for (unsigned i = 0; i < 2000; i++) {
+        struct nqptp_address stranger = host((uint8_t)i);
+        stranger.ip.s6_addr[12] = 11;
+        stranger.ip.s6_addr[14] = (uint8_t)(i >> 8);
+        found += nqptp_clients_list_address(clients, &stranger);
+    }
+    CHECK_EQ_U64(found, 0, "%d lists have no stranger", lists);
+    return clock() - begun;
+}
+
+/* The same with a comparison with each entry. */
+static clock_t scan_time(const struct nqptp_clients *clients, int lists) {
+    clock_t begun = clock();
+    unsigned found = 0;
+
+    for (unsigned i = 0; i < 2000; i++) {
+        struct nqptp_address stranger = host((uint8_t)i);
+        stranger.ip.s6_addr[12] = 11;
+        for (int c = 0; c < lists; c++)
+            for (unsigned p = 0; p < clients->list[c].peer_count; p++)
+                found += nqptp_address_equal(&clients->list[c].peers[p].address, &stranger);
+    }
+    CHECK_EQ_U64(found, 0, "%d lists have no stranger, entry by entry", lists);
+    return clock() - begun;
+}
+
+static void test_lookups_of_strangers(void) {
+    static struct nqptp_clients clients;
+    struct bench b = bench_begin();
+    struct nqptp_address addresses[NQPTP_PEERS_MAX];
+    unsigned missing = 0;
+
+    for (int c = 0; c < 15; c++) {
+        for (unsigned i = 0; i < NQPTP_PEERS_MAX; i++) {
+            addresses[i] = host((uint8_t)i);
+            addresses[i].ip.s6_addr[14] = (uint8_t)c;
+        }
+        for (unsigned list = 40; list > 0; list--) { /* The last one is the one that counts. */
+            for (unsigned i = 0; i < NQPTP_PEERS_MAX; i++)
+                addresses[i].ip.s6_addr[13] = (uint8_t)list;
+            nqptp_client_set_peers(&b.table, &clients.list[c], addresses, NQPTP_PEERS_MAX);
+        }
+        for (unsigned i = 0; i < NQPTP_PEERS_MAX; i++)
+            missing += !nqptp_client_lists_address(&clients.list[c], &addresses[i]);
+    }
+    CHECK_EQ_U64(missing, 0, "each of 3,840 listed addresses is found");
+    CHECK(lookup_time(&clients, 15) < scan_time(&clients, 15) / 3,
+          "a stranger is not compared with each entry of 15 lists");
+    nqptp_client_set_peers(&b.table, &clients.list[0], &addresses[1], 1);
+    CHECK(!nqptp_client_lists_address(&clients.list[0], &addresses[0]),
+          "an address of the list before is not found");
+}
+
 /* --- stand-ins ------------------------------------------------------------------------------- */
 
 /* Clock 1 at the listed host 1 and at host 2, clock 3 at host 3, all of them alive. */
@@ -492,6 +553,7 @@ int main(void) {
     test_silent_master_stays();
     test_set_peers();
     test_peers_max();
+    test_lookups_of_strangers();
     test_stand_in();
     test_list_of_clocks_that_are_known();
     test_no_stand_in_for_a_clock_that_speaks();
