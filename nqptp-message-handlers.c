@@ -530,12 +530,11 @@ void nqptp_engine_expire(struct nqptp_engine *engine, uint64_t now_ns,
     int i = nqptp_clock_first_due(&engine->table);
 
     nqptp_effects_begin(effects);
-    if (engine->asking.at_ns <= now_ns) {
-        nqptp_asking_go_on(engine, now_ns, effects);
+    if (i == NQPTP_NO_CLOCK || nqptp_clock_deadline(&engine->table.clocks[i]) > now_ns) {
+        if (engine->asking.at_ns <= now_ns)
+            nqptp_asking_go_on(engine, now_ns, effects);
         return;
     }
-    if (i == NQPTP_NO_CLOCK || nqptp_clock_deadline(&engine->table.clocks[i]) > now_ns)
-        return;
     struct nqptp_clock *clock = &engine->table.clocks[i];
     if (clock->pairing.waiting_until_ns > 0 && clock->pairing.waiting_until_ns <= now_ns) {
         struct nqptp_samples samples;
