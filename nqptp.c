@@ -153,6 +153,13 @@ static void on_packets(struct nqptp *nqptp, unsigned endpoint) {
     nqptp_endpoints_guard(&nqptp->endpoints, true); /* The kernel makes room for what is useful. */
 }
 
+/* A batch of each endpoint that is open. */
+static void read_packets(struct nqptp *nqptp) {
+    for (unsigned i = 0; i < nqptp->endpoints.count; i++)
+        if (nqptp->endpoints.list[i].fd >= 0)
+            on_packets(nqptp, i);
+}
+
 static struct nqptp_status status_now(const struct nqptp *nqptp, uint64_t now_ns) {
     struct nqptp_status status = {
         .engine = &nqptp->engine,
@@ -192,10 +199,13 @@ static void send_status(struct nqptp *nqptp, enum source socket, int i, bool jso
     nqptp_sender_answer(nqptp->fds[socket], sender, text, length);
 }
 
+/* Takes a batch of commands, after the packets that came before it. */
 static int take_commands(struct nqptp *nqptp, enum source socket) {
     struct nqptp_command command;
     char shown[NQPTP_NAME_SIZE];
     unsigned withheld;
+
+    read_packets(nqptp);
     int count = nqptp_socket_receive(nqptp->fds[socket], NULL, &nqptp->batch);
 
     nqptp_faults_note(&nqptp->faults, count);
@@ -296,9 +306,7 @@ static uint64_t rest_due_ns(const struct nqptp *nqptp) {
 
 static void end_rest(struct nqptp *nqptp, uint64_t now_ns) {
     (void)now_ns;
-    for (unsigned i = 0; i < nqptp->endpoints.count; i++)
-        if (nqptp->endpoints.list[i].fd >= 0)
-            on_packets(nqptp, i);
+    read_packets(nqptp);
 }
 
 static uint64_t objects_due_ns(const struct nqptp *nqptp) {

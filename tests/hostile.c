@@ -310,6 +310,21 @@ static int flood(struct hostile *h) {
     return 0;
 }
 
+/* Asks for the longest answer, at 127.0.0.1 or, from ::1, there. Reads none. */
+static int flood_with_questions(struct hostile *h) {
+    const char *from = h->options.from;
+    struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(NQPTP_CONTROL_PORT)};
+    int fd = socket(from ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    six.sin6_addr = in6addr_loopback;
+    while (goes_on(h))
+        if (from)
+            (void)sendto(fd, "? json", 6, 0, (struct sockaddr *)&six, sizeof six);
+        else
+            send_text(fd, "? json", 6);
+    return 0;
+}
+
 /* Asks under an IPv6 address that is not the loopback's, and tells whether it is answered. */
 static int ask(struct hostile *h) {
     struct sockaddr_in6 here = {.sin6_family = AF_INET6};
@@ -384,6 +399,7 @@ static const struct {
     {"socket", take_by_socket},
     {"open", open_and_close},
     {"flood", flood},
+    {"questions", flood_with_questions},
     {"ask", ask},
     {"look", look},
 };
@@ -447,7 +463,8 @@ int main(int argc, char **argv) {
         if (strcmp(argv[optind], roles[i].name) == 0)
             return roles[i].play(&h);
     fputs("usage: hostile "
-          "hold|wait|loop|scribble|mutex|cut|unlink|replace|mkdir|socket|open|flood|ask|look\n"
+          "hold|wait|loop|scribble|mutex|cut|unlink|replace|mkdir|socket|open|flood|questions|ask|"
+          "look\n"
           "  [--path FILE] [--seconds S] [--count N] [--processes N] [--seed N]\n"
           "  [--expect-id HEX] [--from ADDRESS] [--bare]\n",
           stderr);
