@@ -46,6 +46,9 @@ struct nqptp_clock {
     uint32_t interface;         /* The interface that the last message came in by. */
     uint64_t heard_at_ns;       /* The arrival of the last Sync, Follow_Up or Announce accepted. */
     uint64_t packets;           /* The number of those messages. */
+    uint64_t requests;          /* The number of Delay_Reqs to it. */
+    uint64_t answers;           /* The number of Delay_Resps from it that name our port. */
+    uint64_t answered_ns;       /* The arrival of the last of these. */
     bool kept; /* It is the master of a client that plays: silence alone does not delete it. */
 
     /* Announces */
@@ -157,6 +160,10 @@ void nqptp_clock_announce(struct nqptp_clock *clock, const struct nqptp_announce
  */
 bool nqptp_clock_sample(struct nqptp_clock *clock, const struct nqptp_sample *sample,
                         uint64_t now_ns);
+
+/* Counts an answer of that clock to a Delay_Req of ours. */
+void nqptp_clock_answers(struct nqptp_clock_table *table, uint64_t clock_identity,
+                         const struct nqptp_address *address, uint64_t now_ns);
 
 /* Whether it gave a sample within max(3 s, 8 Sync intervals), at most 10 s. */
 bool nqptp_clock_is_alive(const struct nqptp_clock *clock, uint64_t now_ns);

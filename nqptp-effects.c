@@ -81,16 +81,17 @@ static struct nqptp_reply *reply_to(const struct nqptp_clock *clock,
 void nqptp_effects_send_request(struct nqptp_effects *effects,
                                 const struct nqptp_port_identity *self,
                                 const struct nqptp_address *address, uint16_t sequence_id) {
-    const struct nqptp_clock nowhere = {.address = *address, .interface = address->scope_id};
+    struct nqptp_clock nowhere = {.address = *address, .interface = address->scope_id};
 
     nqptp_effects_send_delay_req(effects, self, &nowhere, sequence_id);
 }
 
 void nqptp_effects_send_delay_req(struct nqptp_effects *effects,
-                                  const struct nqptp_port_identity *self,
-                                  const struct nqptp_clock *clock, uint16_t sequence_id) {
+                                  const struct nqptp_port_identity *self, struct nqptp_clock *clock,
+                                  uint16_t sequence_id) {
     struct nqptp_reply *reply = reply_to(clock, effects);
 
+    clock->requests++;
     reply->general = false;
     reply->length = NQPTP_DELAY_REQ_LENGTH;
     nqptp_message_write_delay_req(reply->data, self, sequence_id);

@@ -82,12 +82,12 @@ void nqptp_effects_send_request(struct nqptp_effects *effects,
                                 const struct nqptp_address *address, uint16_t sequence_id);
 
 /*
- * Asks to send a Delay_Req to the clock. Senders drop a receiver that never sends, and know it by
- * the address that they send to: so it is sent from there.
+ * Asks to send a Delay_Req to the clock, and counts it. Senders drop a receiver that never sends,
+ * and know it by the address that they send to: so it is sent from there.
  */
 void nqptp_effects_send_delay_req(struct nqptp_effects *effects,
-                                  const struct nqptp_port_identity *self,
-                                  const struct nqptp_clock *clock, uint16_t sequence_id);
+                                  const struct nqptp_port_identity *self, struct nqptp_clock *clock,
+                                  uint16_t sequence_id);
 
 /* Asks to send an Announce of ours to the clock. */
 void nqptp_effects_send_announce(struct nqptp_effects *effects,

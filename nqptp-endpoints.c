@@ -439,7 +439,15 @@ static bool may_send(const struct nqptp_endpoint *endpoint, const struct nqptp_r
     return serves(endpoint, &reply->local, reply->interface);
 }
 
-static void send_reply(const struct nqptp_endpoints *endpoints, const struct nqptp_reply *reply) {
+/* No way to an address that is only asked may be no fault; that the kernel forbids it is one. */
+static void note_sent(struct nqptp_endpoints *endpoints, const struct nqptp_reply *reply,
+                      int result) {
+    endpoints->unsent.count += result < 0;
+    if (result == 0 || result == -EPERM || reply->interface > 0)
+        endpoints->unsent.error = result;
+}
+
+static void send_reply(struct nqptp_endpoints *endpoints, const struct nqptp_reply *reply) {
 
     for (unsigned i = 0; i < endpoints->count; i++) {
         const struct nqptp_endpoint *endpoint = &endpoints->list[i];
@@ -448,7 +456,8 @@ static void send_reply(const struct nqptp_endpoints *endpoints, const struct nqp
         struct nqptp_reply sent = *reply;
         if (reply->interface > 0)
             sent.interface = way_to(endpoints, endpoint, reply);
-        nqptp_socket_send(endpoint->fd, &sent, endpoints->ports[reply->general]);
+        note_sent(endpoints, reply,
+                  nqptp_socket_send(endpoint->fd, &sent, endpoints->ports[reply->general]));
         if (reply->interface > 0)
             return;
     }

@@ -54,8 +54,9 @@ struct nqptp_endpoints {
     int epoll; /* which tells of endpoint i as tag + i; -1: none yet */
     uint32_t tag;
     bool resting, guarded;
-    bool followed;   /* the interfaces were looked at before */
-    bool unread;     /* and could not be, the last time */
+    bool followed; /* the interfaces were looked at before */
+    bool unread;   /* and could not be, the last time */
+    struct nqptp_unsent unsent;
     unsigned queued; /* How many replies wait to be sent. */
     struct nqptp_reply queue[NQPTP_QUEUE_MAX];
 };

@@ -6,8 +6,10 @@
  */
 #include "nqptp-hints.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #define SYNC_EXPECTED 24 /* Among so many packets of a clock there should be a Sync. */
 
@@ -74,6 +76,10 @@ static const char *trouble_of(const struct nqptp_status *status, int c) {
 
     if (client->has_list && client->peer_count == 0) /* A player that has it open may be idle. */
         return status->objects[c].use == NQPTP_USE_NONE ? unused : NULL;
+    if (client->activity == NQPTP_PLAYING && client->has_list &&
+        listed.alive + listed.asleep == 0 && others.heard == 0)
+        return "the player plays, but its sender is silent, though it is asked every 2 s: is it "
+               "still there? does a firewall drop UDP ports 319 and 320?";
     if (client->master == NQPTP_NO_CLOCK || !gives_time(status, client->master))
         return trouble_with(&listed, &others);
     if (gets_no_sync(&status->engine->table.clocks[client->master]))
@@ -105,6 +111,11 @@ bool nqptp_hint(const struct nqptp_status *status, char *text, size_t size) {
         return snprintf(text, size,
                         "%s is not there: check the spelling; ip address lists what there is",
                         status->places[0].name) > 0;
+    if (status->unsent.error < 0)
+        return snprintf(text, size, "our answers cannot leave: %s%s",
+                        strerror(-status->unsent.error),
+                        status->unsent.error == -EPERM ? ": a firewall blocks output to UDP 319"
+                                                       : "") > 0;
     if (engine->packets == engine->drops[NQPTP_DROP_KERNEL] && status->checksum_errors > 0)
         return snprintf(text, size,
                         "nothing was heard, but the kernel dropped %" PRIu64

@@ -325,12 +325,14 @@ static enum nqptp_drop handle_announce(struct nqptp_engine *engine,
 }
 
 /* The time in it is not used: AirPlay devices return that of their last Follow_Up. */
-static enum nqptp_drop handle_delay_resp(const struct nqptp_engine *engine,
-                                         const struct nqptp_message *message) {
-    return message->requesting.clock_identity == engine->self.clock_identity &&
-                   message->requesting.port_number == engine->self.port_number
-               ? NQPTP_DROP_NONE
-               : NQPTP_DROP_FOREIGN;
+static enum nqptp_drop handle_delay_resp(struct nqptp_engine *engine,
+                                         const struct nqptp_packet *packet,
+                                         const struct nqptp_message *message, uint64_t now_ns) {
+    if (message->requesting.clock_identity != engine->self.clock_identity ||
+        message->requesting.port_number != engine->self.port_number)
+        return NQPTP_DROP_FOREIGN;
+    nqptp_clock_answers(&engine->table, message->source.clock_identity, &packet->source, now_ns);
+    return NQPTP_DROP_NONE;
 }
 
 static bool is_our_own(const struct nqptp_engine *engine, const struct nqptp_packet *packet,
@@ -367,7 +369,7 @@ static enum nqptp_drop handle(struct nqptp_engine *engine, const struct nqptp_pa
     case NQPTP_ANNOUNCE:
         return handle_announce(engine, packet, &message, now_ns, effects);
     case NQPTP_DELAY_RESP:
-        return handle_delay_resp(engine, &message);
+        return handle_delay_resp(engine, packet, &message, now_ns);
     case NQPTP_DELAY_REQ:
     case NQPTP_PDELAY_REQ:
     case NQPTP_PDELAY_RESP:

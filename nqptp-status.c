@@ -174,6 +174,10 @@ static void list_facts(const struct nqptp_status *status, int i, struct facts *f
     mark(facts, "asleep", nqptp_clock_is_asleep(clock), 'Z');
     number(facts, "heard_s", "Heard", AGE, 3, seconds_since(clock->heard_at_ns, status->now_ns));
     number_of(facts, "packets", "Pkts", clock->packets);
+    number_of(facts, "requests_sent", NULL, clock->requests);
+    number_of(facts, "answers_received", NULL, clock->answers);
+    if (clock->answers > 0)
+        number(facts, "answer_s", NULL, AGE, 3, seconds_since(clock->answered_ns, status->now_ns));
     if (sync_interval_s(clock) > 0)
         number(facts, "sync_interval_s", "Sync", INTERVAL, 6, sync_interval_s(clock));
     if (clock->announced)
@@ -289,6 +293,7 @@ size_t nqptp_status_json(const struct nqptp_status *status, char *buffer, size_t
     member_text(&text, "version", status->version);
     member(&text, "uptime_s", "%.3f", seconds_since(status->started_ns, status->now_ns));
     member(&text, "packets_used", "%" PRIu64, engine->drops[NQPTP_DROP_NONE]);
+    member(&text, "replies_unsent", "%" PRIu64, status->unsent.count);
     member(&text, "packets_dropped", "%" PRIu64, engine->packets - engine->drops[NQPTP_DROP_NONE]);
     member(&text, "places", "[");
     for (unsigned i = 0; i < status->place_count; i++) {
@@ -417,6 +422,8 @@ static void add_master(struct nqptp_text *text, const struct nqptp_status *statu
               duration(seconds_since(clock->sampled_at_ns, status->now_ns), age),
               duration(seconds_since(clock->reading.start_time_ns, status->now_ns), series));
     add_offset(text, clock);
+    add_field(text, "Asked:", "%" PRIu64 " times, %" PRIu64 " answers", clock->requests,
+              clock->answers);
 }
 
 static void add_client(struct nqptp_text *text, const struct nqptp_status *status, int c) {

@@ -24,6 +24,7 @@ struct nqptp_status {
     uint64_t now_ns;     /* CLOCK_MONOTONIC_RAW, */
     uint64_t started_ns; /*   and when this process began */
     uint16_t event_port, general_port;
+    struct nqptp_unsent unsent;
     uint64_t checksum_errors; /* UDP datagrams that the kernel dropped for that since the start */
     struct {
         unsigned layout;

@@ -131,6 +131,12 @@ void nqptp_batch_init(struct nqptp_batch *batch);
  */
 int nqptp_socket_receive(int fd, struct nqptp_clock_pair *last, struct nqptp_batch *batch);
 
+/* Replies that could not be sent. */
+struct nqptp_unsent {
+    uint64_t count;
+    int error; /* Why the last one could not, -errno; 0 if it was sent. */
+};
+
 /* Sends a reply to the port of its destination. What the network refuses is lost, as UDP is. */
 int nqptp_socket_send(int fd, const struct nqptp_reply *reply, uint16_t port);
 

@@ -168,6 +168,7 @@ static struct nqptp_status status_now(const struct nqptp *nqptp, uint64_t now_ns
         .started_ns = nqptp->started_ns,
         .event_port = nqptp->options->event_port,
         .general_port = nqptp->options->general_port,
+        .unsent = nqptp->endpoints.unsent,
         .checksum_errors = nqptp_checksum_errors() - nqptp->checksum_errors,
     };
 
@@ -261,10 +262,9 @@ static void follow_interfaces(struct nqptp *nqptp, uint64_t now_ns) {
 
 /* A timer that is never to expire, but is cancelled when CLOCK_REALTIME is set. */
 static void watch_clock(struct nqptp *nqptp) {
-    struct itimerspec never = {.it_value.tv_sec = (time_t)1 << 33};
+    struct itimerspec far = {.it_value.tv_sec = (time_t)1 << 33};
 
-    timerfd_settime(nqptp->fds[CLOCK_SET], TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &never,
-                    NULL);
+    timerfd_settime(nqptp->fds[CLOCK_SET], TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &far, NULL);
 }
 
 static void on_clock_set(struct nqptp *nqptp) {

@@ -348,6 +348,8 @@ static void test_delay_resp(void) {
     CHECK_EQ_U64(send_delay_resp(&w, &s, OUR_IDENTITY, NQPTP_PORT_NUMBER), NQPTP_DROP_NONE,
                  "a Delay_Resp that names our port is accepted");
     CHECK(idle(&w), "and its time is not used");
+    CHECK(w.engine.table.clocks[0].answers == 1 && w.engine.table.clocks[0].answered_ns == w.now_ns,
+          "it is counted for its clock");
     CHECK_EQ_U64(send_delay_resp(&w, &s, OUR_IDENTITY, 1), NQPTP_DROP_FOREIGN,
                  "another port of ours: not for us");
     CHECK_EQ_U64(send_delay_resp(&w, &s, OUR_IDENTITY + 1, NQPTP_PORT_NUMBER), NQPTP_DROP_FOREIGN,

@@ -8,6 +8,8 @@
 #include "nqptp-status.h"
 
 #include "tap.h"
+
+#include <errno.h>
 #include "world.h"
 
 #include <ctype.h>
@@ -215,7 +217,8 @@ static void test_master(void) {
     CHECK(strstr(text, "\"clock_identity\":\"98698aaf9c950008\",\"address\":\"192.0.2.1\","
                        "\"interface\":\"eth0\",\"master\":true,\"listed\":false,"
                        "\"qualified\":true,\"alive\":true,\"asleep\":false,\"heard_s\":2.6") &&
-              strstr(text, "\"packets\":173,\"sync_interval_s\":0.125000,"
+              strstr(text, "\"packets\":173,\"requests_sent\":0,\"answers_received\":0,\"sync_"
+                           "interval_s\":0.125000,"
                            "\"grandmaster_identity\":\"98698aaf9c950008\",\"priority1\":100,") &&
               strstr(text, "\"duplicate\":1,"),
           "and has the same facts");
@@ -265,7 +268,9 @@ static void test_marks(void) {
     CHECK(is_json(text) && strstr(text, "\"list_length\":2,\"list\":[\"192.0.2.1\",\"192.0.2.7\"]"),
           "in JSON");
     command(&w, "T 192.0.2.1");
+    (void)send_sync(&w, &s, s.sequence_id);
     (void)write_text(&w, text);
+    CHECK(has_row(text, "Asked:", " 1 times, 0 answers", ""), "how often the master was asked");
     CHECK(has_row(text, "List:", " 1 address:", "") && !strstr(text, "1 addresses"),
           "a list of one");
     command(&w, "T");
@@ -314,6 +319,35 @@ static void check_hint(const struct world *w, const char *hint, const char *name
     CHECK(is_json(text) && (strstr(text, "\"hint\":") != NULL) == (hint != NULL) &&
               (!hint || strstr(text, hint)),
           "%s, in JSON", name);
+}
+
+static void test_answers_that_cannot_leave(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct world w = world_of(&s);
+    struct nqptp_status status = status_of(&w);
+    char text[NQPTP_STATUS_MAX];
+
+    status.unsent = (struct nqptp_unsent){7, -EPERM};
+    (void)nqptp_status_text(&status, text, sizeof text);
+    CHECK(has_row(text, "Hint:", "our answers cannot leave: Operation not permitted", "UDP 319"),
+          "a firewall that blocks our answers is named");
+    (void)nqptp_status_json(&status, text, sizeof text);
+    CHECK(is_json(text) && strstr(text, "\"replies_unsent\":7"), "they are counted");
+    status.unsent.error = 0;
+    (void)nqptp_status_text(&status, text, sizeof text);
+    CHECK(!strstr(text, "Hint:"), "once they leave again there is no hint");
+}
+
+static void test_player_of_a_silent_sender(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct world w = world_of(&s);
+
+    command(&w, "/nqptp T 192.0.2.1");
+    command(&w, "/nqptp B");
+    play(&w, &s, 2 * S);
+    check_hint(&w, NULL, "a player and its sender");
+    pass(&w, 20 * S);
+    check_hint(&w, "the player plays, but its sender is silent", "a player of a silent sender");
 }
 
 static void test_hints(void) {
@@ -684,6 +718,8 @@ int main(void) {
     test_marks();
     test_clients();
     test_hints();
+    test_answers_that_cannot_leave();
+    test_player_of_a_silent_sender();
     test_wrong_checksums();
     test_places_that_are_not_there();
     test_deaf_port();
