@@ -20,6 +20,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 static void explain_permission(uint16_t port, const char *place, int error) {
@@ -216,4 +217,9 @@ enum nqptp_exit nqptp_startup_claim(const struct nqptp_options *options) {
         return NQPTP_DONE; /* the object may be what that process serves */
     return claim_for(user->pw_uid, group ? group->gr_gid : user->pw_gid) < 0 ? NQPTP_FAILED
                                                                              : NQPTP_DONE;
+}
+
+int nqptp_startup_timer(clockid_t clock) {
+    int fd = timerfd_create(clock, TFD_NONBLOCK | TFD_CLOEXEC);
+    return fd < 0 ? -errno : fd;
 }

@@ -35,4 +35,7 @@ enum nqptp_exit nqptp_startup(const struct nqptp_options *options,
 /* --claim: frees the name /nqptp for the daemon, whatever another user has put there. */
 enum nqptp_exit nqptp_startup_claim(const struct nqptp_options *options);
 
+/* Makes a timer of that clock. Returns its descriptor or -errno. */
+int nqptp_startup_timer(clockid_t clock);
+
 #endif

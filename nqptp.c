@@ -462,16 +462,10 @@ static enum nqptp_exit open_objects(struct nqptp *nqptp) {
     return NQPTP_DONE;
 }
 
-/* Returns a descriptor or -errno. */
-static int open_timer(clockid_t clock) {
-    int fd = timerfd_create(clock, TFD_NONBLOCK | TFD_CLOEXEC);
-    return fd < 0 ? -errno : fd;
-}
-
 static enum nqptp_exit open_sources(struct nqptp *nqptp) {
     nqptp->epoll = epoll_create1(EPOLL_CLOEXEC);
-    nqptp->fds[TIMER] = open_timer(CLOCK_MONOTONIC);
-    nqptp->fds[CLOCK_SET] = open_timer(CLOCK_REALTIME);
+    nqptp->fds[TIMER] = nqptp_startup_timer(CLOCK_MONOTONIC);
+    nqptp->fds[CLOCK_SET] = nqptp_startup_timer(CLOCK_REALTIME);
     nqptp->fds[INTERFACES] = nqptp_interfaces_watch();
     watch_clock(nqptp);
     int result = nqptp_endpoints_watch(&nqptp->endpoints, nqptp->epoll, SOURCES);
