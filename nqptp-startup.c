@@ -114,16 +114,23 @@ static gid_t group_id(const struct nqptp_options *options) {
     return group ? group->gr_gid : (gid_t)-1;
 }
 
+/* Whether a look-up failed for want of something, and not because there is no such user. */
+static bool lookup_failed(void) {
+    return errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == EIO;
+}
+
 /* The user to become: the one that was given, else nqptp, else nobody, which owns next to nothing.
  */
 static const struct passwd *find_user(const struct nqptp_options *options) {
+    errno = 0;
     const struct passwd *user = getpwnam(options->user);
 
-    if (user || options->user_given)
+    if (user || options->user_given || lookup_failed())
         return user;
     nqptp_log(LOG_WARNING,
               "there is no user %s; going on as nobody; as root, run: useradd -r -g %s %s",
               options->user, options->group, options->user);
+    errno = 0;
     return getpwnam("nobody");
 }
 
@@ -157,6 +164,10 @@ static int claim_for(uid_t user, gid_t group) {
 static enum nqptp_exit leave_root(const struct nqptp_options *options,
                                   const struct nqptp_endpoints *endpoints, gid_t group) {
     const struct passwd *user = find_user(options);
+    if (!user && lookup_failed()) {
+        nqptp_log(LOG_ERR, "cannot look up user %s: %s", options->user, strerror(errno));
+        return NQPTP_FAILED;
+    }
     if (!user) {
         nqptp_log(LOG_ERR, "there is no user to become; name one with --user=");
         return NQPTP_FAILED;
@@ -199,7 +210,8 @@ int nqptp_startup_signals(void) {
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN); /* The reader of our stderr may end before us. */
     signal(SIGXFSZ, SIG_IGN); /* A limit of file sizes shall be an error that we can explain. */
-    return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    return fd < 0 ? -errno : fd;
 }
 
 enum nqptp_exit nqptp_startup_claim(const struct nqptp_options *options) {

@@ -464,11 +464,13 @@ static enum nqptp_exit open_objects(struct nqptp *nqptp) {
 
 static enum nqptp_exit open_sources(struct nqptp *nqptp) {
     nqptp->epoll = epoll_create1(EPOLL_CLOEXEC);
+    int result = nqptp->epoll < 0 ? -errno : 0;
     nqptp->fds[TIMER] = nqptp_startup_timer(CLOCK_MONOTONIC);
     nqptp->fds[CLOCK_SET] = nqptp_startup_timer(CLOCK_REALTIME);
     nqptp->fds[INTERFACES] = nqptp_interfaces_watch();
     watch_clock(nqptp);
-    int result = nqptp_endpoints_watch(&nqptp->endpoints, nqptp->epoll, SOURCES);
+    if (result == 0)
+        result = nqptp_endpoints_watch(&nqptp->endpoints, nqptp->epoll, SOURCES);
     for (enum source source = 0; source < SOURCES && result == 0; source++) {
         struct epoll_event event = {.events = EPOLLIN, .data.u32 = source};
         if (source <= CONTROL_IPV6 && nqptp->fds[source] < 0)

@@ -7,6 +7,7 @@
 # shellcheck source=tests/netns.sh disable=SC2119,SC2317
 . "${srcdir:-.}/tests/netns.sh"
 need strace strace
+need prlimit util-linux
 enter
 
 seconds=3
@@ -42,9 +43,10 @@ fails() { # CALL COMMAND...
     check "$call: it fails" eventually 5 has_failed
     before=$(failed)
     sleep $seconds
-    # One round in 100 ms, with a call for each descriptor that is ready, at most four here.
-    check "$call: it is tried at most 10 times a second for each descriptor" \
-        test $(($(failed) - before)) -le $((seconds * 10 * 4))
+    # One round in 100 ms, with at most ten calls: four sockets of PTP are read before each of the
+    # two sockets of commands.
+    check "$call: it fails at most 100 times a second" \
+        test $(($(failed) - before)) -le $((seconds * 100))
     check "$call: a warning says why" slowed 'Input/output error'
     kill $strace
     wait $strace 2>/dev/null
@@ -65,5 +67,20 @@ fails recvmmsg ask
 fails recvfrom ip addr add 10.77.0.9/24 dev here
 fails read signal
 fails '?epoll_wait,epoll_pwait' ask # not every processor has both
+
+# --- no more descriptors at the start ---
+
+# With so few that the daemon comes to each place where it opens one.
+wrong() {
+    for most in $(seq 4 15); do
+        said=$(timeout 5 prlimit --nofile="$most" "$nqptp" "$@" 2>&1 | tail -n 1)
+        case $said in
+            *'Too many open files'*) ;;
+            *) echo "$most: $said" ;;
+        esac
+    done
+}
+is_root || set -- --user=root --group=root
+is 'too few descriptors: that is what the daemon says' "$(wrong "$@")" ''
 
 done_testing
