@@ -11,7 +11,7 @@
 #define ROUND_NS (100 * NQPTP_MS) /* A player's sample may be 0.5 s old. */
 
 int nqptp_faults_note(struct nqptp_faults *faults, int result) {
-    if (result < 0)
+    if (result < 0 && result != -EINTR)
         faults->error = result;
     return result;
 }

@@ -14,7 +14,7 @@ struct nqptp_faults {
     struct nqptp_spaced_warning warning;
 };
 
-/* Notes the result of a call, which may be -errno. Returns it. */
+/* Notes the result of a call, which may be -errno; EINTR is no fault. Returns it. */
 int nqptp_faults_note(struct nqptp_faults *faults, int result);
 
 /*

@@ -433,8 +433,7 @@ static void loop(struct nqptp *nqptp) {
         arm_timer(nqptp);
         bool reply = nqptp->endpoints.queued > 0;
         int count = epoll_wait(nqptp->epoll, events, EVENTS_MAX, reply ? 0 : -1);
-        if (count < 0 && errno != EINTR)
-            nqptp_faults_note(&nqptp->faults, -errno);
+        nqptp_faults_note(&nqptp->faults, count < 0 ? -errno : 0);
         handle_events(nqptp, events, count);
         if (reply)
             nqptp_endpoints_flush(&nqptp->endpoints);
@@ -464,13 +463,12 @@ static enum nqptp_exit open_objects(struct nqptp *nqptp) {
 
 static enum nqptp_exit open_sources(struct nqptp *nqptp) {
     nqptp->epoll = epoll_create1(EPOLL_CLOEXEC);
-    int result = nqptp->epoll < 0 ? -errno : 0;
+    int result =
+        nqptp->epoll < 0 ? -errno : nqptp_endpoints_watch(&nqptp->endpoints, nqptp->epoll, SOURCES);
     nqptp->fds[TIMER] = nqptp_startup_timer(CLOCK_MONOTONIC);
     nqptp->fds[CLOCK_SET] = nqptp_startup_timer(CLOCK_REALTIME);
     nqptp->fds[INTERFACES] = nqptp_interfaces_watch();
     watch_clock(nqptp);
-    if (result == 0)
-        result = nqptp_endpoints_watch(&nqptp->endpoints, nqptp->epoll, SOURCES);
     for (enum source source = 0; source < SOURCES && result == 0; source++) {
         struct epoll_event event = {.events = EPOLLIN, .data.u32 = source};
         if (source <= CONTROL_IPV6 && nqptp->fds[source] < 0)
