@@ -27,7 +27,8 @@ start_sender --to 10.77.0.1 --masters 33 --priority1 100 --seconds 3
 check 'of 33 clocks the best is followed' "$reader" --wait-master 10 --expect-id "$identity"
 check 'for the 33rd there is no room, and -v says so' eventually 5 grep -q 'no room' "$tmp/log"
 is 'there are 32 rows' "$(rows)" 32
-is 'there is a line for each new clock' "$(grep -c 'new clock' "$tmp/log")" 32
+lines=$(grep -c 'new clock' "$tmp/log")
+check 'a few lines tell of the 32 new clocks, ten of a kind in 5 s at most' test "$lines" -gt 0 -a "$lines" -le 20
 stop_senders
 
 # --- a listed clock finds room among any number of others ---
