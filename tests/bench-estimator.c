@@ -512,10 +512,24 @@ static void measure_rate_changes(struct bench *b) {
         }
 }
 
+/* The step again, so many seconds after a larger one that began the series. */
+static void measure_young_step(struct bench *b, struct score young[], enum network on,
+                               double step_s) {
+    static const double after_s[] = {2, 4, 8, 16};
+
+    for (size_t i = 0; i < COUNT(after_s); i++)
+        measure_more(b, young,
+                     (struct scenario){.network = on,
+                                       .event = {.at_s = EVENT_S,
+                                                 .step_s = .5,
+                                                 .again_s = after_s[i],
+                                                 .again_step_s = step_s}},
+                     typical_ppm, COUNT(typical_ppm));
+}
+
 /* Steps that a delay looks like, in a settled series and in one that has begun with a step. */
 static void measure_small_steps(struct bench *b) {
     static const double steps_s[] = {-.007, -.010, -.014, -.020};
-    static const double after_s[] = {2, 4, 8, 16};
     static const struct recovery limits[NETWORKS] = {
         {NAN, NAN, NAN}, {NAN, NAN, NAN}, {NAN, NAN, NAN}, {NAN, NAN, NAN}, {NAN, NAN, NAN}};
     struct score settled[RULES], young[RULES];
@@ -527,12 +541,7 @@ static void measure_small_steps(struct bench *b) {
             struct event event = {.at_s = EVENT_S, .step_s = steps_s[i]};
             measure_more(b, settled, (struct scenario){.network = on, .event = event}, typical_ppm,
                          COUNT(typical_ppm));
-            event = (struct event){.at_s = EVENT_S, .step_s = .5, .again_step_s = steps_s[i]};
-            for (size_t k = 0; k < COUNT(after_s); k++) {
-                event.again_s = after_s[k];
-                measure_more(b, young, (struct scenario){.network = on, .event = event},
-                             typical_ppm, COUNT(typical_ppm));
-            }
+            measure_young_step(b, young, on, steps_s[i]);
         }
         recovery_rows(b, on, "steps -7 to -20 ms", &settled[OURS].recovery_s,
                       &settled[REFERENCE].recovery_s, limits[on]);
