@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """The RTSP half of an AirPlay 2 sender with PTP timing, as small as Shairport Sync accepts it: no
 pairing, no mDNS, uncompressed sound. The sender's clock is another program's, at the same address.
-It needs libsodium.
+It needs libsodium. It plays until SIGTERM, or for SECONDS at most, and then ends the session.
 
 usage: ap2.py PLAYER CLOCK-IDENTITY OFFSET SECONDS
 CLOCK-IDENTITY is hexadecimal; OFFSET is its time minus CLOCK_MONOTONIC_RAW, in nanoseconds.
@@ -10,6 +10,7 @@ CLOCK-IDENTITY is hexadecimal; OFFSET is its time minus CLOCK_MONOTONIC_RAW, in 
 import ctypes
 import ctypes.util
 import plistlib
+import signal
 import socket
 import struct
 import sys
@@ -107,6 +108,9 @@ def main():
     player, clock, offset_ns, seconds = (
         sys.argv[1], int(sys.argv[2], 16), int(sys.argv[3]), float(sys.argv[4]))
 
+    told_to_end = []
+    signal.signal(signal.SIGTERM, lambda *_: told_to_end.append(True))
+
     def now_ns():
         return (time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW) + offset_ns) % 2**64
 
@@ -115,7 +119,7 @@ def main():
     start_ns = now_ns() + 1_500_000_000
     start_playing(rtsp, clock, start_ns)
     sent, end = 0, time.monotonic() + seconds
-    while time.monotonic() < end:
+    while not told_to_end and time.monotonic() < end:
         if sent * FRAMES / RATE < (now_ns() - start_ns) / 1e9 + 3:  # 3 s ahead
             audio.sendall(audio_packet(sent))
             sent += 1

@@ -10,7 +10,9 @@ import os
 import sys
 import time
 
-BYTES_PER_SECOND = 384000  # the player's output: 48,000 frames of two channels of 32 bits
+FRAME_BYTES = 8  # the player's output: two channels of 32 bits
+BYTES_PER_SECOND = 48000 * FRAME_BYTES
+SILENCE_LIMIT = 0.02  # the sender's sound crosses zero; a player without a clock puts out nothing or zeros
 OFFSET_LIMIT_NS = 1_000_000
 
 
@@ -26,19 +28,31 @@ def judge_status(identity, offset_ns):
             clock.get('clock_identity') == identity and abs(error_ns) <= OFFSET_LIMIT_NS)
 
 
+def share_of_silence(path, start, end):
+    """The share of frames from byte START to byte END that are zero in both channels."""
+    with open(path, 'rb') as sound:
+        sound.seek(start - start % FRAME_BYTES)
+        data = sound.read(end - start)
+    frames = [data[i:i + FRAME_BYTES] for i in range(0, len(data), FRAME_BYTES)]
+    return frames.count(bytes(FRAME_BYTES)) / max(len(frames), 1)
+
+
 def judge_sound(path, seconds):
     """Each second of sound brings its bytes; a second's reading may be late by a fifth of it."""
     size = os.stat(path).st_size
     begun = before = time.monotonic()
-    first, least = size, float('inf')
+    first, slowest = size, float('inf')
     while before - begun < seconds:
         time.sleep(1)
         now, new_size = time.monotonic(), os.stat(path).st_size
-        least = min(least, (new_size - size) / (now - before))
+        slowest = min(slowest, (new_size - size) / (now - before))
         before, size = now, new_size
     rate = (size - first) / (before - begun)
-    print(f'{rate:.0f} bytes a second, {least:.0f} in the slowest second')
-    return least >= 0.8 * BYTES_PER_SECOND and abs(rate / BYTES_PER_SECOND - 1) <= 0.05
+    silence = share_of_silence(path, first, size)
+    print(f'{rate:.0f} bytes a second, {slowest:.0f} in the slowest second, '
+          f'{100 * silence:.1f} % of it silence')
+    return (slowest >= 0.8 * BYTES_PER_SECOND and abs(rate / BYTES_PER_SECOND - 1) <= 0.05 and
+            silence <= SILENCE_LIMIT)
 
 
 if sys.argv[1] == 'status':

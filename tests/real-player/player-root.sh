@@ -51,13 +51,12 @@ in_there() { # COMMAND...
     nsenter -t "$there" -n "$@"
 }
 
-# Tries the command for so many seconds until it succeeds.
+# Tries the command until it succeeds, for so many seconds. What the last try said is shown if it fails.
 within() { # SECONDS COMMAND...
-    tries=$(($1 * 50))
+    deadline=$(($(date +%s) + $1 + 1))
     shift
-    until "$@"; do
-        tries=$((tries - 1))
-        [ "$tries" -gt 0 ] || return 1
+    until "$@" >"$work/try" 2>&1; do
+        [ "$(date +%s)" -lt "$deadline" ] || { cat "$work/try"; return 1; }
         sleep 0.02
     done
 }
