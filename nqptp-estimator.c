@@ -32,15 +32,21 @@
 #define BURST_NS (60 * MS)            /* samples this close were held up together, if at all */
 #define SUSPICION_SAMPLES 16          /* a second witness must come this soon */
 #define PEAK_NS (625 * MS)            /* the best of five; a longer path is believed in 5 s */
-#define PEAK_SPREAD_NOISES 4          /* the best differ by less, unless they all are delayed */
+#define SERIES_CHANCE 1e-6 /* A rarer run of lows is a step. With 1e-4 slow links fake some. */
+#define RATE_CHANCE 1e-5   /* A rarer run is a new rate. With 1e-6 it takes 1.5 s longer. */
+#define TREND_NS (5 * S)   /* For so long a new rate is expected, and published by larger steps. */
+#define PEAK_SPREAD_NOISES 4 /* the best differ by less, unless they all are delayed */
 
 /* Bins: 8 s at first, for a line that is soon there; in the end 64 s, which averages most. */
 #define BIN_LEAST_NS (125 * MS)
 #define BIN_MOST_NS (1 * S)
 
 /* Fit. */
-#define SLOPE_LIMIT_PPM 250.0     /* oscillators keep within 100 ppm each, NTP may add some */
+#define SLOPE_LIMIT_PPM 1500.0    /* Clocks slewed by NTP or in virtual machines reach 1,000. */
 #define SIGMA_PPM 25.0            /* how crystals at home differ */
+#define USUAL_MAX_PPM 150.0       /* No two crystals differ by more: the prior is wrong here. */
+#define WILD_GAIN 1e6             /* So large that only the bins tell the slope. */
+#define WILD_FACTOR 3             /* The prior is wrong too if it makes the bins so much deeper. */
 #define NOISE_UNKNOWN_US 300.0    /* a home network's, with the weight of */
 #define NOISE_UNKNOWN_WEIGHT 3.0  /* this many bins */
 #define FAR_NOISES 5              /* a bin this far below was held up, it is not noise */
@@ -51,9 +57,10 @@
 #define SPREAD_LEAST .35          /*   or as those of sums of them; then the best of 32 to 64 */
 #define LATE_ALIKE 7              /*   is late by the mean by this */
 #define TRUSTED_BINS 12           /* with fewer any bin may be the only good one */
-#define FALSE_MOST 3              /* bins with false samples in a window that are coped with */
-#define SUPPORTERS 2              /* bins that are about as high make one believable */
-#define STANDS_OUT_US 30.0        /* what is worth being called false */
+#define NEAR_MIN_SHARE 6   /* A 6th of the bins is enough to say where the slope is judged. */
+#define FALSE_MOST 3       /* bins with false samples in a window that are coped with */
+#define SUPPORTERS 2       /* bins that are about as high make one believable */
+#define STANDS_OUT_US 30.0 /* what is worth being called false */
 
 /* Shaper. */
 #define SHAPED_NS (5 * S)      /* until then what is published is the line */
@@ -156,9 +163,10 @@ static void forget_before(struct nqptp_estimator *e, int64_t time_ns) {
     e->suspected = 0;
 }
 
-static int64_t shift_least_ns(const struct nqptp_estimator *e) {
-    int64_t noise_ns = to_ns(FAR_NOISES * e->noise_us);
-    return noise_ns > SHIFT_LEAST_NS ? noise_ns : SHIFT_LEAST_NS;
+/* By more than this nothing is noise. A line that fits badly looks noisy: hence the limit. */
+static int64_t shift_least_ns(const struct nqptp_estimator *e, int64_t limit_ns) {
+    int64_t ns = to_ns(FAR_NOISES * e->noise_us);
+    return ns < SHIFT_LEAST_NS ? SHIFT_LEAST_NS : ns < limit_ns ? ns : limit_ns;
 }
 
 /*
@@ -176,30 +184,23 @@ static enum change judge_high(struct nqptp_estimator *e, struct nqptp_point samp
         return UNPROVEN;
     }
     forget_before(e, INT64_MAX);
-    if (step)
-        return NEW_TIME;
     bin_push(e, suspect);
-    return NEW_PATH;
-}
-
-static void note(struct nqptp_points *list, struct nqptp_point point) {
-    if (list->count == NQPTP_ESTIMATOR_RECENT)
-        memmove(&list->at[0], &list->at[1], --list->count * sizeof list->at[0]);
-    list->at[list->count++] = point;
+    return step ? NEW_TIME : NEW_PATH;
 }
 
 /*
- * Are the last `count` all lower than by least_ns, and about equally so? Then it is no delay:
- * delays differ. Answers how low they are, or 0.
+ * If the last `count` residuals are all lower than by least_ns and, less a rise of that rate, about
+ * equally low, they are no delays, because delays differ. Returns how low they are now, or 0.
  */
 static int64_t agree(const struct nqptp_points *list, unsigned count, int64_t least_ns,
-                     int64_t spread_ns) {
+                     int64_t spread_ns, double rise_ppm) {
     int64_t low_ns = INT64_MAX, mean_ns = 0;
 
     if (list->count < count)
         return 0;
     for (unsigned i = list->count - count; i < list->count; i++) {
-        int64_t depth_ns = -list->at[i].ns;
+        double to_last_s = to_s(list->at[list->count - 1].time_ns - list->at[i].time_ns);
+        int64_t depth_ns = -list->at[i].ns - to_ns(rise_ppm * to_last_s);
         low_ns = depth_ns < low_ns ? depth_ns : low_ns;
         mean_ns += depth_ns / count;
     }
@@ -215,10 +216,14 @@ static bool begins_period(const struct nqptp_points *list, struct nqptp_point re
 
 /* Of each period of the list the best residual counts, under the time of its first. */
 static void note_best(struct nqptp_points *list, struct nqptp_point residual, int64_t period_ns) {
-    if (begins_period(list, residual, period_ns))
-        note(list, residual);
-    else if (residual.ns > list->at[list->count - 1].ns)
-        list->at[list->count - 1].ns = residual.ns;
+    if (!begins_period(list, residual, period_ns)) {
+        if (residual.ns > list->at[list->count - 1].ns)
+            list->at[list->count - 1].ns = residual.ns;
+        return;
+    }
+    if (list->count == NQPTP_ESTIMATOR_RECENT)
+        memmove(&list->at[0], &list->at[1], --list->count * sizeof list->at[0]);
+    list->at[list->count++] = residual;
 }
 
 /*
@@ -229,36 +234,85 @@ static enum change judge_samples(struct nqptp_estimator *e, struct nqptp_point r
     const struct nqptp_points *list = &e->samples;
 
     note_best(&e->samples, residual, BURST_NS);
-    if (agree(list, 2, STEP_DOWN_FAR_NS, STEP_DOWN_SPREAD_NS))
-        forget_before(e, list->at[list->count - 2].time_ns);
-    else if (agree(list, NQPTP_ESTIMATOR_RECENT, STEP_DOWN_NS, STEP_DOWN_SPREAD_NS))
-        forget_before(e, list->at[0].time_ns);
-    else
+    bool far = agree(list, 2, STEP_DOWN_FAR_NS, STEP_DOWN_SPREAD_NS, 0);
+    if (!far && !agree(list, NQPTP_ESTIMATOR_RECENT, STEP_DOWN_NS, STEP_DOWN_SPREAD_NS, 0))
         return UNCHANGED;
+    forget_before(e, list->at[far ? list->count - 2 : 0].time_ns);
     return NEW_TIME;
 }
 
-/* Eight periods whose best samples are all low are another path, or a smaller step. */
+/*
+ * The probability that as many bins in a row are low as are at the end, if bins are low as often as
+ * before: by the rule of succession. Where one packet in twenty is quick, some seconds without a
+ * quick one prove no change.
+ */
+static double chance_of_lows(const struct nqptp_estimator *e, int64_t least_ns) {
+    unsigned run = e->bins, low = 1, all = 2;
+    double chance = 1;
+
+    while (run > 0 && above_line(e, e->bin[run - 1]) < -least_ns)
+        run--;
+    for (unsigned i = 0; i < run; i++, all++)
+        low += above_line(e, e->bin[i]) < -least_ns;
+    for (unsigned i = run; i < e->bins; i++)
+        chance *= (double)low++ / all++;
+    return chance;
+}
+
+/* How fast the residuals of the list rise, from the older half to the newer one. */
+static double trend_ppm(const struct nqptp_points *list) {
+    const struct nqptp_point *older = &list->at[0], *newer = &list->at[list->count / 2];
+    double rise_us = 0, time_s = 0;
+
+    for (unsigned i = 0; i < list->count / 2; i++) {
+        rise_us += to_us(newer[i].ns - older[i].ns);
+        time_s += to_s(newer[i].time_ns - older[i].time_ns);
+    }
+    return rise_us / time_s;
+}
+
+/*
+ * Eight periods whose best samples are all low are another path or a smaller step. If they fall
+ * along a line, the master's rate has changed: the old slope would hold the line up for half a
+ * minute.
+ */
+static enum change judge_periods(struct nqptp_estimator *e, int64_t now_ns) {
+    const struct nqptp_points *list = &e->peaks;
+    int64_t least_ns = shift_least_ns(e, STEP_NS);
+    int64_t spread_ns = to_ns(PEAK_SPREAD_NOISES * e->noise_us);
+    int64_t low_ns = agree(list, NQPTP_ESTIMATOR_RECENT, least_ns, spread_ns, 0);
+    double trend = trend_ppm(list);
+
+    if (low_ns > STEP_NS)
+        return chance_of_lows(e, least_ns) < SERIES_CHANCE ? NEW_TIME : UNCHANGED;
+    if (low_ns > 0)
+        return NEW_PATH;
+    low_ns = trend < 0 ? agree(list, NQPTP_ESTIMATOR_RECENT, least_ns, spread_ns, trend) : 0;
+    if (low_ns == 0 || low_ns > STEP_NS || chance_of_lows(e, least_ns) > RATE_CHANCE)
+        return UNCHANGED;
+    e->trend_ppm = clamp(e->slope_ppm + trend, SLOPE_LIMIT_PPM);
+    e->trend_until_ns = now_ns + TREND_NS;
+    return NEW_PATH;
+}
+
+/* Judges the periods when the next one begins: then they are complete. */
 static enum change judge_peaks(struct nqptp_estimator *e, struct nqptp_point residual) {
     struct nqptp_points *list = &e->peaks;
-    int64_t low_ns = 0;
+    bool complete = list->count == NQPTP_ESTIMATOR_RECENT && begins_period(list, residual, PEAK_NS);
+    enum change change = complete ? judge_periods(e, residual.time_ns) : UNCHANGED;
 
-    if (begins_period(list, residual, PEAK_NS)) /* then those before are complete */
-        low_ns = agree(list, NQPTP_ESTIMATOR_RECENT, shift_least_ns(e),
-                       to_ns(PEAK_SPREAD_NOISES * e->noise_us));
-    if (low_ns == 0) {
+    if (change == UNCHANGED)
         note_best(list, residual, PEAK_NS);
-        return UNCHANGED;
-    }
-    forget_before(e, list->at[0].time_ns);
-    return low_ns > STEP_NS ? NEW_TIME : NEW_PATH;
+    else
+        forget_before(e, list->at[0].time_ns);
+    return change;
 }
 
 static enum change judge(struct nqptp_estimator *e, struct nqptp_point sample) {
     struct nqptp_point residual = {sample.time_ns, above_line(e, sample)};
     bool settling = sample.time_ns - e->epoch_ns <= SETTLING_NS;
 
-    if (!settling && (residual.ns > shift_least_ns(e) || residual.ns > RISE_MOST_NS))
+    if (!settling && residual.ns > shift_least_ns(e, RISE_MOST_NS))
         return judge_high(e, sample);
     if (residual.ns > RISE_MOST_NS) /* all before were late, or it has stepped again */
         forget_before(e, INT64_MAX);
@@ -309,7 +363,8 @@ static void rank(const struct fit *f, double slope_ppm, unsigned *ranked, unsign
 /*
  * A false sample that is too high would hold the line up for a minute. So the highest bins must
  * not stand out from the next few by more than delays differ. What is excluded stays stored:
- * later bins may support it.
+ * later bins may support it. Two that stand out by more than a step are not false: samples as high
+ * needed a witness.
  */
 static void exclude_unsupported(struct fit *f, const struct nqptp_estimator *e) {
     unsigned ranked[FALSE_MOST + SUPPORTERS + 1]; /* and room for the one that drops out */
@@ -319,8 +374,9 @@ static void exclude_unsupported(struct fit *f, const struct nqptp_estimator *e) 
         return;
     rank(f, e->slope_ppm, ranked, FALSE_MOST + SUPPORTERS);
     for (unsigned i = 0; i < FALSE_MOST; i++) {
-        double supported_us = height(f, ranked[i + SUPPORTERS], e->slope_ppm);
-        if (height(f, ranked[i], e->slope_ppm) - supported_us <= limit_us)
+        double us = height(f, ranked[i + SUPPORTERS], e->slope_ppm);
+        if (height(f, ranked[i], e->slope_ppm) - us <= limit_us ||
+            height(f, ranked[i + 1], e->slope_ppm) - us > to_us(STEP_NS))
             return;
         f->excluded[ranked[i]] = true;
     }
@@ -330,8 +386,7 @@ static double chord(const struct fit *f, unsigned a, unsigned b) {
     return (f->y_us[b] - f->y_us[a]) / (f->x_s[b] - f->x_s[a]);
 }
 
-/* Upper convex hull by monotone chain: the lines that touch the bins from above pass its corners.
- */
+/* Upper convex hull, by monotone chain: lines that touch the bins from above pass its corners. */
 static void find_hull(struct fit *f) {
     f->corners = 0;
     for (unsigned i = 0; i < f->n; i++) {
@@ -360,29 +415,63 @@ static void find_centre(struct fit *f, const struct nqptp_estimator *e, int64_t 
         near_s += f->x_s[i];
         near++;
     }
-    f->centre_s = f->n >= TRUSTED_BINS && near >= f->n / 3 ? near_s / near : all_s / f->n;
+    f->centre_s =
+        f->n >= TRUSTED_BINS && near >= f->n / NEAR_MIN_SHARE ? near_s / near : all_s / f->n;
+}
+
+/* How high the line of that slope that touches the bins from above is now. */
+static double touch(const struct fit *f, double slope_ppm) {
+    double top_us = height(f, f->hull[0], slope_ppm);
+
+    for (unsigned k = 1; k < f->corners; k++)
+        if (height(f, f->hull[k], slope_ppm) > top_us)
+            top_us = height(f, f->hull[k], slope_ppm);
+    return top_us;
 }
 
 /*
  * The most likely slope, if delays are exponential and slopes are normal: it minimises
- *   n / noise * (height of the touching line at the centre) + slope^2 / (2 sigma^2).
- * From corner to corner of the hull the touching line tilts downward; where the derivative changes
- * sign is the minimum.
+ *   n / noise * (height of the touching line at the centre) + (slope - expected)^2 / (2 sigma^2).
+ * The gain is sigma^2 * n / noise. From corner to corner of the hull the touching line tilts
+ * downward; where the derivative changes sign is the minimum.
  */
-static void touch(struct fit *f, struct nqptp_estimator *e) {
-    double gain = SIGMA_PPM * SIGMA_PPM * f->n / e->noise_us;
-    double last_ppm = SLOPE_LIMIT_PPM;
+static double likely_slope(const struct fit *f, double expected_ppm, double gain) {
+    double last_ppm = SLOPE_LIMIT_PPM, slope_ppm = 0;
 
     for (unsigned k = 0; k < f->corners; k++) {
         unsigned corner = f->hull[k];
-        double best_ppm = gain * (f->x_s[corner] - f->centre_s);
+        double best_ppm = expected_ppm + gain * (f->x_s[corner] - f->centre_s);
         double next_ppm = k + 1 < f->corners ? chord(f, corner, f->hull[k + 1]) : -SLOPE_LIMIT_PPM;
-        e->slope_ppm = clamp(best_ppm < last_ppm ? best_ppm : last_ppm, SLOPE_LIMIT_PPM);
-        f->level_us = height(f, corner, e->slope_ppm);
+        slope_ppm = clamp(best_ppm < last_ppm ? best_ppm : last_ppm, SLOPE_LIMIT_PPM);
         if (best_ppm >= next_ppm)
-            return;
+            break;
         last_ppm = next_ppm;
     }
+    return slope_ppm;
+}
+
+/* The sum of how far the bins lie below the line of that slope that touches them. */
+static double depths(const struct fit *f, double slope_ppm) {
+    double top_us = touch(f, slope_ppm), sum_us = 0;
+
+    for (unsigned i = 0; i < f->n; i++)
+        if (!f->excluded[i])
+            sum_us += top_us - height(f, i, slope_ppm);
+    return sum_us;
+}
+
+/*
+ * The slope of a crystal, unless the bins insist on another one. NTP slews some clocks, and those
+ * of virtual machines are rough.
+ */
+static void find_slope(const struct fit *f, struct nqptp_estimator *e) {
+    double expected_ppm = e->line.time_ns < e->trend_until_ns ? e->trend_ppm : 0;
+    double usual_ppm = likely_slope(f, expected_ppm, SIGMA_PPM * SIGMA_PPM * f->n / e->noise_us);
+    double wild_ppm = likely_slope(f, 0, WILD_GAIN);
+    bool wild = clamp(usual_ppm, USUAL_MAX_PPM) != usual_ppm ||
+                depths(f, usual_ppm) > WILD_FACTOR * depths(f, wild_ppm);
+
+    e->slope_ppm = wild && f->n >= TRUSTED_BINS ? wild_ppm : usual_ppm;
 }
 
 /* How far the bins lie below the line on average, by a prior that soon weighs little. */
@@ -428,7 +517,8 @@ static void fit_line(struct nqptp_estimator *e, int64_t now_ns) {
     exclude_unsupported(&fit, e);
     find_hull(&fit);
     find_centre(&fit, e, now_ns);
-    touch(&fit, e);
+    find_slope(&fit, e);
+    fit.level_us = touch(&fit, e->slope_ppm);
     e->noise_us = mean_noise(&fit, e);
     fit.level_us += lateness(&fit, e->noise_us);
     e->line = (struct nqptp_point){now_ns, e->bin[fit.n - 1].ns + to_ns(fit.level_us)};
@@ -438,14 +528,15 @@ static void fit_line(struct nqptp_estimator *e, int64_t now_ns) {
 
 /* Has the line left what is published so far behind that it is another time? */
 static bool astray(const struct nqptp_estimator *e) {
-    int64_t left_ns = e->line.ns - extend(e, e->published, e->line.time_ns);
-    return left_ns > ASTRAY_NS || left_ns < -ASTRAY_NS;
+    double left_ns = (double)(e->line.ns - extend(e, e->published, e->line.time_ns));
+    return clamp(left_ns, ASTRAY_NS) != left_ns;
 }
 
 /* Players hear steps. What is published keeps to the slope, and closes in on the line slowly. */
 static void publish(struct nqptp_estimator *e) {
     int64_t age_ns = e->line.time_ns - e->epoch_ns;
-    int64_t limit_ns = age_ns < FAST_NS ? STEP_FAST_NS : STEP_SLOW_NS;
+    bool fast = age_ns < FAST_NS || e->line.time_ns < e->trend_until_ns;
+    int64_t limit_ns = fast ? STEP_FAST_NS : STEP_SLOW_NS;
     int64_t ns = extend(e, e->published, e->line.time_ns);
     double step_ns = clamp((double)(e->line.ns - ns) / SHARE, (double)limit_ns);
 

@@ -52,6 +52,8 @@ struct nqptp_estimator {
     struct nqptp_points peaks;   /* the highest of each of the last periods, the last open */
 
     int64_t epoch_ns; /* when the series began */
+    double trend_ppm; /* The rate has changed to about this; it counts until then. */
+    int64_t trend_until_ns;
     struct nqptp_point published;
 };
 

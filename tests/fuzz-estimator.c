@@ -19,7 +19,7 @@
 #define INTERVAL_NS (125 * MS)
 #define SETTLED_NS (20000 * MS) /* so old a series does not leap, */
 #define LEAP_NS (1 * MS)        /*   that is to say by this */
-#define SLOPE_PPM 1000          /* and does not run away */
+#define SLOPE_PPM 1500          /* and does not run away */
 #define RUN_MOST 100
 #define SAMPLES_MOST 1000 /* of one input: it must not take for ever */
 
@@ -89,7 +89,7 @@ static void try_sample(struct run *run, uint64_t master_ns, uint64_t local_ns) {
 static void try_run(struct run *run, struct fuzz_input *input) {
     struct prng prng = {UINT64_C(0x9E3779B97F4A7C15) ^ fuzz_octet(input)};
     unsigned count = fuzz_octet(input) % RUN_MOST + 1;
-    int64_t ppm = 2 * (int64_t)(int8_t)fuzz_octet(input);
+    int64_t ppm = 10 * (int64_t)(int8_t)fuzz_octet(input);
     uint64_t late_ns = UINT64_C(1) << fuzz_octet(input) % 32;
     uint64_t master_ns = run->master_ns, local_ns = run->local_ns;
 
