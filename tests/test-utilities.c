@@ -204,6 +204,22 @@ static void test_holder(int receiver, const char *loopback) {
     waitpid(child, NULL, 0);
 }
 
+/* An emulator of another processor does not pass the kernel's receive times on. */
+static bool has_kernel_stamps(int sender, struct nqptp_batch *batch) {
+    struct nqptp_address everywhere = everywhere_of("127.0.0.1");
+    struct nqptp_clock_pair last = nqptp_clock_pair_read();
+    struct timespec pause = {0, 5 * MS};
+    int receiver = nqptp_socket_open_at(&everywhere, NULL, 0, false);
+
+    send_bytes(sender, "127.0.0.1", port_of(receiver), "x", 1);
+    nanosleep(&pause, NULL);
+    uint64_t read_ns = nqptp_clock_now_ns();
+    bool has = nqptp_socket_receive(receiver, &last, batch) == 1 &&
+               batch->packets[0].receive_time_ns + (uint64_t)(2 * MS) < read_ns;
+    close(receiver);
+    return has;
+}
+
 /* CLOCK_REALTIME was set by 50 ms while packets waited in two sockets; one is read first. */
 static void test_set_while_packets_wait(void) {
     struct nqptp_batch *batch = calloc(1, sizeof *batch);
@@ -213,6 +229,7 @@ static void test_set_while_packets_wait(void) {
     int sender = nqptp_socket_open_local(&everywhere, 0), receivers[2];
 
     nqptp_batch_init(batch);
+    bool kernel_stamps = has_kernel_stamps(sender, batch);
     for (int i = 0; i < 2; i++) {
         receivers[i] = nqptp_socket_open_at(&everywhere, NULL, 0, false);
         send_bytes(sender, "127.0.0.1", port_of(receivers[i]), "x", 1);
@@ -229,8 +246,9 @@ static void test_set_while_packets_wait(void) {
         nanosleep(&pause, NULL);
         read_ns = nqptp_clock_now_ns();
         CHECK_EQ_I64(nqptp_socket_receive(receivers[i], &last, batch), 1, "it is read again");
-        CHECK(batch->packets[0].receive_time_ns + (uint64_t)(2 * MS) < read_ns,
-              "the stamp of a packet that came after the step is trusted");
+        CHECK(!kernel_stamps || batch->packets[0].receive_time_ns + (uint64_t)(2 * MS) < read_ns,
+              "the stamp of a packet that came after the step is trusted%s",
+              kernel_stamps ? "" : " # SKIP no stamps by this kernel");
         close(receivers[i]);
     }
     close(sender);
