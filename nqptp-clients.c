@@ -73,7 +73,7 @@ static bool link_is_alive(const struct nqptp_clock_table *table, const struct nq
     for (int i = 0; i < table->clocks_top; i++) {
         const struct nqptp_clock *clock = &table->clocks[i];
         if (clock->in_use && nqptp_address_equal(&clock->address, &won) &&
-            (now_ns - clock->heard_at_ns < LINK_HEARD_NS || nqptp_clock_is_alive(clock, now_ns)))
+            (clock->heard_at_ns + LINK_HEARD_NS > now_ns || nqptp_clock_is_alive(clock, now_ns)))
             return true;
     }
     return false;
@@ -281,6 +281,9 @@ bool nqptp_client_set_peers(const struct nqptp_clock_table *table, struct nqptp_
         if (nqptp_client_lists_address(client, &addresses[i]))
             continue;
         const struct nqptp_peer *known = peer_at(&old, &addresses[i]);
+        if (known && known->address.scope_id != addresses[i].scope_id &&
+            nqptp_address_is_link_local(&addresses[i]))
+            known = NULL; /* it names another link, or none any more */
         client->peers[client->peer_count++] =
             known ? *known : (struct nqptp_peer){.address = addresses[i]};
         unsigned hash = hash_of(&addresses[i]);
@@ -293,8 +296,10 @@ bool nqptp_client_set_peers(const struct nqptp_clock_table *table, struct nqptp_
         if (!client->peers[i].identified)
             identify_peer(table, &client->peers[i]);
     bool same = old.has_list && old.peer_count == client->peer_count;
-    for (unsigned i = 0; same && i < old.peer_count; i++)
-        same = nqptp_client_lists_address(client, &old.peers[i].address);
+    for (unsigned i = 0; same && i < old.peer_count; i++) {
+        const struct nqptp_peer *peer = peer_at(client, &old.peers[i].address);
+        same = peer && peer->address.scope_id == old.peers[i].address.scope_id;
+    }
     if (!same)
         client->hysteresis = (struct nqptp_hysteresis){0}; /* the client wants this change */
     return !same;

@@ -135,8 +135,11 @@ static void accept_announce(struct nqptp_clock *clock, const struct nqptp_announ
     clock->last_announce = *announce;
     if (clock->announced && nqptp_hysteresis_holds(&clock->announce_hysteresis, now_ns))
         return;
-    if (clock->announced && announce->grandmaster_identity != clock->announce.grandmaster_identity)
+    if (clock->announced &&
+        announce->grandmaster_identity != clock->announce.grandmaster_identity) {
         nqptp_estimator_reset(&clock->estimator); /* another timescale: a new series */
+        clock->withholds = false;
+    }
     clock->announce = *announce;
 }
 

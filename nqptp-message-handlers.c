@@ -436,6 +436,7 @@ static void command_begin(struct nqptp_engine *engine, struct nqptp_client *clie
     if (now_ns - clock->sampled_at_ns <= STALE_NS)
         return;
     nqptp_estimator_reset(&clock->estimator);
+    clock->withholds = false;
     clock->series_hysteresis = (struct nqptp_hysteresis){0};
 }
 
@@ -464,7 +465,10 @@ static struct nqptp_answer apply(struct nqptp_engine *engine, const struct nqptp
                            : "no client of that name has sent T yet",
             .client = -1,
         };
+    bool was_unused = engine->clients.list[c].unused;
     engine->clients.list[c].unused = false;
+    if (was_unused)
+        nqptp_asking_begin(engine, now_ns); /* it may play again, by the list that it had */
     if (command->letter == 'T')
         command_timing_peers(engine, command, c, now_ns, effects);
     else
