@@ -98,3 +98,11 @@ void nqptp_asking_go_on(struct nqptp_engine *engine, uint64_t now_ns,
     nqptp_asking_begin(engine, now_ns);
     asking->at_ns = again ? asking->round_at_ns + ASK_NS : NQPTP_NO_DEADLINE;
 }
+
+void nqptp_asking_note_use(struct nqptp_engine *engine, int c, uint64_t now_ns) {
+    bool was_unused = engine->clients.list[c].unused;
+
+    engine->clients.list[c].unused = false;
+    if (was_unused)
+        nqptp_asking_begin(engine, now_ns);
+}

@@ -15,4 +15,10 @@ void nqptp_asking_begin(struct nqptp_engine *engine, uint64_t now_ns);
 void nqptp_asking_go_on(struct nqptp_engine *engine, uint64_t now_ns,
                         struct nqptp_effects *effects);
 
+/*
+ * Client c sent a command, so it is not unused any more. If it was, it may play again by the list
+ * that it had: then a round of asking begins.
+ */
+void nqptp_asking_note_use(struct nqptp_engine *engine, int c, uint64_t now_ns);
+
 #endif

@@ -465,10 +465,7 @@ static struct nqptp_answer apply(struct nqptp_engine *engine, const struct nqptp
                            : "no client of that name has sent T yet",
             .client = -1,
         };
-    bool was_unused = engine->clients.list[c].unused;
-    engine->clients.list[c].unused = false;
-    if (was_unused)
-        nqptp_asking_begin(engine, now_ns); /* it may play again, by the list that it had */
+    nqptp_asking_note_use(engine, c, now_ns);
     if (command->letter == 'T')
         command_timing_peers(engine, command, c, now_ns, effects);
     else
