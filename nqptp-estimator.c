@@ -451,7 +451,7 @@ static double likely_slope(const struct fit *f, double expected_ppm, double gain
 }
 
 /* The sum of how far the bins lie below the line of that slope that touches them. */
-static double depths(const struct fit *f, double slope_ppm) {
+static double sum_of_depths(const struct fit *f, double slope_ppm) {
     double top_us = touch(f, slope_ppm), sum_us = 0;
 
     for (unsigned i = 0; i < f->n; i++)
@@ -469,7 +469,7 @@ static void find_slope(const struct fit *f, struct nqptp_estimator *e) {
     double usual_ppm = likely_slope(f, expected_ppm, SIGMA_PPM * SIGMA_PPM * f->n / e->noise_us);
     double wild_ppm = likely_slope(f, 0, WILD_GAIN);
     bool wild = clamp(usual_ppm, USUAL_MAX_PPM) != usual_ppm ||
-                depths(f, usual_ppm) > WILD_FACTOR * depths(f, wild_ppm);
+                sum_of_depths(f, usual_ppm) > WILD_FACTOR * sum_of_depths(f, wild_ppm);
 
     e->slope_ppm = wild && f->n >= TRUSTED_BINS ? wild_ppm : usual_ppm;
 }
