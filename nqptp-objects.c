@@ -193,8 +193,7 @@ void nqptp_objects_hello(const struct nqptp_objects *objects, const struct nqptp
 
 _Static_assert(NQPTP_CLIENTS_MAX *NQPTP_NAME_SIZE <= NQPTP_KEPT_MAX, "all names can be kept");
 
-/* Keeps the names of all other objects in /nqptp, with a space behind each. */
-static int keep_names(const struct nqptp_objects *objects) {
+int nqptp_objects_keep_names(const struct nqptp_objects *objects) {
     char names[NQPTP_KEPT_MAX];
     size_t length = 0;
 
@@ -213,7 +212,7 @@ static void keep(struct nqptp_objects *objects, int c, const struct nqptp_comman
     if (command->letter == 'T') {
         result = nqptp_shm_keep(&objects->list[c], NQPTP_KEPT_LIST, text, length);
         if (result == 0 && c > 0)
-            result = keep_names(objects);
+            result = nqptp_objects_keep_names(objects);
     } else {
         char activity[NQPTP_NAME_SIZE + 2];
         length =
@@ -255,7 +254,7 @@ static bool add_kept(const char *name, const char *text, size_t length, char *ou
 
     while (length > 0 && text[length - 1] < ' ') /* The NUL that players send along. */
         length--;
-    if (nqptp_command_parse(text, length, &command) || !strchr("TBP", command.letter) ||
+    if (nqptp_command_parse(text, length, &command) || !strchr("TBPE", command.letter) ||
         strcmp(command.name[0] ? command.name : NQPTP_INTERFACE_NAME, name) != 0 ||
         length + 2 > NQPTP_OBJECTS_KEPT_MAX - *used)
         return false;

@@ -62,6 +62,12 @@ void nqptp_objects_command(struct nqptp_objects *objects, int c,
                            uint64_t now_ns);
 
 /*
+ * Keeps the names of all other objects in /nqptp, with a space behind each: after a `T`, and once
+ * the clients of the daemon before this one are back. Returns 0 or -errno.
+ */
+int nqptp_objects_keep_names(const struct nqptp_objects *objects);
+
+/*
  * Writes the commands that the daemon before this one kept, each with a newline: those of /nqptp,
  * which must be open, of the objects whose names are kept there, and of those in `names`, each of
  * which ends with a space. The latter must not be open; `names` is spoiled.

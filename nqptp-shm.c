@@ -428,6 +428,7 @@ int nqptp_shm_mend(struct nqptp_shm *shm, uint64_t now_ns) {
     successor.fd = successor.lease.inotify = -1;
     successor.map = NULL;
     successor.pending = false;
+    successor.adopted = false; /* a new file holds no earlier record */
     int result = adopt_or_create(&successor, now_ns);
     if (result < 0)
         return result;

@@ -129,6 +129,7 @@ static void restore_clients(struct nqptp *nqptp, char *names) {
     for (const char *line = text; (end = strchr(line, '\n')); line = end + 1)
         handle_command(nqptp, line, (size_t)(end - line), nqptp_clock_now_ns(), &command);
     free(text);
+    nqptp_objects_keep_names(&nqptp->objects);
 }
 
 /* --- what epoll wakes us for ------------------------------------------------------------------ */

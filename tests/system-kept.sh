@@ -73,4 +73,31 @@ stop_daemon KILL
 start_daemon
 check 'after random bytes a list is kept again' grep -q '^List: *1 address' "$tmp/status"
 
+# --- only a named object is open when the daemon stops ---
+
+stop_daemon
+start_daemon
+"$player" --name /cellar --play 10.77.0.2 --wait 10 --watch 1000 --ids "$identity" >"$tmp/cellar" 2>&1 &
+cellar=$!
+eventually 10 grep -q version "$tmp/cellar"
+stop_daemon
+check 'after a stop only the object of the player that is there is put aside' \
+    test "$(cd $shm && ls -d .*.kept nqptp 2>/dev/null)" = .cellar.kept
+start_daemon
+check 'a start brings the named client back' grep -q '/cellar' "$tmp/status"
+stop_daemon KILL
+start_daemon
+check 'a crash after that does not lose the named client' grep -q '/cellar' "$tmp/status"
+kill $cellar
+
+# --- a client that ended ---
+
+control '/attic T 10.77.0.2'
+control '/attic B'
+control '/attic E'
+stop_daemon KILL
+start_daemon
+check 'a client that said E does not play after a crash' \
+    sh -c 'grep "^Object: */attic" "$1" | grep -v playing' sh "$tmp/status"
+
 done_testing
