@@ -123,10 +123,9 @@ static void restore_clients(struct nqptp *nqptp, char *names) {
     struct nqptp_command command;
     const char *end;
 
-    if (!text)
-        return;
-    nqptp_objects_kept(&nqptp->objects, names, text);
-    for (const char *line = text; (end = strchr(line, '\n')); line = end + 1)
+    if (text)
+        nqptp_objects_kept(&nqptp->objects, names, text);
+    for (const char *line = text; line && (end = strchr(line, '\n')); line = end + 1)
         handle_command(nqptp, line, (size_t)(end - line), nqptp_clock_now_ns(), &command);
     free(text);
     nqptp_objects_keep_names(&nqptp->objects);

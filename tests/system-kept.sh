@@ -97,7 +97,7 @@ control '/attic B'
 control '/attic E'
 stop_daemon KILL
 start_daemon
-check 'a client that said E does not play after a crash' \
-    sh -c 'grep "^Object: */attic" "$1" | grep -v playing' sh "$tmp/status"
+check 'a client that said E is back after a crash' grep -q '^Object: */attic' "$tmp/status"
+check_not 'a client that said E does not play after a crash' grep -q '/attic.*playing' "$tmp/status"
 
 done_testing
