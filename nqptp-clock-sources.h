@@ -12,11 +12,11 @@
 #include "nqptp-estimator.h"
 #include "nqptp-interval.h"
 #include "nqptp-pairing.h"
+#include "nqptp-time.h"
 
 #define NQPTP_CLOCKS_MAX 32
 
 #define NQPTP_NO_CLOCK (-1)
-#define NQPTP_NO_DEADLINE UINT64_MAX
 
 /* A clock is deleted when nothing was accepted from it for this time. */
 #define NQPTP_CLOCK_LIFETIME_NS UINT64_C(120000000000)

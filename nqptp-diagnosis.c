@@ -222,7 +222,7 @@ static void check_permission(const struct nqptp_options *options) {
         capable || first <= lowest ? "yes" : "no", capable ? "has" : "lacks", first);
 }
 
-/* What holds the ports may be a daemon that uses the object, whoever made it. */
+/* The process that holds the ports may be a daemon that uses the object, whichever user made it. */
 static void check_object(const struct report *report) {
     const char *trouble = nqptp_dev_shm_trouble();
     struct stat status;

@@ -9,9 +9,8 @@
 #include "nqptp-options.h"
 
 /*
- * Asks at the loopback addresses, IPv4 first, and prints the answer: JSON as it is, text in the
- * width of the terminal (COLUMNS, if that is set; else 80) and, on a terminal that is not dumb,
- * with some colour unless NO_COLOR is set. Returns true then.
+ * Asks at the loopback addresses, IPv4 first, and prints the answer: JSON as it is, text with some
+ * colour on a terminal that is not dumb, unless NO_COLOR is set. Returns true then.
  *
  * Otherwise prints on stderr what the kernel tells of a daemon with these options: which process
  * holds each port, whether this user may open them, and what is at the object's name. Ends with the

@@ -76,7 +76,8 @@ struct nqptp_event nqptp_event_of_clock(enum nqptp_event_kind kind,
                                         const struct nqptp_clock *clock);
 struct nqptp_event nqptp_event_of_client(enum nqptp_event_kind kind, int c);
 
-/* Asks to send a Delay_Req to an address. The kernel finds the way, but for a link-local one. */
+/* Asks to send a Delay_Req to an address. The kernel chooses the way; a link-local
+ * address has its own in its scope. */
 void nqptp_effects_send_request(struct nqptp_effects *effects,
                                 const struct nqptp_port_identity *self,
                                 const struct nqptp_address *address, uint16_t sequence_id);

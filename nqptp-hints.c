@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SYNC_EXPECTED 24 /* Among so many packets of a clock there should be a Sync. */
+#define SYNC_EXPECTED 24 /* A clock that sent this many packets has sent a Sync. */
 
 /* Of some clocks: how many are in one state or another. */
 struct census {
@@ -43,8 +43,8 @@ static bool gives_time(const struct nqptp_status *status, int master) {
     return nqptp_clock_is_alive(clock, status->now_ns) && !nqptp_clock_is_asleep(clock);
 }
 
-static const char unused[] = "nobody has it open: is Shairport Sync running, built for AirPlay 2 "
-                             "and, if older than 4.3, in group nqptp?";
+static const char unused[] = "no player has it open: is Shairport Sync running, built for AirPlay "
+                             "2 and, if older than 4.3, in group nqptp?";
 
 /* Why a client has no master that gives its time, though the list allows some. */
 static const char *trouble_with(const struct census *listed, const struct census *others) {
@@ -135,7 +135,7 @@ bool nqptp_hint(const struct nqptp_status *status, char *text, size_t size) {
     if (!has_clock(&engine->table))
         return snprintf(text, size, "%s",
                         engine->drops[NQPTP_DROP_NONE] == 0
-                            ? "no packet was of use: what sends them is no AirPlay sender"
+                            ? "no packet could be used: what sends them is no AirPlay sender"
                             : "no clock was heard for two minutes: is anything playing here?") > 0;
     for (int c = 0; c < engine->clients.top; c++) {
         const char *trouble = trouble_of(status, c);

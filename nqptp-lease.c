@@ -91,7 +91,7 @@ static void take(struct nqptp_lease *lease) {
     else
         lease->state = errno == EAGAIN ? NQPTP_LEASE_NONE : NQPTP_LEASE_UNAVAILABLE;
     if (!wants_lease(lease))
-        lease->retry_ns = NQPTP_LEASE_NEVER;
+        lease->retry_ns = NQPTP_NO_DEADLINE;
 }
 
 /* When to try next after the lease was refused. */
@@ -100,7 +100,7 @@ static uint64_t next_try_ns(struct nqptp_lease *lease, uint64_t now_ns) {
         return now_ns + UNWATCHED_NS;
     if (lease->refusals < PAUSES)
         return now_ns + pauses_ns[lease->refusals++];
-    return NQPTP_LEASE_NEVER;
+    return NQPTP_NO_DEADLINE;
 }
 
 static void arm_and_take(struct nqptp_lease *lease, uint64_t now_ns) {
@@ -114,7 +114,7 @@ static void arm_and_take(struct nqptp_lease *lease, uint64_t now_ns) {
 
 void nqptp_lease_open(struct nqptp_lease *lease, int fd, const char *path, uint64_t now_ns) {
     *lease = (struct nqptp_lease){
-        .fd = fd, .inotify = open_inotify(), .refusals = PAUSES, .retry_ns = NQPTP_LEASE_NEVER};
+        .fd = fd, .inotify = open_inotify(), .refusals = PAUSES, .retry_ns = NQPTP_NO_DEADLINE};
     snprintf(lease->path, sizeof lease->path, "%s", path);
     arm_and_take(lease, now_ns);
 }

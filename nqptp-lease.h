@@ -10,6 +10,8 @@
 #ifndef NQPTP_LEASE_H
 #define NQPTP_LEASE_H
 
+#include "nqptp-time.h"
+
 #include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -20,7 +22,6 @@
  * read it by signalfd(2).
  */
 #define NQPTP_LEASE_SIGNAL SIGRTMIN
-#define NQPTP_LEASE_NEVER UINT64_MAX /* for a deadline */
 
 enum nqptp_lease_state {
     NQPTP_LEASE_NONE,        /* another process has the file open, or may have */
@@ -41,7 +42,7 @@ struct nqptp_lease {
     enum nqptp_lease_state state;
     int inotify;       /* -1: there is none. */
     bool unwatched;    /* No close is told here, so the lease is tried for each 30 s. */
-    uint64_t retry_ns; /* When to call nqptp_lease_retry(), or NQPTP_LEASE_NEVER. */
+    uint64_t retry_ns; /* When to call nqptp_lease_retry(), or NQPTP_NO_DEADLINE. */
     unsigned refusals; /* How often the lease was refused since the last close. */
     bool close_waits;  /* A close came too soon after the one before, and waits for retry_ns. */
     uint64_t quiet_until_ns; /* The next close is acted on then at the earliest. */

@@ -291,7 +291,7 @@ void nqptp_objects_kept(const struct nqptp_objects *objects, char *names,
 
 uint64_t nqptp_objects_due_ns(const struct nqptp_objects *objects,
                               const struct nqptp_clients *clients) {
-    uint64_t due_ns = NQPTP_SHM_NO_DEADLINE;
+    uint64_t due_ns = NQPTP_NO_DEADLINE;
 
     for (int c = 0; c < clients->top; c++)
         if (nqptp_client_plays(&clients->list[c]))

@@ -79,7 +79,7 @@ void nqptp_objects_kept(const struct nqptp_objects *objects, char *names,
 void nqptp_objects_signalled(struct nqptp_objects *objects, uint64_t now_ns);
 
 /*
- * Returns when to call nqptp_objects_retry(); NQPTP_SHM_NO_DEADLINE if nothing waits and no client
+ * Returns when to call nqptp_objects_retry(); NQPTP_NO_DEADLINE if nothing waits and no client
  * plays.
  */
 uint64_t nqptp_objects_due_ns(const struct nqptp_objects *objects,

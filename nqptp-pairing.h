@@ -10,7 +10,7 @@
 #include "nqptp-interval.h"
 #include "nqptp-message.h"
 
-#define NQPTP_EXCHANGES 16 /* So many may be under way: Sync and Follow_Up can be far apart. */
+#define NQPTP_EXCHANGES 16 /* Syncs that may wait for their Follow_Ups at one time. */
 
 /* A Sync and its Follow_Up: they have the same source port identity and sequenceId, 9.5.4. */
 struct nqptp_exchange {

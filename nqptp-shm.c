@@ -440,7 +440,7 @@ int nqptp_shm_mend(struct nqptp_shm *shm, uint64_t now_ns) {
 }
 
 uint64_t nqptp_shm_deadline(const struct nqptp_shm *shm) {
-    uint64_t lease_ns = shm->automatic ? shm->lease.retry_ns : NQPTP_SHM_NO_DEADLINE;
+    uint64_t lease_ns = shm->automatic ? shm->lease.retry_ns : NQPTP_NO_DEADLINE;
     return shm->pending && shm->retry_ns < lease_ns ? shm->retry_ns : lease_ns;
 }
 

@@ -16,8 +16,7 @@
 #include "nqptp-shm-layouts.h"
 
 #define NQPTP_SHM_SIZE 16384 /* of an object for its whole life: layouts, then kept state */
-#define NQPTP_SHM_NO_DEADLINE UINT64_MAX
-#define NQPTP_SHM_AUTO 0 /* for a layout: let the client's way of opening decide */
+#define NQPTP_SHM_AUTO 0     /* for a layout: let the client's way of opening decide */
 
 struct nqptp_shm {
     char name[64];               /* With the slash. */
@@ -89,7 +88,7 @@ void nqptp_shm_publish(struct nqptp_shm *shm, const struct nqptp_shm_record *rec
  */
 int nqptp_shm_mend(struct nqptp_shm *shm, uint64_t now_ns);
 
-/* When to call nqptp_shm_retry(); NQPTP_SHM_NO_DEADLINE if nothing waits. */
+/* When to call nqptp_shm_retry(); NQPTP_NO_DEADLINE if nothing waits. */
 uint64_t nqptp_shm_deadline(const struct nqptp_shm *shm);
 
 /*

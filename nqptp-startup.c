@@ -119,7 +119,7 @@ static bool lookup_failed(void) {
     return errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == EIO;
 }
 
-/* The user to become: the one that was given, else nqptp, else nobody, which owns next to nothing.
+/* The user to become: the one that was given, else nqptp, else nobody, which owns almost nothing.
  */
 static const struct passwd *find_user(const struct nqptp_options *options) {
     errno = 0;

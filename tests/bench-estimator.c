@@ -515,7 +515,7 @@ static void measure_rate_changes(struct bench *b) {
         }
 }
 
-/* The step again, so many seconds after a larger one that began the series. */
+/* The step again, 2 to 16 seconds after a larger one that began the series. */
 static void measure_young_step(struct bench *b, struct score young[], enum network on,
                                double step_s) {
     static const double after_s[] = {2, 4, 8, 16};

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Shows nqptp at work in a private network, with a sender: the demo of ../bootstrap. For so many
-# seconds, or until it is told to end.
+# Shows nqptp at work in a private network, with a sender: the demo of ../bootstrap. It
+# ends after SECONDS, or when it is told to.
 #
 # usage: demo.sh [SECONDS]
 

@@ -23,7 +23,7 @@ PATH=$PATH:/usr/sbin:/sbin
 
 # --- make -----------------------------------------------------------------------------------------
 
-# The first archive that this machine's apt knows, but for those of security updates.
+# The first archive that this machine's apt knows, without those of security updates.
 archive() {
     cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources \
         2>/dev/null | sed -n 's/^deb  *\(\[[^]]*\]  *\)\{0,1\}\([^ ]*\) .*/\2/p; s/^URIs: *\([^ ]*\).*/\1/p' |

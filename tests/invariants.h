@@ -248,7 +248,7 @@ static inline void require_effects(const struct nqptp_engine *engine,
     }
 }
 
-/* Who is named is there, unless it is the status that was asked for. */
+/* The client of a command is there, unless the command asks for the status. */
 static inline void require_answer(const struct nqptp_engine *engine,
                                   const struct nqptp_command *command,
                                   const struct nqptp_answer *answer) {

@@ -66,7 +66,9 @@ is 'then a player of 2021 finds its layout' $? 0
 # --- frozen ---
 
 # The kernel breaks the lease of a daemon that does not react for fs.lease-break-time seconds.
+break_time=$(cat /proc/sys/fs/lease-break-time)
 if is_root && echo 2 >/proc/sys/fs/lease-break-time 2>/dev/null; then
+    trap 'echo $break_time >/proc/sys/fs/lease-break-time' EXIT
     stop_daemon
     start_daemon
     kill -STOP "$daemon"
@@ -78,7 +80,6 @@ if is_root && echo 2 >/proc/sys/fs/lease-break-time 2>/dev/null; then
     check 'frozen while a player of 4.2 opened the object: alive' alive
     check 'frozen: then a player of 5 finds its layout' play 5
     check 'frozen: then a player of 2021 finds its layout' play 2021
-    echo 45 >/proc/sys/fs/lease-break-time
 else
     skip 'frozen while a player of 4.2 opened the object: alive' 'it takes root to set fs.lease-break-time'
 fi

@@ -191,7 +191,7 @@ leased() {
     grep -q "LEASE *ACTIVE.*:$(stat -c %i /dev/shm/nqptp) " /proc/locks
 }
 control 'T 10.77.0.2'
-check 'while nobody has it open there is a lease, after half a minute at most' eventually 40 leased
+check 'while no process has it open there is a lease, after half a minute at most' eventually 40 leased
 kill -STOP "$daemon"
 cat /dev/shm/nqptp >/dev/null 2>&1 &
 first=$!

@@ -205,7 +205,7 @@ start_daemon
 ask
 is 'a daemon that runs: exit status 0' "$result" 0
 says 'it has heard nothing yet' '^Hint: .*nothing was heard on UDP ports 319 and 320'
-says 'its object has a layout, and nobody has it open' '^Object: *'"/nqptp, layout 4, not in use"
+says 'its object has a layout, and no process has it open' '^Object: *'"/nqptp, layout 4, not in use"
 if is_root && has setpriv; then
     run_as ordinary "$tmp/nqptp" --status
     is 'anybody may ask' "$result" 0

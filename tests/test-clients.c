@@ -607,7 +607,7 @@ static unsigned general_replies(const struct world *w) {
     return count;
 }
 
-/* How many Announces of ours go out while the clock announces itself so many times. */
+/* Returns how many Announces of ours go out while the clock sends `count` of its own. */
 static unsigned sent_while_announcing(struct world *w, const struct sender *s, unsigned count) {
     unsigned sent = 0;
 

@@ -304,7 +304,7 @@ static void test_own_addresses(const uint16_t ports[2]) {
 
 /* --- while they are open --------------------------------------------------------------------- */
 
-/* Sends so many datagrams of one zero byte, which is no PTP, to 127.0.0.1. */
+/* Sends `count` datagrams of one zero byte, which is no PTP, to 127.0.0.1. */
 static void send_junk(uint16_t port, int count) {
     struct sockaddr_in to = {
         .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};

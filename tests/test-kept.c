@@ -18,7 +18,7 @@
 
 #define FILE_SIZE 16384
 
-/* So many bytes may be written before the process dies; -1: any number. */
+/* The number of bytes that may be written before the process dies; -1: any number. */
 static long budget = -1;
 
 /* In the place of the C library's, for all that is linked here. */
@@ -79,7 +79,7 @@ static void test_read_back(void) {
     close(fd);
 }
 
-/* Killed after so many bytes in replacing the text. Returns whether all of it was written. */
+/* The writer is killed after `bytes` bytes of a new text. Returns whether all was written. */
 static bool killed_after(long bytes, unsigned *wrong) {
     static const char old[] = "/one T 192.0.2.1", new[] = "/one T 2001:db8::1 192.0.2.2";
     int fd = memfd_create("object", MFD_CLOEXEC), status = -1;

@@ -292,7 +292,8 @@ static void test_peers_max(void) {
     CHECK(!nqptp_clients_list_address(&b.clients, &addresses[256]), "and no further");
 }
 
-/* The processor time that 2,000 lookups of strangers take while so many clients list 256 each. */
+/* The processor time of 2,000 lookups of unlisted addresses, while `lists` clients list 256 each.
+ */
 static clock_t lookup_time(struct nqptp_clients *clients, int lists) {
     clients->top = lists;
     clock_t begun = clock();
@@ -308,7 +309,7 @@ static clock_t lookup_time(struct nqptp_clients *clients, int lists) {
     return clock() - begun;
 }
 
-/* The same with a comparison with each entry. */
+/* The same by a comparison with each entry of each list. */
 static clock_t scan_time(const struct nqptp_clients *clients, int lists) {
     clock_t begun = clock();
     unsigned found = 0;

@@ -133,7 +133,7 @@ static void test_new_object(const char *name) {
     CHECK_EQ_U64(seen.local_to_master_time_offset, (uint64_t)35 - 1000, "and so is the offset");
     CHECK_EQ_U64(seen.local_time + seen.local_to_master_time_offset, 21 + 35,
                  "so their sum is the master's time as before");
-    CHECK_EQ_U64(nqptp_shm_deadline(&shm), NQPTP_SHM_NO_DEADLINE, "and nothing waits");
+    CHECK_EQ_U64(nqptp_shm_deadline(&shm), NQPTP_NO_DEADLINE, "and nothing waits");
 
     struct shm_structure *map = client_map(name);
     nqptp_shm_stop(&shm, false);
@@ -696,7 +696,7 @@ static void test_layout_stays_while_in_use(const char *name) {
     CHECK(nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, START_NS + MS), "its own kind is welcome");
     CHECK(shm.lease.state == NQPTP_LEASE_NONE, "no lease while the first client has it mapped");
     CHECK(leaves(&shm, first, START_NS + 2000 * MS), "the last client leaves: there is a lease");
-    CHECK_EQ_U64(nqptp_shm_deadline(&shm), NQPTP_SHM_NO_DEADLINE, "a held lease has no deadline");
+    CHECK_EQ_U64(nqptp_shm_deadline(&shm), NQPTP_NO_DEADLINE, "a held lease has no deadline");
     nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_BARE, START_NS + 2000 * MS);
     CHECK_EQ_I64(found(&shm, false, START_NS + 2000 * MS, &first), 4, "then the next one decides");
     leave(first);
@@ -713,19 +713,19 @@ static void test_no_polling(const char *name) {
 
     nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, now_ns);
     CHECK_EQ_I64(found(&shm, true, now_ns, &client), 10, "no polling: a client keeps it open");
-    for (; (deadline_ns = nqptp_shm_deadline(&shm)) != NQPTP_SHM_NO_DEADLINE; wakeups++) {
+    for (; (deadline_ns = nqptp_shm_deadline(&shm)) != NQPTP_NO_DEADLINE; wakeups++) {
         if (deadline_ns <= now_ns && wakeups > 0)
             break;
         nqptp_shm_retry(&shm, now_ns = deadline_ns);
     }
-    CHECK_EQ_U64(deadline_ns, NQPTP_SHM_NO_DEADLINE, "no polling: then nothing is due");
+    CHECK_EQ_U64(deadline_ns, NQPTP_NO_DEADLINE, "no polling: then nothing is due");
     CHECK_EQ_U64(wakeups, 1, "no polling: one look whether the opener was killed");
 
     CHECK_EQ_I64(found(&shm, true, now_ns, &other), 10, "no polling: another client comes");
     leave(other);
     CHECK(signalled(), "no polling: and goes, which is told");
     nqptp_shm_signalled(&shm, now_ns);
-    for (wakeups = 0; (deadline_ns = nqptp_shm_deadline(&shm)) != NQPTP_SHM_NO_DEADLINE; wakeups++)
+    for (wakeups = 0; (deadline_ns = nqptp_shm_deadline(&shm)) != NQPTP_NO_DEADLINE; wakeups++)
         nqptp_shm_retry(&shm, now_ns = deadline_ns);
     CHECK_EQ_U64(wakeups, 4, "no polling: the lease is tried for again 4 times");
 
@@ -851,8 +851,7 @@ static void test_impatient(const char *name) {
     CHECK_EQ_I64(found(&shm, true, START_NS + 5 * MS, &client), 10, "so it gets in");
     leave(client);
     nqptp_shm_retry(&shm, START_NS + 30000 * MS);
-    CHECK(shm.lease.state == NQPTP_LEASE_HELD,
-          "half a minute later who opens it has to wait again");
+    CHECK(shm.lease.state == NQPTP_LEASE_HELD, "half a minute later an opener waits again");
     found(&shm, true, START_NS + 30000 * MS, &client);
     CHECK(shm.lease.state != NQPTP_LEASE_REFUSED, "and is known to have waited");
     leave(client);
@@ -866,7 +865,8 @@ static void test_looked_at(const char *name) {
     pid_t client = 0;
 
     snprintf(path, sizeof path, "/dev/shm%s", name);
-    CHECK(open(path, O_RDONLY | O_NONBLOCK) < 0 && opening(&shm), "somebody looks and goes");
+    CHECK(open(path, O_RDONLY | O_NONBLOCK) < 0 && opening(&shm),
+          "an opener that does not wait is refused");
     nqptp_shm_signalled(&shm, START_NS);
     CHECK_EQ_U64(nqptp_shm_deadline(&shm), START_NS + 1000 * MS, "in a second there is a lease");
     nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, START_NS + 5 * MS);
@@ -890,11 +890,11 @@ static void test_without_leases(const char *name) {
     shm.lease.state = NQPTP_LEASE_NONE;
     shm.lease.fd = open("/dev/null", O_RDWR | O_CLOEXEC); /* no lease on that */
     nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, START_NS);
-    CHECK(shm.lease.state == NQPTP_LEASE_UNAVAILABLE, "where leases are not to be had");
+    CHECK(shm.lease.state == NQPTP_LEASE_UNAVAILABLE, "the lease is known to be unavailable");
     CHECK_EQ_U64(shm.map->v10.version, 10, "a name means layout 10");
     nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_BARE, START_NS);
     CHECK_EQ_U64(shm.map->v4.version, 4, "and none layout 4");
-    CHECK_EQ_U64(nqptp_shm_deadline(&shm), NQPTP_SHM_NO_DEADLINE, "and none is tried for");
+    CHECK_EQ_U64(nqptp_shm_deadline(&shm), NQPTP_NO_DEADLINE, "and none is tried for");
     close(shm.lease.fd);
     nqptp_shm_stop(&shm, false);
 }
@@ -1047,7 +1047,7 @@ static void test_taken_over(const char *name, bool killed) {
     CHECK(shm.map->v4.master_clock_id == 1, "%s: for a second", fate);
     nqptp_shm_retry(&shm, START_NS + 1001 * MS);
     CHECK(shm.map->v4.master_clock_id == 2, "%s: then it is taken over", fate);
-    CHECK_EQ_U64(nqptp_shm_deadline(&shm), NQPTP_SHM_NO_DEADLINE, "and nothing waits");
+    CHECK_EQ_U64(nqptp_shm_deadline(&shm), NQPTP_NO_DEADLINE, "and nothing waits");
     CHECK_EQ_I64(ended(second), 0, "%s: who waited behind it gets the record", fate);
     if (!killed) {
         kill(culprit, SIGCONT);

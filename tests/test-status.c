@@ -356,7 +356,7 @@ static void test_hints(void) {
     const uint8_t junk[4] = {0};
 
     (void)deliver(&w, &s, junk, sizeof junk);
-    check_hint(&w, "no packet was of use", "nothing but junk");
+    check_hint(&w, "no packet could be used", "nothing but junk");
     (void)send_announce(&w, &s);
     (void)send_sync(&w, &s, 1);
     check_hint(&w, "gives no time", "a clock that only announces itself");
@@ -392,7 +392,7 @@ static void test_wrong_checksums(void) {
     CHECK(!strstr(text, "Hint:"), "wrong checksums beside packets that are heard: no hint");
 }
 
-/* The hint where -i names two places that are there or not, after so many packets. */
+/* The hint where -i names two places that are there or not, after `packets` packets. */
 static const char *hint_of_places(bool first, bool second, uint64_t packets,
                                   char text[NQPTP_STATUS_MAX]) {
     struct world w = world_begin();
@@ -417,7 +417,7 @@ static void test_places_that_are_not_there(void) {
           "nothing heard, no place is there: the hint names the first");
     CHECK(strstr(hint_of_places(false, true, 0, text), "nothing was heard on UDP ports"),
           "nothing heard, one place is there: the hint is of the ports");
-    CHECK(strstr(hint_of_places(false, false, 1, text), "no packet was of use"),
+    CHECK(strstr(hint_of_places(false, false, 1, text), "no packet could be used"),
           "something was heard, no place is there: the hint is of the packets");
 }
 
@@ -501,8 +501,8 @@ static void test_use(void) {
 
     status.objects[0].use = NQPTP_USE_NONE;
     (void)nqptp_status_text(&status, text, sizeof text);
-    CHECK(has_row(text, "Object:", "not in use", "") && has_row(text, "Hint:", "nobody has", ""),
-          "an object that nobody has open");
+    CHECK(has_row(text, "Object:", "not in use", "") && has_row(text, "Hint:", "no player has", ""),
+          "an object that no player has open");
     struct world other = world_begin();
     (void)send_announce(&other, &s);
     command(&other, "/nqptp T");

@@ -51,7 +51,7 @@ in_there() { # COMMAND...
     nsenter -t "$there" -n "$@"
 }
 
-# Tries the command until it succeeds, for so many seconds. What the last try said is shown if it fails.
+# Tries the command for SECONDS until it succeeds. What the last try said is shown if it fails.
 within() { # SECONDS COMMAND...
     deadline=$(($(date +%s) + $1 + 1))
     shift
