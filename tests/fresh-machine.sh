@@ -218,11 +218,11 @@ commands() { # USER TIMES
 }
 
 once() { # SUITE USER CLONE [TIMES]
-    directory=$(mktemp -d) || exit 1
-    trap 'rm -rf --one-file-system "$directory"' EXIT
-    make "$1" "$directory/debian" || exit
+    made=$(mktemp -d) || exit 1
+    trap 'rm -rf --one-file-system "$made"' EXIT
+    make "$1" "$made/debian" || exit
     shift
-    (check_machine "$directory/debian" "$@")
+    (check_machine "$made/debian" "$@")
 }
 
 self=$(readlink -f "$0")
