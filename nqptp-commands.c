@@ -31,14 +31,12 @@ static size_t without_end(const char *text, size_t length) {
     return length;
 }
 
-/* Reads the name of an object: a slash, no other slash, and not the name of a directory. */
+/* Reads the name of an object. Files with a dot in front are directories, or the daemon's own. */
 static const char *read_name(const char *text, size_t length, struct nqptp_command *command) {
-    bool directory =
-        (length == 2 && text[1] == '.') || (length == 3 && text[1] == '.' && text[2] == '.');
-    if (length < 2 || length >= sizeof command->name || memchr(text + 1, '/', length - 1) ||
-        directory)
+    if (length < 2 || length >= sizeof command->name || text[1] == '.' ||
+        memchr(text + 1, '/', length - 1))
         return "not a name of shared memory: / and 1 to " NQPTP_TEXT_OF(
-            NQPTP_NAME_MAX) " bytes, no other /";
+            NQPTP_NAME_MAX) " bytes, no other /, no dot in front";
     memcpy(command->name, text, length);
     command->name[length] = '\0';
     return NULL;

@@ -236,6 +236,7 @@ static void test_bad_input(void) {
     CHECK_REFUSED("a slash at the end", "/x/ T");
     CHECK_REFUSED("this directory", "/. T");
     CHECK_REFUSED("the one above", "/.. T");
+    CHECK_REFUSED("the name of a file that was put aside", "/.x.0123456789abcdef.kept T");
     CHECK_REFUSED("64 characters", NAME_63 "3 T");
     CHECK_REFUSED("a control character in a name", "/x\1y T");
     CHECK_REFUSED("DEL in a name", "/x\x7Fy T");
