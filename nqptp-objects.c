@@ -355,7 +355,13 @@ bool nqptp_objects_retry(struct nqptp_objects *objects, struct nqptp_engine *eng
 }
 
 void nqptp_objects_stop(struct nqptp_objects *objects, const struct nqptp_clients *clients) {
-    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
-        if (objects->list[c].map)
-            nqptp_shm_stop(&objects->list[c], nqptp_client_plays(&clients->list[c]));
+    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
+        int result = nqptp_shm_stop(&objects->list[c], nqptp_client_plays(&clients->list[c]));
+        if (result < 0)
+            nqptp_log(
+                LOG_WARNING,
+                "cannot put %s aside for the players that have it open: %s; restart them after "
+                "the next start of nqptp",
+                clients->list[c].shown, strerror(-result));
+    }
 }

@@ -21,6 +21,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define OLD_SIZE 4096 /* Of an object that an older version made. */
+
 void nqptp_shm_path(const char *name, char path[NQPTP_SHM_PATH_SIZE]) {
     snprintf(path, NQPTP_SHM_PATH_SIZE, NQPTP_SHM_DIRECTORY "%s", name);
 }
@@ -53,7 +55,7 @@ int nqptp_shm_inspect(const char *name, struct nqptp_shm_found *found) {
     if (lstat(path, &status) < 0)
         return -errno;
     found->owner = status.st_uid;
-    found->mode = status.st_mode & 07777;
+    found->mode = status.st_mode;
     int fd = open_to_read(path);
     if (fd < 0) {
         found->leased = errno == EWOULDBLOCK;
@@ -84,7 +86,9 @@ void nqptp_shm_describe(const char *name, char *text, size_t size) {
     if (nqptp_shm_inspect(name, &found) < 0)
         snprintf(text, size, "gone by now");
     else
-        snprintf(text, size, "owned by uid %u, mode %04o", (unsigned)found.owner, found.mode);
+        snprintf(text, size, "%sowned by uid %u, mode %04o",
+                 S_ISDIR(found.mode) ? "a directory, " : "", (unsigned)found.owner,
+                 (unsigned)(found.mode & 07777));
 }
 
 /* renameat2(2), which musl has not. */
@@ -94,14 +98,23 @@ static int rename_at(const char *from, const char *to, unsigned flags) {
 
 /* --- making ----------------------------------------------------------------------------------- */
 
-/* Makes an empty file under a random hidden name. Returns its descriptor, or -errno. */
-static int make_hidden(char path[NQPTP_SHM_PATH_SIZE]) {
+/* Writes a hidden path that no other user can have taken before: a part of it is random. */
+static int hidden_path(const char *stem, const char *suffix, char path[NQPTP_SHM_PATH_SIZE]) {
     uint64_t number = 0;
 
     if (getrandom(&number, sizeof number, 0) != sizeof number)
         return -errno;
-    snprintf(path, NQPTP_SHM_PATH_SIZE, NQPTP_SHM_DIRECTORY "/.nqptp-%016" PRIx64, number);
-    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    snprintf(path, NQPTP_SHM_PATH_SIZE, NQPTP_SHM_DIRECTORY "/.%s.%016" PRIx64 "%s", stem, number,
+             suffix);
+    return 0;
+}
+
+/* Makes an empty file under a hidden name. Returns its descriptor, or -errno. */
+static int make_hidden(char path[NQPTP_SHM_PATH_SIZE]) {
+    int fd = hidden_path("nqptp", ".new", path);
+
+    if (fd == 0)
+        fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     return fd < 0 ? -errno : fd;
 }
 
@@ -127,64 +140,72 @@ int nqptp_shm_name_file(int fd, const char *hidden, const char *name) {
 /* --- put aside ------------------------------------------------------------------------------- */
 
 #define KEPT_SUFFIX ".kept"
+enum { RANDOM_DIGITS = 16 };
 
-static void path_aside(const char *name, char path[NQPTP_SHM_PATH_SIZE]) {
-    snprintf(path, NQPTP_SHM_PATH_SIZE, NQPTP_SHM_DIRECTORY "/.%s" KEPT_SUFFIX, name + 1);
+bool nqptp_shm_is_ours(const struct stat *status) {
+    return S_ISREG(status->st_mode) && status->st_uid == geteuid() && status->st_nlink == 1 &&
+           (status->st_size == 0 || status->st_size == OLD_SIZE ||
+            status->st_size == NQPTP_SHM_SIZE);
 }
 
 int nqptp_shm_put_aside(const char *name) {
     char path[NQPTP_SHM_PATH_SIZE], aside[NQPTP_SHM_PATH_SIZE];
+    int result = hidden_path(name + 1, KEPT_SUFFIX, aside);
 
     nqptp_shm_path(name, path);
-    path_aside(name, aside);
-    return rename(path, aside) < 0 ? -errno : 0;
+    if (result == 0 && rename_at(path, aside, RENAME_NOREPLACE) < 0)
+        result = -errno;
+    return result;
 }
 
-/* Is it a regular file of this user with one name? */
-static bool is_own(const char *path, struct stat *status) {
-    return lstat(path, status) == 0 && S_ISREG(status->st_mode) && status->st_uid == geteuid() &&
-           status->st_nlink == 1;
-}
+/*
+ * Renames the file back, and returns whether that was done. If another user has taken the name
+ * meanwhile, the file stays aside, for the start after "nqptp --claim". The empty object that
+ * "--claim" made is replaced. Another object of ours is newer than the file, which is then removed.
+ */
+static bool bring_back(const char *aside, const char *path) {
+    struct stat kept, named;
 
-bool nqptp_shm_bring_back(const char *name) {
-    char path[NQPTP_SHM_PATH_SIZE], aside[NQPTP_SHM_PATH_SIZE];
-    struct stat status;
-
-    nqptp_shm_path(name, path);
-    path_aside(name, aside);
-    if (!is_own(aside, &status))
+    if (lstat(aside, &kept) < 0 || !nqptp_shm_is_ours(&kept))
         return false;
-    /* An empty object of ours, which "nqptp --claim" puts there, makes room. */
-    if (rename_at(aside, path, RENAME_NOREPLACE) == 0 ||
-        (errno == EEXIST && is_own(path, &status) && status.st_size == 0 &&
-         rename(aside, path) == 0))
+    if (rename_at(aside, path, RENAME_NOREPLACE) == 0)
         return true;
+    if (errno != EEXIST || lstat(path, &named) < 0 || !nqptp_shm_is_ours(&named))
+        return false;
+    if (named.st_size == 0)
+        return rename(aside, path) == 0;
     unlink(aside);
     return false;
 }
 
-/* Writes the name of the object whose file is put aside under this name. Returns false if none is.
- */
-static bool read_aside(const char *file, char name[NQPTP_SHM_PATH_SIZE]) {
-    size_t length = strlen(file), suffix = strlen(KEPT_SUFFIX);
+/* Writes the name of the object whose file is put aside as `file`. Returns false if none is. */
+static bool name_of_aside(const char *file, char name[NAME_MAX]) {
+    const size_t end = 1 + RANDOM_DIGITS + strlen(KEPT_SUFFIX);
+    size_t length = strlen(file);
 
-    if (file[0] != '.' || length < 2 + suffix || strcmp(file + length - suffix, KEPT_SUFFIX) != 0)
+    if (file[0] != '.' || length < 2 + end || file[length - end] != '.' ||
+        strspn(file + length - end + 1, "0123456789abcdef") != RANDOM_DIGITS ||
+        strcmp(file + length - strlen(KEPT_SUFFIX), KEPT_SUFFIX) != 0)
         return false;
-    snprintf(name, NQPTP_SHM_PATH_SIZE, "/%.*s", (int)(length - suffix - 1), file + 1);
+    snprintf(name, NAME_MAX, "/%.*s", (int)(length - end - 1), file + 1);
     return true;
 }
 
 void nqptp_shm_bring_all_back(char *names, size_t size) {
+    char name[NAME_MAX], path[NQPTP_SHM_PATH_SIZE], aside[NQPTP_SHM_PATH_SIZE];
     DIR *directory = opendir(NQPTP_SHM_DIRECTORY);
-    char name[NQPTP_SHM_PATH_SIZE];
     const struct dirent *entry;
     size_t length = 0;
 
     names[0] = '\0';
-    while (directory && (entry = readdir(directory)))
-        if (read_aside(entry->d_name, name) && nqptp_shm_bring_back(name) &&
-            length + strlen(name) + 1 < size)
+    while (directory && (entry = readdir(directory))) {
+        if (!name_of_aside(entry->d_name, name))
+            continue;
+        nqptp_shm_path(name, path);
+        snprintf(aside, sizeof aside, NQPTP_SHM_DIRECTORY "/%s", entry->d_name);
+        if (bring_back(aside, path) && length + strlen(name) + 1 < size)
             length += (size_t)snprintf(names + length, size - length, "%s ", name);
+    }
     if (directory)
         closedir(directory);
 }

@@ -11,17 +11,18 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <sys/types.h>
+#include <sys/stat.h>
 
 #define NQPTP_SHM_DIRECTORY "/dev/shm"
-#define NQPTP_SHM_PATH_SIZE (NAME_MAX + 16) /* Of the path of any file there. */
+#define NQPTP_SHM_PATH_SIZE (NAME_MAX + 32) /* Of the path of any file there. */
+#define NQPTP_SHM_SIZE 16384 /* Of an object for its whole life: layouts, then kept state. */
 
 /* What there is by the name of an object. */
 struct nqptp_shm_found {
     uid_t owner;
-    unsigned mode;
-    unsigned layout; /* by the number in it; 0: it has none, or we may not read it */
-    bool leased;     /* a daemon holds a lease on it, so that we did not read the layout */
+    mode_t mode;     /* Its type is in it, too. */
+    unsigned layout; /* By the number in it; 0: it has none, or we may not read it. */
+    bool leased;     /* A daemon holds a lease on it, so that we did not read the layout. */
 };
 
 /* The path of the file of that object. */
@@ -52,19 +53,23 @@ size_t nqptp_shm_read_kept(const char *name, enum nqptp_kept which, char text[NQ
 void nqptp_shm_describe(const char *name, char *text, size_t size);
 
 /*
- * Renames the file of an object that players still have open to a hidden name, ".NAME.kept", where
- * new players do not find it. Returns 0 or -errno.
+ * Does this describe a file that a version of ours made: a regular file of this user, with one link
+ * and one of our sizes? A client chose the name of a named object: it may have linked another file
+ * to that name, or have chosen the name of another program's file.
+ */
+bool nqptp_shm_is_ours(const struct stat *status);
+
+/*
+ * Renames the file of an object that players still have open to a hidden name, ".NAME.RANDOM.kept",
+ * where new players do not find it, and which no other user can take before. Returns 0 or -errno.
  */
 int nqptp_shm_put_aside(const char *name);
 
 /*
- * Renames the file of that object back if an earlier process of this user put it aside, and returns
- * whether it did. If the name has been taken meanwhile the file is removed.
+ * Renames the files back that earlier processes of this user put aside. Writes the names of their
+ * objects, each before a space, as far as they fit. A file whose name another user has taken
+ * meanwhile stays where it is.
  */
-bool nqptp_shm_bring_back(const char *name);
-
-/* Brings all files back. Writes the names of their objects, each before a space, as far as they
- * fit. */
 void nqptp_shm_bring_all_back(char *names, size_t size);
 
 /*

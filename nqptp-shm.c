@@ -19,7 +19,6 @@
  */
 #include "nqptp-shm.h"
 
-#include "nqptp-shm-file.h"
 #include "nqptp-shm-mutex.h"
 #include "nqptp-time.h"
 
@@ -35,7 +34,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define OLD_SIZE 4096           /* Of an object that an older version made. */
 #define RETRY_NS (2 * NQPTP_MS) /* Between tries for the mutex; a client holds it for 1 us. */
 #define TAKE_OVER_NS (1000 * NQPTP_MS) /* After this the holder of the mutex is gone or stuck. */
 #define PATIENCE_NS                                                                                \
@@ -261,16 +259,6 @@ static int create(struct nqptp_shm *shm, uint64_t now_ns) {
     return result;
 }
 
-/*
- * Is it a file that a version of ours made? A client chose the name of a named object: it may have
- * linked another file to that name, or have chosen the name of another program's file.
- */
-static bool is_ours(const struct stat *status) {
-    return S_ISREG(status->st_mode) && status->st_uid == geteuid() && status->st_nlink == 1 &&
-           (status->st_size == 0 || status->st_size == OLD_SIZE ||
-            status->st_size == NQPTP_SHM_SIZE);
-}
-
 /* Why the file was not opened: a lease, or a file that is not ours, as a link or a directory. */
 static int opening_error(int error) {
     switch (error) {
@@ -304,14 +292,14 @@ static int open_existing(struct nqptp_shm *shm) {
     nqptp_shm_path(shm->name, path);
     if (lstat(path, &status) < 0)
         return -errno;
-    if (!is_ours(&status)) {
+    if (!nqptp_shm_is_ours(&status)) {
         bool in_the_way = !is_named(shm) && status.st_uid == geteuid() && unlink(path) == 0;
         return in_the_way ? -ENOENT : -EEXIST;
     }
     shm->fd = shm_open(shm->name, O_RDWR | O_NONBLOCK, 0);
     if (shm->fd < 0)
         return opening_error(errno);
-    if (fstat(shm->fd, &status) < 0 || !is_ours(&status))
+    if (fstat(shm->fd, &status) < 0 || !nqptp_shm_is_ours(&status))
         return -EEXIST;
     return lock_against_daemons(shm);
 }
@@ -547,13 +535,20 @@ static void publish_no_master(struct nqptp_shm *shm) {
     }
 }
 
-void nqptp_shm_stop(struct nqptp_shm *shm, bool plays) {
+int nqptp_shm_stop(struct nqptp_shm *shm, bool plays) {
+    int result = 0;
+
     if (!shm->map)
-        return;
+        return 0;
     bool in_use = nqptp_lease_is_in_use(shm->fd) > 0;
     if (!plays || !in_use)
         publish_no_master(shm);
-    if (has_name(shm) && (!in_use || nqptp_shm_put_aside(shm->name) < 0))
-        shm_unlink(shm->name);
+    if (has_name(shm)) {
+        if (in_use)
+            result = nqptp_shm_put_aside(shm->name);
+        if (!in_use || result < 0)
+            shm_unlink(shm->name);
+    }
     nqptp_shm_close(shm);
+    return result;
 }

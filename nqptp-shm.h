@@ -12,11 +12,10 @@
 #define NQPTP_SHM_H
 
 #include "nqptp-lease.h"
-#include "nqptp-shm-kept.h"
+#include "nqptp-shm-file.h"
 #include "nqptp-shm-layouts.h"
 
-#define NQPTP_SHM_SIZE 16384 /* of an object for its whole life: layouts, then kept state */
-#define NQPTP_SHM_AUTO 0     /* for a layout: let the client's way of opening decide */
+#define NQPTP_SHM_AUTO 0 /* For a layout: the client's way of opening decides. */
 
 struct nqptp_shm {
     char name[64];               /* With the slash. */
@@ -130,8 +129,8 @@ void nqptp_shm_close(struct nqptp_shm *shm);
  * Takes the object's name away, if it still has it, so that new players find no object, and closes
  * it. If another process has the object open, the file stays under a hidden name, and the record
  * stays if its client plays: the next process brings both back. Otherwise "no master" is published,
- * and without a process that has it open the file is removed.
+ * and the file is removed. Returns 0, or -errno if a file that is open could only be removed.
  */
-void nqptp_shm_stop(struct nqptp_shm *shm, bool plays);
+int nqptp_shm_stop(struct nqptp_shm *shm, bool plays);
 
 #endif

@@ -102,7 +102,7 @@ check "$suite: the upgrade keeps the object" test "$(inside stat -c %i /dev/shm/
 check "$suite: the player kept its clock over the upgrade" player_ended_well
 
 start_player 1000 >"$work/log"
-shell 'touch /dev/shm/.nqptp.kept /dev/shm/of-another; chown nqptp /dev/shm/.nqptp.kept'
+shell 'touch /dev/shm/.nqptp.x.kept /dev/shm/of-another; chown nqptp /dev/shm/.nqptp.x.kept'
 check "$suite: dpkg removes the packages while a player has the object open" shell 'dpkg -r nqptp nqptp-dev'
 refuse "$suite: removal ends the service" shell 'pidof nqptp'
 check "$suite: removal deletes all shared memory of nqptp, and no other" \

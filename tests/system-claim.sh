@@ -22,11 +22,15 @@ as_other() { # COMMAND...
 # As the unit does: first --claim as root, then the daemon without any privilege but low ports.
 start_service() {
     "$nqptp" --claim --user=nobody --group=root 2>>"$tmp/claim"
+    launch_service
+    eventually 10 answers
+}
+
+launch_service() {
     setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all,+net_bind_service \
         --ambient-caps=-all,+net_bind_service --bounding-set=-all,+net_bind_service \
         "$tmp/nqptp" 2>"$tmp/log" &
     daemon=$!
-    eventually 10 answers
 }
 
 own() {
@@ -34,7 +38,7 @@ own() {
 }
 
 clean() {
-    rm -rf $object /dev/shm/.nqptp-*
+    rm -rf $object /dev/shm/.nqptp.*
 }
 
 serves_over() { # WHAT
@@ -91,6 +95,30 @@ done
 is 'against a loop of mkdir the service starts' "$started of 50" '50 of 50'
 kill $loop
 wait $loop 2>/dev/null
+clean
+
+# --- another user takes the name while the service is stopped ---
+
+start_service
+control 'T 10.77.0.2'
+"$reader" --hold 60 >"$tmp/mapped" 2>&1 &
+holder=$!
+eventually 5 grep -q mapped "$tmp/mapped"
+stop_daemon
+as_other mkdir $object /dev/shm/.nqptp.kept
+launch_service
+wait "$daemon"
+is 'the name is taken while stopped: the daemon alone does not start' $? 1
+start_service
+check 'the name is taken while stopped: after --claim the list is back' \
+    grep -q '^List: *1 address' "$tmp/status"
+stop_daemon
+start_service
+check 'the name that a file was put aside by is taken: the list is back' \
+    grep -q '^List: *1 address' "$tmp/status"
+kill $holder
+wait $holder 2>/dev/null
+stop_daemon
 clean
 
 # --- where it does nothing ---

@@ -82,7 +82,7 @@ cellar=$!
 eventually 10 grep -q version "$tmp/cellar"
 stop_daemon
 check 'after a stop only the object of the player that is there is put aside' \
-    test "$(cd $shm && ls -d .*.kept nqptp 2>/dev/null)" = .cellar.kept
+    test "$(cd $shm && ls -d .*.kept nqptp 2>/dev/null | sed 's/[0-9a-f]\{16\}/R/')" = .cellar.R.kept
 start_daemon
 check 'a start brings the named client back' grep -q '/cellar' "$tmp/status"
 stop_daemon KILL
