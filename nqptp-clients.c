@@ -30,7 +30,8 @@
 
 #define STEPS_REMOVED_LIMIT 255      /* 9.3.2.5 d */
 #define CARRY_ON_NS INT64_C(5000000) /* How far off the first sample may be. */
-#define LINK_HEARD_NS (3 * NQPTP_S)  /* A link was heard that long ago: it is alive. */
+#define HEARD_NS (3 * NQPTP_S)       /* What was heard that long ago still sends. */
+#define NEWCOMER_PACKETS 24          /* A clock that sent so many had the time to qualify. */
 #define WEIGHT_MASTER 16             /* What a change of master weighs in the hysteresis. */
 
 /* --- lists ----------------------------------------------------------------------------------- */
@@ -73,7 +74,7 @@ static bool link_is_alive(const struct nqptp_clock_table *table, const struct nq
     for (int i = 0; i < table->clocks_top; i++) {
         const struct nqptp_clock *clock = &table->clocks[i];
         if (clock->in_use && nqptp_address_equal(&clock->address, &won) &&
-            (clock->heard_at_ns + LINK_HEARD_NS > now_ns || nqptp_clock_is_alive(clock, now_ns)))
+            (clock->heard_at_ns + HEARD_NS > now_ns || nqptp_clock_is_alive(clock, now_ns)))
             return true;
     }
     return false;
@@ -331,15 +332,27 @@ static bool hears_list(const struct nqptp_clock_table *table, const struct nqptp
     return false;
 }
 
+/* Whether a listed clock has begun to send, and could not qualify yet. */
+static bool hears_newcomer(const struct nqptp_clock_table *table, const struct nqptp_client *client,
+                           uint64_t now_ns) {
+    for (int i = 0; i < table->clocks_top; i++)
+        if (nqptp_client_lists_clock(client, i) && table->clocks[i].packets < NEWCOMER_PACKETS &&
+            now_ns - table->clocks[i].heard_at_ns < HEARD_NS)
+            return true;
+    return false;
+}
+
 /*
  * Returns the silent list entry that the clock in row i, heard at another address, stands in for,
- * or NULL. There is none while the client hears any
- * listed clock, and none for a clock that another client lists.
+ * or NULL. There is none while the client hears any listed clock, and none for a clock that another
+ * client lists. A listed clock that begins to send ends no stand-in before it qualifies, but none
+ * begins then: the first packet of a listed clock says which identity to copy.
  */
 static const struct nqptp_peer *silent_peer_of(const struct nqptp_clock_table *table,
                                                const struct nqptp_client *client, int i,
                                                uint64_t now_ns) {
-    if ((client->reserved & nqptp_clock_bit(i)) || hears_list(table, client, now_ns))
+    if ((client->reserved & nqptp_clock_bit(i)) || hears_list(table, client, now_ns) ||
+        (i != client->master && hears_newcomer(table, client, now_ns)))
         return NULL;
     for (unsigned p = 0; p < client->peer_count; p++)
         if (client->peers[p].identified &&

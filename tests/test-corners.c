@@ -194,6 +194,46 @@ static void test_identity_of_an_address(void) {
     CHECK_EQ_STR(address_of(&w), "192.0.2.5", "and the clock may still stand in for itself");
 }
 
+/* Another host sends under the identity of the listed clock before that clock begins. */
+static void test_no_stand_in_for_a_clock_that_begins(void) {
+    struct world w = world_begin();
+    struct sender listed = sender(1, "192.0.2.1", 100), copy = sender(1, "192.0.2.5", 1);
+    bool taken = false;
+
+    command(&w, "T 192.0.2.1");
+    play(&w, &copy, 3 * S);
+    for (int n = 0; n < 16; n++) {
+        if (n % 8 == 0)
+            (void)send_announce(&w, &copy);
+        if (n == 8) /* a second after its first Sync */
+            (void)send_announce(&w, &listed);
+        (void)send_pair(&w, &copy);
+        (void)send_pair(&w, &listed);
+        taken = taken || is_at(&w.record, &copy.address);
+        pass(&w, 123 * MS);
+    }
+    CHECK(!taken, "a listed clock begins: until it qualifies no copy of it becomes master");
+    CHECK_EQ_STR(address_of(&w), "192.0.2.1", "when it qualifies it is master");
+}
+
+static void test_stand_in_stays_while_the_listed_clock_begins(void) {
+    struct world w = world_begin();
+    struct sender listed = sender(1, "192.0.2.1", 100), elsewhere = sender(1, "192.0.2.5", 100);
+    bool lost = false;
+
+    command(&w, "T 192.0.2.1");
+    play(&w, &listed, S);
+    play(&w, &elsewhere, 130 * S);
+    CHECK_EQ_STR(address_of(&w), "192.0.2.5", "its record is gone: another address stands in");
+    for (int n = 0; n < 8; n++) {
+        (void)send_pair(&w, &listed);
+        (void)send_pair(&w, &elsewhere);
+        lost = lost || !is_at(&w.record, &elsewhere.address);
+        pass(&w, 123 * MS);
+    }
+    CHECK(!lost, "the listed clock begins again: the stand-in stays until that one qualifies");
+}
+
 static void test_stand_in_stays(void) {
     struct world w = world_begin();
     struct sender a = sender(1, "192.0.2.1", 100), b = sender(1, "192.0.2.5", 100);
@@ -486,6 +526,8 @@ int main(void) {
     test_slow_clock_steps("1 s, every other one lost", S + 20 * US, true);
     test_first_address_wins();
     test_identity_of_an_address();
+    test_no_stand_in_for_a_clock_that_begins();
+    test_stand_in_stays_while_the_listed_clock_begins();
     test_stand_in_stays();
     test_same_list_keeps_the_peace();
     test_inherited_late();
