@@ -69,10 +69,10 @@ enum channel { EVENT, GENERAL, CONTROL, CHANNELS };
 struct options {
     unsigned mode, delay; /* as in the two lists above */
     unsigned ports[CHANNELS], interface;
-    unsigned masters, priority1, priority_step, count, seed;
+    unsigned masters, priority1, priority_step, count, seed, sequence;
     uint64_t identity, offset_ns;
     int64_t correction_ns;
-    double rate, announce_rate, seconds, skew_ppm, lose_sync_percent, serve_muted;
+    double rate, announce_rate, seconds, skew_ppm, lose_sync_percent, serve_muted, wild_percent;
     double sleep_after, sleep_for; /* seconds; 0: it never does */
     double fickle;                 /* every so many seconds it becomes the other one of two: */
     uint64_t other_offset_ns, other_grandmaster;
@@ -442,7 +442,9 @@ static void send_follow_up(struct sender *s, unsigned i, uint64_t truth_ns, int6
 
     make_follow_up(&follow_up, o, identity_of(o, stream), stream->sequence_id,
                    truth_ns - (uint64_t)o->correction_ns);
-    put_correction(&follow_up, o->correction_ns * 65536 - corrected);
+    put_correction(&follow_up, 100 * uniform(s) < o->wild_percent
+                                   ? (int64_t)(random64(s) << 2)
+                                   : o->correction_ns * 65536 - corrected);
     send_message(s, i, GENERAL, &follow_up);
 }
 
@@ -808,6 +810,7 @@ static void set_up(struct sender *s) {
     for (unsigned i = 0; i < s->stream_count; i++) {
         s->streams[i].master = i / apart;
         s->streams[i].to = i % apart;
+        s->streams[i].sequence_id = (uint16_t)s->options.sequence;
     }
     for (unsigned i = 0; i < s->destination_count; i++)
         s->destinations[i].heard_ns = now_ns();
@@ -873,6 +876,8 @@ static const char usage[] =
     "  --other-offset NS (added), --other-priority1 N, --other-grandmaster HEX\n"
     "  --absurd-intervals     state any logMessageInterval, another one each time\n"
     "  --correction NS        leave so much to the correctionFields\n"
+    "  --wild-percent N       so many of the two-step correctionFields are random\n"
+    "  --sequence N           the sequenceId before the first one\n"
     "  --one-step, --reorder, --duplicate, --lose-sync-percent N\n"
     "  --delay none|wired|wifi|holdwifi|sleepwifi|badwifi\n"
     "  --log FILE             of each of the first master's Syncs and Follow_Ups: to which\n"
@@ -907,6 +912,7 @@ static const struct setting {
     {"priority-step", UNSIGNED, offsetof(struct options, priority_step), NULL},
     {"count", UNSIGNED, offsetof(struct options, count), NULL},
     {"seed", UNSIGNED, offsetof(struct options, seed), NULL},
+    {"sequence", UNSIGNED, offsetof(struct options, sequence), NULL},
     {"identity", HEXADECIMAL, offsetof(struct options, identity), NULL},
     {"offset", INTEGER, offsetof(struct options, offset_ns), NULL},
     {"correction", INTEGER, offsetof(struct options, correction_ns), NULL},
@@ -917,6 +923,7 @@ static const struct setting {
     {"lose-sync-percent", NUMBER, offsetof(struct options, lose_sync_percent), NULL},
     {"sleep-after", NUMBER, offsetof(struct options, sleep_after), NULL},
     {"sleep-for", NUMBER, offsetof(struct options, sleep_for), NULL},
+    {"wild-percent", NUMBER, offsetof(struct options, wild_percent), NULL},
     {"serve-muted", NUMBER, offsetof(struct options, serve_muted), NULL},
     {"fickle", NUMBER, offsetof(struct options, fickle), NULL},
     {"other-offset", INTEGER, offsetof(struct options, other_offset_ns), NULL},
