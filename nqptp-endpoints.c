@@ -221,6 +221,18 @@ int nqptp_endpoints_open(struct nqptp_endpoints *endpoints, const struct nqptp_e
     return 0;
 }
 
+static void close_endpoint(struct nqptp_endpoint *endpoint) {
+    close(endpoint->fd);
+    endpoint->fd = -1;
+    endpoint->interface = 0;
+}
+
+void nqptp_endpoints_close(struct nqptp_endpoints *endpoints) {
+    for (unsigned i = 0; i < endpoints->count; i++)
+        if (endpoints->list[i].fd >= 0)
+            close_endpoint(&endpoints->list[i]);
+}
+
 int nqptp_endpoints_watch(struct nqptp_endpoints *endpoints, int epoll, uint32_t tag) {
     endpoints->epoll = epoll;
     endpoints->tag = tag;
@@ -266,12 +278,6 @@ static void follow_groups(const struct nqptp_endpoints *endpoints,
     for (unsigned i = 0; i < now->count; i++)
         set_membership(endpoints, now->indices[i], true,
                        !has_interface(before, now->indices[i])); /* once is enough */
-}
-
-static void close_endpoint(struct nqptp_endpoint *endpoint) {
-    close(endpoint->fd);
-    endpoint->fd = -1;
-    endpoint->interface = 0;
 }
 
 /* An interface that came back is bound anew: the old socket never hears of it again. */

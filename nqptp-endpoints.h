@@ -80,6 +80,9 @@ void nqptp_endpoints_init(struct nqptp_endpoints *endpoints, const struct nqptp_
  */
 int nqptp_endpoints_open(struct nqptp_endpoints *endpoints, const struct nqptp_endpoint **failed);
 
+/* Closes those that are open. */
+void nqptp_endpoints_close(struct nqptp_endpoints *endpoints);
+
 /* Where the endpoint listens, in words after "UDP port N": "", " on eth0" or " of 10.0.0.1". */
 const char *nqptp_endpoint_place(const struct nqptp_endpoint *endpoint,
                                  char place[NQPTP_PLACE_SIZE]);

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #ifdef HAVE_LIBSYSTEMD
 #include <systemd/sd-daemon.h>
@@ -21,6 +22,17 @@ static void notify(struct nqptp_journal *journal, const struct nqptp_engine *eng
     if (!news && !*also)
         return;
     snprintf(state, sizeof state, "%sSTATUS=%s", also, text);
+    sd_notify(0, state);
+}
+
+bool nqptp_service_is_managed(void) {
+    return (getenv("NOTIFY_SOCKET") || getenv("INVOCATION_ID")) && !isatty(STDERR_FILENO);
+}
+
+void nqptp_service_waiting(const char *text, unsigned seconds) {
+    char state[NQPTP_SERVICE_TEXT_MAX + 64];
+
+    snprintf(state, sizeof state, "EXTEND_TIMEOUT_USEC=%u000000\nSTATUS=%s", seconds, text);
     sd_notify(0, state);
 }
 

@@ -16,6 +16,17 @@ struct nqptp_service {
     uint64_t watchdog_due_ns; /* When it is to hear from us again. */
 };
 
+/*
+ * Returns whether a service manager started this process. A terminal as standard error says no: a
+ * shell in a desktop session inherits the variables of a service.
+ */
+bool nqptp_service_is_managed(void);
+
+#define NQPTP_SERVICE_TEXT_MAX 400
+
+/* Says why the daemon is not ready yet, and that the start may take that many seconds from now. */
+void nqptp_service_waiting(const char *text, unsigned seconds);
+
 /* Says that the daemon is ready, and its state. */
 void nqptp_service_ready(struct nqptp_service *service, struct nqptp_journal *journal,
                          const struct nqptp_engine *engine, uint64_t now_ns);

@@ -9,8 +9,10 @@
 #include "nqptp-lease.h"
 #include "nqptp-ports.h"
 #include "nqptp-privileges.h"
+#include "nqptp-service.h"
 #include "nqptp-shm-file.h"
 #include "nqptp-shm-structures.h"
+#include "nqptp-time.h"
 #include "nqptp-utilities.h"
 
 #include <errno.h>
@@ -18,10 +20,14 @@
 #include <linux/capability.h>
 #include <pwd.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
+
+#define WAIT_S 60 /* how long a service waits for a busy port */
 
 static void explain_permission(uint16_t port, const char *place, int error) {
     if (error == EPERM || nqptp_privileges_has(CAP_NET_BIND_SERVICE))
@@ -39,66 +45,129 @@ static void explain_permission(uint16_t port, const char *place, int error) {
             port, place, port);
 }
 
-/* The place is where the port was to be opened, in words that follow its number. */
-static enum nqptp_exit port_failure(uint16_t port, const char *place,
-                                    const struct nqptp_address *address, int error) {
-    struct nqptp_holder holder;
-    bool found;
-    char text[160];
+/* A port that could not be opened. */
+struct failure {
+    int error; /* -errno; 0: all ports are open */
+    uint16_t port;
+    bool is_control;
+    bool has_address;
+    struct nqptp_address address;
+    char place[NQPTP_PLACE_SIZE]; /* where it was to be opened, in words that follow the number */
+};
 
-    switch (error) {
+/* Logs which process has the port. With `wait` it tells the service manager too. */
+static void explain_busy(const struct failure *failure, bool wait) {
+    struct nqptp_holder holder;
+    char name[160], text[NQPTP_SERVICE_TEXT_MAX];
+    bool found = nqptp_port_find_holder(failure->port,
+                                        failure->has_address ? &failure->address : NULL, &holder);
+    const char *advice = !found || holder.pid == 0
+                             ? "as root, nqptp --status tells how to find and stop it"
+                         : holder.service ? "to stop it, run as root: systemctl stop nqptp"
+                                          : "stop that program, or the service that it belongs to";
+
+    snprintf(text, sizeof text, "UDP port %u%s is in use: %s; %s%s%s", failure->port,
+             failure->place, nqptp_holder_describe(found ? &holder : NULL, name, sizeof name),
+             advice,
+             failure->is_control ? "; a second nqptp on this host needs --control-port=" : "",
+             wait ? "; waiting for the port" : "");
+    nqptp_log(LOG_ERR, "%s", text);
+    if (wait)
+        nqptp_service_waiting(text, 2 * WAIT_S);
+}
+
+static enum nqptp_exit explain(const struct failure *failure) {
+    switch (-failure->error) {
     case EADDRINUSE:
-        found = nqptp_port_find_holder(port, address, &holder);
-        nqptp_log(LOG_ERR, "UDP port %u%s is in use: %s; %s", port, place,
-                  nqptp_holder_describe(found ? &holder : NULL, text, sizeof text),
-                  !found || holder.pid == 0
-                      ? "as root, nqptp --status tells how to find and stop it"
-                  : holder.service ? "to stop it, run as root: systemctl stop nqptp"
-                                   : "stop that program, or the service that it belongs to");
+        explain_busy(failure, false);
         return NQPTP_PORT_BUSY;
     case EACCES:
     case EPERM:
-        explain_permission(port, place, error);
+        explain_permission(failure->port, failure->place, -failure->error);
         return NQPTP_NO_PERMISSION;
     case EADDRNOTAVAIL:
         nqptp_log(LOG_ERR, "no loopback address for UDP port %u; as root, run: ip link set lo up",
-                  port);
+                  failure->port);
         return NQPTP_FAILED;
     default:
-        nqptp_log(LOG_ERR, "cannot open UDP port %u%s: %s", port, place, strerror(error));
+        nqptp_log(LOG_ERR, "cannot open UDP port %u%s: %s", failure->port, failure->place,
+                  strerror(-failure->error));
         return NQPTP_FAILED;
     }
 }
 
 /* Opens the control port for IPv4 and IPv6; one family is enough. */
-static enum nqptp_exit open_control(uint16_t port, int control[2]) {
+static struct failure open_control(uint16_t port, int control[2]) {
     static const char *const own[2] = {"127.0.0.1", "::1"};
+    struct failure failure = {.port = port, .is_control = true, .has_address = true};
 
-    control[0] = control[1] = -1;
     for (int i = 0; i < 2; i++) {
-        struct nqptp_address address;
-        nqptp_address_parse(own[i], strlen(own[i]), &address);
-        control[i] = nqptp_socket_open_local(&address, port);
+        nqptp_address_parse(own[i], strlen(own[i]), &failure.address);
+        control[i] = nqptp_socket_open_local(&failure.address, port);
         bool absent = control[i] == -EAFNOSUPPORT || control[i] == -EADDRNOTAVAIL;
         if (control[i] >= 0 || (absent && (i == 0 || control[0] >= 0)))
             continue;
-        enum nqptp_exit status = port_failure(port, "", &address, -control[i]);
-        if (status == NQPTP_PORT_BUSY)
-            nqptp_log(LOG_ERR, "a second nqptp on this host needs another port by --control-port=");
-        return status;
+        failure.error = control[i];
+        break;
     }
-    return NQPTP_DONE;
+    return failure;
 }
 
-static enum nqptp_exit open_endpoints(struct nqptp_endpoints *endpoints) {
+/* Opens all ports, or none. */
+static struct failure open_ports(const struct nqptp_options *options,
+                                 struct nqptp_endpoints *endpoints, int control[2]) {
     const struct nqptp_endpoint *failed;
-    char place[NQPTP_PLACE_SIZE];
+    struct failure failure = {.error = nqptp_endpoints_open(endpoints, &failed)};
 
-    int result = nqptp_endpoints_open(endpoints, &failed);
-    if (result == 0)
-        return NQPTP_DONE;
-    return port_failure(endpoints->ports[failed->general], nqptp_endpoint_place(failed, place),
-                        failed->limit.has_address ? &failed->limit.address : NULL, -result);
+    control[0] = control[1] = -1;
+    if (failure.error < 0) {
+        failure.port = endpoints->ports[failed->general];
+        failure.has_address = failed->limit.has_address;
+        failure.address = failed->limit.address;
+        nqptp_endpoint_place(failed, failure.place);
+    } else {
+        failure = open_control(options->control_port, control);
+    }
+    if (failure.error < 0) {
+        nqptp_endpoints_close(endpoints);
+        if (control[0] >= 0)
+            close(control[0]);
+    }
+    return failure;
+}
+
+/* Returns the signals that end the daemon. */
+static sigset_t end_signals(void) {
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGUSR1);
+    return set;
+}
+
+/*
+ * Tries once a second, for a minute, to open ports of which one is busy. A service that ended
+ * instead would fill the journal, because its manager starts it again and again.
+ */
+static enum nqptp_exit wait_for_ports(const struct nqptp_options *options,
+                                      struct nqptp_endpoints *endpoints, int control[2],
+                                      struct failure *failure) {
+    const sigset_t ends = end_signals();
+    uint64_t give_up_ns = nqptp_clock_now_ns() + WAIT_S * NQPTP_S;
+
+    explain_busy(failure, true);
+    while (failure->error == -EADDRINUSE) {
+        if (nqptp_clock_now_ns() >= give_up_ns)
+            return NQPTP_PORT_BUSY;
+        int signal = sigtimedwait(&ends, NULL, &(struct timespec){.tv_sec = 1});
+        if (signal > 0)
+            return signal == SIGUSR1 ? NQPTP_RESTART : NQPTP_DONE;
+        *failure = open_ports(options, endpoints, control);
+    }
+    return failure->error < 0 ? explain(failure) : NQPTP_GO_ON;
 }
 
 /* The group that may use the objects, or -1. */
@@ -180,29 +249,31 @@ static enum nqptp_exit leave_root(const struct nqptp_options *options,
                   strerror(-result));
         return NQPTP_NO_PERMISSION;
     }
-    return NQPTP_DONE;
+    return NQPTP_GO_ON;
 }
 
 enum nqptp_exit nqptp_startup(const struct nqptp_options *options,
                               struct nqptp_endpoints *endpoints, int control[2], gid_t *group) {
-    enum nqptp_exit status;
+    enum nqptp_exit status = NQPTP_GO_ON;
 
     nqptp_endpoints_init(endpoints, &options->limits, options->event_port, options->general_port);
-    if ((status = open_endpoints(endpoints)) != NQPTP_DONE ||
-        (status = open_control(options->control_port, control)) != NQPTP_DONE)
+    struct failure failure = open_ports(options, endpoints, control);
+    if (failure.error == -EADDRINUSE && nqptp_service_is_managed())
+        status = wait_for_ports(options, endpoints, control, &failure);
+    else if (failure.error < 0)
+        status = explain(&failure);
+    if (status != NQPTP_GO_ON)
         return status;
     *group = group_id(options);
-    return geteuid() == 0 ? leave_root(options, endpoints, *group) : NQPTP_DONE;
+    return geteuid() == 0 ? leave_root(options, endpoints, *group) : NQPTP_GO_ON;
 }
 
 int nqptp_startup_signals(void) {
-    const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGIO, NQPTP_LEASE_SIGNAL};
     struct sigaction hangup = {0};
-    sigset_t set;
+    sigset_t set = end_signals();
 
-    sigemptyset(&set);
-    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
-        sigaddset(&set, signals[i]);
+    sigaddset(&set, SIGIO);
+    sigaddset(&set, NQPTP_LEASE_SIGNAL);
     /* A blocked signal comes by the descriptor also if it was ignored, as SIGINT is in a shell's
      * background. But nohup ignores SIGHUP so that the daemon outlives the terminal. */
     if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler == SIG_IGN)

@@ -10,6 +10,7 @@
 
 /* The exit status of the program; nqptp(8) says what each means. */
 enum nqptp_exit {
+    NQPTP_GO_ON = -1, /* No status: the program does not end. */
     NQPTP_DONE = 0,
     NQPTP_FAILED = 1,
     NQPTP_USAGE = 2,
@@ -27,7 +28,8 @@ int nqptp_startup_signals(void);
 /*
  * Opens the ports, and gives up what root could do if this process is root's. control[] are the
  * sockets of the control port, IPv4 and IPv6; one of them may be negative. *group is the group that
- * may use the objects, or -1. Logs what goes wrong.
+ * may use the objects, or -1. Under a service manager it waits up to 60 s for a busy port. Returns
+ * NQPTP_GO_ON, or the status to end with after it has logged what is wrong.
  */
 enum nqptp_exit nqptp_startup(const struct nqptp_options *options,
                               struct nqptp_endpoints *endpoints, int control[2], gid_t *group);

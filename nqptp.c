@@ -458,7 +458,7 @@ static enum nqptp_exit open_objects(struct nqptp *nqptp) {
         return NQPTP_FAILED;
     nqptp_objects_hello(&nqptp->objects, &nqptp->engine, nqptp->options);
     restore_clients(nqptp, back);
-    return NQPTP_DONE;
+    return NQPTP_GO_ON;
 }
 
 static enum nqptp_exit open_sources(struct nqptp *nqptp) {
@@ -480,7 +480,7 @@ static enum nqptp_exit open_sources(struct nqptp *nqptp) {
     }
     if (result < 0)
         nqptp_log(LOG_ERR, "cannot set up the event loop: %s", strerror(-result));
-    return result < 0 ? NQPTP_FAILED : NQPTP_DONE;
+    return result < 0 ? NQPTP_FAILED : NQPTP_GO_ON;
 }
 
 static enum nqptp_exit start(struct nqptp *nqptp) {
@@ -489,16 +489,16 @@ static enum nqptp_exit start(struct nqptp *nqptp) {
     nqptp->fds[SIGNALS] = nqptp_startup_signals();
     enum nqptp_exit status =
         nqptp_startup(nqptp->options, &nqptp->endpoints, &nqptp->fds[CONTROL_IPV4], &group);
-    if (status != NQPTP_DONE)
+    if (status != NQPTP_GO_ON)
         return status;
     nqptp_objects_init(&nqptp->objects, group, nqptp->options->group);
     nqptp_engine_init(&nqptp->engine, nqptp_clock_identity());
-    if ((status = open_sources(nqptp)) != NQPTP_DONE ||
-        (status = open_objects(nqptp)) != NQPTP_DONE)
+    if ((status = open_sources(nqptp)) != NQPTP_GO_ON ||
+        (status = open_objects(nqptp)) != NQPTP_GO_ON)
         return status;
     follow_interfaces(nqptp, nqptp_clock_now_ns());
     nqptp_service_ready(&nqptp->service, &nqptp->journal, &nqptp->engine, nqptp_clock_now_ns());
-    return NQPTP_DONE;
+    return NQPTP_GO_ON;
 }
 
 static enum nqptp_exit stop(struct nqptp *nqptp) {
@@ -524,7 +524,7 @@ static enum nqptp_exit run(const struct nqptp_options *options) {
     nqptp->checksum_errors = nqptp_checksum_errors();
     nqptp_batch_init(&nqptp->batch);
     enum nqptp_exit status = start(nqptp);
-    if (status == NQPTP_DONE) {
+    if (status == NQPTP_GO_ON) {
         loop(nqptp);
         status = stop(nqptp);
     }

@@ -53,7 +53,7 @@ crashes_are_survived 10
 watchdog_barks
 listens_on_an_interface_only
 stops_clean
-busy_port_is_told
+busy_port_is_waited_for
 left_over_of_root
 upgrade_keeps_playing
 replaces_the_reference

@@ -101,20 +101,32 @@ players_play_on() { # GENERATION
     check "after a stop it is not" shell 'nqptp --status | grep "List: *never"'
 }
 
-busy_port_is_told() {
+busy_port_is_waited_for() {
     inside systemctl stop nqptp
+    change_unit TimeoutStartSec=5s # less than the daemon waits
     mark
-    check "somebody else has port 319" shell '
+    check "another process has port 319" shell '
         tests/ptp-sender --low-ports --to 127.0.0.1 --rate 0.01 --no-announce >/dev/null 2>&1 &
         echo $! >/run/holder
         eventually 5 grep -q ":013F " /proc/net/udp'
-    refuse "the service does not start" inside timeout 5 systemctl start nqptp
-    check "its exit status is 3" shell 'said "status=3/"'
-    check "the journal says which port is taken and by whom" \
-        shell 'said "UDP port 319 is in use: held by a process of uid 0"'
-    check "with its priority" shell 'journalctl -q -u nqptp -p 3 -o cat | grep "^UDP port 319"'
-    check "when the port becomes free it starts by itself" \
-        shell 'kill "$(cat /run/holder)"; eventually 10 answers'
+    fails_with 124 "busy port: the service does not start" inside timeout 12 systemctl start nqptp
+    check "busy port: the service still waits after its TimeoutStartSec=" \
+        shell 'systemctl show -p ActiveState nqptp | grep -x ActiveState=activating'
+    check "busy port: the journal says which port, and which user holds it" \
+        shell 'said "UDP port 319 is in use: held by a process of uid 0.*; waiting for the port"'
+    check "busy port: that line has the priority of an error" \
+        shell 'journalctl -q -u nqptp -p 3 -o cat | grep "^UDP port 319"'
+    check "busy port: systemctl status says it" \
+        shell 'systemctl status nqptp | grep "Status: \"UDP port 319 is in use"'
+    sleep 20
+    check "busy port: the journal has at most 5 lines of the service after 30 s" shell '
+        journalctl --sync
+        lines=$(journalctl -q -u nqptp -o cat --since="$(cat /run/mark)")
+        echo "$lines"; test "$(echo "$lines" | wc -l)" -le 5'
+    check "busy port: the service is up within 2 s of the port being free" \
+        shell 'kill "$(cat /run/holder)"; eventually 2 answers'
+    undo_change
+    inside systemctl restart nqptp
 }
 
 left_over_of_root() {
