@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: MIT
 #
 # Proves of the daemon itself what test-rogues proves of its rules: a listed sender that alternates
-# grandmasters, priorities and times, or states absurd intervals, makes nothing thrash; and a
-# stranger under the name of a listed clock is nobody while that one speaks.
+# grandmasters, priorities and times, or states absurd intervals or corrections, makes nothing thrash;
+# a better clock that gives no time is not waited for; and another host with the identity of a listed
+# clock is not followed while that clock sends.
 
 # shellcheck source=tests/netns.sh disable=SC2119,SC2317
 . "${srcdir:-.}/tests/netns.sh"
@@ -30,6 +31,33 @@ stop_daemon
 start_daemon
 start_sender --to 10.77.0.1 --fickle 0.5 --other-offset 1000000000000
 few_starts 'another time every 0.5 s' 7
+stop_senders
+stop_daemon
+
+# The one correction in ten is a random number, of up to 39 hours.
+start_daemon
+start_sender --to 10.77.0.1 --wild-percent 10 --seed 3 --offset 5000
+few_starts 'one correction in ten is wild' 1 --watch 5 --ids "$identity" --raw-truth 5000 \
+    --within 20000000 --fresh 3
+stop_senders
+stop_daemon
+
+# The first one of the list, and the best, announces itself only.
+start_daemon
+start_sender --to 10.77.0.1 --offset 5000
+start_sender --to 10.77.0.1 --from 10.77.0.3 --identity 0c --priority1 1 --no-sync
+few_starts 'a better clock that never gives its time' 1 --play '10.77.0.3 10.77.0.2' --watch 5 \
+    --ids "$identity" --raw-truth 5000 --within 20000000 --fresh 3
+stop_senders
+stop_daemon
+
+# It gives its time at first, and then announces itself only.
+start_daemon
+start_sender --to 10.77.0.1 --offset 5000
+start_sender --to 10.77.0.1 --from 10.77.0.3 --identity 0c --priority1 1 --offset 5000 --seconds 4
+start_sender --to 10.77.0.1 --from 10.77.0.3 --identity 0c --priority1 1 --no-sync
+few_starts 'a better clock that stops giving its time' 2 --play '10.77.0.3 10.77.0.2' \
+    --ids "0c,$identity" --raw-truth 5000 --within 20000000 --fresh 5
 stop_senders
 stop_daemon
 
