@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 """The RTSP half of an AirPlay 2 sender with PTP timing, as small as Shairport Sync accepts it: no
 pairing, no mDNS, uncompressed sound. The sender's clock is another program's, at the same address.
-It needs libsodium. It plays until SIGTERM, or for SECONDS at most, and then ends the session.
+It needs libsodium. It plays until SIGTERM, or for SECONDS at most, and then ends the session. SIGUSR1
+begins a pause, and ends it.
 
 usage: ap2.py PLAYER CLOCK-IDENTITY OFFSET SECONDS
 CLOCK-IDENTITY is hexadecimal; OFFSET is its time minus CLOCK_MONOTONIC_RAW, in nanoseconds.
@@ -23,9 +24,16 @@ KEY = bytes(range(32))
 sodium = ctypes.CDLL(ctypes.util.find_library('sodium'))
 
 
+def connect(player, port):
+    """A connection that outlives an outage of some minutes."""
+    connection = socket.create_connection((player, port), 5)
+    connection.settimeout(400)
+    return connection
+
+
 class Rtsp:
     def __init__(self, player):
-        self.socket = socket.create_connection((player, 7000), 5)
+        self.socket = connect(player, 7000)
         self.own_address = self.socket.getsockname()[0]
         self.url = f'rtsp://{self.own_address}/1'
         self.sequence = 0
@@ -91,17 +99,32 @@ def set_up(rtsp):
     # The player ends if its event port is connected to without the key that pairing would give.
     streams = rtsp.ask('SETUP', rtsp.url, {'streams': [
         {'type': 103, 'ct': 2, 'audioFormat': 0x40000, 'spf': FRAMES, 'shk': KEY}]})['streams']
-    return socket.create_connection((rtsp.socket.getpeername()[0], streams[0]['dataPort']), 5)
+    return connect(rtsp.socket.getpeername()[0], streams[0]['dataPort'])
+
+
+def anchor(rtsp, clock, start_ns):
+    """Says when the first frame is due, or was."""
+    rtsp.ask('SETRATEANCHORTI', rtsp.url, {
+        'networkTimeSecs': start_ns // 10**9,
+        'networkTimeFrac': (start_ns % 10**9) * 2**64 // 10**9,
+        'networkTimeTimelineID': clock, 'rtpTime': 0, 'rate': 1})
 
 
 def start_playing(rtsp, clock, start_ns):
     """Says "play" first and when only then: in the other order the player may divide by zero."""
     rtsp.ask('RECORD', rtsp.url)
     rtsp.ask('SETRATEANCHORTI', rtsp.url, {'rate': 1})
-    rtsp.ask('SETRATEANCHORTI', rtsp.url, {
-        'networkTimeSecs': start_ns // 10**9,
-        'networkTimeFrac': (start_ns % 10**9) * 2**64 // 10**9,
-        'networkTimeTimelineID': clock, 'rtpTime': 0, 'rate': 1})
+    anchor(rtsp, clock, start_ns)
+
+
+class Toggle:
+    """SIGUSR1 begins a pause and ends it."""
+    def __init__(self):
+        self.is_on = False
+        signal.signal(signal.SIGUSR1, self.turn)
+
+    def turn(self, *_):
+        self.is_on = not self.is_on
 
 
 def main():
@@ -110,9 +133,20 @@ def main():
 
     told_to_end = []
     signal.signal(signal.SIGTERM, lambda *_: told_to_end.append(True))
+    pause = Toggle()
 
     def now_ns():
         return (time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW) + offset_ns) % 2**64
+
+    def wait_out_pause():
+        """Returns how long the pause was."""
+        begun_ns = now_ns()
+        rtsp.ask('SETRATEANCHORTI', rtsp.url, {'rate': 0})
+        print('paused', flush=True)
+        while pause.is_on and not told_to_end:
+            time.sleep(1)
+            rtsp.ask('POST', '/feedback')
+        return now_ns() - begun_ns
 
     rtsp = Rtsp(player)
     audio = set_up(rtsp)
@@ -120,7 +154,10 @@ def main():
     start_playing(rtsp, clock, start_ns)
     sent, end = 0, time.monotonic() + seconds
     while not told_to_end and time.monotonic() < end:
-        if sent * FRAMES / RATE < (now_ns() - start_ns) / 1e9 + 3:  # 3 s ahead
+        if pause.is_on:
+            start_ns += wait_out_pause() + 500_000_000
+            anchor(rtsp, clock, start_ns)
+        elif sent * FRAMES / RATE < (now_ns() - start_ns) / 1e9 + 3:  # 3 s ahead
             audio.sendall(audio_packet(sent))
             sent += 1
             if sent % 250 == 0:  # about every 2 s, as senders do

@@ -10,7 +10,9 @@
 # It needs root, the network and the package mmdebstrap. Exit status: 0 all is well, 1 a check
 # failed, 77 the root of Debian sid could not be made.
 #
-# usage: check-player.sh DIRECTORY [STARTS]    DIRECTORY becomes the root, or is one from before
+# usage: check-player.sh DIRECTORY [STARTS [ROUNDS [PAUSES]]]
+# DIRECTORY becomes the root, or is one from before. In each of the rounds a player of each older
+# generation runs before and after the real one, after each of the pauses, which are in seconds.
 
 # shellcheck disable=SC2154 # what player-root.sh and tap.sh set
 set -u
@@ -19,23 +21,11 @@ here=$(dirname "$0")
 . "$here/../tap.sh"
 # shellcheck source=tests/real-player/player-root.sh
 . "$here/player-root.sh"
-starts=${2:-20}
-identity=98698aaf9c950008
-offset=5000000000000
+# shellcheck source=tests/real-player/session.sh
+. "$here/session.sh"
+starts=${2:-20} rounds=${3:-1} pauses=${4:-0.2}
 
-if [ "${NQPTP_TEST_INSIDE:-}" = "" ]; then
-    [ "$(id -u)" = 0 ] || skip_all "it needs root"
-    "$here/sid-root.sh" "${1-}"
-    case $? in
-    0) ;;
-    77) skip_all "Debian sid could not be made" ;;
-    *) exit 1 ;;
-    esac
-    ROOT=$(realpath "$1") NQPTP=$(realpath ./nqptp) SENDER=$(realpath tests/ptp-sender)
-    export ROOT NQPTP SENDER NQPTP_TEST_INSIDE=yes
-    exec timeout -s KILL 300 unshare -nmp --fork --kill-child=KILL --mount-proc --propagation private \
-        sh "$0" "$@"
-fi
+enter_player_root $((300 + 80 * rounds)) "$@"
 
 is_empty() { # DIRECTORY
     [ -z "$(ls -A "$1")" ]
@@ -63,76 +53,40 @@ all_starts() {
     done
 }
 
+# --- generations ----------------------------------------------------------------------------------
+
+# tests/player keeps the rules of an older generation. It plays, or looks once.
+older() { # GENERATION OPTION...
+    rules=$1
+    shift
+    [ "$rules" != 4.3 ] || { rules=5 && set -- --patient "$@"; }
+    chroot "$copy" /opt/player --generation "$rules" --play 10.66.0.2 "$@"
+}
+
+# The pauses are what is tested: each player must find its layout so soon after the one before.
+change() { # GENERATION PAUSE
+    check "generations: $1 plays" older "$1" --watch 0.6
+    sleep "$2"
+    check "generations: $2 s after $1 the player accepts the shared memory at its first try" start_player
+    check "generations: the player ends with status 0" stop "$player"
+    sleep "$2"
+    check "generations: $2 s after the player $1 finds its layout" older "$1"
+    sleep "$2"
+}
+
+change_generations() {
+    check "generations: the daemon answers" start_daemon
+    for pause in $pauses; do
+        for _ in $(seq "$rounds"); do
+            for generation in 2021 4.1 4.2 4.3; do
+                change $generation "$pause"
+            done
+        done
+    done
+    check "generations: the daemon ends with status 0" stop "$daemon"
+}
+
 # --- a session ------------------------------------------------------------------------------------
-
-# A new clock for each session: it stops serving a receiver that is silent for 15 s.
-start_clock() {
-    nsenter -t "$there" -n "$SENDER" --to 10.66.0.1 --from 10.66.0.2 --low-ports --serve-muted 15 \
-        --identity $identity --offset $offset --seconds 500 >"$work/clock.log" 2>&1 &
-    clock=$!
-}
-
-# The sender plays until end_session, or for two minutes if that never comes.
-start_session() {
-    nsenter -t "$there" -n chroot "$copy" python3 /opt/ap2.py 10.66.0.1 $identity $offset 120 \
-        >"$work/ap2.log" 2>&1 &
-    session=$!
-}
-
-# The player starts with some silence, faster than time.
-has_first_second() {
-    [ "$(stat -c %s "$work/pcm")" -ge 384000 ]
-}
-
-# Judges the sound of the next five seconds, while the test goes on.
-start_judging() {
-    chroot "$copy" python3 /opt/judge.py sound /opt/pcm 5 >"$work/sound" 2>&1 &
-    judge=$!
-}
-
-end_judging() { # NAME
-    wait $judge
-    ok $? "$1"
-    sed 's/^/# /' "$work/sound"
-}
-
-status_is_right() {
-    chroot "$copy" nqptp --status --json | chroot "$copy" python3 /opt/judge.py status $identity $offset
-}
-
-sends_delay_reqs() {
-    grep -q 'to 10.66.0.2: Delay_Req' "$work/daemon.log"
-}
-
-named_the_clock() {
-    grep -q "NQPTP master clock $identity" "$work/log"
-}
-
-ended_well() {
-    stop "$session" || { cat "$work/ap2.log"; return 1; }
-}
-
-play_session() { # WHOSE-DAEMON
-    check "$1: the player accepts the shared memory" start_player
-    check "$1: the player announces itself" within 15 is_announced
-    start_clock
-    start_session
-    check "$1: the first second of sound comes within 10 s" within 10 has_first_second
-    start_judging
-}
-
-end_session() { # WHOSE-DAEMON
-    check "$1: the session ends well" ended_well
-    check "$1: the player names the clock of the sender" named_the_clock
-    check "$1: the player ends with status 0" stop "$player"
-    kill "$clock"
-}
-
-is_served() { # WHEN
-    check "$1: the player is served by the memory that has the name" within 5 is_accepted
-    check "$1: the daemon follows the sender's clock for a player that plays" within 5 status_is_right
-    check "$1: the daemon sends Delay_Reqs" within 5 sends_delay_reqs
-}
 
 end_daemon() { # SIGNAL STATUS
     status=0
@@ -188,14 +142,8 @@ control() {
 
 # --- begin ----------------------------------------------------------------------------------------
 
-work=$ROOT/mnt # only these namespaces see what is mounted there
-mount -t tmpfs tmpfs "$work" || exit 1
-check "a private copy of the root has a network, dbus and avahi" prepare_player
-[ "$failures" -eq 0 ] || { done_testing; exit 1; }
-cp "$here/ap2.py" "$here/judge.py" "$copy/opt"
-: >"$work/pcm" && : >"$copy/opt/pcm" && mount --bind "$work/pcm" "$copy/opt/pcm"
-
-all_starts && session_beside_ours
+begin "$here"
+all_starts && change_generations && session_beside_ours
 control 2>&1 | sed -e 's/^# /#   /' -e 's/^\(not \)*ok [0-9]*/# \1ok/' -e 's/^#   control/# control/'
 kill "$there"
 done_testing

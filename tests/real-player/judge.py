@@ -3,6 +3,7 @@
 """Judges what the daemon or the player does in a session.
 
 usage: judge.py status CLOCK-IDENTITY OFFSET    the output of nqptp --status --json on standard input
+       judge.py fresh SECONDS                   the same: is the master's last sample not older
        judge.py sound FILE SECONDS              FILE grows as the player plays
 """
 import json
@@ -26,6 +27,13 @@ def judge_status(identity, offset_ns):
     return (client['player'] == 'playing' and client['list'] == ['10.66.0.2'] and
             client['layout'] == 10 and client['in_use'] and
             clock.get('clock_identity') == identity and abs(error_ns) <= OFFSET_LIMIT_NS)
+
+
+def judge_fresh(seconds):
+    status = json.load(sys.stdin)
+    master = status['clients'][0]['master']
+    print(f'master {master}', status['clocks'])
+    return master is not None and float(status['clocks'][master]['sample_age_s']) <= seconds
 
 
 def share_of_silence(path, start, end):
@@ -57,6 +65,8 @@ def judge_sound(path, seconds):
 
 if sys.argv[1] == 'status':
     good = judge_status(sys.argv[2], int(sys.argv[3]))
+elif sys.argv[1] == 'fresh':
+    good = judge_fresh(float(sys.argv[2]))
 else:
     good = judge_sound(sys.argv[2], float(sys.argv[3]))
 sys.exit(0 if good else 1)

@@ -2,10 +2,32 @@
 # shellcheck shell=sh disable=SC2154
 #
 # A real Shairport Sync, with no configuration, in a private copy of the sid root. A test sources
-# tap.sh and this file inside its own mount, network and process namespaces, with $ROOT, $NQPTP and
-# $SENDER set, makes $work, a tmpfs, and calls `prepare_player`. After that
+# tap.sh and this file, and calls `enter_player_root` and `prepare_player`. After that
+#   $work   is a tmpfs
 #   $copy   is the root that the daemon and the player see, with its own /dev/shm and /run
 #   $there  is a process in the sender's network: 10.66.0.2, linked to our 10.66.0.1
+
+# Makes the root and runs the test again, inside mount, network and process namespaces of its own.
+# The test is killed with all that it started if it takes too long.
+enter_player_root() { # SECONDS DIRECTORY [ARGUMENT...]
+    if [ "${NQPTP_TEST_INSIDE:-}" = "" ]; then
+        limit=$1
+        shift
+        [ "$(id -u)" = 0 ] || skip_all "it needs root"
+        "$(dirname "$0")/sid-root.sh" "${1-}"
+        case $? in
+        0) ;;
+        77) skip_all "Debian sid could not be made" ;;
+        *) exit 1 ;;
+        esac
+        ROOT=$(realpath "$1") NQPTP=$(realpath ./nqptp) TOOLS=$(realpath tests)
+        export ROOT NQPTP TOOLS NQPTP_TEST_INSIDE=yes
+        exec timeout -s KILL "$limit" unshare -nmp --fork --kill-child=KILL --mount-proc \
+            --propagation private sh "$0" "$@"
+    fi
+    work=$ROOT/mnt # only these namespaces see what is mounted there
+    mount -t tmpfs tmpfs "$work" || exit 1
+}
 
 prepare_player() {
     copy=$work/m
@@ -16,6 +38,7 @@ prepare_player() {
     printf '127.0.0.1 localhost\n::1 localhost\n' >"$copy/etc/hosts"
     chroot "$copy" sh -c 'groupadd -r nqptp; useradd -r -g nqptp -d / nqptp'  || return 1
     install -m 755 "$NQPTP" "$copy/usr/bin/nqptp" || return 1
+    install -m 755 "$TOOLS/player" "$copy/opt/player" || return 1
     make_network || return 1
     chroot "$copy" dbus-daemon --system --fork && chroot "$copy" avahi-daemon -D --no-drop-root --no-chroot
 }
