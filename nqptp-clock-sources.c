@@ -20,6 +20,7 @@
 
 #include "nqptp-time.h"
 
+#include <math.h>
 #include <string.h>
 
 #define NEWCOMER_IDLE_NS (5 * NQPTP_S) /* A clock silent for this time may lose its row. */
@@ -43,6 +44,17 @@
 #define WEIGHT_JUMP 1 /* A clock that falls asleep and runs slow makes many in one direction. */
 #define JUMP_NS INT64_C(5000000) /* The estimator slews by less. */
 #define JUMP_FAR_NS (2 * (int64_t)NQPTP_S)
+
+/*
+ * Crystals are wrong by 50 ppm at most, so two of them differ by 100. A rate just at a limit must
+ * not count as odd, usual and odd again, so there are two limits. After RATE_KNOWN_NS, with an
+ * error below RATE_KNOWN_US, the rate is wrong by less than half of the distance from 100 to
+ * ODD_RATE_PPM.
+ */
+#define ODD_RATE_PPM 150
+#define USUAL_RATE_PPM 120
+#define RATE_KNOWN_NS (60 * NQPTP_S)
+#define RATE_KNOWN_US 200
 
 /* --- rows ---------------------------------------------------------------------------------- */
 
@@ -290,6 +302,18 @@ bool nqptp_clock_sample(struct nqptp_clock *clock, const struct nqptp_sample *sa
         return false; /* it still sleeps: a reset estimator does not make this a first sample */
     bool changed = release_withheld(clock, now_ns);
     return estimate(clock, sample, master_ns, now_ns) || changed;
+}
+
+bool nqptp_clock_judge_rate(struct nqptp_clock *clock) {
+    const struct nqptp_reading *reading = &clock->reading;
+    bool was_odd = clock->rate_is_odd;
+    struct nqptp_quality quality;
+
+    if (!nqptp_estimator_quality(&clock->estimator, &quality) || quality.error_us > RATE_KNOWN_US ||
+        reading->local_time_ns - reading->start_time_ns < RATE_KNOWN_NS)
+        return false;
+    clock->rate_is_odd = fabs(quality.rate_ppm) > (was_odd ? USUAL_RATE_PPM : ODD_RATE_PPM);
+    return clock->rate_is_odd != was_odd;
 }
 
 /* --- the data set comparison ---------------------------------------------------------------- */

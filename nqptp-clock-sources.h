@@ -81,6 +81,7 @@ struct nqptp_clock {
     uint64_t alive_until_ns; /* It is lost then without another sample; 0: it is lost already. */
     struct nqptp_reading reading;
     struct nqptp_estimator estimator;
+    bool rate_is_odd; /* Two crystals do not differ as much as this clock from ours. */
 };
 
 /* The steps of the data set comparison, in its order. */
@@ -160,6 +161,12 @@ void nqptp_clock_announce(struct nqptp_clock *clock, const struct nqptp_announce
  */
 bool nqptp_clock_sample(struct nqptp_clock *clock, const struct nqptp_sample *sample,
                         uint64_t now_ns);
+
+/*
+ * Judges the rate of the clock, if its estimator is sure of it: beyond +-150 ppm of ours it is odd,
+ * and within +-120 ppm it is usual again. Returns whether the verdict changed.
+ */
+bool nqptp_clock_judge_rate(struct nqptp_clock *clock);
 
 /* Counts an answer of that clock to a Delay_Req of ours. */
 void nqptp_clock_answers(struct nqptp_clock_table *table, uint64_t clock_identity,

@@ -61,6 +61,8 @@ struct nqptp_event nqptp_event_of_clock(enum nqptp_event_kind kind,
         .clock_identity = clock->clock_identity,
         .address = clock->address,
         .client = -1,
+        .grandmaster_identity = clock->reading.grandmaster_identity,
+        .odd_rate_ppm = clock->rate_is_odd ? clock->estimator.slope_ppm : 0,
     };
 }
 

@@ -28,8 +28,9 @@ enum nqptp_event_kind {
     NQPTP_EVENT_RESUMED,     /* A master that was lost gave a sample. */
     NQPTP_EVENT_STEPPED,     /* A master's time jumped. */
     NQPTP_EVENT_GRANDMASTER, /* A master has another grandmaster, hence another time. */
+    NQPTP_EVENT_RATE,        /* A master's rate became odd, or usual again. */
 };
-#define NQPTP_EVENT_KINDS (NQPTP_EVENT_GRANDMASTER + 1)
+#define NQPTP_EVENT_KINDS (NQPTP_EVENT_RATE + 1)
 
 struct nqptp_event {
     enum nqptp_event_kind kind;
@@ -39,7 +40,8 @@ struct nqptp_event {
     struct nqptp_reason reason;    /* MASTER: why. NO_MASTER: SILENT or UNLISTED. */
     uint64_t silent_ns;            /* SILENT, STOPPED, RESUMED: for how long. */
     int64_t moved_ns;              /* RESUMED, STEPPED: by how much its offset changed. */
-    uint64_t grandmaster_identity; /* GRANDMASTER: the new one. */
+    uint64_t grandmaster_identity; /* The grandmaster of the clock. */
+    double odd_rate_ppm;           /* RATE: the master's rate minus ours; 0 if usual again. */
 };
 
 /*

@@ -2,13 +2,16 @@
 /*
  * A hint names the first thing that is missing on the way of the time from a sender to a player:
  * packets, then packets of a clock, then, for each client, a clock that it lists and that gives its
- * time, then a player that reads. Each is a question that a person can check.
+ * time, then a player that reads. Last comes what only makes the sound worse. Each hint says what a
+ * person can do or check.
  */
 #include "nqptp-hints.h"
 
+#include "nqptp-text.h"
+
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
+#include <math.h>
 #include <string.h>
 
 #define SYNC_EXPECTED 24 /* A clock that sent this many packets has sent a Sync. */
@@ -38,56 +41,62 @@ static struct census count_clocks(const struct nqptp_status *status,
     return census;
 }
 
-static bool gives_time(const struct nqptp_status *status, int master) {
-    const struct nqptp_clock *clock = &status->engine->table.clocks[master];
-    return nqptp_clock_is_alive(clock, status->now_ns) && !nqptp_clock_is_asleep(clock);
-}
-
-static const char unused[] = "no player has it open: is Shairport Sync running, built for AirPlay "
-                             "2 and, if older than 4.3, in group nqptp?";
+static const char unused[] = "no player has it open: start Shairport Sync, built for AirPlay 2; "
+                             "if it is older than 4.3, its user must be in group nqptp";
 
 /* Why a client has no master that gives its time, though the list allows some. */
 static const char *trouble_with(const struct census *listed, const struct census *others) {
     if (listed->heard == 0 && others->heard > 0)
-        return "the addresses listed are silent, while other clocks are heard: does the sender "
-               "reach this host from another address?";
+        return "the addresses listed are silent, but other clocks are heard: the sender may reach "
+               "this machine from another address (guest network, VPN, NAT)";
     if (listed->heard == 0)
-        return "the addresses listed are silent: is there a firewall, or another network between?";
+        return "the addresses listed are silent: check that no firewall drops UDP ports 319 and "
+               "320, and that the sender is in this network";
     if (listed->asleep == listed->heard)
         return "the clock has stopped, so its sender is asleep: play something, or wake it up";
     if (listed->alive > 0)
-        return "a clock gives its time, but does not qualify: it has not announced itself";
+        return "a clock gives its time, but does not qualify as master: it has not announced "
+               "itself, so it may be no AirPlay sender";
     if (listed->syncs_only == listed->heard)
-        return "of a clock nothing but Syncs gets here: does a firewall drop UDP port 320?";
+        return "only Syncs of the clock get here: check that no firewall drops UDP port 320";
     if (listed->sampled == 0)
-        return "a clock is heard, but gives no time: its sender is not playing to this host";
-    return "the clock has fallen silent: is its sender still there, and playing to this host?";
+        return "a clock is heard, but gives no time: its sender is not playing to this machine";
+    return "the clock has fallen silent: check that its sender is on, and plays to this machine";
 }
 
-static bool gets_no_sync(const struct nqptp_clock *clock) {
-    return clock->packets >= SYNC_EXPECTED &&
-           nqptp_interval_ns(&clock->pairing.sync_interval, 0) == 0;
-}
-
-static const char *trouble_of(const struct nqptp_status *status, int c) {
+static void add_client_trouble(struct nqptp_text *text, const struct nqptp_status *status, int c) {
     const struct nqptp_client *client = &status->engine->clients.list[c];
     struct census listed = count_clocks(status, client, true);
     struct census others = count_clocks(status, client, false);
+    bool has_master = client->master != NQPTP_NO_CLOCK;
+    const struct nqptp_clock *master =
+        has_master ? &status->engine->table.clocks[client->master] : NULL;
+    bool is_unused = status->objects[c].use == NQPTP_USE_NONE;
+    const char *trouble = is_unused ? unused : NULL;
 
-    if (client->has_list && client->peer_count == 0) /* A player that has it open may be idle. */
-        return status->objects[c].use == NQPTP_USE_NONE ? unused : NULL;
-    if (client->activity == NQPTP_PLAYING && client->has_list &&
-        listed.alive + listed.asleep == 0 && others.heard == 0)
-        return "the player plays, but its sender is silent, though it is asked every 2 s: is it "
-               "still there? does a firewall drop UDP ports 319 and 320?";
-    if (client->master == NQPTP_NO_CLOCK || !gives_time(status, client->master))
-        return trouble_with(&listed, &others);
-    if (gets_no_sync(&status->engine->table.clocks[client->master]))
-        return "no Sync of the master gets here, so its time is less exact: does a firewall drop "
-               "UDP port 319?";
-    if (status->objects[c].use == NQPTP_USE_NONE)
-        return unused;
-    return NULL;
+    if (client->has_list && client->peer_count == 0)
+        ; /* No clock is wanted: a player that has the object open may be idle. */
+    else if (client->activity == NQPTP_PLAYING && client->has_list &&
+             listed.alive + listed.asleep == 0 && others.heard == 0)
+        trouble = "the player plays, but its sender is silent, though it is asked every 2 s: check "
+                  "that the sender is on, and that no firewall drops UDP ports 319 and 320";
+    else if (!master || !nqptp_clock_is_alive(master, status->now_ns) ||
+             nqptp_clock_is_asleep(master))
+        trouble = trouble_with(&listed, &others);
+    else if (master->packets >= SYNC_EXPECTED &&
+             nqptp_interval_ns(&master->pairing.sync_interval, 0) == 0)
+        trouble = "no Sync of the master gets here, so its time is less exact: check that no "
+                  "firewall drops UDP port 319";
+    else if (!is_unused && master->rate_is_odd)
+        nqptp_text_add(text,
+                       "%s: the sender's clock runs %.0f ppm %s than this machine's, but crystals "
+                       "differ by 100 at most: NTP is correcting the sender's, or one of the two "
+                       "is a virtual machine. To see which clock is off, run here: chronyc "
+                       "tracking, or: timedatectl timesync-status",
+                       client->shown, fabs(master->estimator.slope_ppm),
+                       master->estimator.slope_ppm > 0 ? "faster" : "slower");
+    if (trouble)
+        nqptp_text_add(text, "%s: %s", client->shown, trouble);
 }
 
 static bool has_clock(const struct nqptp_clock_table *table) {
@@ -104,43 +113,46 @@ static bool is_nowhere(const struct nqptp_status *status) {
     return status->place_count > 0;
 }
 
-bool nqptp_hint(const struct nqptp_status *status, char *text, size_t size) {
+/* What keeps all clients from the time. */
+static void add_common_trouble(struct nqptp_text *text, const struct nqptp_status *status) {
     const struct nqptp_engine *engine = status->engine;
+    bool nothing_came = engine->packets == 0;
 
-    if (engine->packets == 0 && is_nowhere(status))
-        return snprintf(text, size,
-                        "%s is not there: check the spelling; ip address lists what there is",
-                        status->places[0].name) > 0;
-    if (status->unsent.error < 0)
-        return snprintf(text, size, "our answers cannot leave: %s%s",
-                        strerror(-status->unsent.error),
-                        status->unsent.error == -EPERM ? ": a firewall blocks output to UDP 319"
-                                                       : "") > 0;
-    if (engine->packets == engine->drops[NQPTP_DROP_KERNEL] && status->checksum_errors > 0)
-        return snprintf(text, size,
-                        "nothing was heard, but the kernel dropped %" PRIu64
-                        " UDP datagrams with wrong checksums; where they come from a bridge or a "
-                        "virtual network card, run there: ethtool -K INTERFACE tx off",
-                        status->checksum_errors) > 0;
-    if (engine->packets == 0 && status->objects[0].use == NQPTP_USE_NONE &&
-        engine->clients.top == 1)
-        return snprintf(text, size, "nothing was heard on UDP ports %u and %u, and %s: %s",
-                        status->event_port, status->general_port, engine->clients.list[0].shown,
-                        unused) > 0;
-    if (engine->packets == 0)
-        return snprintf(text, size,
-                        "nothing was heard on UDP ports %u and %u since the start: is this player "
-                        "selected in AirPlay? is a firewall blocking them?",
-                        status->event_port, status->general_port) > 0;
-    if (!has_clock(&engine->table))
-        return snprintf(text, size, "%s",
-                        engine->drops[NQPTP_DROP_NONE] == 0
-                            ? "no packet could be used: what sends them is no AirPlay sender"
-                            : "no clock was heard for two minutes: is anything playing here?") > 0;
-    for (int c = 0; c < engine->clients.top; c++) {
-        const char *trouble = trouble_of(status, c);
-        if (trouble)
-            return snprintf(text, size, "%s: %s", engine->clients.list[c].shown, trouble) > 0;
-    }
-    return false;
+    if (nothing_came && is_nowhere(status))
+        nqptp_text_add(text, "%s is not there: check the spelling; \"ip address\" lists what is",
+                       status->places[0].name);
+    else if (status->unsent.error < 0)
+        nqptp_text_add(text, "messages to senders cannot leave this machine: %s%s",
+                       strerror(-status->unsent.error),
+                       status->unsent.error == -EPERM ? ": a firewall blocks output to UDP port 319"
+                                                      : "");
+    else if (engine->packets == engine->drops[NQPTP_DROP_KERNEL] && status->checksum_errors > 0)
+        nqptp_text_add(text,
+                       "nothing was heard, but the kernel dropped %" PRIu64
+                       " UDP datagrams with wrong checksums; where they come from a bridge or a "
+                       "virtual network card, run there: ethtool -K INTERFACE tx off",
+                       status->checksum_errors);
+    else if (nothing_came && status->objects[0].use == NQPTP_USE_NONE && engine->clients.top == 1)
+        nqptp_text_add(text, "nothing was heard on UDP ports %u and %u, and %s: %s",
+                       status->event_port, status->general_port, engine->clients.list[0].shown,
+                       unused);
+    else if (nothing_came)
+        nqptp_text_add(text,
+                       "nothing was heard on UDP ports %u and %u since the start: pick this "
+                       "machine as the AirPlay output, and check that no firewall blocks them",
+                       status->event_port, status->general_port);
+    else if (!has_clock(&engine->table))
+        nqptp_text_add(text, "%s",
+                       engine->drops[NQPTP_DROP_NONE] == 0
+                           ? "no packet could be used: what sends them is no AirPlay sender"
+                           : "no clock was heard for two minutes: nothing plays to this machine");
+}
+
+bool nqptp_hint(const struct nqptp_status *status, char hint[NQPTP_HINT_MAX]) {
+    struct nqptp_text text = {.at = hint, .size = NQPTP_HINT_MAX};
+
+    add_common_trouble(&text, status);
+    for (int c = 0; c < status->engine->clients.top && text.used == 0; c++)
+        add_client_trouble(&text, status, c);
+    return text.used > 0;
 }

@@ -5,7 +5,9 @@
 
 #include "nqptp-status.h"
 
-/* Writes what is wrong, and what to check. Returns false if the daemon cannot tell. */
-bool nqptp_hint(const struct nqptp_status *status, char *text, size_t size);
+#define NQPTP_HINT_MAX 512 /* Room for the longest name of a client and any hint. */
+
+/* Writes what is wrong, and what to do or check. Returns false if the daemon cannot tell. */
+bool nqptp_hint(const struct nqptp_status *status, char hint[NQPTP_HINT_MAX]);
 
 #endif

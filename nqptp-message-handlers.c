@@ -213,19 +213,19 @@ static void tell_lost(struct nqptp_engine *engine, int i, uint64_t now_ns,
 }
 
 /* Tells what a sample of a master changed, other than bringing its offset up to date. */
-static void tell_sample(const struct nqptp_clock *clock, const struct nqptp_reading *old,
+static void tell_sample(struct nqptp_clock *clock, const struct nqptp_reading *old,
                         uint64_t silent_ns, bool lost, struct nqptp_effects *effects) {
-    const struct nqptp_reading *reading = &clock->reading;
     struct nqptp_event event = nqptp_event_of_clock(NQPTP_EVENT_STEPPED, clock);
 
-    event.moved_ns = (int64_t)(reading->offset_ns - old->offset_ns);
+    if (nqptp_clock_judge_rate(clock))
+        nqptp_effects_tell(effects, nqptp_event_of_clock(NQPTP_EVENT_RATE, clock));
+    event.moved_ns = (int64_t)(clock->reading.offset_ns - old->offset_ns);
     event.silent_ns = silent_ns;
-    event.grandmaster_identity = reading->grandmaster_identity;
-    if (reading->grandmaster_identity != old->grandmaster_identity)
+    if (event.grandmaster_identity != old->grandmaster_identity)
         event.kind = NQPTP_EVENT_GRANDMASTER;
     else if (lost)
         event.kind = NQPTP_EVENT_RESUMED;
-    else if (reading->start_time_ns == old->start_time_ns ||
+    else if (clock->reading.start_time_ns == old->start_time_ns ||
              (event.moved_ns < STEP_TOLD_NS && event.moved_ns > -STEP_TOLD_NS))
         return;
     nqptp_effects_tell(effects, event);

@@ -287,7 +287,7 @@ static void json_drops(struct nqptp_text *text, const struct nqptp_engine *engin
 size_t nqptp_status_json(const struct nqptp_status *status, char *buffer, size_t size) {
     struct nqptp_text text = {.at = buffer, .size = size};
     const struct nqptp_engine *engine = status->engine;
-    char hint[256];
+    char hint[NQPTP_HINT_MAX];
 
     nqptp_text_add(&text, "{");
     member_text(&text, "version", status->version);
@@ -313,7 +313,7 @@ size_t nqptp_status_json(const struct nqptp_status *status, char *buffer, size_t
             json_clock(&text, status, i);
     nqptp_text_add(&text, "]");
     json_drops(&text, engine);
-    if (nqptp_hint(status, hint, sizeof hint))
+    if (nqptp_hint(status, hint))
         member_text(&text, "hint", hint);
     nqptp_text_add(&text, "}\n");
     return text.used;
@@ -526,7 +526,7 @@ size_t nqptp_status_text(const struct nqptp_status *status, char *buffer, size_t
     struct nqptp_text text = {.at = buffer, .size = size};
     const struct nqptp_engine *engine = status->engine;
     uint64_t used = engine->drops[NQPTP_DROP_NONE];
-    char hint[256], uptime[CELL_SIZE];
+    char hint[NQPTP_HINT_MAX], uptime[CELL_SIZE];
 
     add_field(&text, "Version:", "%s, up %s", status->version,
               duration(seconds_since(status->started_ns, status->now_ns), uptime));
@@ -541,7 +541,7 @@ size_t nqptp_status_text(const struct nqptp_status *status, char *buffer, size_t
         add_table(&text, status);
     }
     add_drops(&text, engine);
-    if (nqptp_hint(status, hint, sizeof hint))
+    if (nqptp_hint(status, hint))
         add_field(&text, "Hint:", "%s", hint);
     return text.used;
 }

@@ -137,6 +137,13 @@ static void add_clock_event(struct nqptp_text *line, const struct nqptp_event *e
         nqptp_text_add(line, " has stepped");
     else if (event->kind == NQPTP_EVENT_GRANDMASTER)
         nqptp_text_add(line, " has another grandmaster, %016" PRIx64, event->grandmaster_identity);
+    else if (event->kind == NQPTP_EVENT_RATE && fabs(event->odd_rate_ppm) > 0)
+        nqptp_text_add(line,
+                       " runs %.0f ppm %s than this machine's clock, and crystals differ by 100 "
+                       "at most; nqptp --status says what to do",
+                       fabs(event->odd_rate_ppm), event->odd_rate_ppm > 0 ? "faster" : "slower");
+    else if (event->kind == NQPTP_EVENT_RATE)
+        nqptp_text_add(line, " runs at a usual rate again");
     add_move(line, event->moved_ns);
 }
 
@@ -169,6 +176,7 @@ bool nqptp_story_essential(const struct nqptp_event *event) {
     case NQPTP_EVENT_RESUMED:
     case NQPTP_EVENT_STEPPED:
     case NQPTP_EVENT_GRANDMASTER:
+    case NQPTP_EVENT_RATE:
         return true;
     case NQPTP_EVENT_NO_MASTER: /* else the list said it */
         return event->reason.won == NQPTP_WON_SILENT;

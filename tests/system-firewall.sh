@@ -20,7 +20,7 @@ table inet test {
 END
 }
 
-hint="our answers cannot leave: Operation not permitted: a firewall blocks output to UDP 319"
+hint="messages to senders cannot leave this machine: Operation not permitted: a firewall blocks output to UDP port 319"
 
 has_hint() {
     answers && tr -s ' \n' ' ' <"$tmp/status" | grep "$hint"

@@ -329,7 +329,9 @@ static void test_answers_that_cannot_leave(void) {
 
     status.unsent = (struct nqptp_unsent){7, -EPERM};
     (void)nqptp_status_text(&status, text, sizeof text);
-    CHECK(has_row(text, "Hint:", "our answers cannot leave: Operation not permitted", "UDP 319"),
+    CHECK(has_row(text,
+                  "Hint:", "messages to senders cannot leave this machine: Operation not permitted",
+                  "UDP port 319"),
           "a firewall that blocks our answers is named");
     (void)nqptp_status_json(&status, text, sizeof text);
     CHECK(is_json(text) && strstr(text, "\"replies_unsent\":7"), "they are counted");
@@ -350,6 +352,32 @@ static void test_player_of_a_silent_sender(void) {
     check_hint(&w, "the player plays, but its sender is silent", "a player of a silent sender");
 }
 
+/* For so long, with a clock whose rate is that. */
+static void play_at_rate(struct world *w, struct sender *s, uint64_t ns, double ppm) {
+    for (uint64_t passed_ns = 0; passed_ns < ns; passed_ns += S) {
+        play(w, s, S);
+        s->offset_ns += (uint64_t)(int64_t)(ppm * 1e3);
+    }
+}
+
+static void test_odd_rate(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct world w = world_of(&s);
+
+    play_at_rate(&w, &s, 40 * S, 300);
+    check_hint(&w, NULL, "300 ppm for 40 s: not certain yet");
+    play_at_rate(&w, &s, 80 * S, 300);
+    check_hint(&w, "clock runs 300 ppm faster than this machine's", "300 ppm for two minutes");
+    play_at_rate(&w, &s, 120 * S, 135);
+    check_hint(&w, "clock runs 135 ppm faster", "135 ppm after 300 ppm: odd still");
+    play_at_rate(&w, &s, 120 * S, 90);
+    check_hint(&w, NULL, "90 ppm after 135 ppm: usual");
+    play_at_rate(&w, &s, 120 * S, 135);
+    check_hint(&w, NULL, "135 ppm after 90 ppm: usual still");
+    play_at_rate(&w, &s, 120 * S, -400);
+    check_hint(&w, "clock runs 400 ppm slower", "-400 ppm for two minutes");
+}
+
 static void test_hints(void) {
     struct sender s = sender(0xA, "192.0.2.1", 100), other = sender(0xB, "192.0.2.2", 1);
     struct world w = world_begin();
@@ -363,7 +391,7 @@ static void test_hints(void) {
     w = world_of(&s);
     check_hint(&w, NULL, "all is well");
     command(&w, "/kitchen T 192.0.2.7");
-    check_hint(&w, "/kitchen: the addresses listed are silent, while other", "a list of others");
+    check_hint(&w, "/kitchen: the addresses listed are silent, but other", "a list of others");
     w = world_begin();
     (void)send_pair(&w, &other);
     check_hint(&w, "does not qualify", "a clock that does not announce itself");
@@ -430,7 +458,7 @@ static void test_deaf_port(void) {
         (void)send_sync(&w, &s, n);
         pass(&w, 125 * MS);
     }
-    check_hint(&w, "a firewall drop UDP port 320", "nothing but Syncs");
+    check_hint(&w, "no firewall drops UDP port 320", "nothing but Syncs");
     w = world_begin();
     for (uint16_t n = 0; n < 40; n++) {
         if (n % 8 == 0)
@@ -438,7 +466,7 @@ static void test_deaf_port(void) {
         (void)send_follow_up(&w, &s, n, time_of(&w, &s));
         pass(&w, 125 * MS);
     }
-    check_hint(&w, "a firewall drop UDP port 319", "no Sync");
+    check_hint(&w, "no firewall drops UDP port 319", "no Sync");
 }
 
 /* What -i says, and whether it exists. */
@@ -511,7 +539,7 @@ static void test_use(void) {
     CHECK(!strstr(text, "Hint:"), "who has it open and an empty list is idle");
     status.objects[0].use = NQPTP_USE_NONE;
     (void)nqptp_status_text(&status, text, sizeof text);
-    CHECK(has_row(text, "Hint:", "in group nqptp?", ""), "who has not may lack the right");
+    CHECK(has_row(text, "Hint:", "in group nqptp", ""), "who has not may lack the right");
     status = status_of(&w);
     status.objects[0].use = NQPTP_USE_UNKNOWN;
     (void)nqptp_status_text(&status, text, sizeof text);
@@ -718,6 +746,7 @@ int main(void) {
     test_marks();
     test_clients();
     test_hints();
+    test_odd_rate();
     test_answers_that_cannot_leave();
     test_player_of_a_silent_sender();
     test_wrong_checksums();

@@ -325,6 +325,42 @@ static void test_summary(void) {
     check_stands(&w, "listening, nothing heard now");
 }
 
+/* Plays for so long at that rate. Returns how often an event told of the rate, and its last line.
+ */
+static unsigned rate_events(struct world *w, struct sender *s, unsigned seconds, double ppm,
+                            char line[NQPTP_STORY_MAX]) {
+    unsigned count = 0;
+
+    for (unsigned n = 0; n < 8 * seconds; n++) {
+        if (n % 8 == 0)
+            (void)send_announce(w, s);
+        (void)send_pair(w, s);
+        for (unsigned i = 0; i < w->effects.event_count; i++)
+            if (w->effects.events[i].kind == NQPTP_EVENT_RATE) {
+                (void)nqptp_story_event(&w->engine, &w->effects.events[i], line);
+                count += nqptp_story_essential(&w->effects.events[i]);
+            }
+        pass(w, 124 * MS);
+        s->offset_ns += (uint64_t)(int64_t)(ppm * 125);
+    }
+    return count;
+}
+
+static void test_odd_rate(void) {
+    struct sender s = sender(10, "192.0.2.1", 248);
+    struct world w = world_of(&s);
+    char line[NQPTP_STORY_MAX] = "";
+
+    CHECK_EQ_U64(rate_events(&w, &s, 200, 140, line), 0, "a rate of 140 ppm is not told");
+    CHECK_EQ_U64(rate_events(&w, &s, 300, -300, line), 1, "a rate of -300 ppm is told once");
+    CHECK(strstr(line, "master 000000000000000a at 192.0.2.1 runs ") &&
+              strstr(line, " ppm slower than this machine's clock, and crystals differ by 100"),
+          "an odd rate is told with the clock and its direction");
+    CHECK_EQ_U64(rate_events(&w, &s, 300, 10, line), 1, "a rate of 10 ppm after it is told once");
+    CHECK(strcmp(line, "master 000000000000000a at 192.0.2.1 runs at a usual rate again") == 0,
+          "a usual rate after an odd one is told as that");
+}
+
 int main(void) {
     test_master();
     test_reasons_of_the_comparison();
@@ -334,6 +370,7 @@ int main(void) {
     test_another_follows();
     test_stops();
     test_steps();
+    test_odd_rate();
     test_summary();
     return tap_done();
 }
