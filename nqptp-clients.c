@@ -47,17 +47,24 @@ static unsigned hash_of(const struct nqptp_address *address) {
 
 /*
  * Returns the number of the list entry with this address, or -1. A flood of strangers asks for each
- * client and packet, so the hashes turn down most of them whatever the length of the list.
+ * client and packet: so the time that it takes does not grow with the list.
  */
 static int find_peer(const struct nqptp_client *client, const struct nqptp_address *address) {
-    unsigned hash = hash_of(address);
+    int i = client->first[hash_of(address)] - 1;
 
-    if (!(client->hashes[hash / 64] >> hash % 64 & 1))
-        return -1;
-    for (unsigned i = 0; i < client->peer_count; i++)
-        if (nqptp_address_equal(&client->peers[i].address, address))
-            return (int)i;
-    return -1;
+    while (i >= 0 && !nqptp_address_equal(&client->peers[i].address, address))
+        i = client->peers[i].next - 1;
+    return i;
+}
+
+static void add_peer(struct nqptp_client *client, const struct nqptp_address *address,
+                     const struct nqptp_peer *known) {
+    unsigned hash = hash_of(address);
+    struct nqptp_peer *peer = &client->peers[client->peer_count++];
+
+    *peer = known ? *known : (struct nqptp_peer){.address = *address};
+    peer->next = client->first[hash];
+    client->first[hash] = (uint16_t)client->peer_count;
 }
 
 static struct nqptp_peer *peer_at(struct nqptp_client *client,
@@ -276,7 +283,7 @@ bool nqptp_client_set_peers(const struct nqptp_clock_table *table, struct nqptp_
 
     client->has_list = true;
     client->peer_count = 0;
-    memset(client->hashes, 0, sizeof client->hashes);
+    memset(client->first, 0, sizeof client->first);
     client->listed = 0;
     for (unsigned i = 0; i < count && client->peer_count < NQPTP_PEERS_MAX; i++) {
         if (nqptp_client_lists_address(client, &addresses[i]))
@@ -285,10 +292,7 @@ bool nqptp_client_set_peers(const struct nqptp_clock_table *table, struct nqptp_
         if (known && known->address.scope_id != addresses[i].scope_id &&
             nqptp_address_is_link_local(&addresses[i]))
             known = NULL; /* it names another link, or none any more */
-        client->peers[client->peer_count++] =
-            known ? *known : (struct nqptp_peer){.address = addresses[i]};
-        unsigned hash = hash_of(&addresses[i]);
-        client->hashes[hash / 64] |= UINT64_C(1) << hash % 64;
+        add_peer(client, &addresses[i], known);
     }
     for (int i = 0; i < table->clocks_top; i++)
         if (table->clocks[i].in_use)

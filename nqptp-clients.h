@@ -11,7 +11,7 @@
 
 #define NQPTP_CLIENTS_MAX 64
 #define NQPTP_PEERS_MAX 256
-#define NQPTP_HASHES 4096 /* of addresses: of 16 strangers, one at most meets a full list's */
+#define NQPTP_HASHES 512  /* Of addresses: twice as many as a full list has. */
 #define NQPTP_NAME_MAX 62 /* The bytes of an object's name after the slash. */
 #define NQPTP_NAME_SIZE (1 + NQPTP_NAME_MAX + 1)
 
@@ -22,6 +22,7 @@ struct nqptp_peer {
     uint64_t clock_identity; /* The clock that announced itself there last, or was heard last. */
     bool identified;         /* A clock was heard there, so that clock_identity is valid. */
     bool announced;          /* That clock has announced itself there. */
+    uint16_t next;           /* Of those with the same hash: 1 + its number, 0 if it is the last. */
 };
 
 /* Why a client's master is the one it is. */
@@ -54,8 +55,8 @@ struct nqptp_client {
     bool has_list;   /* It has sent a list; until then it follows any clock. */
     unsigned peer_count;
     struct nqptp_peer peers[NQPTP_PEERS_MAX];
-    uint64_t hashes[NQPTP_HASHES / 64]; /* Bit h: an address with the hash h is in the list. */
-    uint32_t listed;                    /* Bit i: the list has the address of the clock in row i. */
+    uint16_t first[NQPTP_HASHES]; /* Of the peers of one hash: 1 + its number, 0 if none. */
+    uint32_t listed;              /* Bit i: the list has the address of the clock in row i. */
     uint32_t reserved;  /* Bit i: other clients list the clock in row i, and this one does not. */
     uint32_t qualified; /* Bit i: the clock in row i qualified, and has been alive since. */
     int master;         /* The row of its master, or NQPTP_NO_CLOCK. */
