@@ -18,7 +18,7 @@
 # shellcheck disable=SC2154 # what player-root.sh and tap.sh set
 set -u
 here=$(dirname "$0")
-# shellcheck source=tests/tap.sh
+# shellcheck source=tests/lib/tap.sh
 . "$here/../tap.sh"
 # shellcheck source=tests/real-player/player-root.sh
 . "$here/player-root.sh"

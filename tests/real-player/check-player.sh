@@ -17,8 +17,8 @@
 # shellcheck disable=SC2154 # what player-root.sh and tap.sh set
 set -u
 here=$(dirname "$0")
-# shellcheck source=tests/tap.sh
-. "$here/../tap.sh"
+# shellcheck source=tests/lib/tap.sh
+. "$here/../lib/tap.sh"
 # shellcheck source=tests/real-player/player-root.sh
 . "$here/player-root.sh"
 # shellcheck source=tests/real-player/session.sh
@@ -55,7 +55,7 @@ all_starts() {
 
 # --- generations ----------------------------------------------------------------------------------
 
-# tests/player keeps the rules of an older generation. It plays, or looks once.
+# tests/tools/player keeps the rules of an older generation. It plays, or looks once.
 older() { # GENERATION OPTION...
     rules=$1
     shift

@@ -8,7 +8,7 @@
 
 set -eu
 top=$(cd "$(dirname "$0")" && pwd)
-sender=$(pwd)/tests/ptp-sender
+sender=$(pwd)/tests/tools/ptp-sender
 
 unshare -n sleep 1000 &
 there=$!

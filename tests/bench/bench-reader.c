@@ -1,0 +1,470 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reads /nqptp a thousand times a second while ptp-sender sends, and says by how much the daemon
+ * erred, how soon it erred by little only, and how long its results took to get there; and the same
+ * of a second daemon that serves another object, if there is one. The first one's object has layout
+ * 4, the other's layout 10. They are the first and the second destination of the sender.
+ *
+ * The error is what is published minus (the truth minus the least delay of the stream): one-way
+ * timing cannot tell more. Which delay each published sample had is known from the sender's log.
+ */
+#include "../lib/client.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+
+#define MS INT64_C(1000000)
+#define READS_MAX 200000
+#define TURNS_MAX 20000 /* publications, and messages of each kind */
+#define TICK_NS MS
+#define EARLY_NS (2 * MS) /* a publication is awaited so long before it is due */
+#define LATE_NS (4 * MS)  /* and so long after */
+#define STAY_NS (2 * SECOND)
+#define SYNC 0
+
+struct options {
+    uint64_t truth_ns; /* the master's time minus CLOCK_MONOTONIC_RAW */
+    double skew_ppm, seconds, skip, rate;
+    const char *log, *beside;
+};
+
+/* All times are of CLOCK_MONOTONIC_RAW. */
+struct read {
+    int64_t time_ns, error_ns;
+};
+
+struct publication {
+    int64_t seen_ns, local_ns, error_ns;
+    bool awaited; /* was it seen at once? */
+};
+
+struct departure {
+    int64_t taken_ns, out_ns;
+};
+
+struct departures {
+    unsigned count;
+    struct departure list[TURNS_MAX];
+};
+
+/* One daemon: what it published, and what it was sent. */
+struct watched {
+    struct shm_structure *v4; /* one of the two is NULL */
+    const struct shm_structure_10 *v10;
+    uint64_t local_time; /* as published last */
+    int64_t due_ns;      /* when to look out for the next one; 0: never */
+    unsigned read_count, publication_count;
+    struct read reads[READS_MAX];
+    struct publication publications[TURNS_MAX];
+    struct departures syncs, follow_ups;
+};
+
+struct record {
+    struct options options;
+    unsigned count;
+    struct watched watched[2];
+};
+
+/* Some of the errors or times, to be sorted. */
+struct set {
+    unsigned count;
+    int64_t values[READS_MAX];
+};
+
+__attribute__((noreturn, format(printf, 1, 2))) static void die(const char *format, ...) {
+    va_list arguments;
+
+    fputs("bench-reader: ", stderr);
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputc('\n', stderr);
+    exit(1);
+}
+
+static int64_t raw_ns(void) {
+    return now_ns(CLOCK_MONOTONIC_RAW);
+}
+
+/* --- watching -------------------------------------------------------------------------------- */
+
+/* What was published: both in nanoseconds, and the offset modulo 2^64. */
+struct reading {
+    uint64_t local_time, offset;
+    bool has_master;
+};
+
+/* Is there news? To look costs no lock, which the daemon may need just then. */
+static bool has_changed(const struct watched *w) {
+    const uint64_t *local_time = w->v4 ? &w->v4->local_time : &w->v10->secondary.local_time;
+    return *(const volatile uint64_t *)local_time != w->local_time;
+}
+
+static void sleep_until(int64_t time_ns) {
+    int64_t left_ns = time_ns - raw_ns();
+
+    if (left_ns > 0)
+        nanosleep(&(struct timespec){.tv_nsec = (long)(left_ns % SECOND)}, NULL);
+}
+
+/* When a publication is due that is awaited, the earlier of two; INT64_MAX: none is. */
+static int64_t awaited_ns(const struct record *r) {
+    int64_t first_ns = INT64_MAX, now = raw_ns();
+
+    for (unsigned i = 0; i < r->count; i++) {
+        int64_t due_ns = r->watched[i].due_ns;
+        if (due_ns != 0 && now < due_ns + LATE_NS && due_ns < first_ns)
+            first_ns = due_ns;
+    }
+    return first_ns;
+}
+
+/* Waits until it is time for another read. True: a publication was awaited, and is there. */
+static bool pass_time(const struct record *r, int64_t tick_ns) {
+    int64_t due_ns = awaited_ns(r);
+
+    if (due_ns == INT64_MAX || tick_ns < due_ns - EARLY_NS) {
+        sleep_until(tick_ns);
+        return false;
+    }
+    sleep_until(due_ns - EARLY_NS);
+    while (raw_ns() <= due_ns + LATE_NS)
+        for (unsigned i = 0; i < r->count; i++)
+            if (has_changed(&r->watched[i]))
+                return true;
+    return false;
+}
+
+static struct reading read_v4(struct shm_structure *v4) {
+    struct shm_structure object;
+
+    if (lock_and_copy(v4, &object) != 0 || object.version != NQPTP_SHM_STRUCTURES_VERSION)
+        die("that is not layout %d", NQPTP_SHM_STRUCTURES_VERSION);
+    return (struct reading){object.local_time, object.local_to_master_time_offset,
+                            object.master_clock_id != 0};
+}
+
+/* Layout 10 counts by another clock; this brings it to that of layout 4. */
+static struct reading read_v10(const struct shm_structure_10 *v10, int64_t realtime_ns) {
+    struct shm_structure_10 first, second;
+
+    do {
+        first = *(const volatile struct shm_structure_10 *)v10;
+        atomic_thread_fence(memory_order_seq_cst);
+        second = *(const volatile struct shm_structure_10 *)v10;
+    } while (memcmp(&first.main, &second.secondary, sizeof first.main) != 0);
+    return (struct reading){first.main.local_time + (uint64_t)realtime_ns,
+                            first.main.local_to_master_time_offset - (uint64_t)realtime_ns,
+                            first.main.master_clock_id != 0};
+}
+
+static void note_publication(const struct record *r, struct watched *w, int64_t local_ns,
+                             const struct read *read, bool awaited) {
+    if (w->publication_count == TURNS_MAX)
+        die("more than %d publications", TURNS_MAX);
+    w->publications[w->publication_count++] =
+        (struct publication){read->time_ns, local_ns, read->error_ns, awaited};
+    if (r->options.rate > 0)
+        w->due_ns = read->time_ns + (int64_t)((double)SECOND / r->options.rate);
+}
+
+static void take_read(const struct record *r, struct watched *w, bool awaited) {
+    bool changed = has_changed(w);
+    int64_t realtime_ns = realtime_minus_raw();
+    struct read read = {.time_ns = raw_ns()};
+    struct reading got = w->v4 ? read_v4(w->v4) : read_v10(w->v10, realtime_ns);
+
+    if (!got.has_master)
+        return;
+    uint64_t truth = r->options.truth_ns - (uint64_t)realtime_ns +
+                     (uint64_t)gained_ns(r->options.skew_ppm, read.time_ns);
+    read.error_ns = (int64_t)(got.offset - truth);
+    if (changed)
+        note_publication(r, w, (int64_t)got.local_time - realtime_ns, &read, awaited);
+    w->local_time = w->v4 ? got.local_time : got.local_time - (uint64_t)realtime_ns;
+    if (w->read_count == READS_MAX)
+        die("more than %d reads", READS_MAX);
+    w->reads[w->read_count++] = read;
+}
+
+static void watch(struct record *r) {
+    int64_t tick_ns = raw_ns(), end_ns = tick_ns + (int64_t)(r->options.seconds * 1e9);
+
+    while (tick_ns < end_ns) {
+        tick_ns = raw_ns() + TICK_NS;
+        bool awaited = pass_time(r, tick_ns);
+        for (unsigned i = 0; i < r->count; i++)
+            take_read(r, &r->watched[i], awaited);
+    }
+}
+
+/* --- what the sender did --------------------------------------------------------------------- */
+
+static void read_log(struct record *r) {
+    FILE *file = fopen(r->options.log, "re");
+    struct departure one;
+    unsigned to;
+    int type;
+
+    if (!file)
+        die("cannot read %s: %s", r->options.log, strerror(errno));
+    while (fscanf(file, "%u %d %" SCNd64 " %" SCNd64, &to, &type, &one.taken_ns, &one.out_ns) ==
+           4) {
+        struct watched *w = to < r->count ? &r->watched[to] : &r->watched[0];
+        struct departures *kind = type == SYNC ? &w->syncs : &w->follow_ups;
+        if (kind->count < TURNS_MAX)
+            kind->list[kind->count++] = one;
+    }
+    fclose(file);
+    for (unsigned i = 0; i < r->count; i++)
+        if (r->watched[i].syncs.count == 0 || r->watched[i].follow_ups.count == 0)
+            die("the sender sent nothing");
+}
+
+/* The last one that had left by then, or NULL. */
+static const struct departure *last_before(const struct departures *kind, int64_t time_ns) {
+    unsigned low = 0, high = kind->count;
+
+    while (low < high) {
+        unsigned middle = low + (high - low) / 2;
+        if (kind->list[middle].out_ns <= time_ns)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low > 0 ? &kind->list[low - 1] : NULL;
+}
+
+/* The least time from when a master's time was taken to when the daemon says it was received. */
+static int64_t least_delay_ns(const struct watched *w) {
+    int64_t least = INT64_MAX;
+
+    for (unsigned i = 0; i < w->publication_count; i++) {
+        const struct publication *p = &w->publications[i];
+        const struct departure *sync = last_before(&w->syncs, p->local_ns);
+        if (sync && p->local_ns - sync->taken_ns < least)
+            least = p->local_ns - sync->taken_ns;
+    }
+    if (least == INT64_MAX)
+        die("nothing was published");
+    return least;
+}
+
+/* --- what is said about it ------------------------------------------------------------------- */
+
+static int64_t begin_ns(const struct watched *w) {
+    return w->syncs.list[0].taken_ns;
+}
+
+/* Is this a time that counts: settled, and the sender still at work? */
+static bool counts(const struct record *r, const struct watched *w, int64_t time_ns) {
+    return time_ns >= begin_ns(w) + (int64_t)(r->options.skip * 1e9) &&
+           time_ns <= w->syncs.list[w->syncs.count - 1].out_ns;
+}
+
+static int ascending(const void *a, const void *b) {
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static void sort(struct set *set) {
+    qsort(set->values, set->count, sizeof set->values[0], ascending);
+}
+
+static void print_us(double ns) {
+    printf(",%.1f", ns / 1000);
+}
+
+static void print_percentile(const struct set *set, unsigned percent) {
+    if (set->count == 0) {
+        printf(",-");
+        return;
+    }
+    size_t place = (size_t)(set->count - 1) * percent / 100;
+    print_us((double)set->values[place]);
+}
+
+static void print_errors(const struct record *r, const struct watched *w, int64_t least_ns,
+                         struct set *set) {
+    double sum = 0;
+
+    set->count = 0;
+    for (unsigned i = 0; i < w->read_count; i++) {
+        int64_t error = w->reads[i].error_ns + least_ns;
+        if (!counts(r, w, w->reads[i].time_ns))
+            continue;
+        set->values[set->count++] = llabs(error);
+        sum += (double)error * (double)error;
+    }
+    if (set->count == 0)
+        die("there was nothing to read");
+    sort(set);
+    print_us(sqrt(sum / set->count));
+    print_percentile(set, 50);
+    print_percentile(set, 95);
+    print_percentile(set, 99);
+    print_percentile(set, 100);
+}
+
+/* The seconds from the first Sync until the error is below the bound and stays there. */
+static void print_convergence(const struct watched *w, int64_t least_ns, int64_t bound_ns) {
+    int64_t since_ns = 0;
+
+    for (unsigned i = 0; i < w->read_count; i++) {
+        const struct read *read = &w->reads[i];
+        if (llabs(read->error_ns + least_ns) >= bound_ns) {
+            since_ns = 0;
+            continue;
+        }
+        if (since_ns == 0)
+            since_ns = read->time_ns;
+        if (read->time_ns - since_ns >= STAY_NS) {
+            printf(",%.2f", (double)(since_ns - begin_ns(w)) / 1e9);
+            return;
+        }
+    }
+    printf(",-");
+}
+
+/* By how much the error jumps from one publication to the next. */
+static void print_steps(const struct record *r, const struct watched *w, struct set *set) {
+    set->count = 0;
+    for (unsigned i = 1; i < w->publication_count; i++)
+        if (counts(r, w, w->publications[i].seen_ns))
+            set->values[set->count++] =
+                llabs(w->publications[i].error_ns - w->publications[i - 1].error_ns);
+    sort(set);
+    print_percentile(set, 99);
+    print_percentile(set, 100);
+}
+
+/*
+ * From the departure of the Follow_Up to when its result was seen. One that was not awaited was
+ * seen up to a tick late; it counts only if that makes no difference.
+ */
+static void print_latency(const struct record *r, const struct watched *w, struct set *set) {
+    set->count = 0;
+    for (unsigned i = 0; i < w->publication_count; i++) {
+        const struct publication *p = &w->publications[i];
+        const struct departure *cause = last_before(&w->follow_ups, p->seen_ns);
+        int64_t latency_ns = cause ? p->seen_ns - cause->out_ns : 0;
+        if (cause && r->options.rate > 0 && (p->awaited || latency_ns > LATE_NS))
+            set->values[set->count++] = latency_ns;
+    }
+    sort(set);
+    print_percentile(set, 0);
+    print_percentile(set, 50);
+    print_percentile(set, 95);
+}
+
+/* The least delay is that of the first one's samples, which are of when the kernel got them. */
+static void print_all(const struct record *r) {
+    static struct set set;
+    int64_t least_ns = least_delay_ns(&r->watched[0]);
+
+    for (unsigned i = 0; i < r->count; i++) {
+        const struct watched *w = &r->watched[i];
+        printf("%u,%.1f", w->publication_count, (double)least_ns / 1000);
+        print_errors(r, w, least_ns, &set);
+        print_convergence(w, least_ns, MS);
+        print_convergence(w, least_ns, MS / 10);
+        print_steps(r, w, &set);
+        print_latency(r, w, &set);
+        putchar('\n');
+    }
+}
+
+/* --- options --------------------------------------------------------------------------------- */
+
+static const char usage[] =
+    "usage: bench-reader --log FILE [options]\n"
+    "  --log FILE         of the ptp-sender's; it is read at the end\n"
+    "  --beside NAME      watch this object as well\n"
+    "  --raw-truth NS     the master's true time is CLOCK_MONOTONIC_RAW + NS\n"
+    "  --skew PPM         and it runs fast by so much\n"
+    "  --seconds N        how long to watch [10]\n"
+    "  --skip N           errors count only so long after the first Sync [5]\n"
+    "  --latency HZ       measure it, with so many publications a second being due\n"
+    "Prints publications, least delay, error RMS, p50, p95, p99, max (us), seconds to 1 ms and to\n"
+    "100 us, steps p99, max, latency min, median, p95 (us), separated by commas; a line for "
+    "each.\n";
+
+static double number(const char *text) {
+    char *end;
+    double value = strtod(text, &end);
+
+    if (end == text || *end != '\0')
+        die("%s is no number", text);
+    return value;
+}
+
+static void read_options(struct options *o, int argc, char **argv) {
+    static const struct option names[] = {
+        {"log", required_argument, NULL, 'l'},       {"beside", required_argument, NULL, 'b'},
+        {"raw-truth", required_argument, NULL, 't'}, {"skew", required_argument, NULL, 's'},
+        {"seconds", required_argument, NULL, 'n'},   {"skip", required_argument, NULL, 'k'},
+        {"latency", required_argument, NULL, 'r'},   {NULL, 0, NULL, 0},
+    };
+    int option;
+
+    while ((option = getopt_long(argc, argv, "", names, NULL)) != -1) {
+        if (option == 'l')
+            o->log = optarg;
+        else if (option == 'b')
+            o->beside = optarg;
+        else if (option == 't')
+            o->truth_ns = strtoull(optarg, NULL, 10); /* a negative one wraps, as it should */
+        else if (option == 's')
+            o->skew_ppm = number(optarg);
+        else if (option == 'n')
+            o->seconds = number(optarg);
+        else if (option == 'k')
+            o->skip = number(optarg);
+        else if (option == 'r')
+            o->rate = number(optarg);
+        else
+            optind = argc + 1;
+    }
+    if (optind != argc || !o->log) {
+        fputs(usage, stderr);
+        exit(2);
+    }
+}
+
+static const struct shm_structure_10 *map_beside(const char *name) {
+    int fd = shm_open(name, O_RDONLY, 0);
+    void *map = MAP_FAILED;
+
+    if (fd >= 0)
+        map = mmap(NULL, sizeof(struct shm_structure_10), PROT_READ, MAP_SHARED, fd, 0);
+    if (map == MAP_FAILED)
+        die("cannot map %s: %s", name, strerror(errno));
+    close(fd);
+    return map;
+}
+
+int main(int argc, char **argv) {
+    static struct record r = {.options = {.seconds = 10, .skip = 5}, .count = 1};
+
+    read_options(&r.options, argc, argv);
+    prctl(PR_SET_TIMERSLACK, 1UL);
+    r.watched[0].v4 = map_object();
+    if (!r.watched[0].v4)
+        die("cannot map %s: %s", NQPTP_INTERFACE_NAME, strerror(errno));
+    if (r.options.beside)
+        r.watched[r.count++].v10 = map_beside(r.options.beside);
+    watch(&r);
+    read_log(&r);
+    print_all(&r);
+    return 0;
+}

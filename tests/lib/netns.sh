@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=sh disable=SC2034
+#
+# What the system tests share: TAP, private namespaces, a network of two hosts, and the daemon on
+# one of them. A test sources this file, calls `need` for each tool it takes, then `enter`, makes
+# its checks and ends with `done_testing`.
+#
+# `enter` runs the test again in namespaces of its own: network, mounts, processes, and, for an
+# ordinary user, a user namespace. So ports 319 and 320 are free, /dev/shm is private, no packet
+# gets out, and whatever was started ends with the test. The daemon lives "here" (10.77.0.1,
+# fd77::1, fe80::1), its masters "there" (10.77.0.2 and .3, fd77::2 and ::3, fe80::2).
+
+set -u
+PATH=$PATH:/usr/sbin:/sbin
+unset NOTIFY_SOCKET INVOCATION_ID WATCHDOG_USEC WATCHDOG_PID
+
+top=$(cd "${srcdir:-.}" && pwd)
+build=$(pwd)
+nqptp=$build/nqptp
+sender=$build/tests/tools/ptp-sender
+reader=$build/tests/tools/shm-reader
+player=$build/tests/tools/player
+
+identity=98698aaf9c950008 # what ptp-sender goes by unless told otherwise
+tests=0
+failures=0
+senders=''
+daemon=''
+
+# --- TAP ------------------------------------------------------------------------------------------
+
+skip_all() { # WHY
+    echo "1..0 # SKIP $1"
+    exit 0
+}
+
+need() { # COMMAND DEBIAN-PACKAGE
+    command -v "$1" >/dev/null 2>&1 || skip_all "no $1 here; it is in Debian package $2"
+}
+
+has() { # COMMAND
+    command -v "$1" >/dev/null 2>&1
+}
+
+ok() { # NAME
+    tests=$((tests + 1))
+    echo "ok $tests - $1"
+}
+
+not_ok() { # NAME
+    tests=$((tests + 1))
+    failures=$((failures + 1))
+    echo "not ok $tests - $1"
+    test -z "$daemon" || sed 's/^/# daemon: /' "$tmp/log" | tail -n 20
+}
+
+skip() { # NAME WHY
+    tests=$((tests + 1))
+    echo "ok $tests - $1 # SKIP $2"
+}
+
+# Passes if the command succeeds; what it said is shown if it does not.
+check() { # NAME COMMAND...
+    name=$1
+    shift
+    if "$@" >"$tmp/said" 2>&1; then
+        ok "$name"
+    else
+        not_ok "$name"
+        sed 's/^/# /' "$tmp/said"
+        return 1
+    fi
+}
+
+# Passes if the command says no by exit status 1. Any other failure is one of the test itself: a
+# command or a file that is not there.
+check_not() { # NAME COMMAND...
+    fails_with 1 "$@"
+}
+
+fails_with() { # STATUS NAME COMMAND...
+    wanted=$1 name=$2 got=0
+    shift 2
+    "$@" >"$tmp/said" 2>&1 || got=$?
+    if test $got = "$wanted"; then
+        ok "$name"
+    else
+        not_ok "$name"
+        echo "# exit status $got, wanted $wanted"
+        sed 's/^/# /' "$tmp/said"
+    fi
+}
+
+is() { # NAME GOT WANTED
+    if test "$2" = "$3"; then
+        ok "$1"
+    else
+        not_ok "$1"
+        echo "# got '$2', wanted '$3'"
+    fi
+}
+
+# Tries the command for so many seconds until it succeeds.
+eventually() { # SECONDS COMMAND...
+    tries=$(($1 * 20))
+    shift
+    while ! "$@"; do
+        tries=$((tries - 1))
+        test $tries -gt 0 || return 1
+        sleep 0.05
+    done
+}
+
+done_testing() {
+    echo "1..$tests"
+    test $failures -eq 0
+    exit
+}
+
+# --- namespaces -----------------------------------------------------------------------------------
+
+# Runs the test again, inside. It is killed with all it started if it takes too long.
+enter() { # [SECONDS]
+    if test "${NQPTP_TEST_INSIDE:-}" = ''; then
+        need unshare util-linux
+        need nsenter util-linux
+        need ip iproute2
+        need timeout coreutils
+        for program in "$nqptp" "$sender" "$reader" "$player"; do
+            test -x "$program" || { echo "Bail out! $program is not built"; exit 1; }
+        done
+        NQPTP_TEST_INSIDE=root
+        test "$(id -u)" = 0 || NQPTP_TEST_INSIDE=user
+        export NQPTP_TEST_INSIDE
+        set -- "${1:-90}" "-$(test $NQPTP_TEST_INSIDE = root || echo r)nmp"
+        why=$(unshare "$2" --mount-proc --fork true 2>&1) || skip_all "no private namespaces: $why"
+        exec timeout -s KILL "$1" unshare "$2" --mount-proc --fork --kill-child sh "$0"
+    fi
+    mount -t tmpfs -o mode=1777 tmpfs /dev/shm || skip_all 'cannot mount a private /dev/shm'
+    tmp=$(mktemp -d /dev/shm/test-XXXXXX) # it vanishes with the mount
+    chmod 755 "$tmp"
+    make_network || skip_all 'cannot make two hosts'
+}
+
+is_root() {
+    test "$NQPTP_TEST_INSIDE" = root
+}
+
+make_network() {
+    unshare -n sleep infinity &
+    there=$!
+    eventually 5 other_network || return 1
+    ip link set lo up
+    in_there ip link set lo up
+    ip link add here address 02:77:00:00:00:01 type veth \
+        peer name there address 02:77:00:00:00:02 netns $there || return 1
+    ip link set here addrgenmode none
+    in_there ip link set there addrgenmode none
+    ip addr add 10.77.0.1/24 dev here
+    in_there ip addr add 10.77.0.2/24 dev there
+    in_there ip addr add 10.77.0.3/24 dev there
+    ipv6=yes
+    ip addr add fd77::1/64 dev here nodad 2>/dev/null || ipv6=no
+    if test $ipv6 = yes; then
+        ip addr add fe80::1/64 dev here nodad
+        in_there ip addr add fd77::2/64 dev there nodad
+        in_there ip addr add fd77::3/64 dev there nodad preferred_lft 0
+        in_there ip addr add fe80::2/64 dev there nodad
+    fi
+    ip link set here up
+    in_there ip link set there up
+    eventually 5 carrier
+}
+
+other_network() {
+    test "$(readlink "/proc/$there/ns/net")" != "$(readlink /proc/self/ns/net)"
+}
+
+carrier() {
+    test "$(cat /sys/class/net/here/carrier 2>/dev/null || echo 1)" = 1
+}
+
+in_there() { # COMMAND...
+    nsenter -t "$there" -n "$@"
+}
+
+# --- the daemon, its masters and its client -------------------------------------------------------
+
+# Starts the daemon without waiting for it. As an ordinary user there is nobody else to become.
+launch_daemon() { # [OPTION...]
+    is_root || set -- --user=root --group=root "$@"
+    "$nqptp" "$@" 2>"$tmp/log" &
+    daemon=$!
+}
+
+start_daemon() { # [OPTION...]
+    launch_daemon "$@"
+    eventually 10 answers || not_ok 'the daemon starts'
+}
+
+answers() {
+    "$nqptp" --status >"$tmp/status" 2>/dev/null
+}
+
+# Leaves its exit status in $status.
+stop_daemon() { # [SIGNAL]
+    status=0
+    kill -s "${1:-TERM}" "$daemon"
+    wait "$daemon" 2>/dev/null || status=$?
+    daemon=''
+}
+
+alive() {
+    kill -0 "$daemon" && answers
+}
+
+# Sends a client's command, and returns when it has been obeyed: the status is asked by the same
+# port, so it is answered after.
+control() { # COMMAND
+    "$reader" --command "$1" && answers
+}
+
+# Waits for the master and judges the median of some reads of a fresh sample. A machine that is too
+# busy may err, the daemon may not err three times.
+measure() { # SHM-READER-OPTION...
+    for _ in 1 2 3; do
+        "$reader" --wait-master 10 --median --fresh 5 --settle 0.3 --interval 0.04 --count 16 \
+            --quiet "$@" && return
+        test $? = 1 || return 1 # there was none to judge
+    done
+    return 1
+}
+
+rows() {
+    answers
+    grep -c '^[*.][L.][Q.][A.][Z.] ' "$tmp/status"
+}
+
+has_rows() { # COUNT
+    test "$(rows)" = "$1"
+}
+
+start_sender() { # OPTION...
+    nsenter -t "$there" -n "$sender" "$@" >"$tmp/sender" 2>&1 &
+    last_sender=$!
+    senders="$senders $last_sender"
+}
+
+stop_senders() {
+    for one in $senders; do
+        kill "$one" 2>/dev/null
+        wait "$one" 2>/dev/null
+    done
+    senders=''
+}

@@ -1,0 +1,70 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# Proves what the daemon does when another process has its port: started by hand it ends at once;
+# started by a service manager it waits for the port, says so in one line, and gives up after 60 s.
+
+# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317
+. "${srcdir:-.}/tests/lib/netns.sh"
+enter 150
+
+seconds_since() { # A TIME OF now()
+    echo $(($(now) - $1))
+}
+
+now() {
+    cut -d . -f 1 /proc/uptime
+}
+
+# As a service manager that gives the daemon no socket for sd_notify(3).
+launch_service() {
+    INVOCATION_ID=0123456789abcdef0123456789abcdef launch_daemon
+}
+
+waits() {
+    grep -q 'UDP port 319 is in use.*; waiting for the port$' "$tmp/log"
+}
+
+start_daemon
+holder=$daemon
+
+launch_service
+patient=$daemon began=$(now)
+check 'busy port, as a service: the daemon waits' eventually 5 waits
+mv "$tmp/log" "$tmp/patient"
+
+began_by_hand=$(now)
+launch_daemon
+status=0
+wait "$daemon" || status=$?
+is 'busy port, by hand: exit status 3' "$status" 3
+check 'busy port, by hand: the daemon ends at once' test "$(seconds_since "$began_by_hand")" -le 3
+
+for signal in TERM:0 INT:0 USR1:75; do
+    launch_service
+    eventually 5 waits
+    asked=$(now)
+    stop_daemon ${signal%:*}
+    is "busy port, as a service: SIG${signal%:*} while it waits: exit status" "$status" ${signal#*:}
+    check "busy port, as a service: SIG${signal%:*} ends it at once" \
+        test "$(seconds_since "$asked")" -le 1
+done
+
+status=0
+wait "$patient" || status=$?
+took=$(seconds_since "$began")
+is 'busy port, as a service: after the wait the exit status is 3' "$status" 3
+check "busy port, as a service: it waited for 60 s, not $took" test "$took" -ge 58 -a "$took" -le 75
+is 'busy port, as a service: one line in the log for all of the 60 s' "$(wc -l <"$tmp/patient")" 1
+
+launch_service
+eventually 5 waits
+service=$daemon
+daemon=$holder
+stop_daemon
+daemon=$service
+check 'busy port, as a service: the daemon serves soon after the port is free' eventually 4 answers
+stop_daemon
+is 'busy port, as a service: it then stops as any other' "$status" 0
+
+done_testing

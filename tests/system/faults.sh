@@ -1,0 +1,86 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# Proves that a system call of the event loop that fails again and again slows the daemon down: it
+# warns, does not spin, and goes on when the fault is over. strace makes the calls fail.
+
+# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317
+. "${srcdir:-.}/tests/lib/netns.sh"
+need strace strace
+need prlimit util-linux
+enter
+
+seconds=3
+
+failed() {
+    grep -c INJECTED "$tmp/calls"
+}
+
+has_failed() {
+    test "$(failed)" -gt 0
+}
+
+slowed() { # ERROR
+    grep -q "slowed down: a system call failed: $1" "$tmp/log"
+}
+
+traced() {
+    grep -q '^TracerPid:.*[1-9]' "/proc/$daemon/status"
+}
+
+# Lets a call of a daemon fail from now on, and does what makes it call it.
+fails() { # CALL COMMAND...
+    calls=$1 call=${1#\?}
+    shift
+    start_daemon
+    : >"$tmp/calls"
+    strace -qq -p "$daemon" -e "trace=$calls" -e "inject=$calls:error=EIO" -o "$tmp/calls" \
+        2>"$tmp/strace" &
+    strace=$!
+    eventually 5 traced ||
+        skip_all 'strace may not trace here'
+    "$@"
+    check "$call: it fails" eventually 5 has_failed
+    before=$(failed)
+    sleep $seconds
+    # One round in 100 ms, with at most ten calls: four sockets of PTP are read before each of the
+    # two sockets of commands.
+    check "$call: it fails at most 100 times a second" \
+        test $(($(failed) - before)) -le $((seconds * 100))
+    check "$call: a warning says why" slowed 'Input/output error'
+    kill $strace
+    wait $strace 2>/dev/null
+    check "$call: when the fault is over the daemon answers" eventually 5 answers
+    stop_daemon
+    is "$call: and ends well" "$status" 0
+}
+
+signal() { # by which the kernel tells of a lease
+    kill -s RTMIN "$daemon"
+}
+
+ask() {
+    "$reader" --command '?' 2>/dev/null # there is no answer
+}
+
+fails recvmmsg ask
+fails recvfrom ip addr add 10.77.0.9/24 dev here
+fails read signal
+fails '?epoll_wait,epoll_pwait' ask # not every processor has both
+
+# --- no more descriptors at the start ---
+
+# With so few that the daemon comes to each place where it opens one.
+wrong() {
+    for most in $(seq 4 15); do
+        said=$(timeout 5 prlimit --nofile="$most" "$nqptp" "$@" 2>&1 | tail -n 1)
+        case $said in
+            *'Too many open files'* | *'Error 24'*) ;; # the latter is what the dynamic loader says
+            *) echo "$most: $said" ;;
+        esac
+    done
+}
+is_root || set -- --user=root --group=root
+is 'too few descriptors: that is what the daemon says' "$(wrong "$@")" ''
+
+done_testing

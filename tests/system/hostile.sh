@@ -1,0 +1,281 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# Proves that no client of this host hurts the daemon or those who use another object: not one that
+# is killed or stopped with the mutex in its hands, is greedy for it, scribbles over the object, cuts
+# it short, removes or replaces it, opens it without end, or floods the control port; and that the
+# record is right again when that is over, and every log is short.
+#
+# With NQPTP_TEST_LONG set it goes on for minutes.
+
+# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317
+. "${srcdir:-.}/tests/lib/netns.sh"
+enter $((180 * (1 + 4 * 0${NQPTP_TEST_LONG:+1})))
+
+hostile=$build/tests/tools/hostile
+seconds=${NQPTP_TEST_LONG:+20}
+seconds=${seconds:-1} # for each abuse
+offset=1234567890123
+seed=0
+
+open_files() {
+    find "/proc/$daemon/fd" -type l | wc -l
+}
+
+# Plays the role as a guest who is to leave the others some of the processors.
+guest() { # OPTION... ROLE
+    seed=$((seed + 1))
+    nice -n 19 "$hostile" --seed $seed "$@"
+}
+
+# Within 2 s of the abuse ending, plus what a busy machine may take.
+right_again() { # WHAT
+    check "$1: the record is right again" "$hostile" --seconds 3 --expect-id "$identity" look
+    sed 's/^/# /' "$tmp/said"
+    check "$1: a client that locks reads it" "$reader" --wait-master 5 --expect-id "$identity" \
+        --fresh 2
+    check "$1: the daemon is alive" alive
+    check "$1: who plays by another object noticed nothing" kill -0 $watching
+}
+
+survives() { # WHAT COMMAND...
+    what=$1
+    shift
+    check "$what" "$@"
+    sed 's/^/# /' "$tmp/said"
+    right_again "$what"
+}
+
+stopped() { # PID
+    test "$(cut -d ' ' -f 3 "/proc/$1/stat")" = T
+}
+
+# Two clients, one of which has the mutex and is stopped, and one waits for it.
+two_clients() {
+    : >"$tmp/holder"
+    : >"$tmp/waiter"
+    "$hostile" hold >"$tmp/holder" 2>&1 &
+    holder=$!
+    eventually 5 stopped $holder
+    "$hostile" wait >"$tmp/waiter" 2>&1 &
+    waiter=$!
+    eventually 5 grep -q waiting "$tmp/waiter"
+}
+
+start_watching() {
+    "$player" --name /other --play 10.77.0.2 --wait 10 --ids "$identity" --raw-truth "$offset" \
+        --within 20000000 --fresh 3 --watch 1000 >"$tmp/watching" 2>&1 &
+    watching=$!
+    eventually 10 grep -q version "$tmp/watching"
+}
+
+stop_watching() {
+    check 'a player of another object reads on' kill $watching
+    sed 's/^/# /' "$tmp/watching"
+    wait $watching 2>/dev/null
+}
+
+start_daemon -v
+start_sender --to 10.77.0.1 --offset "$offset"
+control 'T 10.77.0.2'
+check 'there is a master' "$reader" --wait-master 10 --expect-id "$identity"
+if is_root; then
+    check_not 'the daemon is not root any more' grep -q '^Uid:.*[[:space:]]0\>' "/proc/$daemon/status"
+else
+    skip 'the daemon is not root any more' 'it takes root to start it as root'
+fi
+start_watching
+files=$(open_files)
+
+# --- the mutex ---
+
+two_clients
+kill -KILL $holder
+check 'killed with the mutex: who waited gets it' wait $waiter
+is 'killed with the mutex: and the record' "$(tail -n 1 "$tmp/waiter")" "got $identity"
+right_again 'killed with the mutex'
+
+two_clients
+check 'stopped with the mutex: who waited gets it' wait $waiter
+is 'stopped with the mutex: and the record' "$(tail -n 1 "$tmp/waiter")" "got $identity"
+right_again 'stopped with the mutex'
+kill -CONT $holder
+check 'stopped with the mutex: continued, it goes on unharmed' wait $holder
+right_again 'continued'
+
+# Those whose mutex was taken from them, and still are stopped, are no trouble for others.
+for _ in 1 2 3; do
+    two_clients
+    check 'stopped, one after the other: who waited gets it' wait $waiter
+    held="${held:-} $holder"
+done
+# shellcheck disable=SC2086 # a list
+kill -CONT $held
+for one in $held; do
+    check 'stopped, one after the other: each goes on unharmed' wait "$one"
+done
+
+for _ in 1 2 3; do
+    guest --seconds "$seconds" loop >"$tmp/loop" 2>&1 &
+    loops="${loops:-} $!"
+done
+check 'greedy for the mutex: others find the record fresh' "$reader" --expect-id "$identity" \
+    --fresh 3 --interval 0.02 --count 80 --quiet
+for one in $loops; do
+    wait "$one"
+done
+right_again 'greedy for the mutex'
+
+# --- the object ---
+
+survives 'scribbling over the mutex' guest --seconds "$seconds" mutex
+survives 'scribbling over the mutex without a pause' guest --seconds "$seconds" --bare mutex
+survives 'scribbling over the object' guest --seconds "$seconds" scribble
+survives 'scribbling over the object without a pause' guest --seconds "$seconds" --bare scribble
+survives 'cutting it short' guest --seconds "$seconds" cut
+survives 'cutting it short without a pause' guest --seconds "$seconds" --bare cut
+survives 'removing it' guest --seconds "$seconds" unlink
+survives 'replacing it' guest --seconds "$seconds" replace
+guest --seconds "$seconds" scribble >/dev/null 2>&1 &
+guest --seconds "$seconds" cut >/dev/null 2>&1 &
+all=$!
+survives 'all of that at once' guest --seconds "$seconds" unlink
+wait $all
+
+# Only root and the daemon's user can remove the name. Players then have to start again.
+stop_watching
+mode=$(stat -c %a:%u:%g /dev/shm/other)
+rm /dev/shm/other
+other_has_clock() { # without a command, which would be the player's
+    test "$(od -A n -t x8 -N 16 /dev/shm/other 2>/dev/null | awk '{ print $2 }')" = "$identity"
+}
+check 'removed: there is another object, with the clock' eventually 5 other_has_clock
+is 'removed: the new object has the same mode and owner' "$(stat -c %a:%u:%g /dev/shm/other)" "$mode"
+start_watching
+right_again 'removed'
+
+# While nothing is published a command will do.
+control T
+check 'there is no master' "$reader" --wait-none 3
+rm /dev/shm/nqptp
+control T
+check 'removed while there is no master: it is there after a command' "$reader" --wait-none 1
+control 'T 10.77.0.2'
+right_again 'no master'
+
+# --- opening ---
+
+used() {
+    answers
+    awk '/^Packets:/ { print $2 }' "$tmp/status"
+}
+
+storm() { # WHAT OPTION...
+    before=$(used)
+    begun=$("$reader" --now)
+    what=$1
+    shift
+    survives "$what" guest --seconds "$seconds" "$@" open
+    tenths=$((($("$reader" --now) - begun) / 100000000))
+    rate=$((($(used) - before) * 10 / tenths))
+    check "$what: packets are taken in as before" test $rate -ge 12 # 17 a second are sent
+    echo "# $rate a second"
+}
+storm 'opening it without end' --bare
+storm 'opening it without end by many at once' --bare --processes 8
+storm 'opening it without end after commands' --processes 2
+
+# Openers that never finish. Who opens waits for the daemon to give up its lease: the first one is
+# killed meanwhile, the second is stopped; the third opens and never closes.
+leased() {
+    grep -q "LEASE *ACTIVE.*:$(stat -c %i /dev/shm/nqptp) " /proc/locks
+}
+control 'T 10.77.0.2'
+check 'while no process has it open there is a lease, after half a minute at most' eventually 40 leased
+kill -STOP "$daemon"
+cat /dev/shm/nqptp >/dev/null 2>&1 &
+first=$!
+cat /dev/shm/nqptp >/dev/null 2>&1 &
+second=$!
+sleep 0.3
+kill -KILL $first
+kill -STOP $second
+kill -CONT "$daemon"
+right_again 'killed and stopped in opening it'
+(exec 3</dev/shm/nqptp; exec sleep 1000) &
+third=$!
+control '/nqptp T 10.77.0.2'
+control 'T 10.77.0.2'
+right_again 'open for ever'
+kill -CONT $second
+check 'the one that was stopped finishes' wait $second
+kill $third
+
+# --- commands ---
+
+in_there "$sender" --mode flood --from 10.77.0.3 --to 10.77.0.1 --rate 500 --count 1000 &
+flooding=$!
+survives 'a flood of commands' guest --count "$((seconds * 50000))" flood
+wait $flooding
+is 'the list is as it was' "$(sed -n 's/^List: *//p' "$tmp/status" | head -n 1)" '1 address: 10.77.0.2'
+is 'each of 40 names has one object' "$(find /dev/shm -maxdepth 1 -name 'f*' -type f | wc -l)" 40
+is 'a question by way of the loopback is answered' "$("$hostile" --from ::1 ask)" answered
+is 'but not to where anybody may say that he is' "$("$hostile" --from fd77::1 ask)" 'no answer'
+lines=$(wc -l <"$tmp/log")
+rare=$(grep -cv 'clock\|master is\|no master' "$tmp/log")
+check 'so many commands are few lines, even with -v' test "$lines" -lt 400
+check 'and fewer without' test "$rare" -lt 40
+echo "# $lines and $rare"
+# There are 40 more objects, with a descriptor each.
+is 'no file descriptor was left open' "$(open_files)" $((files + 40))
+stop_watching
+stop_daemon
+is 'the daemon stops as ever' "$status" 0
+is 'and leaves nothing' "$(find /dev/shm -maxdepth 1 -type f | wc -l)" 0
+
+# --- layout 9, which clients keep mapped ---
+
+start_daemon --smi=9
+control '/nqptp T 10.77.0.2'
+"$player" --generation 4.2 --play 10.77.0.2 --wait 10 --ids "$identity" --raw-truth "$offset" \
+    --within 20000000 --watch 5 >"$tmp/player" 2>&1 &
+playing=$!
+eventually 10 grep -q version "$tmp/player"
+two_clients
+check 'layout 9: who waited gets the mutex' wait $waiter
+kill -CONT $holder
+check 'layout 9: who held it goes on unharmed' wait $holder
+sed 's/^/# /' "$tmp/holder"
+two_clients
+kill -KILL $holder
+check 'layout 9: who waited for one that was killed gets it' wait $waiter
+check 'layout 9: a player played on all the while' wait $playing
+sed 's/^/# /' "$tmp/player"
+check 'the daemon is alive' alive
+
+# --- no descriptors left ---
+
+stop_daemon
+cat >"$tmp/limited" <<END
+#!/bin/sh
+exec prlimit --nofile=24 "$nqptp" "\$@"
+END
+chmod 755 "$tmp/limited"
+nqptp=$tmp/limited
+start_daemon
+for name in $(seq 15); do
+    control "/name$name T 10.77.0.2"
+done
+unreadable() {
+    grep -q 'cannot read the list of interfaces' "$tmp/log"
+}
+for host in $(seq 20); do
+    ip addr add "10.78.0.$host/24" dev here
+done
+check 'interfaces that cannot be read for want of descriptors are told of' eventually 5 unreadable
+sleep 0.5
+is 'once' "$(grep -c 'cannot read the list of interfaces' "$tmp/log")" 1
+check 'and the daemon lives' alive
+stop_daemon
+
+done_testing

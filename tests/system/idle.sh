@@ -1,0 +1,51 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# Proves that the daemon sleeps while nothing happens: in some seconds it makes no system call at
+# all besides the one it waits in, neither fresh from the start, nor with a list of silent clocks, nor
+# while a player keeps the object open.
+
+# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317
+. "${srcdir:-.}/tests/lib/netns.sh"
+need strace strace
+enter
+
+strace -o /dev/null true 2>/dev/null || skip_all 'strace may not trace here'
+
+# Every finished system call is a line, written when it ends.
+calls() {
+    wc -l <"$tmp/calls"
+}
+
+# In user space and in the kernel, in hundredths of a second.
+cpu_time() {
+    awk '{ print $14 + $15 }' "/proc/$daemon/stat"
+}
+
+idles() { # NAME SECONDS
+    sleep 1
+    before=$(calls) cpu=$(cpu_time)
+    sleep "$2"
+    is "$1: no system call in $2 s" $(($(calls) - before)) 0
+    is "$1: nor any computing" "$(cpu_time)" "$cpu"
+}
+
+is_root || set -- --user=root --group=root
+strace -f -o "$tmp/calls" "$nqptp" "$@" 2>"$tmp/log" &
+eventually 10 answers || not_ok 'the daemon starts'
+daemon=$(awk '{ print $1; exit }' "$tmp/calls")
+
+idles 'after the start' 5
+before=$(calls)
+control '/nqptp B'
+control '/nqptp E' # while a client plays, silent addresses of its list are asked
+control 'T 10.77.0.2 fd77::2'
+check 'those that a command causes are seen' test "$(calls)" -gt "$before"
+idles 'with a list of silent clocks' 3
+
+"$player" --watch 1000 --interval 1 >"$tmp/player" 2>&1 &
+eventually 5 grep -q 'version 10' "$tmp/player" || not_ok 'a player opens the object'
+sleep 1 # after that the daemon has looked once whether the opener was killed
+idles 'while a player keeps the object open' 8
+
+done_testing

@@ -1,0 +1,90 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# Proves that the daemon keeps 32 clocks and survives any number of them, that the list decides who
+# may be master, that a better master takes over and a dead one is replaced, and that "no master"
+# is published when none is left.
+
+# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317
+. "${srcdir:-.}/tests/lib/netns.sh"
+enter "${NQPTP_TEST_LONG:+300}"
+
+# --- 32 clocks, and one more ---
+
+start_daemon
+start_sender --to 10.77.0.1 --masters 32 --priority1 100 --offset 1
+check 'with 32 clocks the best is followed' measure --expect-id "$identity" \
+    --expect-ip 10.77.0.2 --raw-truth 1 --within 100000
+sed 's/^/# /' "$tmp/said"
+check 'they are 32 rows in the status' eventually 5 has_rows 32
+is 'each clock has its own row' "$(sort -u "$tmp/status" | grep -c '^[*.].* 98698aaf9c9500.* 10\.77\.0\.2 ')" 32
+is 'one of them is marked as master' "$(grep -c '^\*.* 98698aaf9c950008 ' "$tmp/status")" 1
+stop_senders
+stop_daemon
+
+start_daemon -v
+start_sender --to 10.77.0.1 --masters 33 --priority1 100 --seconds 3
+check 'of 33 clocks the best is followed' "$reader" --wait-master 10 --expect-id "$identity"
+check 'for the 33rd there is no room, and -v says so' eventually 5 grep -q 'no room' "$tmp/log"
+is 'there are 32 rows' "$(rows)" 32
+between() { # MIN NUMBER MAX
+    test "$2" -ge "$1" && test "$2" -le "$3"
+}
+lines=$(grep -c 'new clock' "$tmp/log")
+check 'a few lines tell of the 32 new clocks, ten of a kind in 5 s at most' between 1 "$lines" 20
+stop_senders
+
+# --- a listed clock finds room among any number of others ---
+
+flood() { # SECONDS-OR-SO OPTION...
+    in_there "$sender" --mode flood --from 10.77.0.3 --to 10.77.0.1 "$@"
+}
+
+control 'T 10.77.0.2'
+flood --count 200 --rate 1000 --seed 1
+start_sender --to 10.77.0.1 --identity 1122334455660008 --offset 77
+check 'the listed clock gets a record in a full table, and is master' "$reader" --wait-master 10 \
+    --expect-id 1122334455660008
+flood --count 10000 --rate 8000 --seed 2 &
+check 'nor do 10,000 better ones displace it' "$reader" --expect-id 1122334455660008 \
+    --expect-ip 10.77.0.2 --fresh 3 --interval 0.02 --count 150 --quiet
+wait $!
+check 'and its offset is right after that' measure --expect-id 1122334455660008 --raw-truth 77 \
+    --within 100000
+sed 's/^/# /' "$tmp/said"
+check 'the daemon is alive' alive
+is 'the table is full' "$(rows)" 32
+
+# --- the list ---
+
+control 'T'
+check 'an empty list: no master' "$reader" --wait-none 5
+control 'T 10.77.0.2'
+check 'listed again: master again' "$reader" --wait-master 5 --expect-id 1122334455660008
+control 'T 10.77.0.9 fd77::9'
+check 'others listed: no master' "$reader" --wait-none 5
+stop_senders
+stop_daemon
+
+# --- the better one comes, and dies ---
+
+start_daemon
+start_sender --to 10.77.0.1 --priority1 200 --identity 0a --offset 5000
+check 'a clock alone is the master' "$reader" --wait-master 10 --expect-id 0a
+start_sender --to 10.77.0.1 --priority1 100 --identity 0b --from 10.77.0.3
+better=$last_sender
+check 'a better one takes over' "$reader" --wait-master 15 --expect-id 0b --expect-ip 10.77.0.3
+kill "$better"
+check 'when it dies, the other one does' "$reader" --wait-master 15 --expect-id 0a \
+    --expect-ip 10.77.0.2
+check 'with its own offset' measure --expect-id 0a --raw-truth 5000 --within 100000
+sed 's/^/# /' "$tmp/said"
+stop_senders
+check 'when all are silent, the last values stay' "$reader" --settle 4 --expect-id 0a --count 1
+if test "${NQPTP_TEST_LONG:-}" != ''; then
+    check 'until its record is deleted after 120 s' "$reader" --wait-none 130
+    is 'there are no rows then' "$(rows)" 0
+fi
+check 'the daemon is alive' alive
+
+done_testing

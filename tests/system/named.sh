@@ -1,0 +1,229 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# Proves that players with names of their own have objects of their own: each with its own clock,
+# untouched by what others ask for, from the first command with that name until the daemon ends;
+# and that a name never leads to anything that is not the daemon's own.
+
+# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317
+. "${srcdir:-.}/tests/lib/netns.sh"
+enter
+
+shm=/dev/shm
+
+objects() {
+    find $shm -maxdepth 1 -type f ! -name '.*' ! -name linked ! -name foreign | wc -l
+}
+
+warnings() { # PATTERN
+    grep -c -e "$1" "$tmp/log"
+}
+
+# Looks at an object for a while and leaves the summary; each look is checked.
+watch() { # NAME SECONDS OPTION...
+    name=$1 seconds=$2
+    shift 2
+    "$player" --name "$name" "$@" --watch "$seconds" >"$tmp/player" 2>&1
+}
+
+# Without any command, unlike a player that starts: the words of layout 10 as they are.
+words() { # NAME
+    od -A n -t x8 -v -N 72 "$shm$1" | tr -d '\n'
+}
+
+id_of() { # NAME
+    words "$1" | awk '{ print $2 }'
+}
+
+start_of() { # NAME
+    words "$1" | awk '{ print $5 }'
+}
+
+has_id() { # NAME ID
+    test "$(id_of "$1")" = "$2"
+}
+
+none=0000000000000000
+a=000000000000000a
+b=000000000000000b
+
+# --- two clients, two masters ---
+
+start_daemon -v
+start_sender --to 10.77.0.1 --from 10.77.0.2 --identity a --offset 5000 --priority1 200
+start_sender --to 10.77.0.1 --from 10.77.0.3 --identity b --offset 7000 --priority1 100
+check 'without a list /nqptp follows the better clock' "$reader" --wait-master 10 --expect-id b
+is 'there is no object that nobody asked for' "$(cd $shm && echo [!t]*)" nqptp
+control '/one T'
+is 'a name makes an object at once, mode 0644' "$(stat -c %a $shm/one)" 644
+is 'of layout 10' "$(od -A n -t u2 -N 2 $shm/one | tr -d ' ')" 10
+is 'that follows nobody yet' "$(id_of /one)" $none
+control '/one T 10.77.0.2'
+control '/two T 10.77.0.3'
+is 'each has its own clock: one' "$(id_of /one)" $a
+is 'each has its own clock: two' "$(id_of /two)" $b
+"$player" --name /three --play 10.77.0.2 --wait 5 --watch 3 --ids a --raw-truth 5000 \
+    --within 1000000 >"$tmp/three" 2>&1 &
+three=$!
+"$player" --name /four --play 10.77.0.3 --wait 5 --watch 3 --ids b --raw-truth 7000 \
+    --within 1000000 >"$tmp/four" 2>&1 &
+four=$!
+check 'a player reads the right offset of the one' wait $three
+sed 's/^/# /' "$tmp/three"
+check 'while another reads that of the other' wait $four
+sed 's/^/# /' "$tmp/four"
+check 'and the one of 2021 the best of both' "$reader" --expect-id b --fresh 2 --count 1
+
+# --- what one asks for, and what it changes ---
+
+one=$(start_of /one)
+two=$(start_of /two)
+control '/one T 10.77.0.2'
+control '/two T 10.77.0.3'
+control '/one B'
+control '/two P'
+is 'the same list again, B or P: the mastership goes on, for one' "$(start_of /one)" "$one"
+is 'and for two' "$(start_of /two)" "$two"
+control T
+check 'a bare T clears /nqptp' "$reader" --wait-none 2
+is 'and not the others: one' "$(id_of /one) $(start_of /one)" "$a $one"
+is 'and not the others: two' "$(id_of /two) $(start_of /two)" "$b $two"
+control 'T 10.77.0.2'
+check 'a bare list is that of /nqptp' "$reader" --wait-master 2 --expect-id a
+is 'and not of the others' "$(id_of /one) $(id_of /two)" "$a $b"
+control '/one T 10.77.0.3 10.77.0.2'
+is 'the first address wins' "$(id_of /one)" $b
+control '/one T 10.77.0.2 10.77.0.3'
+is 'though its clock is the worse one' "$(id_of /one)" $a
+control '/two T'
+is 'a named T clears its own object' "$(words /two | awk '{ print $2 $3 $4 $5 }')" \
+    $none$none$none$none
+is 'and not the others' "$(id_of /one)" $a
+check '/nqptp neither' "$reader" --expect-id a --count 1
+control '/two T 10.77.0.3'
+is 'it can follow again' "$(id_of /two)" $b
+
+# --- names that are none ---
+
+before=$(cd $shm && ls)
+for bad in / // /a/b /../x / /. /.. /.x.kept /dir/ \
+    /12345678901234567890123456789012345678901234567890123456789012345; do
+    control "$bad T 10.77.0.2"
+done
+control "$(printf '/x\001y T 10.77.0.2')"
+control '/nobody B'
+is 'bad names make nothing' "$(cd $shm && ls)" "$before"
+check 'and are warned of' test "$(warnings 'command refused')" -ge 1
+long=/$(printf '%062d' 0)
+control "$long T"
+check 'a name of 63 characters is good' test -e "$shm$long"
+
+# --- names that are taken by somebody else ---
+
+echo precious >$shm/linked
+chmod 666 $shm/linked
+ln -s linked $shm/link
+mkdir $shm/directory
+mkfifo $shm/pipe
+others='/link /directory /pipe'
+if is_root; then
+    echo precious >$shm/foreign
+    chmod 666 $shm/foreign
+    chown 12345 $shm/foreign
+    others="$others /foreign"
+else
+    skip "another user's object" 'it takes root to make one'
+fi
+list=$(ls -ln $shm/linked $shm/link $shm/foreign 2>&1)
+warned() { # OTHER, that is asked for until it is time for another warning
+    control "$1 T 10.77.0.2"
+    test "$(warnings ": .*$1\\>")" -gt 0
+}
+for other in $others; do
+    check "$other is refused with a warning" eventually 10 warned "$other"
+    control "$other B"
+done
+is 'none of them is written to' "$(cat $shm/linked $shm/foreign 2>/dev/null | uniq)" precious
+is 'nor touched' "$(ls -ln $shm/linked $shm/link $shm/foreign 2>&1)" "$list"
+check 'a directory stays one' test -d $shm/directory
+check 'and a pipe' test -p $shm/pipe
+ln $shm/one $shm/twin
+check "and so is a link to another client's object" eventually 10 warned /twin
+is 'which is left alone' "$(id_of /one)" $a
+rm $shm/link $shm/twin
+control '/link T 10.77.0.3'
+is 'when it is free the name can be used' "$(id_of /link)" $b
+
+# --- how many ---
+
+# The oldest one that is not used makes room: /one, which a player has open, stays, and /two goes.
+"$player" --name /one --play 10.77.0.2 --watch 1000 >"$tmp/first" 2>&1 &
+first=$!
+eventually 5 grep -q version "$tmp/first"
+control "$(printf '/K\303\274che T 10.77.0.2')"
+is 'a name may be UTF-8' "$(id_of "$(printf '/K\303\274che')")" $a
+control "$(printf '/Bad T 10.77.0.2\r\n')"
+is 'a command may end in CR LF' "$(id_of /Bad)" $a
+n=1
+while test $n -le 70; do
+    "$reader" --command "/client$n T 10.77.0.2"
+    n=$((n + 1))
+done
+check 'after many clients the daemon is alive' alive
+is 'there are 64 objects' "$(objects)" 64
+is 'the newest one has its object' "$(id_of /client70)" $a
+check_not 'the oldest one that no process has open made room' test -e $shm/two
+check 'one that a player has open stays' test -e $shm/one
+is 'one that a player has open keeps its clock' "$(id_of /one)" $a
+if watch /client70 1 --play 10.77.0.2 --ids a --wait 5; then
+    ok 'the newest one can play'
+else
+    not_ok 'the newest one can play'
+    sed 's/^/# /' "$tmp/player"
+fi
+
+# When players have all of them open there is no room.
+tail -f -n 0 "$shm"/client* "$shm"/K* "$shm"/Bad "$shm"/link "$shm"/three "$shm"/four "$shm"/0* \
+    >/dev/null 2>&1 &
+holder=$!
+all_open() {
+    test "$(find "/proc/$holder/fd" -lname "$shm/*" | wc -l)" -ge 62
+}
+check 'all are open' eventually 10 all_open
+control '/onemore T 10.77.0.2'
+is 'all are open: the objects stay' "$(objects)" 64
+check_not 'all are open: one more gets no object' test -e $shm/onemore
+named_refusal() {
+    control '/onemore T 10.77.0.2'
+    grep -q '/onemore: command refused: 64 names' "$tmp/log"
+}
+check 'all are open: the refusal says the name and why' eventually 10 named_refusal
+kill $holder $first
+wait $first 2>/dev/null
+
+# --- how long ---
+
+inode=$(stat -c %i $shm/one)
+stop_daemon USR1
+is 'all are there after SIGUSR1' "$(objects) $(id_of /one)" "64 $a"
+start_daemon
+control '/one T 10.77.0.2'
+is 'the next process adopts what its clients ask for again' "$(stat -c %i $shm/one)" "$inode"
+check 'and follows' eventually 10 has_id /one $a
+stop_daemon KILL
+is 'all are there after SIGKILL' "$(objects) $(id_of /one)" "64 $a"
+rm -f $shm/client* $shm/K* $shm/Bad $shm/three $shm/four $shm/link $shm/0*
+start_daemon
+control '/one T 10.77.0.2'
+control '/two T 10.77.0.3'
+check 'the two of them follow again' eventually 10 has_id /two $b
+: >"$tmp/last"
+"$player" --name /one --play 10.77.0.2 --watch 2 >"$tmp/last" 2>&1 &
+watching=$!
+eventually 5 grep -q version "$tmp/last"
+sleep 0.5
+stop_daemon TERM
+is 'no object has a public name after SIGTERM' "$(objects)" 0
+check 'a player that plays keeps its clock after SIGTERM' wait $watching
+
+done_testing

@@ -1,0 +1,81 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# Proves that the daemon works in odd places, or says what is wrong and ends: without /proc, with a
+# small stack, without inotify, with few descriptors, and with a limit of file sizes.
+
+# Inner shells expand what stands in single quotes.
+# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317,SC2016
+. "${srcdir:-.}/tests/lib/netns.sh"
+enter
+
+object=/dev/shm/nqptp
+is_root || set -- --user=root --group=root
+
+# Starts it by a shell that first does something to its surroundings.
+start_after() { # COMMAND OPTION...
+    command=$1
+    shift
+    sh -c "$command"'; exec "$0" "$@"' "$nqptp" "$@" 2>"$tmp/log" &
+    daemon=$!
+    eventually 10 answers
+}
+
+ends_after() { # COMMAND OPTION...
+    command=$1
+    shift
+    status=0
+    timeout 10 sh -c "$command"'; exec "$0" "$@"' "$nqptp" "$@" 2>"$tmp/log" || status=$?
+}
+
+serves() { # WHERE
+    check "$1: a player of 5 finds its layout" "$player" --play 10.77.0.2 --wait 5
+    check "$1: then one of 4.2 finds its layout" "$player" --generation 4.2 --play 10.77.0.2
+    check "$1: the daemon is alive" alive
+    stop_daemon
+    is "$1: SIGTERM ends it" "$status" 0
+    is "$1: no file is left" "$(cd /dev/shm && find . -type f ! -path './test-*')" ''
+}
+
+start_sender --to 10.77.0.1 --offset 5000
+
+cat >"$tmp/no-proc" <<'END'
+#!/bin/sh
+mount -t tmpfs tmpfs /proc
+exec "$@"
+END
+chmod 755 "$tmp/no-proc"
+unshare -m "$tmp/no-proc" "$nqptp" "$@" 2>"$tmp/log" &
+daemon=$!
+check 'without /proc: it starts' eventually 10 answers
+serves 'without /proc'
+
+check 'a stack of 128 kB: it starts' start_after 'ulimit -s 128' "$@"
+check 'a stack of 128 kB: the status as JSON' "$nqptp" --status --json
+serves 'a stack of 128 kB'
+
+check 'ten descriptors and those of the ports: it starts' start_after 'ulimit -n 20' "$@"
+serves 'few descriptors'
+ends_after 'ulimit -n 8' "$@"
+check 'too few descriptors: it ends' test "$status" = 1
+check 'too few descriptors: it says so' grep -q 'Too many open files' "$tmp/log"
+
+ends_after 'ulimit -f 8' "$@"
+is 'a limit of file sizes: it ends' "$status" 1
+check 'a limit of file sizes: it says so' grep -q 'ulimit -f' "$tmp/log"
+check 'a limit of file sizes: no object is left' test ! -e $object
+
+# Without an instance of inotify, in a user namespace, where root is nobody special outside.
+if unshare -Ur sh -c 'echo 0 >/proc/sys/user/max_inotify_instances' 2>/dev/null; then
+    unshare -Ur sh -c 'echo 0 >/proc/sys/user/max_inotify_instances; exec "$0" "$@"' "$nqptp" \
+        --user=root --group=root --event-port=3190 --general-port=3200 2>"$tmp/log" &
+    daemon=$!
+    check 'without inotify: it starts' eventually 10 answers
+    check 'without inotify: a player of 5 finds its layout' "$player"
+    is 'without inotify: that is said once' "$(grep -c inotify "$tmp/log")" 1
+    stop_daemon
+else
+    skip 'without inotify: it starts' 'no user namespaces here'
+fi
+
+done_testing

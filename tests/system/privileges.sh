@@ -1,0 +1,80 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# Proves that a daemon started as root gives up its privileges once the ports are bound, that one with
+# the unit's capability keeps no other, and that both work on: what is left is read from the kernel,
+# while the daemon follows a clock.
+
+# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317
+. "${srcdir:-.}/tests/lib/netns.sh"
+need setpriv util-linux
+enter
+
+# What capability sets the daemon has: inheritable, permitted, effective, ambient; and bounding.
+capabilities() { # SET...
+    for set in "$@"; do
+        awk -v set="Cap$set:" '$1 == set { printf "%s ", $2 }' "/proc/$daemon/status"
+    done
+}
+
+none=0000000000000000
+bind=0000000000000400 # CAP_NET_BIND_SERVICE is bit 10
+has_none() { # NAME
+    is "$1: no capability is left" "$(capabilities Prm Eff Amb)" "$none $none $none "
+}
+
+works() { # NAME
+    start_sender --to 10.77.0.1 --offset 5
+    check "$1: it follows a clock" "$reader" --wait-master 10 --expect-id "$identity"
+    ip link add more type veth peer name other
+    ip link set more up
+    in_group() {
+        ip maddress show dev more | grep -q '224\.0\.1\.129'
+    }
+    check "$1: and joins an interface that comes" eventually 5 in_group
+    ip link del more
+    stop_senders
+    stop_daemon TERM
+    is "$1: exit status 0" "$status" 0
+    check_not "$1: the object is gone" test -e /dev/shm/nqptp
+}
+
+user_of_daemon() {
+    awk '$1 == "Uid:" { print $2, $3, $4 }' "/proc/$daemon/status"
+}
+
+cp "$nqptp" "$tmp" # where every user may run it
+chmod 755 "$tmp/nqptp"
+
+# Starts it as the unit does: with one capability, which it inherits.
+start_as_service() {
+    setpriv --reuid=65534 --regid=65534 --clear-groups --no-new-privs \
+        --inh-caps=-all,+net_bind_service --ambient-caps=-all,+net_bind_service \
+        --bounding-set=-all,+net_bind_service "$tmp/nqptp" 2>"$tmp/log" &
+    daemon=$!
+    eventually 10 answers || not_ok 'the daemon starts'
+}
+
+if is_root; then
+    start_as_service
+    is 'with the capability of the unit: it keeps that one' "$(capabilities Prm Eff Amb Bnd)" \
+        "$bind $bind $bind $bind "
+    works 'with the capability of the unit'
+
+    start_daemon --user=nobody
+    check_not 'started as root: it is not root now' test "$(user_of_daemon)" = '0 0 0'
+    has_none 'started as root'
+    is 'started as root: nor could it be got back' "$(capabilities Bnd)" "$none "
+    works 'started as root'
+else
+    skip 'with the capability of the unit: it keeps that one' 'it takes root to give one'
+fi
+
+# Only the right to give the object to its group (CAP_CHOWN is bit 0).
+start_daemon --user=root
+is 'root that stays root: user' "$(user_of_daemon)" '0 0 0'
+is 'root that stays root: one capability is left' "$(capabilities Inh Prm Eff Amb Bnd)" \
+    "$none 0000000000000001 0000000000000001 $none 0000000000000001 "
+works 'root that stays root'
+
+done_testing

@@ -1,0 +1,37 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# Proves that packets come first: while two processes of this host flood the control ports of both
+# families with questions and a third opens the object in a loop, each time after a command, what a
+# player reads stays fresh. The limit is wide, because these tests run on busy machines.
+
+# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317
+. "${srcdir:-.}/tests/lib/netns.sh"
+enter
+
+hostile=$build/tests/tools/hostile
+seconds=6
+
+start_daemon
+start_sender --to 10.77.0.1
+# The answer is long: it names each address of each list.
+list=$(seq -s ' ' -f '10.77.1.%g' 1 250)
+for client in $(seq 12); do
+    control "/client$client T $list"
+done
+control '/player T 10.77.0.2'
+control '/player B'
+check 'there is a master' "$reader" --wait-master 10 --expect-id "$identity"
+"$hostile" --seconds $seconds questions &
+test "$ipv6" = no || "$hostile" --seconds $seconds --from ::1 questions &
+"$hostile" --path /dev/shm/nqptp --seconds $seconds --processes 1 open >"$tmp/opened" &
+opener=$!
+check 'under a flood of questions no sample is older than 1.5 s' \
+    "$player" --name /player --play 10.77.0.2 --wait 5 --watch $((seconds - 2)) \
+        --interval 0.02 --fresh 1.5
+sed 's/^/# /' "$tmp/said"
+check 'the opener ends' wait $opener
+sed 's/^/# /' "$tmp/opened"
+check 'after the flood the daemon answers' eventually 10 answers
+
+done_testing

@@ -1,0 +1,24 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# Proves that a master stays one when packets rest in their sockets, as they do with many clocks,
+# while others' Syncs are lost, so that deadlines are due in between: time does not go back.
+
+# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317
+. "${srcdir:-.}/tests/lib/netns.sh"
+enter 90
+
+start_daemon -v
+start_sender --to 10.77.0.1 --priority1 100 --delay badwifi --seed 3
+check 'the best clock is followed' "$reader" --wait-master 10 --expect-id "$identity" --count 1 \
+    --quiet
+start_sender --to 10.77.0.1 --from 10.77.0.3 --masters 8 --identity d4a33d6407510008 \
+    --priority1 200 --lose-sync-percent 50 --delay badwifi --seed 5
+check 'with eight others' eventually 10 has_rows 9
+sleep 20
+is 'it stays master' "$(grep -c 'master is now' "$tmp/log")" 1
+check 'and is heard' alive
+stop_senders
+stop_daemon
+
+done_testing

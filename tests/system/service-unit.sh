@@ -1,0 +1,46 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# Proves what can be proved of the unit without starting it: that it exposes little, and that it
+# does not lock out what the service is for. How it works is for check-systemd.sh.
+
+# shellcheck source=tests/lib/netns.sh
+. "${srcdir:-.}/tests/lib/netns.sh"
+tmp=$(mktemp -d) || exit 1
+trap 'rm -rf "$tmp"' EXIT
+unit=$build/nqptp.service
+test -e "$unit" || skip_all 'configured to install no unit'
+
+# --- what would break it: the reason is in the unit ---
+
+for setting in RemoveIPC PrivateUsers PrivateNetwork; do
+    check_not "no $setting=" grep -i "^ *$setting *=" "$unit"
+done
+is 'the one capability is that for ports below 1024' "$(grep '^CapabilityBoundingSet' "$unit")" \
+    CapabilityBoundingSet=CAP_NET_BIND_SERVICE
+
+# --- what systemd says about it ---
+
+# Tenths.
+EXPOSURE=15
+
+if ! has systemd-analyze; then
+    skip "its exposure is at most $EXPOSURE tenths" 'no systemd-analyze here; it is in Debian package systemd'
+elif ! systemd-analyze --help 2>/dev/null | grep -q -e '--offline'; then
+    skip "its exposure is at most $EXPOSURE tenths" 'this systemd-analyze judges no files: it is older than 250'
+else
+    check "its exposure is at most $EXPOSURE tenths" systemd-analyze security --no-pager \
+        --offline=true --threshold=$EXPOSURE "$unit"
+    grep -v -e SystemCallFilter "$unit" >"$tmp/open.service"
+    check_not 'which one without a filter of system calls exceeds' systemd-analyze security --no-pager --offline=true \
+        --threshold=$EXPOSURE "$tmp/open.service"
+    mkdir "$tmp/verified"
+    sed "s|=\\([+-]*\\)[^ ]*/nqptp\\>|=\\1$nqptp|" "$unit" >"$tmp/verified/nqptp.service"
+    systemd-analyze verify --man=no "$tmp/verified/nqptp.service" >"$tmp/verify" 2>&1
+    check_not 'it finds nothing wrong with any line' grep nqptp.service "$tmp/verify"
+    echo 'NoSuchSetting=yes' >>"$tmp/verified/nqptp.service"
+    systemd-analyze verify --man=no "$tmp/verified/nqptp.service" >"$tmp/verify" 2>&1
+    check 'as it would with a wrong one' grep nqptp.service "$tmp/verify"
+fi
+
+done_testing

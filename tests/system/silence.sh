@@ -1,0 +1,133 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# Proves that the daemon sends nothing at all while no client has listed an address, whatever it
+# receives; and that it then sends to listed addresses only, Delay_Reqs as AirPlay senders want
+# them, from the very address that was served.
+
+# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317
+. "${srcdir:-.}/tests/lib/netns.sh"
+enter
+
+ip addr add 10.77.0.7/24 dev here
+test "$ipv6" = no || ip addr add fd77::7/64 dev here nodad preferred_lft 0
+
+# UDP datagrams that this host has sent since it exists.
+sent() {
+    awk '/^Udp: [0-9]/ { n += $5 } /^Udp6OutDatagrams/ { n += $2 } END { print n }' \
+        /proc/net/snmp /proc/net/snmp6 2>/dev/null
+}
+
+# What is not UDP is the kernel's own: ARP, neighbour discovery, multicast listener reports.
+start_capture() {
+    in_there tcpdump --immediate-mode -Z root -i there -Q in -n -l -x udp or tcp >"$tmp/capture" 2>"$tmp/tcpdump" &
+    capture=$!
+    eventually 5 test -s "$tmp/tcpdump"
+    eventually 2 grep -q 'listening on' "$tmp/tcpdump"
+}
+
+captured() {
+    grep -c ' IP6\{0,1\} ' "$tmp/capture"
+}
+
+# --- no list ---
+
+# To everything that anybody could want to answer: whole messages of every type too.
+to='--to 10.77.0.1 --to 224.0.1.129 --interface there'
+test "$ipv6" = no || to="$to --to fd77::1 --to fe80::1%there --to ff0e::181"
+capture=''
+if ! has tcpdump; then
+    why='no tcpdump here; it is in Debian package tcpdump'
+elif ! start_capture; then
+    capture=''
+    why="it takes root: $(head -n 1 "$tmp/tcpdump")"
+fi
+start_daemon
+before=$(sent)
+# shellcheck disable=SC2086 # a list of words
+start_sender --low-ports $to --masters 2
+check 'a master is followed' "$reader" --wait-master 10 --settle 2 --fresh 3 --count 1 --quiet
+# shellcheck disable=SC2086
+in_there "$sender" --mode truncate $to --rate 4000
+is 'without a list this host sends no datagram' $(($(sent) - before)) 0
+if test "$capture" != ''; then
+    is 'and none arrives at the other' "$(captured)" 0
+else
+    skip 'and none arrives at the other' "$why"
+fi
+
+# --- a list of others ---
+
+control '/nqptp B'
+control '/nqptp E' # while a client plays, silent addresses of its list are asked
+control 'T 10.77.0.99'
+before=$(sent)
+sleep 1
+is 'an address that is not listed gets nothing' $(($(sent) - before)) 0
+stop_senders
+
+# --- listed ---
+
+has_delay_reqs() { # COUNT
+    test "$(grep -c '^Delay_Req from .* port 319,' "$tmp/sender")" -ge "$1"
+}
+
+# A sender that serves only receivers that it hears, and has given us up.
+start_sender --low-ports --verbose --from 10.77.0.2 --to 10.77.0.99
+control 'T 10.77.0.2'
+control '/nqptp B'
+check 'while a client plays a listed address that is silent is asked' eventually 7 has_delay_reqs 3
+stop_daemon USR1
+stop_senders
+start_sender --low-ports --verbose --from 10.77.0.2 --to 10.77.0.99
+start_daemon
+check 'so it is by the next daemon, which has no record of it' eventually 7 has_delay_reqs 2
+control '/nqptp E'
+before=$(sent)
+sleep 3
+is 'after E nothing is sent' $(($(sent) - before)) 0
+stop_senders
+
+
+# Delay_Reqs as the listed master, who is served at the daemon's second address, gets them.
+asked() { # NAME MASTER SERVED
+    start_sender --low-ports --verbose --from "$2" --to "$3"
+    control "T $2"
+    check "$1 get Delay_Reqs" eventually 10 has_delay_reqs 5
+    stop_senders
+    check_not 'from no other address' grep -v "^Delay_Req from $3 port 319, " "$tmp/sender"
+    check_not 'as majorSdoId 1 and portNumber 32776' \
+        grep -v 'majorSdoId 1, portNumber 32776, ' "$tmp/sender"
+    # By the time it is read, two more Syncs may have been sent, on a busy machine.
+    answered=$(awk '($NF - $(NF - 2) + 65536) % 65536 <= 2 { print $(NF - 2) }' "$tmp/sender" |
+        sort -u | wc -l)
+    check 'with the sequenceId of the Sync, one for each' test "$answered" -ge 5 \
+        -a "$answered" = "$(wc -l <"$tmp/sender")" ||
+        sed 's/^/# /' "$tmp/sender"
+}
+
+asked 'IPv4 masters' 10.77.0.2 10.77.0.7
+if test "$ipv6" = yes; then
+    asked 'IPv6 masters' fd77::2 fd77::7
+    asked 'IPv6 masters with a link-local address' fe80::2%there fe80::1%there
+else
+    skip 'IPv6 masters get Delay_Reqs' 'no IPv6 here'
+fi
+if test "$capture" != ''; then
+    check 'they are on the wire, from port 319 to port 319' \
+        grep -q ' IP 10\.77\.0\.7\.319 > 10\.77\.0\.2\.319: ' "$tmp/capture"
+fi
+
+# A sender of the kind that stops serving who stays mute.
+start_sender --low-ports --serve-muted 1.5 --to 10.77.0.1
+control 'T 10.77.0.2'
+check 'a sender that wants to be asked goes on serving' "$reader" --wait-master 5 --settle 4 \
+    --fresh 1 --count 3 --interval 0.1 --quiet
+control 'T 10.77.0.99'
+
+silent() { # For two seconds or more?
+    answers && awk '/^[*.]/ && $2 == "98698aaf9c950008" && $4 + 0 >= 2 { found = 1 } END { exit !found }' "$tmp/status"
+}
+check 'and stops serving when it is asked no more' eventually 10 silent
+
+done_testing

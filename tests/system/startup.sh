@@ -1,0 +1,199 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# Proves that every generation of players finds its own layout at its first look, however soon it
+# looks, with a daemon that was told nothing of it: fresh daemons, each for one player that starts
+# as soon as there is an object, half of them while all processors are kept busy. And what happens
+# when players of different generations come one after the other, or at a time.
+#
+# STARTUPS=1000 makes so many starts of each kind, which takes minutes.
+
+# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317
+. "${srcdir:-.}/tests/lib/netns.sh"
+starts=${STARTUPS:-60}
+enter $((120 + starts * 2))
+
+object=/dev/shm/nqptp
+busy=''
+
+play() { # GENERATION OPTION...
+    "$player" --generation "$@" >"$tmp/player" 2>&1
+}
+
+# Two for each processor: who wants to run has to wait for it.
+make_busy() {
+    for _ in 1 2 $(seq "$(nproc)"); do
+        timeout $((60 + starts)) sh -c 'while :; do :; done' &
+        busy="$busy $!"
+    done
+}
+
+end_busy() {
+    for one in $busy; do
+        kill "$one" 2>/dev/null
+        wait "$one" 2>/dev/null
+    done
+    busy=''
+}
+
+object_exists() {
+    test -e $object
+}
+
+# As early as a player can find one, which is before the daemon has come to its loop.
+await_object() {
+    tries=1000
+    until object_exists; do
+        tries=$((tries - 1))
+        test $tries -gt 0 || return 1
+        sleep 0.005
+    done
+}
+
+# The statuses of so many first looks, each kind with how often it occurred: "60*0" is the best.
+first_looks() { # COUNT GENERATION OPTION...
+    count=$1
+    shift
+    n=0
+    while test $n -lt "$count"; do
+        n=$((n + 1))
+        launch_daemon
+        await_object || { echo none; continue; }
+        result=0
+        play "$@" || result=$?
+        echo "$result:$(grep -o 'version [0-9]*' "$tmp/player" | tr -d '\na-z')"
+        test $result = 0 || sed 's/^/# /' "$tmp/player" >&2
+        stop_daemon
+    done | sort | uniq -c | awk '{ n = $1; sub(/^ *[0-9]* /, ""); printf "%s%s*%s", sep, n, $0; sep = " " }'
+}
+
+first_looks_are() { # NAME FOUND GENERATION OPTION...
+    what=$1 found=$2
+    shift 2
+    is "$what, idle machine" "$(first_looks $((starts - starts / 2)) "$@")" \
+        "$((starts - starts / 2))*0:$found"
+    make_busy
+    is "$what, busy machine" "$(first_looks $((starts / 2)) "$@")" "$((starts / 2))*0:$found"
+    end_busy
+}
+
+first_looks_are "$starts players of today find 10" ' 10' 5
+first_looks_are "$starts players of 4.1 find 8" ' 8' 4.1 --play 10.77.0.2
+first_looks_are "$starts players of 4.2 find 8, and 9 when they play" ' 8 9' 4.2 --play 10.77.0.2
+first_looks_are "$starts players of 2021 find 4" ' 4' 2021 --play 10.77.0.2
+first_looks_are "$starts readers that send nothing find 4" ' 4' 2021
+is 'players that speak IPv6 too' "$(first_looks 5 5 --to ::1)" '5*0: 10'
+
+# What a killed daemon left can be opened before the next one has adopted it. That cannot be helped,
+# but has to be quick: players that come as soon as they can send a command are served, but for a
+# few on a busy machine. With a pause before it nobody was.
+control_is_open() {
+    grep -q ':2328 ' /proc/self/net/udp
+}
+
+looks_at_left_over() { # GENERATION OPTION...
+    served=0
+    for _ in $(seq 10); do
+        start_daemon
+        stop_daemon KILL
+        launch_daemon
+        tries=1000
+        until control_is_open || test "$tries" = 0; do
+            tries=$((tries - 1))
+        done
+        play "$@" && served=$((served + 1))
+        stop_daemon
+    done
+    echo "# $served of 10"
+    test "$served" -ge 4
+}
+
+check 'players of today are served as the daemon starts again' looks_at_left_over 5
+check 'and those of 4.1' looks_at_left_over 4.1 --play 10.77.0.2
+
+# A player that starts before there is a daemon waits for it, if it is of 4.1 or 4.2.
+play 4.2 --play 10.77.0.2 &
+waiting=$!
+sleep 0.3
+start_daemon
+status=0
+wait $waiting || status=$?
+is 'players of 4.2 that came before the daemon' "$status:$(cat "$tmp/player")" '0:version 8
+version 9'
+stop_daemon
+
+# --- one after the other ---
+
+# The lease that makes an opener wait, as the kernel shows it.
+leased() {
+    grep -q "LEASE.*ACTIVE.*WRITE.*:$(stat -c %i $object) " /proc/locks
+}
+
+start_daemon
+check 'while nobody has the object open there is a lease on it' leased
+found=''
+for _ in $(seq 50); do # the command is sent a moment earlier than by the player, see below
+    control T
+    leased || found="$found unleased"
+    play 2021 || found="$found 2021:$?"
+    control '/nqptp T'
+    leased || found="$found unleased"
+    play 5 || found="$found 5:$?"
+done
+is '100 openings, each by another generation than the one before' "$found" ''
+found=''
+for _ in $(seq 100); do
+    play 5 || found="$found $?"
+done
+is '100 openings by players of today' "$found" ''
+for generation in 4.1 4.2 4.1 5 2021 4.2 2021 5; do
+    control "$(test $generation = 2021 || echo '/nqptp ')T"
+    check "then one of $generation" play $generation --play 10.77.0.2
+done
+check 'the daemon is alive' alive
+stop_daemon
+
+# --- at a time ---
+
+start_sender --to 10.77.0.1 --offset 1
+start_daemon
+control 'T 10.77.0.2'
+"$reader" --hold 4 --expect-id "$identity" >"$tmp/mapped" 2>&1 &
+mapped=$!
+check 'while one of 2021 has it mapped' eventually 5 grep -q mapped "$tmp/mapped"
+result=0
+play 5 || result=$?
+case $result:$(cat "$tmp/player") in
+3:player:\ version\ [012]) ok 'one of today finds another version' ;;
+*) not_ok "one of today finds another version, not $result" ;;
+esac
+check 'which is logged' grep -q 'another layout' "$tmp/log"
+control '/nqptp T 10.77.0.2'
+obeyed() {
+    answers && grep -q "^Master: *$identity" "$tmp/status"
+}
+check 'but it is obeyed' eventually 5 obeyed
+check 'and does not disturb the first' wait $mapped
+control '/nqptp T'
+check 'when that one has gone it finds 10' play 5
+stop_daemon
+
+start_daemon
+: >"$tmp/first"
+"$player" --play 10.77.0.2 --wait 5 --watch 4 --ids "$identity" >"$tmp/first" 2>&1 &
+watching=$!
+eventually 5 grep -q version "$tmp/first"
+result=0
+"$player" --generation 2021 --play 10.77.0.2 >"$tmp/second" 2>&1 || result=$?
+check 'while one of today plays, one of 2021 reads nothing' test $result -ge 3 -a $result -le 4
+status=0
+wait $watching || status=$?
+is 'the first plays on' "$status" 0
+sed 's/^/# /' "$tmp/first"
+check 'the daemon is alive' alive
+control 'T 10.77.0.2'
+check 'when the first has gone, one of 2021 finds 4' play 2021
+stop_daemon
+stop_senders
+
+done_testing

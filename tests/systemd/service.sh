@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=sh disable=SC2016,SC2154,SC2317
+#
+# A topic of check-systemd.sh: the service as it is started, looked at and stopped.
+
+service_is_up() {
+    check "systemctl enable --now nqptp" inside systemctl enable --now nqptp
+    check "it is active" inside systemctl is-active nqptp
+    check "it runs as user nqptp" shell 'test "$(ps -o user= -p "$(pidof nqptp)")" = nqptp'
+    # Without libsystemd it cannot say that it is ready: the unit is active a moment before.
+    check "the daemon answers" shell 'eventually 5 answers'
+    check "/nqptp belongs to nqptp and its group, mode 0664" \
+        shell 'test "$(stat -c "%U %G %a" /dev/shm/nqptp)" = "nqptp nqptp 664"'
+}
+
+has_one_privilege() {
+    check "CAP_NET_BIND_SERVICE is the one capability" shell '
+        grep ^Cap /proc/$(pidof nqptp)/status
+        test "$(grep -c "^Cap.*:.*0000000000000400$" /proc/$(pidof nqptp)/status)" = 5'
+    check "it cannot get any other" shell 'grep -x "NoNewPrivs:.1" /proc/$(pidof nqptp)/status'
+    check "its system calls are filtered" shell 'grep -x "Seccomp:.2" /proc/$(pidof nqptp)/status'
+    check "the exposure is at most 1.5" \
+        inside systemd-analyze security --no-pager --threshold=15 nqptp.service
+}
+
+# Whether systemd can filter bind(2) here: it needs BPF, which a container may lack.
+can_filter_bind() {
+    inside systemd-run -q --wait -p SocketBindDeny=any \
+        /opt/nqptp/tests/tools/ptp-sender --to 127.0.0.2 --low-ports --seconds 1 --no-announce
+    test $? -ne 0
+}
+
+# The kernel refuses a port that the unit does not name, though the capability is there.
+other_ports_are_refused() {
+    inside systemctl stop nqptp
+    if can_filter_bind >/dev/null 2>&1; then
+        change_unit 'ExecStart=' 'ExecStart=/usr/local/bin/nqptp --control-port=9001'
+        mark
+        inside timeout 5 systemctl start nqptp
+        check "a port that the unit does not name is refused, and the setting is named" \
+            shell 'eventually 5 said "UDP port 9001 is forbidden.*SocketBindAllow=udp:9001"'
+        check "a port that the unit does not name: exit status 4" shell 'said "status=4/"'
+        undo_change
+    else
+        ok 0 "a port that the unit does not name is refused # SKIP no BPF for systemd here"
+    fi
+    inside systemctl start nqptp
+}
+
+# What the unit denies ends the daemon now. So whatever it needs and the unit denies is found by the
+# checks that follow.
+strictly() {
+    change_unit 'SystemCallErrorNumber='
+    inside systemctl restart nqptp
+}
+
+stayed_within() {
+    refuse "nothing that the unit denies was tried" shell 'journalctl -u nqptp | grep -e SIGSYS -e /SYS'
+    undo_change
+}
+
+shows_its_state() {
+    refuse "the journal has no warning when all is well" \
+        shell 'journalctl -q _SYSTEMD_UNIT=nqptp.service _PID="$(pidof nqptp)" -p warning | grep .'
+    mark
+    shell 'bash -c "printf nonsense >/dev/udp/127.0.0.1/9000"'
+    check "a warning has its priority there" shell '
+        warned() { journalctl -q -u nqptp -p 4..4 -o cat --since="$(cat /run/mark)" | grep "^command refused"; }
+        eventually 5 warned'
+}
+
+members_read_and_others_do_not() {
+    check "a master is followed, and a fresh member of group nqptp reads it under the mutex" shell '
+        (timeout 10 tests/tools/ptp-sender --to 127.0.0.1 --identity 1122334455667788 --seconds 8 &)
+        runuser -u member -- /opt/nqptp/tests/tools/shm-reader --wait-master 8 --count 1 --expect-id 1122334455667788'
+    refuse "who is no member is refused write access" \
+        shell 'runuser -u stranger -- /opt/nqptp/tests/tools/shm-reader --count 1'
+    check "but may look" shell 'runuser -u stranger -- cat /dev/shm/nqptp >/dev/null'
+}
+
+# While the sender that the members read is there, or soon after.
+tells_its_story() {
+    check "systemctl status shows where things stand" shell '
+        shows() { systemctl status nqptp | grep "Status: \"master 1122334455667788 at 127.0.0.1, .* 1 clock\""; }
+        eventually 5 shows'
+    check "the journal says what the daemon is, and who is master and why, at priority notice" shell '
+        journalctl -u nqptp -p notice >/run/journal; cat /run/journal
+        grep "serves /nqptp in layout 4" /run/journal &&
+        grep "master is now 1122334455667788 at 127.0.0.1, the only candidate" /run/journal'
+}
+
+listens_on_an_interface_only() {
+    change_unit 'ExecStart=' 'ExecStart=/usr/local/bin/nqptp -i late'
+    mark
+    check "with -i of an interface that is not there, it starts" inside systemctl restart nqptp
+    check "and says so" shell 'said "late is not there yet"'
+    check "the ports are bound when the interface comes" shell '
+        ip link add late type veth peer name other && ip addr add 192.0.2.1/24 dev late && ip link set late up
+        bound() { ss -Huln | grep "%late:319 " && ss -Huln | grep "%late:320 "; }
+        eventually 10 bound'
+    refuse "and those of no other" shell 'ss -Huln | grep ":319 " | grep -v "%late:"'
+    shell 'ip link del late'
+    undo_change
+    inside systemctl restart nqptp
+}
+
+stops_clean() {
+    check "systemctl stop" inside systemctl stop nqptp
+    check "removes the object" shell 'test ! -e /dev/shm/nqptp'
+    check "and is no failure" shell '! systemctl is-failed nqptp'
+}

@@ -1,0 +1,1146 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Proves the rules of the engine for players of today: names, B, E and P, a master for each of
+ * them over the one clock table, what a restart brings back, and the waking up of clocks. And that
+ * whatever a clock does (stop, go slow, resume, change its grandmaster, move to another address),
+ * the record that its players read keeps their rules at every step.
+ */
+#include "nqptp-commands.h"
+#include "nqptp-message-handlers.h"
+
+#include "../lib/prng.h"
+#include "../lib/tap.h"
+#include "../lib/vectors.h"
+#include "../lib/world.h"
+
+/* --- a player's view of its record ------------------------------------------------------------ */
+
+#define SETTLING_NS (5 * S) /* till then it may rise: the first samples may all have been late */
+#define JUMP_NS (20 * (int64_t)MS) /* an offset that moves by more begins a new series */
+
+/* What a player reads: what was published last, held against what came before. */
+struct view {
+    int client;
+    bool may_vanish;
+    struct nqptp_shm_record seen;
+    unsigned looks, starts, faults;
+    const char *fault; /* the first one */
+};
+
+static void fault(struct view *v, const char *what) {
+    if (v->faults++ == 0)
+        v->fault = what;
+}
+
+static void judge(struct view *v, const struct world *w, const struct nqptp_shm_record *new) {
+    const struct nqptp_shm_record *old = &v->seen;
+    int64_t moved_ns = (int64_t)(new->offset_ns - old->offset_ns);
+
+    if (!has_master(new)) {
+        if (has_master(old) && !v->may_vanish)
+            fault(v, "the clock vanished");
+        return;
+    }
+    if (new->grandmaster_identity == 0)
+        fault(v, "a clock without identity");
+    if (new->start_time_ns == 0 || new->start_time_ns > new->local_time_ns)
+        fault(v, "a series that begins after its last sample");
+    if (new->local_time_ns > w->now_ns)
+        fault(v, "a sample from the future");
+    bool same = has_master(old) && new->grandmaster_identity == old->grandmaster_identity;
+    if (!same || new->start_time_ns != old->start_time_ns)
+        v->starts++;
+    if (same && new->start_time_ns < old->start_time_ns && strcmp(new->ip, old->ip) == 0)
+        fault(v, "a series that begins earlier than it did");
+    bool settling = new->local_time_ns - new->start_time_ns <= SETTLING_NS;
+    if (same && new->start_time_ns == old->start_time_ns && strcmp(new->ip, old->ip) == 0 &&
+        ((moved_ns > JUMP_NS && !settling) || moved_ns < -JUMP_NS))
+        fault(v, "the offset jumps and no new series begins");
+}
+
+/* To be called after each single thing that happens. */
+static void look(struct view *v, const struct world *w) {
+    struct nqptp_shm_record now = record_of(&w->engine, v->client);
+
+    v->looks++;
+    if (w->effects.publish >> v->client & 1) {
+        judge(v, w, &w->effects.records[v->client]);
+        v->seen = w->effects.records[v->client];
+    }
+    if (!same_record(&now, &v->seen))
+        fault(v, "what changed was not published");
+}
+
+static void pass_looking(struct world *w, struct view *v, uint64_t ns) {
+    uint64_t end_ns = w->now_ns + ns;
+
+    while (nqptp_engine_deadline(&w->engine) <= end_ns) {
+        uint64_t deadline_ns = nqptp_engine_deadline(&w->engine);
+        w->now_ns = deadline_ns > w->now_ns ? deadline_ns : w->now_ns;
+        nqptp_engine_expire(&w->engine, w->now_ns, &w->effects);
+        look(v, w);
+    }
+    w->now_ns = end_ns;
+}
+
+/* A Sync and its Follow_Up that says origin_ns, and the rest of 125 ms. */
+static void pair_looking(struct world *w, struct view *v, struct sender *s, uint64_t origin_ns) {
+    (void)send_sync(w, s, s->sequence_id);
+    look(v, w);
+    w->now_ns += MS;
+    (void)send_follow_up(w, s, s->sequence_id++, origin_ns);
+    look(v, w);
+    pass_looking(w, v, 124 * MS);
+}
+
+/* For so many times 125 ms, with an Announce each second. */
+static void play_looking(struct world *w, struct view *v, struct sender *s, unsigned pairs) {
+    for (unsigned n = 0; n < pairs; n++) {
+        if (n % 8 == 0) {
+            (void)send_announce(w, s);
+            look(v, w);
+        }
+        pair_looking(w, v, s, time_of(w, s));
+    }
+}
+
+static void order(struct world *w, struct view *v, const char *text) {
+    command(w, text);
+    look(v, w);
+}
+
+static void check_view(const struct view *v, const char *name) {
+    CHECK_EQ_STR(v->fault ? v->fault : "", "", "%s: the record keeps all rules", name);
+    CHECK(v->looks > 10, "%s: in %u looks", name, v->looks);
+}
+
+/* Does the record now hold this offset, to a millisecond? */
+static bool offset_is(const struct view *v, uint64_t offset_ns) {
+    int64_t error_ns = (int64_t)(v->seen.offset_ns - offset_ns);
+    return has_master(&v->seen) && error_ns < (int64_t)MS && error_ns > -(int64_t)MS;
+}
+
+/* --- grammar --------------------------------------------------------------------------------- */
+
+/* Padding, too: one is the other's copy by memcpy, so any write at all between them shows. */
+static bool same_octets(const struct nqptp_engine *before, const struct nqptp_engine *after) {
+    // NOLINTNEXTLINE(bugprone-suspicious-memory-comparison,cert-exp42-c,cert-flp37-c): wanted
+    return memcmp(before, after, sizeof *before) == 0;
+}
+
+/* One that asked for nothing, if there is none by that name. */
+static const struct nqptp_client *client(const struct world *w, const char *name) {
+    static const struct nqptp_client nobody;
+    int c = nqptp_clients_find(&w->engine.clients, name);
+    return c < 0 ? &nobody : &w->engine.clients.list[c];
+}
+
+static void test_named_list(void) {
+    struct world w = world_begin();
+
+    command(&w, "/nqptp T 192.0.2.1 2001:db8::1");
+    CHECK(!w.answer.refusal && !w.added, "/nqptp T with addresses is understood");
+    CHECK(w.command.asked == NQPTP_SHM_ASKED_NAMED && w.answer.client == 0, "as a named command");
+    CHECK_EQ_U64(client(&w, "/nqptp")->peer_count, 2, "it lists two");
+    command(&w, "/x T");
+    CHECK(w.added && w.answer.client == 1, "another name makes a client");
+    CHECK(w.command.asked == NQPTP_SHM_ASKED_NAMED, "by a named command");
+    CHECK_EQ_U64(w.effects.publish, 2, "whose record is published");
+    CHECK(client(&w, "/x")->has_list && client(&w, "/x")->peer_count == 0, "that lists nobody");
+    command(&w, "/x T 192.0.2.7");
+    CHECK(!w.added && w.answer.client == 1, "once");
+    CHECK_EQ_U64(client(&w, "/x")->peer_count, 1, "and has a list of its own");
+    CHECK_EQ_U64(client(&w, "/nqptp")->peer_count, 2, "the other one's stays");
+    command(&w, "T 192.0.2.9");
+    CHECK(w.command.asked == NQPTP_SHM_ASKED_BARE && w.answer.client == 0, "a bare T is of /nqptp");
+    CHECK_EQ_U64(client(&w, "/nqptp")->peer_count, 1, "it replaces its list");
+    CHECK_EQ_U64(client(&w, "/x")->peer_count, 1, "and no other");
+    command(&w, "T");
+    CHECK_EQ_U64(client(&w, "/x")->peer_count, 1, "nor does a bare T alone");
+    command(&w, "?");
+    CHECK(w.command.asked == NQPTP_SHM_ASKED_NOTHING && w.command.letter == '?', "? has no form");
+}
+
+static void test_activity(void) {
+    static const struct {
+        const char *text;
+        enum nqptp_activity activity;
+    } rows[] = {
+        {"/x B", NQPTP_PLAYING}, {"/x P", NQPTP_PAUSED},  {"/x B", NQPTP_PLAYING},
+        {"/x E", NQPTP_STOPPED}, {"/x  P", NQPTP_PAUSED}, {"/x E", NQPTP_STOPPED},
+    };
+    struct world w = world_begin();
+
+    command(&w, "/x T 192.0.2.1");
+    CHECK_EQ_U64(client(&w, "/x")->activity, NQPTP_STOPPED, "at first a player does not play");
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        command(&w, rows[i].text);
+        CHECK(!w.answer.refusal && w.command.asked == NQPTP_SHM_ASKED_PLAY && w.answer.client == 1,
+              "%s is understood", rows[i].text);
+        CHECK_EQ_U64(client(&w, "/x")->activity, rows[i].activity, "and noted");
+        CHECK(!w.effects.publish && !w.added, "and that is all");
+    }
+    CHECK_EQ_U64(client(&w, "/nqptp")->activity, NQPTP_STOPPED, "another client is not meant");
+    command(&w, "/nqptp B");
+    CHECK(!w.answer.refusal, "/nqptp B before any T is understood");
+}
+
+/* Returns the reason. */
+static void check_refused(const char *name, const char *text, size_t length) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct world w = world_of(&s);
+    struct nqptp_engine before;
+
+    command(&w, "/x T 192.0.2.1");
+    command(&w, "/x B");
+    memcpy(&before, &w.engine, sizeof before);
+    command_octets(&w, text, length, &no_record);
+    CHECK(w.answer.refusal && w.answer.refusal[0], "%s: refused, with a reason", name);
+    CHECK(!w.effects.publish && !w.effects.reply_count && w.effects.event_count == 0 && !w.added &&
+              w.answer.client == -1,
+          "%s: without any effect", name);
+    CHECK(same_octets(&before, &w.engine), "%s: all state is as it was", name);
+}
+
+#define CHECK_REFUSED(name, text) check_refused(name, text, sizeof(text) - 1)
+#define NAME_63 "/12345678901234567890123456789012345678901234567890123456789012"
+#define NAME_61 "1234567890123456789012345678901234567890123456789012345678901"
+
+static void test_bad_input(void) {
+    CHECK_REFUSED("a name alone", "/x");
+    CHECK_REFUSED("a name and a space", "/x ");
+    for (int letter = '!'; letter <= '~'; letter++) {
+        if (strchr("TBEP", letter))
+            continue;
+        const char text[] = {'/', 'x', ' ', (char)letter};
+        check_refused("an unknown letter", text, sizeof text);
+    }
+    CHECK_REFUSED("a small letter", "/x b");
+    CHECK_REFUSED("a bare B", "B");
+    CHECK_REFUSED("a bare E", "E");
+    CHECK_REFUSED("a bare P", "P");
+    CHECK_REFUSED("B with an address", "/x B 192.0.2.1");
+    CHECK_REFUSED("a word that begins with B", "/x Bx");
+    CHECK_REFUSED("two letters", "/x B E");
+    CHECK_REFUSED("no space before T", "/xT 192.0.2.1");
+    CHECK_REFUSED("a named question", "/x ?");
+    CHECK_REFUSED("a bad address", "/x T 192.0.2.1 z");
+    CHECK_REFUSED("a bad address for a new name", "/new T 192.0.2.1 z");
+    CHECK_REFUSED("B of nobody", "/nobody B");
+    CHECK_REFUSED("E of nobody", "/nobody E");
+    CHECK_REFUSED("a space before the name", " /x T");
+    CHECK_REFUSED("a name without a slash", "x T");
+    CHECK_REFUSED("a slash alone", "/ T");
+    CHECK_REFUSED("two slashes", "//x T");
+    CHECK_REFUSED("a slash within", "/x/y T");
+    CHECK_REFUSED("a slash at the end", "/x/ T");
+    CHECK_REFUSED("this directory", "/. T");
+    CHECK_REFUSED("the one above", "/.. T");
+    CHECK_REFUSED("the name of a file that was put aside", "/.x.0123456789abcdef.kept T");
+    CHECK_REFUSED("64 characters", NAME_63 "3 T");
+    CHECK_REFUSED("a control character in a name", "/x\1y T");
+    CHECK_REFUSED("DEL in a name", "/x\x7Fy T");
+    CHECK_REFUSED("63 bytes of UTF-8", "/\xC3\xA4" NAME_61 " T");
+    CHECK_REFUSED("a NUL in a name", "/x\0y T");
+    CHECK_REFUSED("a line end in a name", "/x\ny T");
+}
+
+static void check_name(const char *name) {
+    struct world w = world_begin();
+    char text[80];
+
+    snprintf(text, sizeof text, "%s T", name);
+    command(&w, text);
+    CHECK(!w.answer.refusal && w.added && w.answer.client == 1, "%s is a name", name);
+}
+
+static void test_names(void) {
+    check_name("/x");
+    check_name(NAME_63);
+    check_name("/ab~!%.");
+    check_name("/K\xC3\xBC"
+               "che");
+    check_name("/\xE5\xAF\x9D\xE5\xAE\xA4");
+    check_name("/cut\xE5\xAF");
+    check_name("/nqptp2");
+    check_name("/nqpt");
+}
+
+static void test_many_clients(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct world w = world_of(&s);
+    struct nqptp_engine before;
+    char text[40];
+    unsigned wrong = 0;
+
+    for (int c = 1; c < NQPTP_CLIENTS_MAX; c++) {
+        snprintf(text, sizeof text, "/client%d T 192.0.2.1", c);
+        command(&w, text);
+        wrong += !w.added || w.answer.client != c || w.answer.refusal;
+    }
+    CHECK_EQ_U64(wrong, 0, "/nqptp and 63 other clients are added");
+    memcpy(&before, &w.engine, sizeof before);
+    command(&w, "/client64 T 192.0.2.1");
+    CHECK(w.answer.refusal, "one client more is refused");
+    CHECK(!w.added && w.answer.client == -1 && !w.effects.publish, "one client more: no effect");
+    CHECK(same_octets(&before, &w.engine), "one client more: nothing changes");
+    command(&w, "/client64 B");
+    CHECK(w.answer.refusal, "one client more cannot play");
+    (void)send_pair(&w, &s);
+    CHECK_EQ_U64(w.effects.publish, UINT64_MAX, "a sample of their master is for all 64");
+
+    nqptp_engine_remove_client(&w.engine, 7);
+    (void)send_pair(&w, &s);
+    CHECK_EQ_U64(w.effects.publish, UINT64_MAX >> 1, "a removed client: a sample is for 63");
+    CHECK_EQ_STR(w.engine.clients.list[7].name, "/client63", "a removed client: the last moves up");
+    command(&w, "/client64 T 192.0.2.1");
+    CHECK(w.added && w.answer.client == 63, "a removed client: there is room for another one");
+    CHECK_EQ_U64(record_of(&w.engine, 63).clock_identity, 1, "the new client has its master");
+    for (int c = NQPTP_CLIENTS_MAX - 1; c > 0; c--)
+        nqptp_engine_remove_client(&w.engine, c);
+    CHECK_EQ_I64(w.engine.clients.top, 1, "all others are removed: only client 0 is left");
+    command(&w, "T");
+    CHECK(!w.answer.refusal, "all others are removed: client 0 can be told");
+}
+
+/* What people see of a name, which a client may choose of any bytes but control characters. */
+static void test_shown_names(void) {
+    static const struct {
+        const char *name, *shown;
+    } names[] = {
+        {"/K\xC3\xBC"
+         "che",
+         "/K\xC3\xBC"
+         "che"},
+        {"/\xE5\xAF\x9D\xE5\xAE\xA4", "/\xE5\xAF\x9D\xE5\xAE\xA4"},
+        {"/\xF0\x9F\x8E\xB5", "/\xF0\x9F\x8E\xB5"},
+        {"/cut\xE5\xAF", "/cut??"},
+        {"/\xC0\xAF", "/??"},
+        {"/\xC2\x9B", "/??"},
+        {"/\xED\xA0\x80", "/???"},
+        {"/\xEF\xBB\xBF"
+         "x",
+         "/???x"},
+        {"/\xF8\xFF\x80", "/???"},
+        {"/a\"b\\", "/a\"b\\"},
+    };
+    char shown[NQPTP_NAME_SIZE];
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        nqptp_name_show(names[i].name, shown);
+        CHECK_EQ_STR(shown, names[i].shown, "name %zu is shown as printable UTF-8", i);
+    }
+}
+
+/* --- a master for each client ---------------------------------------------------------------- */
+
+static uint64_t master_for(const struct world *w, int c) {
+    return record_of(&w->engine, c).clock_identity;
+}
+
+static void play_both(struct world *w, struct sender *a, struct sender *b, unsigned pairs) {
+    for (unsigned n = 0; n < pairs; n++) {
+        play(w, a, 125 * MS);
+        play(w, b, 125 * MS);
+    }
+}
+
+static void test_published_again(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct world w = world_of(&s);
+
+    command(&w, "/x T 192.0.2.1");
+    command(&w, "/y T");
+    nqptp_engine_republish(&w.engine, &w.effects);
+    CHECK_EQ_U64(w.effects.publish, 3, "CLOCK_REALTIME is set: two of three clients have a master");
+    CHECK(same_record(&w.effects.records[0], &w.record) &&
+              same_record(&w.effects.records[1], &w.record),
+          "CLOCK_REALTIME is set: both get the record of their master again");
+    CHECK(w.effects.event_count == 0 && w.effects.reply_count == 0,
+          "CLOCK_REALTIME is set: nothing is told and nothing is sent");
+}
+
+static void test_masters_of_their_own(void) {
+    struct sender one = sender(1, "192.0.2.1", 100), two = sender(2, "192.0.2.2", 200);
+    struct world w = world_begin();
+
+    command(&w, "/one T 192.0.2.1");
+    command(&w, "/two T 192.0.2.2");
+    play_both(&w, &one, &two, 4);
+    CHECK_EQ_U64(master_for(&w, 0), 1, "without a list the better clock is followed");
+    CHECK_EQ_U64(master_for(&w, 1), 1, "one follows the clock that it listed");
+    CHECK_EQ_U64(master_for(&w, 2), 2, "two follows its own");
+    CHECK_EQ_U64(record_count(&w), 2, "in one table");
+    (void)send_pair(&w, &one);
+    CHECK_EQ_U64(w.effects.publish, 1 << 0 | 1 << 1, "a sample is for those who follow it");
+    (void)send_pair(&w, &two);
+    CHECK_EQ_U64(w.effects.publish, 1 << 2, "and for no others");
+    command(&w, "T");
+    CHECK_EQ_U64(w.effects.publish, 1 << 0, "a bare T is of client 0");
+    CHECK(master_for(&w, 0) == 0 && master_for(&w, 1) == 1 && master_for(&w, 2) == 2,
+          "and of no other");
+    command(&w, "/one T");
+    CHECK_EQ_U64(w.effects.publish, 1 << 1, "a named T is of its own");
+    CHECK(master_for(&w, 1) == 0 && master_for(&w, 2) == 2, "and of no other");
+    (void)send_sync(&w, &one, one.sequence_id);
+    CHECK_EQ_U64(w.effects.reply_count, 0, "who is on no list is not asked for the delay");
+    (void)send_sync(&w, &two, two.sequence_id);
+    CHECK_EQ_U64(w.effects.reply_count, 1, "who is on any list is");
+}
+
+static void test_first_address_wins(void) {
+    struct sender first = sender(1, "192.0.2.1", 200), better = sender(2, "192.0.2.2", 1);
+    struct sender elsewhere = sender(1, "2001:db8::1", 200);
+    struct world w = world_begin();
+
+    elsewhere.offset_ns = first.offset_ns;
+    command(&w, "/x T 192.0.2.1 192.0.2.2");
+    command(&w, "T 192.0.2.1 192.0.2.2");
+    play_both(&w, &first, &better, 16);
+    CHECK_EQ_U64(master_for(&w, 1), 1, "of a named list the first address wins");
+    CHECK_EQ_U64(master_for(&w, 0), 2, "of a bare one the better clock");
+    play_both(&w, &better, &elsewhere, 30);
+    CHECK_EQ_U64(master_for(&w, 1), 2,
+                 "when it is silent the second address wins, not the first clock elsewhere");
+    play(&w, &elsewhere, 5 * S);
+    CHECK(same_address(&w.engine.table.clocks[w.engine.clients.list[1].master].address,
+                       &elsewhere.address),
+          "when both are silent the first clock is followed elsewhere");
+    play_both(&w, &better, &first, 2);
+    CHECK_EQ_U64(master_for(&w, 1), 1, "until it is back");
+    command(&w, "/x T 192.0.2.2 192.0.2.1");
+    CHECK_EQ_U64(master_for(&w, 1), 2, "another order is another list");
+}
+
+static void test_same_named_list_again(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct world w = world_begin();
+    struct view v = {.client = 1};
+
+    order(&w, &v, "/x T 192.0.2.1");
+    play_looking(&w, &v, &s, 40);
+    uint64_t start_ns = v.seen.start_time_ns;
+    for (int n = 0; n < 20; n++) {
+        order(&w, &v, "/x T 192.0.2.1");
+        CHECK(!w.effects.publish, "the same list again: nothing to publish");
+        order(&w, &v, n % 2 ? "/x B" : "/x P");
+        order(&w, &v, "T");
+        play_looking(&w, &v, &s, 2);
+    }
+    CHECK_EQ_U64(v.seen.start_time_ns, start_ns, "the series goes on");
+    CHECK_EQ_U64(v.starts, 1, "and it is the first");
+    check_view(&v, "a list repeated");
+}
+
+/* --- what outlives a restart ------------------------------------------------------------------ */
+
+/* The start time that is published after a restart, of a clock heard from then on. */
+static uint64_t start_after(const struct nqptp_reading *before, struct sender *s, uint64_t ns) {
+    struct world w = world_begin();
+    struct view v = {.client = 0};
+
+    w.now_ns += ns;
+    w.engine.clients.list[0].inherited = *before;
+    play_looking(&w, &v, s, 20);
+    CHECK_EQ_STR(v.fault ? v.fault : "", "", "the record keeps all rules");
+    CHECK_EQ_U64(v.starts, 1, "and has one series");
+    return v.seen.start_time_ns;
+}
+
+static void test_inherit(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    const uint64_t began_ns = 4000 * S, fresh_ns = 5000 * S - LATENCY_NS;
+    struct nqptp_reading before = {.grandmaster_identity = 1,
+                                   .local_time_ns = 4999 * S,
+                                   .offset_ns = s.offset_ns,
+                                   .start_time_ns = began_ns};
+
+    CHECK_EQ_U64(start_after(&before, &s, 0), began_ns, "the same clock: its series goes on");
+    before.offset_ns = s.offset_ns + 5 * MS - 1;
+    CHECK_EQ_U64(start_after(&before, &s, 0), began_ns, "and a little less than 5 ms off");
+    before.offset_ns = s.offset_ns - 5 * MS + 1;
+    CHECK_EQ_U64(start_after(&before, &s, 0), began_ns, "to either side");
+    before.offset_ns = s.offset_ns + 5 * MS;
+    CHECK_EQ_U64(start_after(&before, &s, 0), fresh_ns, "5 ms off: a new series");
+    before.offset_ns = s.offset_ns - 5 * MS;
+    CHECK_EQ_U64(start_after(&before, &s, 0), fresh_ns, "to either side");
+    before.offset_ns = s.offset_ns;
+    before.grandmaster_identity = 2;
+    CHECK_EQ_U64(start_after(&before, &s, 0), fresh_ns, "another grandmaster: a new series");
+    before.grandmaster_identity = 1;
+    before.start_time_ns = 5001 * S;
+    CHECK_EQ_U64(start_after(&before, &s, 0), fresh_ns, "a start in the future: a new series");
+    before.start_time_ns = UINT64_MAX;
+    CHECK_EQ_U64(start_after(&before, &s, 0), fresh_ns, "however far");
+    before.start_time_ns = 0;
+    CHECK_EQ_U64(start_after(&before, &s, 0), fresh_ns, "none: a new series");
+    before.start_time_ns = began_ns;
+    CHECK_EQ_U64(start_after(&before, &s, 600 * S), began_ns, "ten minutes later: it goes on");
+}
+
+/* Only the first master after the restart can be the one before it. */
+static void test_inherit_once(void) {
+    struct sender other = sender(2, "192.0.2.2", 50), s = sender(1, "192.0.2.1", 100);
+    struct world w = world_begin();
+    struct nqptp_reading before = {.grandmaster_identity = 1,
+                                   .local_time_ns = 4999 * S,
+                                   .offset_ns = s.offset_ns,
+                                   .start_time_ns = 4000 * S};
+
+    w.engine.clients.list[0].inherited = before;
+    play(&w, &other, S);
+    command(&w, "T 192.0.2.1");
+    play(&w, &s, S);
+    CHECK_EQ_U64(w.record.clock_identity, 1, "after another master the one of before is back");
+    CHECK(w.record.start_time_ns > 5000 * S, "which is a new mastership");
+}
+
+/* A client whose object holds an older series of a clock that somebody follows already. */
+static void test_inherit_later(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct world w = world_begin();
+    const struct nqptp_shm_record before = {
+        .grandmaster_identity = 1, .offset_ns = s.offset_ns, .start_time_ns = 4000 * S};
+    const char text[] = "/other T 192.0.2.9";
+
+    play(&w, &s, S);
+    command_octets(&w, text, strlen(text), &before);
+    command(&w, "/other T 192.0.2.1");
+    CHECK_EQ_U64(w.record.start_time_ns, 4000 * S, "the clock has one start for all");
+    CHECK_EQ_U64(w.effects.publish, 3, "and who followed it before is told");
+}
+
+/* --- waking up ------------------------------------------------------------------------------- */
+
+/* The Announce that wakes up, byte by byte as on the wire. */
+static void check_wake_up(const struct world *w, const struct sender *to, uint8_t priority1,
+                          uint8_t priority2, const char *name) {
+    uint8_t wanted[64] = {0x1B, 0x02, 0x00, 0x40, 0x00, 0x00, 0x04, 0x08};
+    const struct nqptp_reply *reply = &w->effects.replies[0];
+    struct nqptp_address local = at("192.0.2.200");
+
+    put_source(wanted, OUR_IDENTITY, 32776);
+    wanted[32] = 5;
+    wanted[33] = 0xFE;
+    wanted[45] = 37;
+    wanted[47] = priority1;
+    wanted[48] = 0xF8;
+    wanted[49] = 0xFE;
+    wanted[50] = 0x43;
+    wanted[51] = 0x6A;
+    wanted[52] = priority2;
+    put_grandmaster(wanted, OUR_IDENTITY);
+    wanted[63] = 0xA0;
+    CHECK_EQ_U64(w->effects.reply_count, 1, "%s: one message is sent", name);
+    if (w->effects.reply_count == 0)
+        return;
+    CHECK(reply->length == 64 && memcmp(reply->data, wanted, 64) == 0, "%s: it is that", name);
+    CHECK_EQ_U64(reply->data[47], priority1, "%s: with priority1 %u", name, priority1);
+    CHECK(reply->general && same_address(&reply->destination, &to->address) &&
+              same_address(&reply->local, &local) && reply->interface == INTERFACE,
+          "%s: to the general port of who announced himself, the way it came", name);
+}
+
+static void check_pair(uint8_t theirs, uint8_t first, uint8_t second, uint8_t priority2) {
+    struct world w = world_begin();
+    struct sender s = sender(1, "192.0.2.1", theirs);
+    char name[40];
+
+    pause_player(&w);
+    command(&w, "T 192.0.2.1");
+    (void)send_announce(&w, &s);
+    snprintf(name, sizeof name, "for priority1 %u, first", theirs);
+    check_wake_up(&w, &s, first, priority2, name);
+    uint64_t sent_ns = w.now_ns;
+    CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), sent_ns + 150 * MS, "%s: 150 ms", name);
+    nqptp_engine_expire(&w.engine, sent_ns + 150 * MS - 1, &w.effects);
+    CHECK(idle(&w), "%s: and no less", name);
+    nqptp_engine_expire(&w.engine, sent_ns + 150 * MS, &w.effects);
+    snprintf(name, sizeof name, "for priority1 %u, second", theirs);
+    check_wake_up(&w, &s, second, 248, name);
+    nqptp_engine_expire(&w.engine, sent_ns + 150 * MS, &w.effects);
+    CHECK(idle(&w), "%s: and no third", name);
+    CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), sent_ns + 120 * S, "nothing else is due");
+}
+
+static void test_wake_up_pairs(void) {
+    check_pair(248, 247, 249, 248);
+    check_pair(128, 127, 129, 248);
+    check_pair(0, 248, 1, 248);
+    check_pair(1, 248, 2, 248);
+    check_pair(2, 248, 3, 248);
+    check_pair(3, 2, 4, 248);
+    check_pair(253, 252, 254, 248);
+    check_pair(254, 253, 250, 248);
+    check_pair(255, 254, 250, 248);
+}
+
+/* priority2 is the peer's, but for the first Announce to one of priority1 2 or less. */
+static void check_priority2(uint8_t priority1, uint8_t first, uint8_t first_priority2,
+                            uint8_t second) {
+    struct world w = world_begin();
+    struct sender s = sender(1, "192.0.2.1", 100);
+    uint8_t message[sizeof apple_announce];
+
+    memcpy(message, apple_announce, sizeof message);
+    put_source(message, 1, APPLE_PORT);
+    put_grandmaster(message, 1);
+    put_priority1(message, priority1);
+    message[52] = 77;
+    command(&w, "T 192.0.2.1");
+    (void)deliver(&w, &s, message, sizeof message);
+    check_wake_up(&w, &s, first, first_priority2, "priority2 77, first");
+    pass(&w, 150 * MS);
+    check_wake_up(&w, &s, second, 77, "priority2 77, second");
+}
+
+static void test_wake_up_priority2(void) {
+    check_priority2(128, 127, 77, 129);
+    check_priority2(2, 248, 248, 3);
+}
+
+/* The number of Announces that are to be sent. */
+static unsigned general_replies(const struct world *w) {
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < w->effects.reply_count; i++)
+        count += w->effects.replies[i].general;
+    return count;
+}
+
+/* Returns how many Announces of ours go out while the clock sends `count` of its own. */
+static unsigned sent_while_announcing(struct world *w, const struct sender *s, unsigned count) {
+    unsigned sent = 0;
+
+    for (unsigned n = 0; n < count; n++) {
+        (void)send_announce(w, s);
+        sent += general_replies(w);
+        uint64_t end_ns = w->now_ns + S;
+        while (nqptp_engine_deadline(&w->engine) <= end_ns) {
+            w->now_ns = nqptp_engine_deadline(&w->engine);
+            nqptp_engine_expire(&w->engine, w->now_ns, &w->effects);
+            sent += general_replies(w);
+        }
+        w->now_ns = end_ns;
+    }
+    return sent;
+}
+
+static void test_when_to_wake_up(void) {
+    struct world w = world_begin();
+    struct sender s = sender(1, "192.0.2.1", 100), talks = sender(2, "192.0.2.2", 100);
+
+    CHECK_EQ_U64(sent_while_announcing(&w, &s, 10), 0, "without a list nobody is woken up");
+    command(&w, "T 192.0.2.9");
+    CHECK_EQ_U64(sent_while_announcing(&w, &s, 10), 0, "nor who is not listed");
+    command(&w, "T 192.0.2.1 192.0.2.2");
+    CHECK_EQ_U64(w.effects.reply_count, 0, "nor at the command");
+    CHECK_EQ_U64(sent_while_announcing(&w, &s, 1), 2, "but at the first Announce after it");
+    CHECK_EQ_U64(sent_while_announcing(&w, &s, 1), 0, "not at the second");
+    CHECK_EQ_U64(sent_while_announcing(&w, &s, 1), 2, "at the third, for it gave no time yet");
+    CHECK_EQ_U64(sent_while_announcing(&w, &s, 20), 0, "and never again");
+    CHECK_EQ_U64(sent_while_announcing(&w, &talks, 1), 2, "another clock too");
+    (void)send_pair(&w, &talks);
+    CHECK_EQ_U64(sent_while_announcing(&w, &talks, 10), 0, "it gave its time, so no more");
+}
+
+/* The number of Delay_Reqs that go to the address while this time passes. */
+static unsigned asked_in(struct world *w, const char *address, uint64_t ns) {
+    struct nqptp_address to = at(address);
+    uint64_t end_ns = w->now_ns + ns;
+    unsigned count = 0;
+
+    while (nqptp_engine_deadline(&w->engine) <= end_ns) {
+        uint64_t deadline_ns = nqptp_engine_deadline(&w->engine);
+        w->now_ns = deadline_ns > w->now_ns ? deadline_ns : w->now_ns;
+        nqptp_engine_expire(&w->engine, w->now_ns, &w->effects);
+        for (unsigned i = 0; i < w->effects.reply_count; i++)
+            count += !w->effects.replies[i].general &&
+                     same_address(&w->effects.replies[i].destination, &to);
+    }
+    w->now_ns = end_ns;
+    return count;
+}
+
+static void test_silent_addresses_are_asked(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct world w = world_begin();
+    struct nqptp_address ours = at("192.0.2.200");
+
+    nqptp_engine_set_own_addresses(&w.engine, &ours, 1);
+    command(&w, "/x T 192.0.2.1 192.0.2.2 192.0.2.200");
+    CHECK_EQ_U64(asked_in(&w, "192.0.2.1", 0), 1, "never B: a new list is asked at once");
+    CHECK_EQ_U64(asked_in(&w, "192.0.2.2", 10 * S), 5, "an address without a record, every 2 s");
+    CHECK_EQ_U64(asked_in(&w, "192.0.2.200", 10 * S), 0, "our own address is not asked");
+    command(&w, "/x B");
+    CHECK_EQ_U64(asked_in(&w, "192.0.2.1", 200 * MS), 1, "at B it is asked at once");
+    play(&w, &s, 2 * S);
+    CHECK_EQ_U64(asked_in(&w, "192.0.2.1", 2 * S), 0, "a clock that gives its time is not asked");
+    CHECK_EQ_U64(asked_in(&w, "192.0.2.1", 2 * S), 1, "when it is lost it is asked");
+    CHECK_EQ_U64(asked_in(&w, "192.0.2.1", 300 * S), 150, "every 2 s, without end");
+    CHECK(knows(&w, &s), "its record stays all the time");
+    command(&w, "/x P");
+    CHECK_EQ_U64(asked_in(&w, "192.0.2.1", 300 * S), 0, "after P nothing is asked");
+    CHECK(!knows(&w, &s), "and silence deletes the record");
+    unsigned asked = 0;
+    for (int n = 0; n < 100; n++) {
+        command(&w, "/x B");
+        asked += asked_in(&w, "192.0.2.2", 10 * MS);
+    }
+    CHECK_EQ_U64(asked, 6, "a flood of B for a second does not ask more often than each 200 ms");
+    command(&w, "/x E");
+    CHECK_EQ_U64(asked_in(&w, "192.0.2.1", 300 * S), 0, "after E nothing is asked");
+    CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), NQPTP_NO_DEADLINE, "and nothing is due");
+}
+
+/* The way by which the clock came, while that is ours still; else the kernel finds one. */
+static void test_way_of_asking(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct world w = world_begin();
+    struct nqptp_address ours = at("192.0.2.200"), none = {.ip = IN6ADDR_ANY_INIT};
+    const struct nqptp_reply *reply = &w.effects.replies[0];
+
+    nqptp_engine_set_own_addresses(&w.engine, &ours, 1);
+    command(&w, "T 192.0.2.1");
+    expire(&w, w.now_ns);
+    CHECK(w.effects.reply_count == 1 && same_address(&reply->local, &none) &&
+              reply->interface == 0 && reply->length == NQPTP_DELAY_REQ_LENGTH,
+          "without a record the kernel finds the way");
+    expire(&w, w.now_ns); /* the end of the round */
+    (void)send_announce(&w, &s);
+    pass(&w, 1999 * MS);
+    expire(&w, w.now_ns += MS);
+    CHECK(w.effects.reply_count == 1 && same_address(&reply->local, &ours) &&
+              reply->interface == INTERFACE,
+          "with one it goes the way that the clock came");
+    expire(&w, w.now_ns);
+    nqptp_engine_set_own_addresses(&w.engine, &ours, 0);
+    pass(&w, 1999 * MS);
+    expire(&w, w.now_ns += MS);
+    CHECK(w.effects.reply_count == 1 && same_address(&reply->local, &none),
+          "when that address is not ours any more the kernel finds the way");
+}
+
+static void test_unused_client_stops(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct world w = world_begin();
+
+    command(&w, "/x T 192.0.2.1");
+    command(&w, "/x B");
+    play(&w, &s, 2 * S);
+    nqptp_engine_unused(&w.engine, 1 << 1, w.now_ns, &w.effects);
+    CHECK(!nqptp_client_plays(&w.engine.clients.list[1]), "an unused client does not play");
+    CHECK_EQ_U64(asked_in(&w, "192.0.2.1", 10 * S), 0, "for it nothing is asked");
+    pass(&w, 121 * S);
+    CHECK(!knows(&w, &s), "and its master may go");
+    command(&w, "/x T 192.0.2.1");
+    CHECK(!nqptp_client_plays(&w.engine.clients.list[1]), "one that says B plays from a B on");
+    command(&w, "/x B");
+    CHECK(nqptp_client_plays(&w.engine.clients.list[1]), "and plays again then");
+    command(&w, "/y T 192.0.2.1");
+    nqptp_engine_unused(&w.engine, 1 << 2, w.now_ns, &w.effects);
+    CHECK(!nqptp_client_plays(&w.engine.clients.list[2]), "one that never says B stops so, too");
+    command(&w, "/y T 192.0.2.1");
+    CHECK(nqptp_client_plays(&w.engine.clients.list[2]), "and plays again at its next command");
+}
+
+/* Nothing is told of a clock that falls silent after all its clients ended. */
+static void test_silence_after_the_end_is_not_told(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+
+    for (int ends = 0; ends <= 1; ends++) {
+        struct world w = world_begin();
+        command(&w, "/nqptp T 192.0.2.1");
+        command(&w, "/nqptp B");
+        play(&w, &s, 2 * S);
+        if (ends)
+            command(&w, "/nqptp E");
+        bool silence_told = false;
+        for (uint64_t ms = 0; ms < 5000; ms++) {
+            nqptp_engine_expire(&w.engine, w.now_ns += MS, &w.effects);
+            silence_told = silence_told || told(&w, NQPTP_EVENT_SILENT, 1);
+        }
+        CHECK_EQ_I64(silence_told, !ends, "silence %s is %stold",
+                     ends ? "after E" : "while playing", ends ? "not " : "");
+    }
+}
+
+static void test_no_wake_up_of_who_was_unlisted(void) {
+    struct world w = world_begin();
+    struct sender s = sender(1, "192.0.2.1", 100);
+
+    command(&w, "/x T 192.0.2.1");
+    (void)send_announce(&w, &s);
+    CHECK_EQ_U64(w.effects.reply_count, 1, "listed by a name it is woken up");
+    command(&w, "/x T 192.0.2.9");
+    pass(&w, S);
+    CHECK_EQ_U64(w.effects.reply_count, 0, "unlisted within 150 ms it gets no second Announce");
+}
+
+/* A stopped clock repeats its time for so many Syncs; returns how many messages woke it up. */
+static unsigned stop_for(struct world *w, struct sender *s, uint64_t stopped_ns, unsigned pairs) {
+    unsigned sent = 0;
+
+    for (unsigned n = 0; n < pairs; n++) {
+        (void)send_sync(w, s, s->sequence_id);
+        w->now_ns += MS;
+        (void)send_follow_up(w, s, s->sequence_id++, stopped_ns);
+        sent += general_replies(w);
+        pass(w, 124 * MS);
+    }
+    return sent;
+}
+
+static void check_stopped(const char *name, unsigned seconds, uint64_t grandmaster, bool listed,
+                          unsigned wanted) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct world w = world_begin();
+
+    s.grandmaster_identity = grandmaster;
+    command(&w, listed ? "/x T 192.0.2.1" : "/x T 192.0.2.9");
+    play(&w, &s, seconds * S);
+    uint64_t stopped_ns = time_of(&w, &s); /* which the first pair says, and the others repeat */
+    CHECK_EQ_U64(stop_for(&w, &s, stopped_ns, 480), 0, "%s: 479 repeats: it is let sleep", name);
+    CHECK_EQ_U64(stop_for(&w, &s, stopped_ns, 1), wanted, "%s: the 480th", name);
+    CHECK_EQ_U64(stop_for(&w, &s, stopped_ns, 1000), 0, "%s: and never again", name);
+}
+
+static void test_stopped_clock_is_woken_up(void) {
+    check_stopped("stopped soon after it began", 1, 1, true, 1);
+    check_stopped("stopped after 3 s", 3, 1, true, 0);
+    check_stopped("with another grandmaster", 1, 99, true, 0);
+    check_stopped("not listed", 1, 1, false, 0);
+}
+
+/* --- what clocks do --------------------------------------------------------------------------- */
+
+static struct world begin_listed(struct view *v, const char *list) {
+    struct world w = world_begin();
+
+    *v = (struct view){.client = 1};
+    order(&w, v, list);
+    return w;
+}
+
+/* The clock's time stands still for so many Syncs. */
+static void sleep_looking(struct world *w, struct view *v, struct sender *s, uint64_t stopped_ns,
+                          unsigned pairs) {
+    for (unsigned n = 0; n < pairs; n++) {
+        if (n % 8 == 0) {
+            (void)send_announce(w, s);
+            look(v, w);
+        }
+        pair_looking(w, v, s, stopped_ns);
+    }
+}
+
+/* It stops, is perhaps told of by a B, and goes on where it stopped. */
+static void check_stop(const char *name, unsigned pairs, unsigned pairs_after_b) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct view v;
+    struct world w = begin_listed(&v, "/x T 192.0.2.1");
+
+    play_looking(&w, &v, &s, 80);
+    uint64_t stopped_ns = time_of(&w, &s);
+    pair_looking(&w, &v, &s, stopped_ns);
+    struct nqptp_shm_record before = v.seen;
+    sleep_looking(&w, &v, &s, stopped_ns, pairs);
+    if (pairs_after_b > 0) {
+        order(&w, &v, "/x B");
+        sleep_looking(&w, &v, &s, stopped_ns, pairs_after_b);
+    }
+    CHECK(has_master(&v.seen) && v.seen.local_time_ns == before.local_time_ns &&
+              v.seen.offset_ns == before.offset_ns && v.starts == 1,
+          "%s: asleep, its record stays as it is", name);
+    s.offset_ns = stopped_ns + 125 * MS - receive_time(&w);
+    uint64_t resumed_ns = receive_time(&w);
+    play_looking(&w, &v, &s, 2);
+    CHECK(offset_is(&v, s.offset_ns), "%s: resumed, its offset is right with two samples", name);
+    CHECK(v.seen.start_time_ns >= resumed_ns, "%s: in a series begun then", name);
+    play_looking(&w, &v, &s, 80);
+    CHECK(offset_is(&v, s.offset_ns), "%s: and goes on", name);
+    CHECK_EQ_U64(v.starts, 2, "%s: as the second series", name);
+    check_view(&v, name);
+}
+
+static void test_stopped_and_resumed_clock(void) {
+    check_stop("stopped for 1 s", 8, 0);
+    check_stop("stopped for 10 s", 80, 0);
+    check_stop("stopped for 3 minutes", 3 * 480, 0);
+    check_stop("stopped, then B", 40, 40);
+    check_stop("stopped for a minute, then B", 480, 480);
+}
+
+/* Silent, its record stays; when it comes back it was the same clock all the time. */
+static void test_silent_and_back(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct view v;
+    struct world w = begin_listed(&v, "/x T 192.0.2.1");
+
+    play_looking(&w, &v, &s, 80);
+    struct nqptp_shm_record before = v.seen;
+    pass_looking(&w, &v, 30 * S);
+    CHECK(same_record(&v.seen, &before), "silent for 30 s: it stays");
+    play_looking(&w, &v, &s, 8);
+    CHECK_EQ_U64(v.seen.start_time_ns, before.start_time_ns, "it comes back as it was");
+    pass_looking(&w, &v, 100 * S);
+    CHECK(has_master(&v.seen), "silent for 100 s: it stays");
+    uint64_t back_ns = receive_time(&w);
+    s.offset_ns += 3 * MS;
+    play_looking(&w, &v, &s, 8);
+    CHECK_EQ_U64(v.seen.start_time_ns, back_ns, "it comes back as a new series");
+    CHECK(offset_is(&v, s.offset_ns), "with what it says now");
+    pass_looking(&w, &v, 1000 * S);
+    CHECK(has_master(&v.seen), "silent for 1000 s: it stays, because the client plays");
+    check_view(&v, "silence");
+    v.may_vanish = true;
+    command(&w, "/x B");
+    command(&w, "/x E");
+    pass_looking(&w, &v, 121 * S);
+    CHECK(!has_master(&v.seen), "silent for 121 s: it is no more");
+}
+
+static void check_begin(const char *name, uint64_t silence_ns, unsigned starts) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct view v;
+    struct world w = begin_listed(&v, "/x T 192.0.2.1");
+
+    play_looking(&w, &v, &s, 80);
+    pass_looking(&w, &v, silence_ns);
+    struct nqptp_shm_record before = v.seen;
+    order(&w, &v, "/x B");
+    CHECK(same_record(&v.seen, &before), "%s: the record stays", name);
+    s.offset_ns -= 3 * MS; /* too little to be taken for a step */
+    uint64_t first_ns = receive_time(&w);
+    play_looking(&w, &v, &s, 1);
+    CHECK_EQ_U64(v.starts, starts, "%s: series", name);
+    if (starts > 1) {
+        CHECK_EQ_U64(v.seen.start_time_ns, first_ns, "%s: with the next sample", name);
+        CHECK(offset_is(&v, s.offset_ns), "%s: with its offset", name);
+    }
+    play_looking(&w, &v, &s, 8);
+    order(&w, &v, "/x B");
+    play_looking(&w, &v, &s, 8);
+    CHECK_EQ_U64(v.starts, starts, "%s: and B in the middle of play begins none", name);
+    check_view(&v, name);
+}
+
+static void test_begin(void) {
+    check_begin("B at once", 0, 1);
+    check_begin("B after 0.8 s without a sample", 800 * MS, 1);
+    check_begin("B after 1.1 s without a sample", 1100 * MS, 2);
+    check_begin("B after a minute without a sample", 60 * S, 2);
+}
+
+/* Another client's stale master is not this one's business. */
+static void test_begin_of_another(void) {
+    struct sender one = sender(1, "192.0.2.1", 100), two = sender(2, "192.0.2.2", 100);
+    struct view v;
+    struct world w = begin_listed(&v, "/x T 192.0.2.1");
+
+    order(&w, &v, "/y T 192.0.2.2");
+    play(&w, &two, 2 * S);
+    w.effects.publish = 0;
+    look(&v, &w);
+    play_looking(&w, &v, &one, 16);
+    order(&w, &v, "/y B");
+    play_looking(&w, &v, &one, 16);
+    CHECK_EQ_U64(v.starts, 1, "a B of another client begins no series here");
+    check_view(&v, "B of another client");
+}
+
+/* It runs so much slower or faster for 5 s, then at its own pace again. */
+static void check_pace(const char *name, int64_t ns_per_pair) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct view v;
+    struct world w = begin_listed(&v, "/x T 192.0.2.1");
+
+    play_looking(&w, &v, &s, 80);
+    for (unsigned n = 0; n < 40; n++) {
+        s.offset_ns += (uint64_t)ns_per_pair;
+        pair_looking(&w, &v, &s, time_of(&w, &s));
+    }
+    CHECK(has_master(&v.seen) && w.now_ns - v.seen.local_time_ns < S,
+          "%s: it is followed all the time", name);
+    play_looking(&w, &v, &s, 16);
+    CHECK(offset_is(&v, s.offset_ns), "%s: 2 s later its offset is right", name);
+    unsigned starts = v.starts;
+    play_looking(&w, &v, &s, 80);
+    CHECK(offset_is(&v, s.offset_ns), "%s: and stays so", name);
+    CHECK_EQ_U64(v.starts, starts, "%s: in one series", name);
+    check_view(&v, name);
+}
+
+static void test_slow_clock(void) {
+    check_pace("at nine tenths", -12500 * (int64_t)US);
+    check_pace("at half its pace", -62500 * (int64_t)US);
+    check_pace("at a tenth", -112500 * (int64_t)US);
+    check_pace("at double pace", 125000 * (int64_t)US);
+    check_pace("backwards", -250000 * (int64_t)US);
+}
+
+static void test_step(void) {
+    static const int64_t steps_ms[] = {50, -50, 1000, -1000, 3600000, -3600000};
+
+    for (size_t i = 0; i < sizeof steps_ms / sizeof steps_ms[0]; i++) {
+        struct sender s = sender(1, "192.0.2.1", 100);
+        struct view v;
+        struct world w = begin_listed(&v, "/x T 192.0.2.1");
+        play_looking(&w, &v, &s, 80);
+        s.offset_ns += (uint64_t)(steps_ms[i] * (int64_t)MS);
+        uint64_t stepped_ns = receive_time(&w);
+        play_looking(&w, &v, &s, 8);
+        CHECK(offset_is(&v, s.offset_ns), "a step of %" PRId64 " ms: followed in 1 s", steps_ms[i]);
+        CHECK(v.starts == 2 && v.seen.start_time_ns >= stepped_ns, "as a new series");
+        play_looking(&w, &v, &s, 80);
+        CHECK_EQ_U64(v.starts, 2, "and no more");
+        check_view(&v, "a step");
+    }
+}
+
+static void test_grandmaster_changes(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct view v;
+    struct world w = begin_listed(&v, "/x T 192.0.2.1");
+
+    play_looking(&w, &v, &s, 80);
+    for (unsigned n = 0; n < 5; n++) {
+        uint64_t old = s.grandmaster_identity;
+        s.grandmaster_identity = 99 + n;
+        (void)send_announce(&w, &s);
+        look(&v, &w);
+        CHECK_EQ_U64(v.seen.grandmaster_identity, old, "until it gives a time the old one");
+        s.offset_ns += 2 * MS;
+        uint64_t local_ns = receive_time(&w);
+        pair_looking(&w, &v, &s, time_of(&w, &s));
+        CHECK_EQ_U64(v.seen.grandmaster_identity, 99 + n, "then the new one's name");
+        CHECK_EQ_U64(v.seen.start_time_ns, local_ns, "as a new series");
+        CHECK(offset_is(&v, s.offset_ns), "and its offset");
+        play_looking(&w, &v, &s, 16);
+    }
+    CHECK_EQ_U64(v.starts, 6, "each grandmaster has one series");
+    check_view(&v, "grandmasters");
+}
+
+/* One clock at three addresses, of which one is listed; they fall silent in turn. */
+static void test_several_addresses(void) {
+    struct sender at_address[3] = {sender(1, "192.0.2.1", 100), sender(1, "2001:db8::1", 100),
+                                   sender(1, "fe80::1", 100)};
+    struct view v;
+    struct world w = begin_listed(&v, "/x T 192.0.2.1");
+    unsigned wrong = 0;
+
+    play_looking(&w, &v, &at_address[0], 1); /* so that it is known whose address that is */
+    for (unsigned round = 0; round < 12; round++) {
+        for (unsigned n = 0; n < 40; n++) {
+            struct sender *s = &at_address[n % 3];
+            if (n % 3 != round % 3)
+                play_looking(&w, &v, s, 1);
+        }
+        wrong += !offset_is(&v, at_address[0].offset_ns) || v.seen.grandmaster_identity != 1 ||
+                 is_at(&v.seen, &at_address[round % 3].address);
+        if (round % 3 != 0)
+            wrong += !is_at(&v.seen, &at_address[0].address);
+    }
+    CHECK_EQ_U64(wrong, 0, "whichever address is silent, the clock is followed at another");
+    check_view(&v, "several addresses");
+}
+
+/* Two clocks by turns, as players change between senders. */
+static void test_change_of_list(void) {
+    struct sender one = sender(1, "192.0.2.1", 100), two = sender(2, "192.0.2.2", 100);
+    struct view v;
+    struct world w = begin_listed(&v, "/x T 192.0.2.1");
+
+    play_looking(&w, &v, &one, 16);
+    for (unsigned n = 0; n < 20; n++) {
+        play_looking(&w, &v, &one, 4);
+        play_looking(&w, &v, &two, 4);
+        order(&w, &v, n % 2 ? "/x T 192.0.2.1" : "/x T 192.0.2.2");
+        CHECK_EQ_U64(v.seen.clock_identity, n % 2 ? 1 : 2, "another list: its clock at once");
+    }
+    CHECK_EQ_U64(v.starts, 21, "each change is a mastership");
+    check_view(&v, "lists");
+    v.may_vanish = true;
+    order(&w, &v, "/x T");
+    CHECK(!has_master(&v.seen), "none for an empty list");
+}
+
+/* Anything at any time, at two clients; only a list without a clock may leave none. */
+static void test_anything(void) {
+    static const char *const commands[] = {
+        "/x B", "/x E",        "/x P", "/x T 192.0.2.1 192.0.2.2", "/x T 192.0.2.2 192.0.2.1",
+        "T",    "T 192.0.2.2", "/y T", "/y T 192.0.2.1",           "/y B"};
+    struct sender s[2] = {sender(1, "192.0.2.1", 100), sender(2, "192.0.2.2", 90)};
+    struct prng prng = {2021};
+    struct view v;
+    struct world w = begin_listed(&v, "/x T 192.0.2.1 192.0.2.2");
+
+    play_looking(&w, &v, &s[0], 16);
+    for (unsigned n = 0; n < 40000; n++) {
+        struct sender *from = &s[prng_below(&prng, 2)];
+        switch (prng_below(&prng, 64)) {
+        case 0:
+            order(&w, &v, commands[prng_below(&prng, 10)]);
+            break;
+        case 1:
+            from->offset_ns += prng_magnitude(&prng) >> 20;
+            break;
+        case 2:
+            sleep_looking(&w, &v, from, time_of(&w, from), (unsigned)prng_below(&prng, 40));
+            break;
+        case 3:
+            pass_looking(&w, &v, prng_below(&prng, 20 * S));
+            break;
+        case 4:
+            from->grandmaster_identity = 1 + prng_below(&prng, 3);
+            break;
+        default:
+            play_looking(&w, &v, from, 1);
+        }
+    }
+    CHECK(v.starts > 1000, "%u masterships", v.starts);
+    check_view(&v, "anything at any time");
+}
+
+/* Called by their addresses, so that no compiler puts all their worlds into one stack frame. */
+static void (*const all_tests[])(void) = {
+    test_named_list,
+    test_activity,
+    test_bad_input,
+    test_names,
+    test_many_clients,
+    test_shown_names,
+    test_published_again,
+    test_masters_of_their_own,
+    test_first_address_wins,
+    test_same_named_list_again,
+    test_inherit,
+    test_inherit_once,
+    test_inherit_later,
+    test_wake_up_pairs,
+    test_wake_up_priority2,
+    test_when_to_wake_up,
+    test_silent_addresses_are_asked,
+    test_way_of_asking,
+    test_unused_client_stops,
+    test_silence_after_the_end_is_not_told,
+    test_no_wake_up_of_who_was_unlisted,
+    test_stopped_clock_is_woken_up,
+    test_stopped_and_resumed_clock,
+    test_silent_and_back,
+    test_begin,
+    test_begin_of_another,
+    test_slow_clock,
+    test_step,
+    test_grandmaster_changes,
+    test_several_addresses,
+    test_change_of_list,
+    test_anything,
+};
+
+int main(void) {
+    for (size_t i = 0; i < sizeof all_tests / sizeof *all_tests; i++)
+        all_tests[i]();
+    return tap_done();
+}

@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Proves the rules of the clock table: how message intervals are known, who gets a slot when all
+ * are taken, which of two clocks is better and that this is a total order, when a clock is alive,
+ * and what its samples come to. Whom a client follows is in test-selection.
+ */
+#include "nqptp-clock-sources.h"
+
+#include "../lib/bench.h"
+#include "../lib/prng.h"
+#include "../lib/tap.h"
+
+/* --- message intervals ----------------------------------------------------------------------- */
+
+/* 0 where it states nothing; written out rather than computed. */
+static uint64_t stated_ns(int log_interval) {
+    static const uint64_t from_minus_7[12] = {
+        7812500,   15625000,   31250000,   62500000,   125000000,  250000000,
+        500000000, 1000000000, 2000000000, 4000000000, 8000000000, 16000000000,
+    };
+    return log_interval < -7 || log_interval > 4 ? 0 : from_minus_7[log_interval + 7];
+}
+
+static void test_every_log_interval(void) {
+    const uint64_t unknown_ns = 777;
+    unsigned wrong = 0;
+
+    for (int n = INT8_MIN; n <= INT8_MAX; n++) {
+        struct nqptp_interval interval = {0};
+        nqptp_interval_note(&interval, (int8_t)n, 5 * S);
+        uint64_t expected_ns = stated_ns(n) ? stated_ns(n) : unknown_ns;
+        wrong += nqptp_interval_ns(&interval, unknown_ns) != expected_ns;
+        nqptp_interval_note(&interval, (int8_t)n, 8 * S);
+        expected_ns = stated_ns(n) ? stated_ns(n) : 3 * S;
+        wrong += nqptp_interval_ns(&interval, unknown_ns) != expected_ns;
+    }
+    CHECK_EQ_U64(wrong, 0, "-7 to +4 state an interval, all else does not and is measured");
+}
+
+/* The interval of messages that came so many ms after each other, and stated none. */
+static uint64_t measured_ms(unsigned count, const uint64_t *spacings_ms) {
+    struct nqptp_interval interval = {0};
+    uint64_t now_ns = 5 * S;
+
+    nqptp_interval_note(&interval, LOG_NOT_STATED, now_ns);
+    for (unsigned i = 0; i < count; i++)
+        nqptp_interval_note(&interval, LOG_NOT_STATED, now_ns += spacings_ms[i] * MS);
+    return nqptp_interval_ns(&interval, 777 * MS) / MS;
+}
+
+static void test_measured_interval(void) {
+    static const uint64_t spacings_ms[] = {250, 9000, 240, 3, 260, 255, 245, 8000, 4, 250};
+
+    CHECK_EQ_U64(measured_ms(0, spacings_ms), 777, "one message: unknown");
+    CHECK_EQ_U64(measured_ms(1, spacings_ms), 250, "two messages: what is between them");
+    CHECK_EQ_U64(measured_ms(3, spacings_ms), 250, "four messages: the median");
+    CHECK_EQ_U64(measured_ms(5, spacings_ms), 250, "six: a pause and a burst do not count");
+    CHECK_EQ_U64(measured_ms(10, spacings_ms), 250, "eleven: nor later ones");
+    uint64_t of_two_ms = measured_ms(2, spacings_ms);
+    CHECK(of_two_ms >= 250 && of_two_ms <= 9000, "three: between the two");
+}
+
+static void test_interval_changes(void) {
+    struct nqptp_interval interval = {0};
+
+    for (uint64_t ns = 5 * S; ns < 15 * S; ns += S)
+        nqptp_interval_note(&interval, -3, ns);
+    CHECK_EQ_U64(nqptp_interval_ns(&interval, 777), 125 * MS, "what is stated counts");
+    nqptp_interval_note(&interval, -2, 15 * S);
+    CHECK_EQ_U64(nqptp_interval_ns(&interval, 777), 250 * MS, "the last statement, that is");
+    nqptp_interval_note(&interval, LOG_NOT_STATED, 16 * S);
+    CHECK_EQ_U64(nqptp_interval_ns(&interval, 777), S, "without one the spacing is used at once");
+    for (uint64_t ns = 17 * S; ns < 33 * S; ns += 4 * S)
+        nqptp_interval_note(&interval, LOG_NOT_STATED, ns);
+    CHECK_EQ_U64(nqptp_interval_ns(&interval, 777), 4 * S, "and follows a change of pace");
+}
+
+/* --- records --------------------------------------------------------------------------------- */
+
+static void test_find(void) {
+    struct bench b = bench_begin();
+    int first = add(&b, 1, 1), second = add(&b, 2, 1), third = add(&b, 1, 2);
+    struct nqptp_address one = host(1), two = host(2), three = host(3);
+
+    CHECK_EQ_I64(nqptp_clock_find(&b.table, 1, &one), first, "a record is found");
+    CHECK_EQ_I64(nqptp_clock_find(&b.table, 2, &one), second, "by its identity");
+    CHECK_EQ_I64(nqptp_clock_find(&b.table, 1, &two), third, "and by its address");
+    CHECK_EQ_I64(nqptp_clock_find(&b.table, 2, &two), NQPTP_NO_CLOCK, "by both together");
+    CHECK_EQ_I64(nqptp_clock_find(&b.table, 1, &three), NQPTP_NO_CLOCK, "or not at all");
+    one.scope_id = 3;
+    CHECK_EQ_I64(nqptp_clock_find(&b.table, 1, &one), first,
+                 "a scope of such an address does not count");
+    delete (&b, first);
+    CHECK_EQ_I64(nqptp_clock_find(&b.table, 1, &one), NQPTP_NO_CLOCK, "once deleted it is gone");
+    CHECK_EQ_I64(nqptp_clock_find(&b.table, 2, &one), second, "and others are not");
+}
+
+static void test_created_record_is_new(void) {
+    struct bench b = bench_begin();
+    int i = add_ready(&b, 1, 1, 10);
+    b.clients.list[0].master = i;
+
+    delete (&b, i);
+    CHECK_EQ_I64(b.clients.list[0].master, NQPTP_NO_CLOCK, "a deleted record is no master");
+    CHECK_EQ_I64(add(&b, 2, 2), i, "its slot is free");
+    const struct nqptp_clock *clock = &b.table.clocks[i];
+    CHECK(clock->in_use && clock->clock_identity == 2, "a new clock has it");
+    CHECK(!clock->announced && !clock->confirmed && clock->sampled_at_ns == 0 &&
+              clock->reading.local_time_ns == 0,
+          "with nothing of the old one's");
+    CHECK_EQ_U64(clock->heard_at_ns, b.now_ns, "heard now");
+    CHECK_EQ_U64(clock->pairing.waiting_until_ns, 0, "and no Follow_Up waits");
+}
+
+/* 32 clocks, 1 to 32 at hosts 1 to 32, number n heard last 40 - n seconds ago. */
+static struct bench bench_full(void) {
+    struct bench b = bench_begin();
+    unsigned made = 0;
+
+    for (uint8_t n = 1; n <= NQPTP_CLOCKS_MAX; n++) {
+        made += add(&b, n, n) == n - 1;
+        b.table.clocks[n - 1].heard_at_ns = b.now_ns - (40u - n) * S;
+    }
+    CHECK_EQ_U64(made, 32, "there are slots for 32 clocks");
+    return b;
+}
+
+static int room(const struct bench *b, bool listed) {
+    return nqptp_clock_row_for(&b->table, nqptp_clients_listed(&b->clients),
+                               nqptp_clients_masters(&b->clients), listed, b->now_ns);
+}
+
+static void test_newcomer_to_full_table(void) {
+    struct bench b = bench_full();
+
+    CHECK_EQ_I64(room(&b, false), 0, "the 33rd clock gets the slot of the one idle longest");
+    CHECK_EQ_I64(room(&b, true), 0, "listed or not");
+    b.table.clocks[0].heard_at_ns = b.now_ns;
+    CHECK_EQ_I64(room(&b, false), 1, "which may be any record");
+    delete (&b, 17);
+    CHECK_EQ_I64(room(&b, false), 17, "a free slot comes first");
+    CHECK_EQ_I64(room(&b, true), 17, "listed or not");
+}
+
+static void test_newcomer_among_busy_clocks(void) {
+    struct bench b = bench_full();
+
+    for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)
+        b.table.clocks[i].heard_at_ns = b.now_ns - (i == 9 ? 5 * S - 1 : 1 * S);
+    CHECK_EQ_I64(room(&b, false), NQPTP_NO_CLOCK, "nobody is silent for 5 s: no room");
+    CHECK_EQ_I64(room(&b, true), 9, "but for a listed clock, in the slot idle longest");
+    b.now_ns += 1;
+    CHECK_EQ_I64(room(&b, false), 9, "silent for 5 s: room for any");
+}
+
+static void test_master_is_never_evicted(void) {
+    struct bench b = bench_full();
+
+    b.clients.list[0].master = 0;
+    CHECK_EQ_I64(room(&b, false), 1, "the master stays, though it is idle longest");
+    CHECK_EQ_I64(room(&b, true), 1, "whoever comes");
+}
+
+static void test_listed_are_not_evicted_for_unlisted(void) {
+    struct bench b = bench_full();
+
+    list_hosts(&b, 3, (const uint8_t[]){1, 2, 4});
+    CHECK_EQ_I64(room(&b, false), 2, "listed clocks stay, though they are idle longest");
+    CHECK_EQ_I64(room(&b, true), 2, "while there is an unlisted one");
+    b.clients.list[0].listed = UINT32_MAX;
+    CHECK_EQ_I64(room(&b, false), NQPTP_NO_CLOCK, "all listed: no room for an unlisted one");
+    CHECK_EQ_I64(room(&b, true), 0, "a silent one makes room for a listed one");
+    for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)
+        b.table.clocks[i].heard_at_ns = b.now_ns;
+    CHECK_EQ_I64(room(&b, true), NQPTP_NO_CLOCK, "but not one that speaks");
+}
+
+/* --- the comparison -------------------------------------------------------------------------- */
+
+static int sign(int order) {
+    return (order > 0) - (order < 0);
+}
+
+/* Two clocks that differ in nothing yet. */
+struct pair {
+    struct nqptp_clock better, worse;
+};
+
+static struct pair twins(void) {
+    struct nqptp_clock clock = {
+        .in_use = true,
+        .clock_identity = 50,
+        .address = host(50),
+        .announced = true,
+        .announce = {.grandmaster_identity = 50,
+                     .steps_removed = 50,
+                     .offset_scaled_log_variance = 50,
+                     .priority1 = 50,
+                     .clock_class = 50,
+                     .clock_accuracy = 50,
+                     .priority2 = 50},
+        .port_number = 50,
+    };
+    return (struct pair){clock, clock};
+}
+
+/*
+ * Rungs in the order of figures 27 and 28, then the address; on each the values of both ends are
+ * such that a comparison of any narrower or signed type would err.
+ */
+static void set_rung(struct pair *p, int rung, bool swap) {
+    struct nqptp_clock *low = swap ? &p->worse : &p->better;
+    struct nqptp_clock *high = swap ? &p->better : &p->worse;
+
+    switch (rung) {
+    case 0:
+        low->announce.priority1 = 1;
+        high->announce.priority1 = 255;
+        break;
+    case 1:
+        low->announce.clock_class = 1;
+        high->announce.clock_class = 255;
+        break;
+    case 2:
+        low->announce.clock_accuracy = 1;
+        high->announce.clock_accuracy = 254;
+        break;
+    case 3:
+        low->announce.offset_scaled_log_variance = 0x01FF;
+        high->announce.offset_scaled_log_variance = 0xFF00;
+        break;
+    case 4:
+        low->announce.priority2 = 1;
+        high->announce.priority2 = 255;
+        break;
+    case 5:
+        low->announce.grandmaster_identity = UINT64_C(0x00000001FFFFFFFF);
+        high->announce.grandmaster_identity = UINT64_C(0xFFFFFFFF00000000);
+        break;
+    case 6:
+        low->announce.steps_removed = 0x00FE;
+        high->announce.steps_removed = 0xFF00;
+        break;
+    case 7:
+        low->clock_identity = UINT64_C(0x00000001FFFFFFFF);
+        high->clock_identity = UINT64_C(0xFFFFFFFF00000000);
+        break;
+    case 8:
+        low->port_number = 0x01FF;
+        high->port_number = 0xFF00;
+        break;
+    default:
+        low->address = host(1);
+        high->address = host(255);
+    }
+}
+
+static void test_each_rung(void) {
+    static const char *const names[] = {
+        "priority1",     "clockClass",           "clockAccuracy", "offsetScaledLogVariance",
+        "priority2",     "grandmasterIdentity",  "stepsRemoved",  "clockIdentity of the sender",
+        "portNumber of", "address of the record"};
+    for (int rung = 0; rung < 10; rung++) {
+        struct pair p = twins();
+        set_rung(&p, rung, false);
+        CHECK_EQ_I64(sign(compare(&p.better, &p.worse)), -1, "%s: less is better", names[rung]);
+        CHECK_EQ_I64(sign(compare(&p.worse, &p.better)), 1, "%s: more is worse", names[rung]);
+        for (int lower = rung + 1; lower < 10; lower++)
+            set_rung(&p, lower, true);
+        CHECK_EQ_I64(sign(compare(&p.better, &p.worse)), -1,
+                     "%s: it outweighs all that comes after it", names[rung]);
+        CHECK_EQ_I64(sign(compare(&p.worse, &p.better)), 1, "%s: seen from either side",
+                     names[rung]);
+    }
+}
+
+static void test_equal_clocks(void) {
+    struct pair p = twins();
+
+    CHECK_EQ_I64(compare(&p.better, &p.worse), 0, "the same record is no better");
+    p.better.address.scope_id = 7;
+    CHECK(compare(&p.better, &p.worse) > 0 && compare(&p.worse, &p.better) < 0,
+          "of two links the lower number comes first");
+}
+
+/* Of so small ranges that ties are common on every rung. */
+static struct nqptp_clock random_clock(struct prng *prng, unsigned range) {
+    struct nqptp_clock clock = {.in_use = true, .announced = true};
+    struct nqptp_announce *data = &clock.announce;
+
+    data->priority1 = (uint8_t)prng_below(prng, range);
+    data->clock_class = (uint8_t)prng_below(prng, range);
+    data->clock_accuracy = (uint8_t)prng_below(prng, range);
+    data->offset_scaled_log_variance = (uint16_t)prng_below(prng, range);
+    data->priority2 = (uint8_t)prng_below(prng, range);
+    data->grandmaster_identity = prng_below(prng, range);
+    data->steps_removed = (uint16_t)prng_below(prng, range);
+    clock.clock_identity = prng_below(prng, range);
+    clock.port_number = (uint16_t)prng_below(prng, range);
+    clock.address = host((uint8_t)prng_below(prng, range));
+    return clock;
+}
+
+/* A clock that differs on two rungs at most, so that low rungs decide, too. */
+static struct nqptp_clock relative_of(const struct nqptp_clock *clock, struct prng *prng) {
+    struct pair p = {*clock, *clock};
+
+    for (int n = 0; n < 2; n++) {
+        int rung = (int)prng_below(prng, 10);
+        set_rung(&p, rung, prng_below(prng, 2));
+    }
+    return prng_below(prng, 2) ? p.better : p.worse;
+}
+
+static bool is_transitive(int ab, int bc, int ac) {
+    if (ab == 0)
+        return ac == bc;
+    return bc == -ab || ac == ab;
+}
+
+static void test_total_order(void) {
+    struct prng prng = {1588};
+    unsigned reflexive = 0, antisymmetric = 0, transitive = 0, ties = 0;
+    const unsigned count = 100000;
+
+    for (unsigned n = 0; n < count; n++) {
+        struct nqptp_clock a = random_clock(&prng, 2);
+        struct nqptp_clock b = n % 2 ? random_clock(&prng, 2) : relative_of(&a, &prng);
+        struct nqptp_clock c = n % 2 ? random_clock(&prng, 2) : relative_of(&b, &prng);
+        int ab = sign(compare(&a, &b)), bc = sign(compare(&b, &c));
+        int ac = sign(compare(&a, &c));
+        ties += ab == 0;
+        reflexive += compare(&a, &a) == 0;
+        antisymmetric += ab == -sign(compare(&b, &a));
+        transitive += is_transitive(ab, bc, ac);
+    }
+    CHECK_EQ_U64(reflexive, count, "no clock is better than itself");
+    CHECK_EQ_U64(antisymmetric, count, "of two clocks one is better, or neither");
+    CHECK_EQ_U64(transitive, count, "better than better is better");
+    CHECK(ties > 100 && ties < count, "among them were %u ties", ties);
+}
+
+/* --- alive ----------------------------------------------------------------------------------- */
+
+static bool alive_after(int8_t log_interval, uint64_t spacing_ns, uint64_t silence_ns) {
+    struct bench b = bench_begin();
+    int i = add(&b, 1, 1);
+
+    for (int n = 0; n < 6; n++, b.now_ns += spacing_ns)
+        nqptp_interval_note(&b.table.clocks[i].pairing.sync_interval, log_interval, b.now_ns);
+    (void)sample(&b, i);
+    return nqptp_clock_is_alive(&b.table.clocks[i], b.now_ns + silence_ns);
+}
+
+static void check_alive_for(int8_t log_interval, uint64_t spacing_ns, uint64_t limit_ns) {
+    CHECK(alive_after(log_interval, spacing_ns, limit_ns - 1),
+          "log %d, every %" PRIu64 " ms: alive for %" PRIu64 " ms", log_interval, spacing_ns / MS,
+          limit_ns / MS);
+    CHECK(!alive_after(log_interval, spacing_ns, limit_ns + 1),
+          "log %d, every %" PRIu64 " ms: and no longer", log_interval, spacing_ns / MS);
+}
+
+static void test_alive(void) {
+    check_alive_for(-7, 8 * MS, 3 * S);
+    check_alive_for(-3, 125 * MS, 3 * S);
+    check_alive_for(-1, 500 * MS, 4 * S);
+    check_alive_for(0, 1 * S, 8 * S);
+    check_alive_for(1, 2 * S, 10 * S);
+    check_alive_for(4, 16 * S, 10 * S);
+    check_alive_for(LOG_NOT_STATED, 100 * MS, 3 * S);
+    check_alive_for(LOG_NOT_STATED, 600 * MS, 4800 * MS);
+    check_alive_for(LOG_NOT_STATED, 60 * S, 10 * S);
+}
+
+static void test_not_alive_without_sample(void) {
+    struct bench b = bench_begin();
+    int i = add(&b, 1, 1);
+
+    announce(&b, i, 10);
+    CHECK(!nqptp_clock_is_alive(&b.table.clocks[i], b.now_ns), "no sample yet: not alive");
+    CHECK_EQ_I64(master(&b), NQPTP_NO_CLOCK, "and no master");
+    (void)sample(&b, i);
+    CHECK(nqptp_clock_is_alive(&b.table.clocks[i], b.now_ns), "with its first sample it is");
+    CHECK_EQ_I64(master(&b), i, "and is master");
+}
+
+static void test_stopped_clock_is_not_alive(void) {
+    struct bench b = bench_begin();
+    int i = add_ready(&b, 1, 1, 10);
+    uint64_t stopped_at_ns = b.now_ns + 5000 * S;
+
+    for (int n = 0; n < 40; n++) {
+        b.now_ns += 125 * MS;
+        (void)sample_of(&b, i, stopped_at_ns);
+        CHECK(nqptp_clock_is_asleep(&b.table.clocks[i]) == (n >= 2),
+              "repeated %d times: asleep from 3 on", n + 1);
+    }
+    CHECK(!nqptp_clock_is_alive(&b.table.clocks[i], b.now_ns), "the same time for 5 s: not alive");
+    (void)sample_of(&b, i, stopped_at_ns + S);
+    CHECK(!nqptp_clock_is_asleep(&b.table.clocks[i]), "another time: awake");
+}
+
+/* --- samples --------------------------------------------------------------------------------- */
+
+static void test_reading(void) {
+    struct bench b = bench_begin();
+    int i = add_ready(&b, 0x1234, 1, 10);
+    const struct nqptp_reading *reading = &b.table.clocks[i].reading;
+    uint64_t start_ns = b.now_ns;
+
+    CHECK_EQ_U64(reading->grandmaster_identity, 0x1234, "a reading names the grandmaster");
+    CHECK_EQ_U64(reading->local_time_ns, start_ns, "the time of the sample");
+    CHECK_EQ_U64(reading->offset_ns, 5000 * S, "the offset");
+    CHECK_EQ_U64(reading->start_time_ns, start_ns, "and when the series began");
+    b.now_ns += S;
+    CHECK(sample(&b, i), "another sample changes it");
+    CHECK_EQ_U64(reading->local_time_ns, b.now_ns, "to its own time");
+    CHECK_EQ_U64(reading->start_time_ns, start_ns, "in the same series");
+    CHECK(!sample(&b, i), "the same one again does not");
+}
+
+static void test_announced_data(void) {
+    struct bench b = bench_begin();
+    struct nqptp_clock *clock = &b.table.clocks[add(&b, 1, 1)];
+    const struct nqptp_announce said = {UINT64_C(0x0102030405060708), 2, 3, 4, 5, 6, 7};
+
+    nqptp_clock_announce(clock, &said, 0x8005, LOG_1_S, b.now_ns);
+    CHECK(clock->announced, "a clock that announced itself is known to have");
+    CHECK_EQ_U64(clock->port_number, 0x8005, "its port");
+    CHECK_EQ_U64(clock->announce.grandmaster_identity, UINT64_C(0x0102030405060708), "its data,");
+    CHECK_EQ_U64(clock->announce.priority2, 7, "all of them");
+}
+
+static void test_new_grandmaster(void) {
+    struct bench b = bench_begin();
+    int i = add_ready(&b, 1, 1, 10);
+    struct nqptp_announce other = b.table.clocks[i].announce;
+
+    other.grandmaster_identity = 99;
+    b.now_ns += S;
+    nqptp_clock_announce(&b.table.clocks[i], &other, 1, LOG_1_S, b.now_ns);
+    CHECK_EQ_U64(b.table.clocks[i].reading.grandmaster_identity, 1,
+                 "the offset is the old grandmaster's until there is a sample of the new one's");
+    b.now_ns += S;
+    (void)sample_of(&b, i, b.now_ns + 5000 * S + MS);
+    CHECK_EQ_U64(b.table.clocks[i].reading.grandmaster_identity, 99, "then it is the new one's");
+    CHECK_EQ_U64(b.table.clocks[i].reading.offset_ns, 5000 * S + MS, "unmixed");
+    CHECK_EQ_U64(b.table.clocks[i].reading.start_time_ns, b.now_ns, "and a new series");
+}
+
+static void test_announced_after_sample(void) {
+    struct bench b = bench_begin();
+    int i = add(&b, 77, 1);
+
+    (void)sample(&b, i);
+    announce(&b, i, 10);
+    CHECK_EQ_I64(master(&b), i, "a clock that announces itself after its first sample is master");
+    CHECK_EQ_U64(b.table.clocks[i].reading.grandmaster_identity, 77,
+                 "and its reading names the grandmaster at once");
+}
+
+int main(void) {
+    test_every_log_interval();
+    test_measured_interval();
+    test_interval_changes();
+    test_find();
+    test_created_record_is_new();
+    test_newcomer_to_full_table();
+    test_newcomer_among_busy_clocks();
+    test_master_is_never_evicted();
+    test_listed_are_not_evicted_for_unlisted();
+    test_each_rung();
+    test_equal_clocks();
+    test_total_order();
+    test_alive();
+    test_not_alive_without_sample();
+    test_stopped_clock_is_not_alive();
+    test_reading();
+    test_announced_data();
+    test_new_grandmaster();
+    test_announced_after_sample();
+    return tap_done();
+}

@@ -1,0 +1,512 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Proves what -i takes, and, on the loopback interface, that endpoints stay out of the way of other
+ * programs and of each other, that a reply leaves from where its clock was heard, that drops count
+ * once, and that sockets follow their interface.
+ */
+#include "nqptp-endpoints.h"
+
+#include "../lib/tap.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* --- what -i takes --------------------------------------------------------------------------- */
+
+static void test_what_is_taken(void) {
+    static const struct {
+        const char *text;
+        bool address;
+        const char *interface;
+    } good[] = {
+        {"eth0", false, "eth0"},
+        {"10.77.0.1", true, ""},
+        {"127.0.0.1", true, ""},
+        {"fd77::1", true, ""},
+        {"::1", true, ""},
+        {"fe80::1%eth0", true, "eth0"},
+        {"eth0.100", false, "eth0.100"},
+        {"123456789012345", false, "123456789012345"},
+        {"100", false, "100"},
+        {"wl-p\xC3\xA4", false, "wl-p\xC3\xA4"},
+    };
+
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        struct nqptp_limits limits = {.count = 0};
+        CHECK(nqptp_limits_add(&limits, good[i].text) == NULL && limits.count == 1, "-i %s",
+              good[i].text);
+        CHECK(limits.list[0].has_address == good[i].address, "is an %s",
+              good[i].address ? "address" : "interface");
+        CHECK_EQ_STR(limits.list[0].interface, good[i].interface, "of this name");
+    }
+}
+
+static void test_what_is_not(void) {
+    static const char *const bad[] = {
+        "",
+        "10.77.0",
+        "10.77.0.1.5",
+        "10.77.0.256",
+        "0.0.0.0",
+        "224.0.1.129",
+        "255.1.1.1",
+        "::",
+        "ff02::181",
+        "fe80::1",
+        "fe80::1%",
+        "fe80::1%a/b",
+        "fd77::1%lo",
+        "a/b",
+        "a b",
+        "a:1",
+        ".",
+        "..",
+        "fe80::1%1234567890123456",
+        "1234567890123456",
+    };
+    struct nqptp_limits limits = {.count = 0};
+
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        CHECK(nqptp_limits_add(&limits, bad[i]) != NULL, "-i '%s' is refused", bad[i]);
+    CHECK_EQ_U64(limits.count, 0, "and changes nothing");
+}
+
+static void test_how_many(void) {
+    struct nqptp_limits limits = {.count = 0};
+    char name[16] = "eth0";
+
+    for (int i = 0; i < NQPTP_LIMITS_MAX; i++) {
+        name[3] = (char)('0' + i);
+        CHECK(nqptp_limits_add(&limits, name) == NULL, "-i %s", name);
+    }
+    CHECK(nqptp_limits_add(&limits, "eth3") == NULL, "one of them again");
+    CHECK_EQ_U64(limits.count, NQPTP_LIMITS_MAX, "counts once");
+    CHECK(nqptp_limits_add(&limits, "10.77.0.1") != NULL, "more is too much");
+}
+
+/* --- sockets --------------------------------------------------------------------------------- */
+
+static int open_loopback(void) {
+    struct nqptp_address address;
+
+    nqptp_address_parse("127.0.0.1", strlen("127.0.0.1"), &address);
+    return nqptp_socket_open_local(&address, 0);
+}
+
+/* A pair of ports that are free on loopback addresses. */
+static void find_ports(uint16_t ports[2]) {
+    int fds[2];
+
+    for (int i = 0; i < 2; i++) {
+        struct sockaddr_in name = {.sin_family = AF_INET};
+        socklen_t size = sizeof name;
+        fds[i] = open_loopback();
+        getsockname(fds[i], (struct sockaddr *)&name, &size);
+        ports[i] = ntohs(name.sin_port);
+    }
+    close(fds[0]);
+    close(fds[1]);
+}
+
+/* Opens endpoints for up to two limits. Returns 0 or -errno, and says where it failed. */
+static int open_for(struct nqptp_endpoints *endpoints, const uint16_t ports[2], const char *first,
+                    const char *second, char place[NQPTP_PLACE_SIZE]) {
+    const struct nqptp_endpoint *failed;
+    struct nqptp_limits limits = {.count = 0};
+
+    if (first)
+        nqptp_limits_add(&limits, first);
+    if (second)
+        nqptp_limits_add(&limits, second);
+    nqptp_endpoints_init(endpoints, &limits, ports[0], ports[1]);
+    int result = nqptp_endpoints_open(endpoints, &failed);
+    place[0] = '\0';
+    if (result < 0)
+        nqptp_endpoint_place(failed, place);
+    return result;
+}
+
+static void close_all(struct nqptp_endpoints *endpoints) {
+    for (unsigned i = 0; i < endpoints->count; i++)
+        if (endpoints->list[i].fd >= 0)
+            close(endpoints->list[i].fd);
+}
+
+/* As open_for(), in another process, which ends then. */
+static int open_elsewhere(const uint16_t ports[2], const char *limit,
+                          char place[NQPTP_PLACE_SIZE]) {
+    struct nqptp_endpoints endpoints;
+    int channel[2], result = 1;
+
+    if (pipe(channel) < 0)
+        return result;
+    pid_t child = fork();
+    if (child == 0) {
+        for (int fd = STDERR_FILENO + 1; fd < 100; fd++)
+            if (fd != channel[1])
+                close(fd); /* its own sockets are in nobody's way */
+        result = open_for(&endpoints, ports, limit, NULL, place);
+        bool told = write(channel[1], &result, sizeof result) == sizeof result &&
+                    write(channel[1], place, NQPTP_PLACE_SIZE) == NQPTP_PLACE_SIZE;
+        _exit(!told);
+    }
+    close(channel[1]);
+    place[0] = '?';
+    bool told = read(channel[0], &result, sizeof result) == sizeof result &&
+                read(channel[0], place, NQPTP_PLACE_SIZE) == NQPTP_PLACE_SIZE;
+    close(channel[0]);
+    waitpid(child, NULL, 0);
+    return told ? result : 1;
+}
+
+/* Checks that somebody else finds the limit's place taken. */
+static void check_taken(const uint16_t ports[2], const char *limit, const char *expected) {
+    char place[NQPTP_PLACE_SIZE];
+    int fd = open_loopback();
+    bool emulated = nqptp_socket_guard(fd, false) == -ENOPROTOOPT;
+
+    close(fd);
+    if (emulated && htons(1) == 1) {
+        CHECK(true, "%s # SKIP an emulator shows addresses in the other byte order", expected);
+        return;
+    }
+    CHECK_EQ_I64(open_elsewhere(ports, limit, place), -EADDRINUSE, "others find no place%s",
+                 expected);
+    CHECK_EQ_STR(place, expected, "which they are told");
+}
+
+static void test_side_by_side(const uint16_t ports[2]) {
+    struct nqptp_endpoints one, two;
+    char place[NQPTP_PLACE_SIZE];
+
+    CHECK_EQ_I64(open_for(&one, ports, "127.0.0.1", NULL, place), 0, "127.0.0.1");
+    CHECK_EQ_U64(one.count, 2, "takes two sockets");
+    CHECK_EQ_I64(open_elsewhere(ports, "127.0.0.2", place), 0, "127.0.0.2 beside it");
+    check_taken(ports, "127.0.0.1", " of 127.0.0.1");
+    check_taken(ports, NULL, "");
+    CHECK_EQ_I64(open_for(&two, ports, "192.0.2.1", NULL, place), 0,
+                 "an address that this host does not have");
+    close_all(&two);
+    close_all(&one);
+}
+
+/* Who has the port everywhere, and lets it be shared or not, which decides. */
+static void test_shared(const uint16_t ports[2]) {
+    struct nqptp_endpoints endpoints;
+    char place[NQPTP_PLACE_SIZE];
+    struct nqptp_address everywhere = nqptp_address_from_ipv4((struct in_addr){0});
+    int fd = nqptp_socket_open_at(&everywhere, NULL, ports[0], false);
+
+    CHECK_EQ_I64(open_for(&endpoints, ports, "127.0.0.1", NULL, place), -EADDRINUSE,
+                 "who has the port everywhere keeps us out");
+    CHECK_EQ_STR(place, " of 127.0.0.1", "it says where");
+    nqptp_socket_share(fd);
+    CHECK_EQ_I64(open_for(&endpoints, ports, "127.0.0.1", NULL, place), 0, "unless he shares it");
+    close(fd);
+    struct nqptp_address all;
+    nqptp_address_parse("0.0.0.0", 7, &all);
+    fd = nqptp_socket_open_at(&all, NULL, ports[0], true);
+    CHECK(fd >= 0, "who shares it may also come later");
+    close(fd);
+    close_all(&endpoints);
+}
+
+static void test_interfaces(const uint16_t ports[2]) {
+    struct nqptp_endpoints one;
+    char place[NQPTP_PLACE_SIZE];
+
+    CHECK_EQ_I64(open_for(&one, ports, "no-such-if", NULL, place), 0, "an interface to come");
+    CHECK_EQ_I64(one.list[0].fd, -1, "has no socket yet");
+    CHECK(nqptp_endpoints_may_reopen(&one), "and will need one");
+    int result = open_for(&one, ports, "lo", "127.0.0.1", place);
+    if (result == -EPERM) {
+        CHECK(true, "interfaces # SKIP this kernel lets only root bind to them");
+        close_all(&one);
+        return;
+    }
+    CHECK_EQ_I64(result, 0, "an interface and its address are not in each other's way");
+    check_taken(ports, "127.0.0.1", " of 127.0.0.1");
+    check_taken(ports, "lo", " on lo");
+    close_all(&one);
+}
+
+/* Whence a reply to 127.0.0.9 comes if its clock was heard at `local`; "" if it does not. */
+static const char *sent_from(struct nqptp_endpoints *endpoints, int receiver, const char *local,
+                             char text[INET6_ADDRSTRLEN]) {
+    struct nqptp_reply reply = {.length = 44}; /* an emulator may not know interfaces */
+    struct pollfd readable = {.fd = receiver, .events = POLLIN};
+    struct sockaddr_in from = {.sin_family = AF_INET};
+    socklen_t size = sizeof from;
+    char data[64];
+
+    nqptp_address_parse(local, strlen(local), &reply.local);
+    nqptp_address_parse("127.0.0.9", 9, &reply.destination);
+    nqptp_endpoints_queue(endpoints, &reply);
+    nqptp_endpoints_flush(endpoints);
+    poll(&readable, 1, 0); /* loopback delivers at once */
+    if (recvfrom(receiver, data, sizeof data, MSG_DONTWAIT, (struct sockaddr *)&from, &size) < 0)
+        return "";
+    inet_ntop(AF_INET, &from.sin_addr, text, INET6_ADDRSTRLEN);
+    CHECK_EQ_U64(ntohs(from.sin_port), endpoints->ports[0], "by the event port");
+    return text;
+}
+
+static void test_replies(const uint16_t ports[2]) {
+    struct nqptp_endpoints endpoints;
+    struct nqptp_address there;
+    char place[NQPTP_PLACE_SIZE], text[INET6_ADDRSTRLEN];
+
+    nqptp_address_parse("127.0.0.9", 9, &there);
+    int receiver = nqptp_socket_open_at(&there, NULL, ports[0], false);
+    CHECK_EQ_I64(open_for(&endpoints, ports, "127.0.0.2", "127.0.0.3", place), 0, "two addresses");
+    nqptp_endpoints_follow(&endpoints);
+    CHECK_EQ_STR(sent_from(&endpoints, receiver, "127.0.0.2", text), "127.0.0.2", "of the first");
+    CHECK_EQ_STR(sent_from(&endpoints, receiver, "127.0.0.3", text), "127.0.0.3", "of the second");
+    CHECK_EQ_STR(sent_from(&endpoints, receiver, "127.0.0.4", text), "", "of none: not at all");
+    close_all(&endpoints);
+    close(receiver);
+}
+
+static bool owns(const struct nqptp_endpoints *endpoints, const char *text) {
+    struct nqptp_address address;
+
+    nqptp_address_parse(text, strlen(text), &address);
+    for (unsigned i = 0; i < endpoints->own_count; i++)
+        if (nqptp_address_equal(&endpoints->own[i], &address))
+            return true;
+    return false;
+}
+
+/* Only from these can come what we sent ourselves. */
+static void test_own_addresses(const uint16_t ports[2]) {
+    struct nqptp_endpoints endpoints;
+    char place[NQPTP_PLACE_SIZE];
+
+    open_for(&endpoints, ports, NULL, NULL, place);
+    nqptp_endpoints_follow(&endpoints);
+    CHECK(owns(&endpoints, "127.0.0.1"), "127.0.0.1 is our own address");
+    close_all(&endpoints);
+    open_for(&endpoints, ports, "127.0.0.2", NULL, place);
+    nqptp_endpoints_follow(&endpoints);
+    CHECK(!owns(&endpoints, "127.0.0.1"), "but not if another one was given");
+    close_all(&endpoints);
+    open_for(&endpoints, ports, "127.0.0.1", NULL, place);
+    nqptp_endpoints_follow(&endpoints);
+    CHECK(owns(&endpoints, "127.0.0.1"), "it is if it was");
+    close_all(&endpoints);
+}
+
+/* --- while they are open --------------------------------------------------------------------- */
+
+/* Sends `count` datagrams of one zero byte, which is no PTP, to 127.0.0.1. */
+static void send_junk(uint16_t port, int count) {
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+    for (int i = 0; i < count; i++)
+        (void)!sendto(fd, "", 1, 0, (struct sockaddr *)&to, sizeof to);
+    close(fd);
+}
+
+/* Not under each emulator. */
+static bool filters_work(const struct nqptp_endpoints *endpoints) {
+    int fd = endpoints->list[0].fd;
+    return nqptp_socket_guard(fd, true) == 0 && nqptp_socket_guard(fd, false) == 0;
+}
+
+static void test_drops(const uint16_t ports[2]) {
+    struct nqptp_endpoints endpoints;
+    char place[NQPTP_PLACE_SIZE];
+
+    open_for(&endpoints, ports, "127.0.0.1", NULL, place);
+    CHECK_EQ_U64(nqptp_endpoints_drops(&endpoints), 0, "no datagram was dropped yet");
+    if (!filters_work(&endpoints)) {
+        CHECK(true, "drops # SKIP this emulator knows no socket filters");
+        close_all(&endpoints);
+        return;
+    }
+    nqptp_endpoints_guard(&endpoints, true);
+    send_junk(ports[0], 3);
+    send_junk(ports[1], 2);
+    CHECK_EQ_U64(nqptp_endpoints_drops(&endpoints), 5, "guarded sockets of both ports drop junk");
+    CHECK_EQ_U64(nqptp_endpoints_drops(&endpoints), 0, "a dropped datagram counts once");
+    send_junk(ports[1], 1);
+    CHECK_EQ_U64(nqptp_endpoints_drops(&endpoints), 1, "later drops count from there");
+    nqptp_endpoints_guard(&endpoints, false);
+    send_junk(ports[0], 1);
+    CHECK_EQ_U64(nqptp_endpoints_drops(&endpoints), 0, "unguarded sockets keep junk");
+    close_all(&endpoints);
+}
+
+/* The tag of what can be read, or 0. */
+static uint32_t ready(int epoll) {
+    struct epoll_event event;
+
+    return epoll_wait(epoll, &event, 1, 0) == 1 ? event.data.u32 : 0;
+}
+
+static void test_watching(const uint16_t ports[2]) {
+    struct nqptp_endpoints endpoints;
+    char place[NQPTP_PLACE_SIZE];
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+
+    open_for(&endpoints, ports, "127.0.0.1", NULL, place);
+    CHECK_EQ_I64(nqptp_endpoints_watch(&endpoints, epoll, 100), 0, "epoll watches the endpoints");
+    CHECK_EQ_U64(ready(epoll), 0, "epoll reports nothing while nothing came");
+    send_junk(ports[1], 1);
+    CHECK_EQ_U64(ready(epoll), 101, "epoll reports the endpoint of the general port by its tag");
+    nqptp_endpoints_rest(&endpoints, true);
+    CHECK_EQ_U64(ready(epoll), 0, "endpoints that rest are not reported");
+    nqptp_endpoints_rest(&endpoints, false);
+    CHECK_EQ_U64(ready(epoll), 101, "endpoints that rest no more are reported");
+    close_all(&endpoints);
+    close(epoll);
+}
+
+static unsigned open_descriptors(void) {
+    DIR *directory = opendir("/proc/self/fd");
+    unsigned count = 0;
+
+    while (directory && readdir(directory))
+        count++;
+    if (directory)
+        closedir(directory);
+    return count;
+}
+
+/* Looks as if the interface had been another one when the endpoints were opened. */
+static void test_interface_comes_back(const uint16_t ports[2]) {
+    struct nqptp_endpoints endpoints;
+    char place[NQPTP_PLACE_SIZE];
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+
+    if (open_for(&endpoints, ports, "lo", NULL, place) == 0 && filters_work(&endpoints)) {
+        nqptp_endpoints_watch(&endpoints, epoll, 100);
+        nqptp_endpoints_follow(&endpoints);
+        uint32_t index = if_nametoindex("lo");
+        nqptp_endpoints_guard(&endpoints, true);
+        send_junk(ports[0], 2);
+        CHECK_EQ_U64(nqptp_endpoints_drops(&endpoints), 2, "the old sockets dropped junk");
+        unsigned descriptors = open_descriptors();
+        for (unsigned i = 0; i < endpoints.count; i++)
+            endpoints.list[i].interface = index + 1000;
+        nqptp_endpoints_follow(&endpoints);
+        CHECK_EQ_U64(open_descriptors(), descriptors, "the old sockets are closed");
+        CHECK_EQ_U64(endpoints.list[0].interface, index, "the new ones are of the new interface");
+        CHECK(endpoints.list[0].fd >= 0 && endpoints.list[1].fd >= 0, "both ports are open again");
+        CHECK(!nqptp_endpoints_must_retry(&endpoints), "no port is waited for");
+        send_junk(ports[0], 1);
+        CHECK_EQ_U64(nqptp_endpoints_drops(&endpoints), 1, "the new sockets are guarded as well");
+        nqptp_endpoints_guard(&endpoints, false);
+        send_junk(ports[1], 1);
+        CHECK_EQ_U64(ready(epoll), 101, "epoll watches the new sockets");
+    } else {
+        CHECK(true, "an interface comes back # SKIP only root may bind to one here, or there are "
+                    "no filters");
+    }
+    close_all(&endpoints);
+    close(epoll);
+}
+
+static void test_port_stays_busy(const uint16_t ports[2]) {
+    struct nqptp_endpoints endpoints;
+    struct nqptp_address everywhere = nqptp_address_from_ipv4((struct in_addr){0});
+    char place[NQPTP_PLACE_SIZE];
+
+    if (open_for(&endpoints, ports, "lo", NULL, place) == 0) {
+        close(endpoints.list[0].fd);
+        endpoints.list[0].fd = -1;
+        int other = nqptp_socket_open_at(&everywhere, NULL, ports[0], false);
+        nqptp_endpoints_follow(&endpoints);
+        CHECK(nqptp_endpoints_must_retry(&endpoints),
+              "a port that another socket has is waited for");
+        close(other);
+        nqptp_endpoints_follow(&endpoints);
+        CHECK(!nqptp_endpoints_must_retry(&endpoints), "a port that became free is not");
+        CHECK(endpoints.list[0].fd >= 0, "a port that became free is opened");
+    } else {
+        CHECK(true, "a port stays busy # SKIP this kernel lets only root bind to interfaces");
+    }
+    close_all(&endpoints);
+}
+
+static void test_multicast(const char *any, int family) {
+    struct nqptp_address address;
+
+    nqptp_address_parse(any, strlen(any), &address);
+    int fd = nqptp_socket_open_at(&address, NULL, 0, false);
+    if (fd < 0) {
+        CHECK(true, "groups # SKIP this host lacks the family of %s", any);
+        return;
+    }
+    uint32_t lo = if_nametoindex("lo");
+    int joined = nqptp_multicast(fd, family, lo, true);
+    if (joined == -ENOPROTOOPT) {
+        CHECK(true, "%s: groups # SKIP this emulator cannot join them", any);
+        close(fd);
+        return;
+    }
+    CHECK_EQ_I64(joined, 0, "%s: joins its family's groups", any);
+    CHECK_EQ_I64(nqptp_multicast(fd, family, lo, true), 0, "%s: a member may join again", any);
+    CHECK_EQ_I64(nqptp_multicast(fd, family, lo, false), 0, "%s: leaves them", any);
+    CHECK_EQ_I64(nqptp_multicast(fd, family, lo, false), -EADDRNOTAVAIL,
+                 "%s: what it left it cannot leave again", any);
+    close(fd);
+}
+
+static void test_full_queue(const uint16_t ports[2]) {
+    struct nqptp_endpoints endpoints;
+    struct nqptp_address there;
+    struct nqptp_reply reply = {.length = 44};
+    char place[NQPTP_PLACE_SIZE], data[64];
+    unsigned received = 0;
+
+    nqptp_address_parse("127.0.0.9", 9, &there);
+    int receiver = nqptp_socket_open_at(&there, NULL, ports[1], false);
+    open_for(&endpoints, ports, "127.0.0.2", NULL, place);
+    nqptp_address_parse("127.0.0.2", 9, &reply.local);
+    reply.destination = there;
+    reply.general = true;
+    for (unsigned i = 0; i <= NQPTP_QUEUE_MAX; i++)
+        nqptp_endpoints_queue(&endpoints, &reply);
+    while (recv(receiver, data, sizeof data, MSG_DONTWAIT) > 0)
+        received++;
+    CHECK_EQ_U64(received, NQPTP_QUEUE_MAX, "a full queue is sent before one more is queued");
+    nqptp_endpoints_flush(&endpoints);
+    nqptp_endpoints_flush(&endpoints);
+    while (recv(receiver, data, sizeof data, MSG_DONTWAIT) > 0)
+        received++;
+    CHECK_EQ_U64(received, NQPTP_QUEUE_MAX + 1, "a queued reply is sent once, by its port");
+    close_all(&endpoints);
+    close(receiver);
+}
+
+int main(void) {
+    uint16_t ports[2];
+
+    nqptp_log_open(0);
+    test_what_is_taken();
+    test_what_is_not();
+    test_how_many();
+    find_ports(ports);
+    test_side_by_side(ports);
+    test_shared(ports);
+    test_interfaces(ports);
+    test_replies(ports);
+    test_own_addresses(ports);
+    test_drops(ports);
+    test_watching(ports);
+    test_interface_comes_back(ports);
+    test_port_stays_busy(ports);
+    test_multicast("0.0.0.0", AF_INET);
+    test_multicast("::", AF_INET6);
+    test_full_queue(ports);
+    return tap_done();
+}

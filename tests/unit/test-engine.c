@@ -1,0 +1,771 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Proves the rules of the engine for clocks and their records: what is published when, whom a
+ * Delay_Req goes to, what is ignored, when records come and go and what people are told of it,
+ * and that no flood and no junk does it harm. Pairs of Sync and Follow_Up are in test-pairing,
+ * commands in test-commands.
+ */
+#include "nqptp-message-handlers.h"
+
+#include "../lib/prng.h"
+#include "../lib/tap.h"
+#include "../lib/vectors.h"
+#include "../lib/world.h"
+
+/* --- the master and what is published of it -------------------------------------------------- */
+
+static void test_nothing_at_first(void) {
+    struct world w = world_begin();
+
+    CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), NQPTP_NO_DEADLINE, "at first nothing is due");
+    expire(&w, w.now_ns);
+    CHECK(idle(&w), "and asking for it does nothing");
+    CHECK_EQ_U64(master_of(&w), 0, "there is no master");
+}
+
+static void test_first_master(void) {
+    struct world w = world_begin();
+    struct sender s = sender(1, "192.0.2.1", 100);
+
+    CHECK_EQ_U64(send_announce(&w, &s), NQPTP_DROP_NONE, "an Announce is used");
+    CHECK(told(&w, NQPTP_EVENT_CREATED, 1) && w.effects.event_count == 1, "its record is told of");
+    CHECK(!w.effects.publish, "but not published: there is no offset");
+    CHECK_EQ_U64(send_sync(&w, &s, 1), NQPTP_DROP_NONE, "so is a Sync");
+    CHECK(idle(&w), "which alone says nothing");
+    uint64_t local_ns = receive_time(&w), origin_ns = time_of(&w, &s);
+    w.now_ns += MS;
+    CHECK_EQ_U64(send_follow_up(&w, &s, 1, origin_ns), NQPTP_DROP_NONE, "so is its Follow_Up");
+    CHECK(published(&w, &s, local_ns), "the clock is published");
+    CHECK(told(&w, NQPTP_EVENT_MASTER, 1), "and told to be master");
+    CHECK_EQ_U64(w.record.grandmaster_identity, 1, "with its grandmaster");
+    CHECK_EQ_U64(w.record.start_time_ns, local_ns, "since its first sample");
+    CHECK(!w.effects.reply_count, "and nothing is sent");
+}
+
+static void test_each_sample_is_published(void) {
+    struct sender s = sender(1, "2001:db8::1", 100);
+    struct world w = world_of(&s);
+    uint64_t start_ns = w.engine.table.clocks[0].reading.start_time_ns;
+    unsigned wrong = 0;
+
+    for (int n = 0; n < 100; n++) {
+        uint64_t local_ns = receive_time(&w);
+        (void)send_pair(&w, &s);
+        wrong += !published(&w, &s, local_ns) || w.effects.event_count > 0 ||
+                 w.record.start_time_ns != start_ns;
+        pass(&w, 124 * MS);
+    }
+    CHECK_EQ_U64(wrong, 0, "each sample of the master is published, in one series");
+}
+
+static void test_only_the_master_is_published(void) {
+    struct sender master = sender(1, "192.0.2.1", 100), other = sender(2, "192.0.2.2", 200);
+    struct world w = world_of(&master);
+    unsigned publications = 0;
+
+    (void)send_announce(&w, &other);
+    for (int n = 0; n < 20; n++) {
+        (void)send_pair(&w, &other);
+        publications += w.effects.publish != 0;
+        play(&w, &master, 125 * MS);
+    }
+    CHECK_EQ_U64(publications, 0, "a clock that is not the master is not published");
+    CHECK_EQ_U64(master_of(&w), 1, "and does not become it");
+}
+
+static void test_better_clock_takes_over_at_once(void) {
+    struct sender old = sender(1, "192.0.2.1", 100), better = sender(2, "192.0.2.2", 50);
+    struct world w = world_of(&old);
+
+    (void)send_announce(&w, &better);
+    uint64_t local_ns = receive_time(&w);
+    (void)send_pair(&w, &better);
+    CHECK(!w.effects.publish, "a better clock that announced itself once waits");
+    play(&w, &old, S);
+    (void)send_announce(&w, &better);
+    CHECK(published(&w, &better, local_ns), "the second time its own values are published at once");
+    CHECK(told(&w, NQPTP_EVENT_MASTER, 2), "and it is told of");
+}
+
+static void test_silent_master(void) {
+    struct sender old = sender(1, "192.0.2.1", 100), worse = sender(2, "192.0.2.2", 200);
+    struct world w = world_of(&old);
+
+    play(&w, &old, S);
+    for (int n = 0; n < 10; n++)
+        play(&w, &worse, 250 * MS);
+    CHECK_EQ_U64(master_of(&w), 1, "silent for 2.5 s it is still the master");
+    for (int n = 0; n < 4; n++)
+        play(&w, &worse, 250 * MS);
+    CHECK_EQ_U64(master_of(&w), 2, "after 3 s another clock follows, though it is worse");
+    CHECK(knows(&w, &old), "the old one's record is kept");
+}
+
+/* 2 s between its Syncs, as they say: it may be silent for longer. */
+static void test_slow_master(void) {
+    struct sender slow = sender(1, "192.0.2.1", 100), worse = sender(2, "192.0.2.2", 200);
+    struct world w = world_begin();
+    uint8_t sync[sizeof apple_sync];
+
+    memcpy(sync, apple_sync, sizeof sync);
+    put_log_interval(sync, 1);
+    put_source(sync, slow.clock_identity, slow.port_number);
+    put_sequence_id(sync, 1);
+    (void)send_announce(&w, &slow);
+    (void)deliver(&w, &slow, sync, sizeof sync);
+    (void)send_follow_up(&w, &slow, 1, time_of(&w, &slow));
+    CHECK_EQ_U64(master_of(&w), 1, "a clock of few Syncs is master");
+    for (int n = 0; n < 9; n++)
+        play(&w, &worse, S);
+    CHECK_EQ_U64(master_of(&w), 1, "after 9 s of silence it still is");
+    play(&w, &worse, 2 * S);
+    CHECK_EQ_U64(master_of(&w), 2, "after 11 s another one follows");
+}
+
+static void test_series_begins_when_clock_went_on(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct world w = world_of(&s);
+    uint64_t stopped_at_ns = time_of(&w, &s);
+    unsigned publications = 0;
+
+    for (int n = 0; n < 80; n++) {
+        s.offset_ns = stopped_at_ns - receive_time(&w);
+        (void)send_pair(&w, &s);
+        publications += w.effects.publish != 0;
+        pass(&w, 124 * MS);
+    }
+    CHECK_EQ_U64(publications, 1, "a clock that stopped is published no more");
+    CHECK_EQ_U64(master_of(&w), 1, "but stays the master while there is no other");
+    uint64_t local_ns = receive_time(&w);
+    (void)send_pair(&w, &s);
+    (void)send_pair(&w, &s);
+    CHECK_EQ_U64(w.record.start_time_ns, local_ns, "when it goes on a new series begins");
+    CHECK_EQ_U64(w.record.offset_ns, s.offset_ns, "with the new offset");
+}
+
+static void test_master_time_wraps(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct world w = world_begin();
+    unsigned wrong = 0;
+    bool wrapped = false;
+    uint64_t start_ns = receive_time(&w);
+
+    s.offset_ns = UINT64_MAX - w.now_ns - 2 * S;
+    (void)send_announce(&w, &s);
+    for (int n = 0; n < 40; n++) {
+        uint64_t local_ns = receive_time(&w);
+        wrapped = wrapped || time_of(&w, &s) < S;
+        (void)send_pair(&w, &s);
+        wrong += !published(&w, &s, local_ns);
+        pass(&w, 124 * MS);
+    }
+    CHECK(wrapped, "the master's time passes 2^64 ns");
+    CHECK_EQ_U64(wrong, 0, "and each offset is right, modulo 2^64");
+    CHECK_EQ_U64(w.record.start_time_ns, start_ns, "in one series");
+}
+
+/* --- grandmasters ---------------------------------------------------------------------------- */
+
+static void test_announce_after_samples(void) {
+    struct world w = world_begin();
+    struct sender s = sender(1, "192.0.2.1", 100);
+
+    s.grandmaster_identity = 99;
+    uint64_t local_ns = receive_time(&w);
+    (void)send_pair(&w, &s);
+    CHECK(!w.effects.publish, "a clock that has not announced itself is not published");
+    (void)send_announce(&w, &s);
+    CHECK(published(&w, &s, local_ns), "its first Announce makes it master");
+    CHECK_EQ_U64(w.record.grandmaster_identity, 99, "and names the grandmaster at once");
+}
+
+static void test_new_grandmaster_behind_the_master(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct world w = world_of(&s);
+
+    play(&w, &s, 5 * S);
+    s.grandmaster_identity = 99;
+    (void)send_announce(&w, &s);
+    CHECK(!w.effects.publish, "a new grandmaster behind the master: nothing to publish yet");
+    s.offset_ns += 3 * MS; /* too little to be taken for a step */
+    uint64_t local_ns = receive_time(&w);
+    (void)send_pair(&w, &s);
+    CHECK(published(&w, &s, local_ns), "its first sample is the offset");
+    CHECK_EQ_U64(w.record.grandmaster_identity, 99, "with its name");
+    CHECK_EQ_U64(w.record.start_time_ns, local_ns, "and begins a series");
+}
+
+/* A clock takes over because of its new grandmaster: never with the old one's offset. */
+static void test_new_grandmaster_makes_a_master(void) {
+    struct sender old = sender(1, "192.0.2.1", 100), other = sender(2, "192.0.2.2", 200);
+    struct world w = world_of(&old);
+    unsigned mixed = 0;
+
+    for (int n = 0; n < 8; n++) {
+        play(&w, &old, 250 * MS);
+        play(&w, &other, 250 * MS);
+    }
+    other.grandmaster_identity = 99;
+    other.priority1 = 1;
+    other.offset_ns += 777 * S;
+    (void)send_announce(&w, &other);
+    mixed += w.effects.publish && !offset_near(w.record.offset_ns, other.offset_ns);
+    for (int n = 0; n < 4; n++) {
+        (void)send_pair(&w, &other);
+        mixed += w.effects.publish && !offset_near(w.record.offset_ns, other.offset_ns);
+        pass(&w, 124 * MS);
+    }
+    CHECK_EQ_U64(master_of(&w), 2, "a clock behind a better grandmaster becomes master");
+    CHECK_EQ_U64(w.record.grandmaster_identity, 99, "with the new grandmaster's name");
+    CHECK_EQ_U64(mixed, 0, "and never with the offset of the one it left");
+}
+
+/* --- Delay_Req ------------------------------------------------------------------------------- */
+
+static void test_delay_req_to_listed_clock(void) {
+    struct world w = world_begin();
+    struct sender s = sender(1, "fe80::1", 100);
+
+    s.address.scope_id = INTERFACE;
+    command(&w, "T fe80::1");
+    CHECK_EQ_U64(send_sync(&w, &s, 0x1A2B), NQPTP_DROP_NONE, "a Sync of a listed clock");
+    CHECK(w.effects.reply_count, "is answered");
+    const struct nqptp_reply *reply = &w.effects.replies[0];
+    struct nqptp_address local = at("192.0.2.200");
+    CHECK(memcmp(reply->data, our_delay_req, sizeof our_delay_req) == 0, "by this Delay_Req");
+    CHECK(same_address(&reply->destination, &s.address), "to where it came from");
+    CHECK_EQ_U64(reply->destination.scope_id, INTERFACE, "in its scope");
+    CHECK(same_address(&reply->local, &local), "from the address it came to");
+    CHECK_EQ_U64(reply->interface, INTERFACE, "by the interface it came in by");
+}
+
+static void test_one_delay_req_for_each_sync(void) {
+    struct world w = world_begin();
+    struct sender s = sender(1, "192.0.2.1", 100);
+
+    command(&w, "T 192.0.2.9 192.0.2.1");
+    (void)send_announce(&w, &s);
+    (void)send_announce(&w, &s);
+    CHECK(!w.effects.reply_count, "an Announce is not answered, but for the first");
+    (void)send_sync(&w, &s, 1);
+    CHECK(w.effects.reply_count, "a Sync is");
+    (void)send_sync(&w, &s, 1);
+    CHECK(!w.effects.reply_count, "once");
+    (void)send_follow_up(&w, &s, 1, time_of(&w, &s));
+    CHECK(!w.effects.reply_count, "a Follow_Up is not");
+    (void)send_sync(&w, &s, 2);
+    CHECK(w.effects.reply_count, "the next Sync is");
+    CHECK(w.effects.replies[0].data[30] == 0 && w.effects.replies[0].data[31] == 2,
+          "by its own sequenceId");
+}
+
+static void test_no_delay_req_to_unlisted_clock(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct world w = world_of(&s);
+
+    (void)send_sync(&w, &s, 100);
+    CHECK(!w.effects.reply_count, "without a list nothing is sent, not even to the master");
+    command(&w, "T 192.0.2.2");
+    (void)send_sync(&w, &s, 101);
+    CHECK(!w.effects.reply_count, "with one, nothing to others");
+    command(&w, "T 192.0.2.1");
+    (void)send_sync(&w, &s, 102);
+    CHECK(w.effects.reply_count, "as soon as it is listed it is asked");
+    command(&w, "T");
+    (void)send_sync(&w, &s, 103);
+    CHECK(!w.effects.reply_count, "and no more when it is not");
+}
+
+static void test_no_delay_req_to_stand_in(void) {
+    struct world w = world_begin();
+    struct sender listed = sender(1, "192.0.2.1", 100), elsewhere = sender(1, "192.0.2.2", 100);
+
+    command(&w, "T 192.0.2.1");
+    play(&w, &listed, S);
+    play(&w, &elsewhere, 5 * S);
+    CHECK(is_at(&w.record, &elsewhere.address), "a clock stands in");
+    (void)send_sync(&w, &elsewhere, elsewhere.sequence_id);
+    CHECK(!w.effects.reply_count, "but its address is not listed, so nothing goes there");
+}
+
+/* --- what is not for us ---------------------------------------------------------------------- */
+
+static void test_our_own_packets(void) {
+    struct world w = world_begin();
+    const struct nqptp_address own[] = {at("192.0.2.200"), at("2001:db8::200")};
+    struct sender us = sender(OUR_IDENTITY, "2001:db8::200", 100);
+
+    nqptp_engine_set_own_addresses(&w.engine, own, 2);
+    us.port_number = NQPTP_PORT_NUMBER;
+    CHECK_EQ_U64(send_sync(&w, &us, 1), NQPTP_DROP_OWN, "what we sent ourselves is ignored");
+    CHECK_EQ_U64(send_announce(&w, &us), NQPTP_DROP_OWN, "of any type");
+    us.address = at("192.0.2.200");
+    CHECK_EQ_U64(send_sync(&w, &us, 1), NQPTP_DROP_OWN, "from any address of ours");
+    CHECK_EQ_U64(record_count(&w), 0, "and leaves no trace");
+    us.port_number = 1;
+    CHECK_EQ_U64(send_sync(&w, &us, 1), NQPTP_DROP_NONE, "but not another port of our identity");
+    us.port_number = NQPTP_PORT_NUMBER;
+    us.clock_identity++;
+    CHECK_EQ_U64(send_sync(&w, &us, 1), NQPTP_DROP_NONE, "nor another clock on this host");
+    us.clock_identity--;
+    us.address = at("192.0.2.1");
+    CHECK_EQ_U64(send_sync(&w, &us, 1), NQPTP_DROP_NONE, "nor our identity from elsewhere");
+    nqptp_engine_set_own_addresses(&w.engine, own, 1);
+    us.address = at("2001:db8::200");
+    CHECK_EQ_U64(send_sync(&w, &us, 1), NQPTP_DROP_NONE, "nor from an address we had once");
+}
+
+static void test_many_own_addresses(void) {
+    struct world w = world_begin();
+    struct nqptp_address own[NQPTP_OWN_ADDRESSES_MAX + 1] = {0};
+    struct sender us = sender(OUR_IDENTITY, "192.0.2.1", 100);
+
+    for (unsigned i = 0; i <= NQPTP_OWN_ADDRESSES_MAX; i++) {
+        own[i] = at("10.0.0.0");
+        own[i].ip.s6_addr[15] = (uint8_t)i;
+    }
+    us.port_number = NQPTP_PORT_NUMBER;
+    us.address = own[NQPTP_OWN_ADDRESSES_MAX - 1];
+    nqptp_engine_set_own_addresses(&w.engine, own, NQPTP_OWN_ADDRESSES_MAX + 1);
+    CHECK_EQ_U64(send_sync(&w, &us, 1), NQPTP_DROP_OWN, "the last address that fits is known");
+    CHECK_EQ_U64(w.engine.own_address_count, NQPTP_OWN_ADDRESSES_MAX, "and no more are taken");
+}
+
+static enum nqptp_drop send_delay_resp(struct world *w, const struct sender *from,
+                                       uint64_t clock_identity, uint16_t port_number) {
+    uint8_t message[sizeof apple_delay_resp];
+
+    memcpy(message, apple_delay_resp, sizeof message);
+    put_source(message, from->clock_identity, from->port_number);
+    put_requesting(message, clock_identity, port_number);
+    return deliver(w, from, message, sizeof message);
+}
+
+static void test_delay_resp(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct world w = world_of(&s);
+
+    CHECK_EQ_U64(send_delay_resp(&w, &s, OUR_IDENTITY, NQPTP_PORT_NUMBER), NQPTP_DROP_NONE,
+                 "a Delay_Resp that names our port is accepted");
+    CHECK(idle(&w), "and its time is not used");
+    CHECK(w.engine.table.clocks[0].answers == 1 && w.engine.table.clocks[0].answered_ns == w.now_ns,
+          "it is counted for its clock");
+    CHECK_EQ_U64(send_delay_resp(&w, &s, OUR_IDENTITY, 1), NQPTP_DROP_FOREIGN,
+                 "another port of ours: not for us");
+    CHECK_EQ_U64(send_delay_resp(&w, &s, OUR_IDENTITY + 1, NQPTP_PORT_NUMBER), NQPTP_DROP_FOREIGN,
+                 "another clock's: not for us");
+}
+
+static void test_other_messages_change_nothing(void) {
+    static const uint8_t types[] = {0x1, 0x2, 0x3, 0xA, 0xC, 0xD};
+    struct world w = world_begin();
+    struct sender s = sender(APPLE_IDENTITY, "192.0.2.1", 100);
+
+    for (size_t i = 0; i < sizeof types; i++) {
+        uint8_t message[sizeof apple_signaling];
+        memcpy(message, apple_signaling, sizeof message);
+        message[0] = (uint8_t)(0x10 | types[i]);
+        CHECK_EQ_U64(deliver(&w, &s, message, sizeof message), NQPTP_DROP_NONE,
+                     "a message of type 0x%X is PTP", types[i]);
+        CHECK(idle(&w) && record_count(&w) == 0, "and changes nothing");
+    }
+}
+
+static void test_truncated_datagrams(void) {
+    struct world w = world_begin();
+    struct sender s = sender(APPLE_IDENTITY, "192.0.2.1", 100);
+
+    for (size_t i = 0; i < VECTOR_COUNT; i++) {
+        const struct nqptp_packet packet = {
+            .data = vectors[i].data,
+            .length = vectors[i].datagram_length,
+            .truncated = true,
+            .source = s.address,
+            .receive_time_ns = receive_time(&w),
+        };
+        CHECK_EQ_U64(receive(&w, &packet), NQPTP_DROP_TRUNCATED, "%s, truncated: dropped",
+                     vectors[i].name);
+    }
+    CHECK_EQ_U64(record_count(&w), 0, "and leaves no trace");
+}
+
+static void test_refusals_are_counted(void) {
+    struct world w = world_begin();
+    struct sender s = sender(1, "192.0.2.1", 100);
+    uint8_t message[sizeof apple_sync];
+
+    CHECK_EQ_U64(deliver(&w, &s, apple_sync, 0), NQPTP_DROP_SHORT, "an empty datagram");
+    CHECK_EQ_U64(deliver(&w, &s, apple_sync, 43), NQPTP_DROP_SHORT, "a short one");
+    memcpy(message, apple_sync, sizeof message);
+    message[1] = 1;
+    CHECK_EQ_U64(deliver(&w, &s, message, sizeof message), NQPTP_DROP_VERSION, "PTP version 1");
+    message[1] = 2;
+    message[4] = 1;
+    CHECK_EQ_U64(deliver(&w, &s, message, sizeof message), NQPTP_DROP_DOMAIN, "domain 1");
+    message[4] = 0;
+    message[0] = 0x1F;
+    CHECK_EQ_U64(deliver(&w, &s, message, sizeof message), NQPTP_DROP_TYPE, "a reserved type");
+    message[0] = 0x10;
+    put_message_length(message, 45);
+    CHECK_EQ_U64(deliver(&w, &s, message, sizeof message), NQPTP_DROP_LENGTH, "a wrong length");
+    CHECK_EQ_U64(w.engine.packets, 6, "each is counted");
+    CHECK(idle(&w) && record_count(&w) == 0, "and changes nothing");
+}
+
+/* --- records --------------------------------------------------------------------------------- */
+
+/* So many clocks, each with an address of its own. */
+static struct sender nth(unsigned n) {
+    struct sender s = sender(0x10000 + n, "10.0.0.0", 200);
+
+    put(&s.address.ip.s6_addr[13], 3, n);
+    return s;
+}
+
+static struct world world_of_32(void) {
+    struct world w = world_begin();
+
+    for (unsigned n = 0; n < NQPTP_CLOCKS_MAX; n++) {
+        struct sender s = nth(n);
+        (void)send_sync(&w, &s, 1);
+        w.now_ns += MS;
+    }
+    CHECK_EQ_U64(record_count(&w), 32, "there are records of 32 clocks");
+    return w;
+}
+
+static void test_record_of_the_33rd(void) {
+    struct world w = world_of_32();
+    struct sender newcomer = nth(32), first = nth(0);
+
+    CHECK_EQ_U64(send_sync(&w, &newcomer, 1), NQPTP_DROP_FULL, "the 33rd clock finds no room");
+    CHECK(told(&w, NQPTP_EVENT_REFUSED, newcomer.clock_identity), "which is told");
+    CHECK_EQ_U64(send_announce(&w, &newcomer), NQPTP_DROP_FULL, "whatever it sends");
+    w.now_ns = 5000 * S + 5 * S;
+    CHECK_EQ_U64(send_sync(&w, &newcomer, 2), NQPTP_DROP_NONE,
+                 "when one is silent for 5 s it does");
+    CHECK(told(&w, NQPTP_EVENT_DELETED, first.clock_identity), "the first record goes");
+    CHECK(told(&w, NQPTP_EVENT_CREATED, newcomer.clock_identity), "for the newcomer's");
+    CHECK(knows(&w, &newcomer) && !knows(&w, &first), "as told");
+    CHECK_EQ_U64(record_count(&w), 32, "and 32 they are");
+}
+
+static void test_listed_33rd(void) {
+    struct world w = world_of_32();
+    struct sender newcomer = nth(32), first = nth(0);
+
+    newcomer.address = at("192.0.2.1");
+    command(&w, "T 192.0.2.1");
+    CHECK_EQ_U64(send_announce(&w, &newcomer), NQPTP_DROP_NONE, "a listed 33rd finds room at once");
+    CHECK(knows(&w, &newcomer) && !knows(&w, &first), "that of the clock idle longest");
+}
+
+static void test_one_record_for_each_address_and_identity(void) {
+    struct world w = world_begin();
+    struct sender one = sender(1, "192.0.2.1", 1), moved = sender(1, "192.0.2.2", 1);
+    struct sender other = sender(2, "192.0.2.1", 1), mapped = sender(1, "::ffff:192.0.2.1", 1);
+
+    (void)send_sync(&w, &one, 1);
+    (void)send_sync(&w, &moved, 1);
+    (void)send_sync(&w, &other, 1);
+    CHECK_EQ_U64(record_count(&w), 3, "identity and address make a record");
+    (void)send_announce(&w, &mapped);
+    mapped.address = at("192.0.2.1");
+    mapped.address.scope_id = 4;
+    (void)send_announce(&w, &mapped);
+    CHECK_EQ_U64(record_count(&w), 3, "mapped form and scope make no other");
+}
+
+static void test_silent_record_is_deleted(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct world w = world_begin();
+
+    (void)send_sync(&w, &s, 1);
+    CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), w.now_ns + 120 * S, "due in 120 s: its end");
+    w.now_ns += 50 * S;
+    (void)send_announce(&w, &s);
+    CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), w.now_ns + 120 * S, "an Announce puts it off");
+    w.now_ns += 50 * S;
+    (void)send_sync(&w, &s, 2);
+    CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), w.now_ns + 120 * S, "as does a Sync");
+    w.now_ns += MS;
+    (void)send_follow_up(&w, &s, 2, time_of(&w, &s));
+    uint64_t heard_ns = w.now_ns;
+    CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), heard_ns + 3 * S + 1,
+                 "a sample is to be followed by another within 3 s");
+    nqptp_engine_expire(&w.engine, heard_ns + 3 * S + 1, &w.effects);
+    CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), heard_ns + 120 * S, "a Follow_Up puts it off");
+    w.now_ns += 10 * S;
+    (void)send_sync(&w, &s, 2);
+    (void)send_delay_resp(&w, &s, OUR_IDENTITY, NQPTP_PORT_NUMBER);
+    (void)send_delay_resp(&w, &s, OUR_IDENTITY, 1);
+    CHECK(nqptp_engine_deadline(&w.engine) >= heard_ns + 120 * S, "nothing else brings it nearer");
+}
+
+static void test_master_is_deleted(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct world w = world_of(&s);
+    pass(&w, 4 * S);
+    uint64_t end_ns = nqptp_engine_deadline(&w.engine);
+
+    expire(&w, end_ns - 1);
+    CHECK(idle(&w) && knows(&w, &s), "a nanosecond early nothing happens");
+    expire(&w, end_ns);
+    CHECK(!knows(&w, &s), "after 120 s of silence the master's record is deleted");
+    CHECK(told(&w, NQPTP_EVENT_DELETED, 1) && told(&w, NQPTP_EVENT_NO_MASTER, 0), "which is told");
+    CHECK(published_no_master(&w), "and published: no master");
+    expire(&w, end_ns);
+    CHECK(idle(&w), "once");
+    CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), NQPTP_NO_DEADLINE, "then nothing is due");
+    (void)send_sync(&w, &s, 500);
+    CHECK(!w.effects.publish, "nor is it published again for a clock without an offset");
+}
+
+static void test_deleted_master_has_a_successor(void) {
+    struct sender old = sender(1, "192.0.2.1", 1), next = sender(2, "192.0.2.2", 200);
+    struct world w = world_of(&old);
+
+    pause_player(&w);
+    command(&w, "T 192.0.2.1");
+    play(&w, &next, 119 * S);
+    CHECK_EQ_U64(master_of(&w), 1, "a silent listed master stays for 119 s");
+    play(&w, &next, 2 * S);
+    CHECK_EQ_U64(master_of(&w), 0, "not for 121 s, and an unlisted one is no successor");
+    command(&w, "T 192.0.2.2");
+    CHECK_EQ_U64(w.record.clock_identity, 2, "until it is listed");
+}
+
+static void test_deletions_one_at_a_time(void) {
+    struct world w = world_of_32();
+    unsigned deletions = 0;
+
+    w.now_ns += 1000 * S;
+    while (nqptp_engine_deadline(&w.engine) <= w.now_ns && deletions < 100) {
+        expire(&w, w.now_ns);
+        deletions += w.effects.event_count == 1 &&
+                     told(&w, NQPTP_EVENT_DELETED, nth(deletions).clock_identity);
+    }
+    CHECK_EQ_U64(deletions, 32, "32 records are deleted, oldest first, each told of");
+    CHECK_EQ_U64(record_count(&w), 0, "and none is left");
+}
+
+/* --- floods and junk ------------------------------------------------------------------------- */
+
+/* While the master sends, 10000 clocks that nobody knows send a pair each; 1 ms between them. */
+static void flood(struct world *w, struct sender *master, uint8_t priority1, unsigned *lost,
+                  unsigned *unpublished) {
+    for (unsigned n = 0; n < 10000; n++) {
+        struct sender stranger = nth(n);
+        stranger.priority1 = priority1;
+        (void)send_announce(w, &stranger);
+        (void)send_sync(w, &stranger, 1);
+        (void)send_follow_up(w, &stranger, 1, time_of(w, &stranger));
+        if (n % 125 == 0) {
+            uint64_t local_ns = receive_time(w);
+            (void)send_pair(w, master);
+            *unpublished += !published(w, master, local_ns);
+        }
+        *lost += master_of(w) != master->clock_identity;
+        pass(w, MS);
+    }
+}
+
+static void test_flood_with_list(void) {
+    struct sender master = sender(1, "192.0.2.1", 255);
+    struct world w = world_of(&master);
+    unsigned lost = 0, unpublished = 0;
+
+    command(&w, "T 192.0.2.1");
+    flood(&w, &master, 0, &lost, &unpublished);
+    CHECK_EQ_U64(lost, 0, "10000 better clocks never displace the listed master");
+    CHECK_EQ_U64(unpublished, 0, "nor is one of its samples lost");
+    CHECK_EQ_U64(record_count(&w), 32, "the table is full");
+    CHECK(w.engine.drops[NQPTP_DROP_FULL] > 9000, "and most of them are refused");
+    CHECK(sane(&w), "all is in order");
+}
+
+static void test_flood_without_list(void) {
+    struct sender master = sender(1, "192.0.2.1", 100);
+    struct world w = world_of(&master);
+    unsigned lost = 0, unpublished = 0;
+
+    flood(&w, &master, 101, &lost, &unpublished);
+    CHECK_EQ_U64(lost, 0, "without a list 10000 worse clocks do not displace the master");
+    CHECK_EQ_U64(unpublished, 0, "nor is one of its samples lost");
+}
+
+static void test_flood_before_the_listed_clock(void) {
+    struct world w = world_of_32();
+    struct sender late = sender(1, "192.0.2.1", 255);
+    struct sender nobody = sender(2, "192.0.2.3", 255);
+    unsigned lost = 0, unpublished = 0;
+
+    command(&w, "T 192.0.2.1");
+    flood(&w, &nobody, 0, &lost, &unpublished);
+    CHECK_EQ_U64(master_of(&w), 0, "10000 unlisted clocks are no master");
+    (void)send_announce(&w, &late);
+    (void)send_pair(&w, &late);
+    CHECK_EQ_U64(master_of(&w), 1, "the listed one is, as soon as it speaks");
+}
+
+static void test_flood_of_silent_master(void) {
+    struct sender master = sender(1, "192.0.2.1", 255);
+    struct world w = world_of(&master);
+
+    command(&w, "T 192.0.2.1");
+    for (unsigned n = 0; n < 10000; n++) {
+        struct sender stranger = nth(n);
+        (void)send_announce(&w, &stranger);
+        pass(&w, 11 * MS);
+    }
+    CHECK(w.now_ns < 5000 * S + 120 * S, "110 s of announcing strangers");
+    CHECK(knows(&w, &master), "leave the silent master its record");
+    CHECK_EQ_U64(master_of(&w), 1, "and it the master");
+}
+
+/* One of 40 clocks, whose sequenceIds go up with time, more or less. */
+static struct sender random_sender(const struct world *w, struct prng *prng) {
+    struct sender s = nth((unsigned)prng_below(prng, 40));
+
+    s.sequence_id = (uint16_t)(w->now_ns / (125 * MS) + prng_below(prng, 4));
+    return s;
+}
+
+/* A vector with up to three octets changed, and now and then cut; most are still messages. */
+static void send_mutation(struct world *w, struct prng *prng) {
+    uint8_t bytes[VECTOR_LONGEST];
+    const struct vector *v = &vectors[prng_below(prng, VECTOR_COUNT)];
+    struct sender from = random_sender(w, prng);
+    size_t length = v->datagram_length;
+
+    memcpy(bytes, v->data, length);
+    put_source(bytes, from.clock_identity, from.port_number);
+    put_sequence_id(bytes, from.sequence_id);
+    if (prng_below(prng, 4))
+        put_timestamp(bytes, time_of(w, &from));
+    for (uint64_t n = prng_below(prng, 4); n > 0; n--)
+        bytes[prng_below(prng, length)] = (uint8_t)prng_next(prng);
+    if (prng_below(prng, 8) == 0)
+        length = (size_t)prng_below(prng, length + 1);
+    (void)deliver(w, &from, bytes, length);
+}
+
+static void send_junk(struct world *w, struct prng *prng) {
+    uint8_t bytes[128];
+    struct sender from = random_sender(w, prng);
+    size_t length = (size_t)prng_below(prng, sizeof bytes + 1);
+
+    prng_fill(prng, bytes, length);
+    (void)deliver(w, &from, bytes, length);
+}
+
+static void test_junk(void) {
+    struct world w = world_begin();
+    struct prng prng = {3190320};
+    unsigned insane = 0, publications = 0;
+
+    for (unsigned n = 0; n < 200000; n++) {
+        if (n == 100000)
+            command(&w, "T 10.0.0.1 10.0.0.2 10.0.0.3");
+        if (n % 4 == 0)
+            send_junk(&w, &prng);
+        else
+            send_mutation(&w, &prng);
+        publications += w.effects.publish != 0;
+        insane += !sane(&w);
+        w.effects.publish = 0;
+        pass(&w, prng_magnitude(&prng) >> 31); /* up to 8 s */
+        publications += w.effects.publish != 0;
+    }
+    CHECK_EQ_U64(insane, 0, "200000 datagrams of junk: all stays in order");
+    CHECK_EQ_U64(w.engine.packets, 200000, "each is counted");
+    CHECK(w.engine.drops[NQPTP_DROP_NONE] > 50000, "many were used, %" PRIu64,
+          w.engine.drops[NQPTP_DROP_NONE]);
+    CHECK(publications > 500, "and clocks were followed: %u publications", publications);
+}
+
+/* So many clocks that announce themselves and give a sample each, and stay alive for 3 s. */
+static void gather(struct world *w, uint8_t count) {
+    for (uint8_t i = 0; i < count; i++) {
+        struct sender s = sender(0x100u + i, "10.0.1.1", (uint8_t)(100 + i));
+        (void)send_announce(w, &s);
+        (void)send_pair(w, &s);
+    }
+}
+
+static uint64_t rest(const struct world *w) {
+    uint64_t until_ns = nqptp_engine_rest_until_ns(&w->engine, w->now_ns);
+    return until_ns > 0 ? until_ns - w->now_ns : 0;
+}
+
+static void test_rest(void) {
+    struct sender master = sender(0xAA, "10.0.0.1", 1);
+    struct world w = world_of(&master);
+
+    CHECK_EQ_U64(rest(&w), 0, "with one clock every packet is read as it comes");
+    gather(&w, 3);
+    (void)send_pair(&w, &master);
+    CHECK_EQ_U64(rest(&w), 0, "with four as well");
+    gather(&w, 4);
+    (void)send_pair(&w, &master);
+    CHECK_EQ_U64(rest(&w), 100 * MS, "with more, packets may wait after the master's sample,");
+    w.now_ns += 100 * MS;
+    CHECK(rest(&w) > 0 && rest(&w) < 25 * MS, "but not until its next one");
+    w.now_ns += 23 * MS;
+    CHECK_EQ_U64(rest(&w), 0, "when that is due none may wait");
+    (void)send_pair(&w, &master);
+    CHECK_EQ_U64(rest(&w), 100 * MS, "once it is there they may again");
+    command(&w, "/other T 10.0.9.9");
+    CHECK_EQ_U64(rest(&w), 0, "nor while a client waits for its first sample");
+    command(&w, "/other T");
+    CHECK(rest(&w) > 0, "one that may follow nobody waits for none");
+    command(&w, "/other T 10.0.0.1");
+    CHECK(rest(&w) > 0, "nothing keeps them once it has one");
+    pass(&w, 11 * S);
+    CHECK_EQ_U64(rest(&w), 0, "of clocks that are silent there is nothing to wait for");
+}
+
+/* Called by their addresses, so that no compiler puts all their worlds into one stack frame. */
+static void (*const all_tests[])(void) = {
+    test_nothing_at_first,
+    test_rest,
+    test_first_master,
+    test_each_sample_is_published,
+    test_only_the_master_is_published,
+    test_better_clock_takes_over_at_once,
+    test_silent_master,
+    test_slow_master,
+    test_series_begins_when_clock_went_on,
+    test_master_time_wraps,
+    test_announce_after_samples,
+    test_new_grandmaster_behind_the_master,
+    test_new_grandmaster_makes_a_master,
+    test_delay_req_to_listed_clock,
+    test_one_delay_req_for_each_sync,
+    test_no_delay_req_to_unlisted_clock,
+    test_no_delay_req_to_stand_in,
+    test_our_own_packets,
+    test_many_own_addresses,
+    test_delay_resp,
+    test_other_messages_change_nothing,
+    test_truncated_datagrams,
+    test_refusals_are_counted,
+    test_record_of_the_33rd,
+    test_listed_33rd,
+    test_one_record_for_each_address_and_identity,
+    test_silent_record_is_deleted,
+    test_master_is_deleted,
+    test_deleted_master_has_a_successor,
+    test_deletions_one_at_a_time,
+    test_flood_with_list,
+    test_flood_without_list,
+    test_flood_before_the_listed_clock,
+    test_flood_of_silent_master,
+    test_junk,
+};
+
+int main(void) {
+    for (size_t i = 0; i < sizeof all_tests / sizeof *all_tests; i++)
+        all_tests[i]();
+    return tap_done();
+}

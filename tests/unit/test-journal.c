@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+/* Proves that no number of events, commands or clocks makes the log grow beyond what was promised.
+ */
+#include "nqptp-journal.h"
+
+#include "../lib/tap.h"
+#include "../lib/world.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+/* stderr goes into a file. */
+struct log {
+    FILE *file;
+    int before;
+};
+
+static struct log log_begin(unsigned verbosity) {
+    struct log log = {tmpfile(), dup(STDERR_FILENO)};
+
+    unsetenv("JOURNAL_STREAM");
+    nqptp_log_open(verbosity);
+    if (log.file)
+        dup2(fileno(log.file), STDERR_FILENO);
+    CHECK(log.file && log.before >= 0, "the log goes into a file");
+    return log;
+}
+
+/* How many lines came since the last call, and the last of them. */
+static unsigned lines(struct log *log, char last[1024]) {
+    unsigned count = 0;
+
+    fflush(stderr);
+    rewind(log->file); /* stderr is where this is: both are one open file */
+    while (fgets(last, 1024, log->file))
+        count++;
+    rewind(log->file);
+    CHECK(ftruncate(fileno(log->file), 0) == 0, "the log is read");
+    return count;
+}
+
+static void log_end(struct log *log) {
+    dup2(log->before, STDERR_FILENO);
+    close(log->before);
+    fclose(log->file);
+}
+
+/* `count` events of that kind at that moment. */
+static void happen(struct nqptp_journal *journal, const struct world *w, enum nqptp_event_kind kind,
+                   unsigned count, uint64_t now_ns) {
+    struct nqptp_effects effects = {.event_count = 1};
+
+    effects.events[0] = (struct nqptp_event){.kind = kind,
+                                             .clock_identity = 10,
+                                             .address = at("192.0.2.1"),
+                                             .client = kind == NQPTP_EVENT_MASTER ? 0 : -1};
+    for (unsigned i = 0; i < count; i++)
+        nqptp_journal_events(journal, &w->engine, &effects, now_ns);
+}
+
+static void test_warning(void) {
+    struct nqptp_spaced_warning warning = {0};
+    unsigned withheld = 99;
+
+    CHECK(nqptp_warning_due(&warning, 100 * S, &withheld), "the first comes at once");
+    CHECK_EQ_U64(withheld, 0, "and stands for no other");
+    for (int i = 0; i < 7; i++)
+        CHECK(!nqptp_warning_due(&warning, 105 * S - 1, &withheld), "too early, %d", i);
+    CHECK(nqptp_warning_due(&warning, 105 * S, &withheld), "after 5 s the next");
+    CHECK_EQ_U64(withheld, 7, "which says how many there were");
+    CHECK(nqptp_warning_due(&warning, 200 * S, &withheld) && withheld == 0, "and those are told");
+}
+
+static void test_events(void) {
+    struct world w = world_begin();
+    struct nqptp_journal journal = {0};
+    struct log log = log_begin(0);
+    char last[1024] = "";
+    uint64_t now_ns = 5000 * S;
+
+    happen(&journal, &w, NQPTP_EVENT_MASTER, 9, now_ns);
+    CHECK_EQ_U64(lines(&log, last), 9, "events: each is a line");
+    happen(&journal, &w, NQPTP_EVENT_MASTER, 5000, now_ns + 5 * S - 1);
+    CHECK_EQ_U64(lines(&log, last), 1, "events: ten of a kind in 5 s");
+    happen(&journal, &w, NQPTP_EVENT_SILENT, 1, now_ns + 5 * S - 1);
+    CHECK_EQ_U64(lines(&log, last), 1, "events: another kind has ten of its own");
+    happen(&journal, &w, NQPTP_EVENT_MASTER, 1, now_ns + 5 * S);
+    CHECK_EQ_U64(lines(&log, last), 2, "events: after 5 s the next, with the number left out");
+    CHECK_EQ_STR(last, "nqptp: 4999 others of this kind were left out since the last such line\n",
+                 "events: the number left out, in words");
+    happen(&journal, &w, NQPTP_EVENT_MASTER, 1, now_ns + 5 * S);
+    CHECK_EQ_U64(lines(&log, last), 1, "events: the number is told once");
+    happen(&journal, &w, NQPTP_EVENT_CREATED, 10000, now_ns);
+    CHECK_EQ_U64(lines(&log, last), 0, "events: without -v no new clocks");
+    log_end(&log);
+}
+
+static void test_verbose(void) {
+    struct world w = world_begin();
+    struct nqptp_journal journal = {0};
+    struct log log = log_begin(1);
+    char last[1024] = "";
+
+    happen(&journal, &w, NQPTP_EVENT_CREATED, 1000, 5000 * S);
+    CHECK_EQ_U64(lines(&log, last), 10, "events with -v: ten of a kind in 5 s");
+    CHECK_EQ_STR(last, "nqptp: new clock 000000000000000a at 192.0.2.1\n",
+                 "events with -v: new clocks, in words");
+    log_end(&log);
+}
+
+static void test_look(void) {
+    struct world w = world_begin();
+    struct sender s = sender(10, "192.0.2.1", 248);
+    struct nqptp_journal journal = {0};
+    char text[NQPTP_STORY_MAX];
+
+    (void)nqptp_journal_look(&journal, &w.engine, 5000 * S, text);
+    CHECK_EQ_STR(text, "listening, nothing heard yet", "where things stand");
+    CHECK_EQ_U64(nqptp_journal_due_ns(&journal, &w.engine), NQPTP_NO_DEADLINE,
+                 "state: without packets there is nothing to look at");
+    w.engine.packets++;
+    CHECK_EQ_U64(nqptp_journal_due_ns(&journal, &w.engine), 5010 * S,
+                 "state: looked at after ten seconds if a packet came");
+    (void)send_announce(&w, &s);
+    nqptp_journal_events(&journal, &w.engine, &w.effects, w.now_ns);
+    CHECK_EQ_U64(nqptp_journal_due_ns(&journal, &w.engine), 5001 * S,
+                 "state: looked at after a second if an event happened");
+    CHECK(nqptp_journal_look(&journal, &w.engine, 5001 * S, text), "that is news");
+    CHECK_EQ_STR(text, "no master; 1 clock heard", "namely this");
+    CHECK(!nqptp_journal_look(&journal, &w.engine, 5002 * S, text), "but once");
+    CHECK_EQ_STR(text, "no master; 1 clock heard", "though it is still so");
+}
+
+int main(void) {
+    test_warning();
+    test_events();
+    test_verbose();
+    test_look();
+    return tap_done();
+}

@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Proves that no sender makes what is published thrash: not one that alternates grandmasters,
+ * priorities or times, jumps about, states absurd intervals or goes by many names; that nobody
+ * outside the list gets in by another's name; and that who comes to his senses is followed again.
+ */
+#include "../lib/world.h"
+
+#include "../lib/prng.h"
+#include "../lib/tap.h"
+
+#define MINUTE 480 /* in turns of 125 ms */
+
+/* What client 0 was told: how often it changed, and how often in the second half of the time. */
+struct told {
+    struct nqptp_shm_record record;
+    unsigned publications, series, masters, late;
+};
+
+static void hear(struct told *t, const struct world *w, bool late) {
+    const struct nqptp_shm_record *now = &w->record, *old = &t->record;
+
+    if (!(w->effects.publish & 1))
+        return;
+    bool master = now->clock_identity != old->clock_identity ||
+                  now->grandmaster_identity != old->grandmaster_identity;
+    bool series = master || now->start_time_ns != old->start_time_ns;
+    t->publications++;
+    t->masters += master;
+    t->series += series;
+    t->late += series && late;
+    t->record = *now;
+}
+
+/* One turn of a sender: an Announce if it is time for one, a pair; then the rest of 125 ms. */
+static void turn(struct world *w, struct told *t, struct sender *s, bool announces, bool late) {
+    if (announces) {
+        (void)send_announce(w, s);
+        hear(t, w, late);
+    }
+    (void)send_sync(w, s, s->sequence_id);
+    hear(t, w, late);
+    (void)send_follow_up(w, s, s->sequence_id++, time_of(w, s));
+    hear(t, w, late);
+}
+
+static void rest(struct world *w, struct told *t) {
+    pass(w, 125 * MS);
+    hear(t, w, false);
+}
+
+static void turns(struct world *w, struct told *t, struct sender *s, unsigned count) {
+    for (unsigned n = 0; n < count; n++) {
+        turn(w, t, s, n % 8 == 0, false);
+        rest(w, t);
+    }
+}
+
+/* A list of one or two, whose first clock has been master for 10 s. */
+static struct world listed(struct told *t, struct sender *s) {
+    struct world w = world_begin();
+
+    *t = (struct told){.publications = 0};
+    command(&w, "T 192.0.2.1 192.0.2.2");
+    turns(&w, t, s, 80);
+    CHECK_EQ_U64(t->series, 1, "a listed clock is master");
+    return w;
+}
+
+/* --- grandmasters ---------------------------------------------------------------------------- */
+
+static void check_grandmasters(unsigned turns_each, uint64_t apart_ns) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct told t;
+    struct world w = listed(&t, &s);
+
+    for (unsigned n = 0; n < MINUTE; n++) {
+        bool second = n / turns_each % 2;
+        s.grandmaster_identity = second ? 99 : 1;
+        s.offset_ns = 788000 * S + (second ? apart_ns : 0);
+        turn(&w, &t, &s, n % turns_each == 0, n >= MINUTE / 2);
+        rest(&w, &t);
+    }
+    CHECK(t.series <= 20, "two grandmasters, %u ms each: %u series", turns_each * 125, t.series);
+    CHECK_EQ_U64(t.late, 0, "and none after half a minute");
+    s.grandmaster_identity = 77;
+    turns(&w, &t, &s, 64);
+    CHECK_EQ_U64(t.record.grandmaster_identity, 77, "a third one that lasts is believed");
+    CHECK(offset_near(t.record.offset_ns, s.offset_ns), "and its time");
+}
+
+/* It rests for just as long as it must, and then makes as much trouble as it can. */
+static void test_patient_trouble(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct told t;
+    struct world w = listed(&t, &s);
+
+    for (unsigned n = 0; n < 4 * MINUTE; n++) {
+        s.grandmaster_identity = n % 50 < 42 ? 1 : n;
+        turn(&w, &t, &s, true, false);
+        rest(&w, &t);
+    }
+    CHECK(t.series <= 8 + 240 / 5, "in four minutes a patient one has %u series", t.series);
+}
+
+static void test_grandmasters(void) {
+    check_grandmasters(8, 0);
+    check_grandmasters(2, 0);
+    check_grandmasters(8, 1000 * S);
+    check_grandmasters(2, 30 * MS);
+    check_grandmasters(16, 1000 * S);
+}
+
+static void test_one_timescale_is_followed(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct told t;
+    struct world w = listed(&t, &s);
+
+    for (unsigned n = 0; n < MINUTE; n++) {
+        s.grandmaster_identity = n / 8 % 2 ? 99 : 1;
+        turn(&w, &t, &s, n % 8 == 0, false);
+        rest(&w, &t);
+    }
+    CHECK(w.now_ns - t.record.local_time_ns < S && t.publications > MINUTE,
+          "whatever grandmaster it names, its time is published while it is one");
+}
+
+/* --- priorities ------------------------------------------------------------------------------ */
+
+static void check_priorities(const char *name, bool both, unsigned turns_each, bool list) {
+    struct sender a = sender(1, "192.0.2.1", 100), b = sender(2, "192.0.2.2", 150);
+    struct told t;
+    struct world w = listed(&t, &a);
+
+    if (!list) {
+        w = world_begin();
+        t = (struct told){.publications = 0};
+    }
+    for (unsigned n = 0; n < MINUTE; n++) {
+        bool second = n / turns_each % 2;
+        a.priority1 = second ? 200 : 100;
+        b.priority1 = both && second ? 90 : 150;
+        turn(&w, &t, &a, n % turns_each == 0, n >= MINUTE / 2);
+        turn(&w, &t, &b, n % turns_each == 0, n >= MINUTE / 2);
+        rest(&w, &t);
+    }
+    CHECK(t.masters > 1 && t.masters <= 10, "%s: %u masters in a minute", name, t.masters);
+    CHECK_EQ_U64(t.late, 0, "and none in the second half of it");
+    a.priority1 = 200;
+    b.priority1 = 1;
+    for (unsigned n = 0; n < 56; n++) {
+        turn(&w, &t, &a, n % 8 == 0, false);
+        turn(&w, &t, &b, n % 8 == 0, false);
+        rest(&w, &t);
+    }
+    CHECK_EQ_U64(t.record.clock_identity, 2, "who is the better one for 7 s is master");
+}
+
+static void test_priorities(void) {
+    check_priorities("one alternates", false, 8, true);
+    check_priorities("both do", true, 8, true);
+    check_priorities("four times a second", true, 2, true);
+    check_priorities("without a list", true, 8, false);
+}
+
+/* Nobody lists anything, and each second a clock appears that is better than all before. */
+static void test_ever_better_clocks(void) {
+    struct world w = world_begin();
+    struct told t = {.publications = 0};
+
+    for (unsigned n = 0; n < MINUTE; n++) {
+        unsigned known = n / 8 < 30 ? n / 8 : 30;
+        for (unsigned i = 0; i <= known; i++) {
+            struct sender s = sender(i + 1, "192.0.2.1", (uint8_t)(250 - 4 * i));
+            s.sequence_id = (uint16_t)n;
+            turn(&w, &t, &s, n % 4 == 0, n >= 280);
+        }
+        rest(&w, &t);
+    }
+    CHECK(t.masters <= 18, "31 clocks, each better than the one before: %u masters", t.masters);
+    CHECK_EQ_U64(master_of(&w), 31, "the best of them in the end");
+    CHECK_EQ_U64(t.late, 0, "and for good");
+}
+
+/* Behind one listed address a clock of another name, and a better one, after so many turns. */
+static void check_names(const char *list, unsigned turns_each) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct told t;
+    struct world w = listed(&t, &s);
+
+    command(&w, list);
+    for (unsigned n = 0; n < MINUTE; n++) {
+        s.clock_identity = s.grandmaster_identity = 1000 - n / turns_each;
+        turn(&w, &t, &s, true, n >= MINUTE / 2);
+        rest(&w, &t);
+    }
+    CHECK(t.masters <= 18 && t.late <= 6, "%s, a name for %u ms: %u masters, %u late", list,
+          turns_each * 125, t.masters, t.late);
+    turns(&w, &t, &s, 56);
+    CHECK_EQ_U64(t.record.clock_identity, s.clock_identity, "the one that lasts is followed");
+}
+
+static void test_names(void) {
+    check_names("T 192.0.2.1", 1);
+    check_names("T 192.0.2.1", 4);
+    check_names("/nqptp T 192.0.2.1", 1);
+    check_names("/nqptp T 192.0.2.1", 4);
+}
+
+/* --- times ----------------------------------------------------------------------------------- */
+
+static void check_times(unsigned turns_each, uint64_t apart_ns) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct told t;
+    struct world w = listed(&t, &s);
+    uint64_t offset_ns = s.offset_ns;
+
+    for (unsigned n = 0; n < MINUTE; n++) {
+        s.offset_ns = offset_ns + (n / turns_each % 2 ? apart_ns : 0);
+        turn(&w, &t, &s, n % 8 == 0, n >= MINUTE / 2);
+        rest(&w, &t);
+    }
+    CHECK(t.series <= 10, "two times, %u ms each: %u series", turns_each * 125, t.series);
+    CHECK_EQ_U64(t.late, 0, "and none after half a minute");
+    CHECK(t.record.clock_identity == 1, "its last values stay");
+    turns(&w, &t, &s, 56);
+    CHECK(offset_near(t.record.offset_ns, s.offset_ns) && w.now_ns - t.record.local_time_ns < S,
+          "it keeps to one: followed again after 7 s");
+}
+
+static void test_times(void) {
+    check_times(1, 1000 * S);
+    check_times(3, S);
+    check_times(8, 1000 * S);
+    check_times(16, 60 * MS);
+    check_times(32, UINT64_MAX / 2);
+}
+
+static void test_random_times(void) {
+    struct sender s = sender(1, "192.0.2.1", 100), other = sender(2, "192.0.2.2", 200);
+    struct prng prng = {99};
+    struct told t;
+    struct world w = listed(&t, &s);
+
+    for (unsigned n = 0; n < MINUTE; n++) {
+        s.offset_ns = prng_next(&prng);
+        turn(&w, &t, &s, n % 8 == 0, n >= MINUTE / 2);
+        turn(&w, &t, &other, n % 8 == 0, n >= MINUTE / 2);
+        rest(&w, &t);
+    }
+    CHECK(t.series <= 20, "any time with each Sync: %u series", t.series);
+    CHECK_EQ_U64(t.late, 0, "and none after half a minute");
+    CHECK(t.record.clock_identity == 2 && offset_near(t.record.offset_ns, other.offset_ns),
+          "for such a clock is as good as silent, and the other one is followed");
+}
+
+static void test_one_step_is_not_delayed(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct told t;
+    struct world w = listed(&t, &s);
+
+    for (unsigned n = 0; n < 10; n++) {
+        s.offset_ns += n % 2 ? 1000 * S : (uint64_t)-1000 * S;
+        turns(&w, &t, &s, 4);
+        CHECK(offset_near(t.record.offset_ns, s.offset_ns), "a step: followed in 0.5 s");
+        turns(&w, &t, &s, 156);
+    }
+    CHECK_EQ_U64(t.series, 11, "a step every 20 s is a series every 20 s");
+}
+
+static void test_player_begins(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct told t;
+    struct world w = listed(&t, &s);
+
+    command(&w, "/nqptp T 192.0.2.1");
+    for (unsigned n = 0; n < 80; n++) {
+        s.offset_ns += n % 8 ? 0 : n / 8 % 2 ? S : (uint64_t)-1 * S;
+        turn(&w, &t, &s, n % 8 == 0, false);
+        rest(&w, &t);
+    }
+    CHECK(w.now_ns - t.record.local_time_ns > S, "a clock that jumps is not followed");
+    command(&w, "/nqptp B");
+    turns(&w, &t, &s, 4);
+    CHECK(offset_near(t.record.offset_ns, s.offset_ns) && w.now_ns - t.record.local_time_ns < S,
+          "but by a player that begins, at once");
+}
+
+/* --- intervals ------------------------------------------------------------------------------- */
+
+static void send_stating(struct world *w, struct told *t, struct sender *s, uint8_t log_interval,
+                         bool late) {
+    uint8_t message[sizeof apple_announce], sync[sizeof apple_sync];
+
+    memcpy(message, apple_announce, sizeof message);
+    put_source(message, s->clock_identity, s->port_number);
+    put_log_interval(message, (int8_t)log_interval);
+    put_priority1(message, s->priority1);
+    put_grandmaster(message, s->grandmaster_identity);
+    (void)deliver(w, s, message, sizeof message);
+    hear(t, w, late);
+    memcpy(sync, apple_sync, sizeof sync);
+    put_source(sync, s->clock_identity, s->port_number);
+    put_log_interval(sync, (int8_t)log_interval);
+    put_sequence_id(sync, s->sequence_id);
+    (void)deliver(w, s, sync, sizeof sync);
+    (void)send_follow_up(w, s, s->sequence_id++, time_of(w, s));
+    hear(t, w, late);
+}
+
+static void test_intervals(void) {
+    static const uint8_t extremes[] = {0x7F, 0x80, 0xF9, 4, 0, 0xFF, 5, 0xF8};
+    struct sender s = sender(1, "192.0.2.1", 100), other = sender(2, "192.0.2.2", 200);
+    struct told t;
+    struct world w = listed(&t, &s);
+
+    for (unsigned n = 0; n < 2 * MINUTE; n++) {
+        send_stating(&w, &t, &s, n < MINUTE ? (uint8_t)(n * 37) : extremes[n % 8], true);
+        turn(&w, &t, &other, n % 8 == 0, true);
+        rest(&w, &t);
+    }
+    CHECK_EQ_U64(t.late, 0, "whatever intervals a clock states, it is master, in one series");
+    CHECK(offset_near(t.record.offset_ns, s.offset_ns), "and its offset is right");
+    for (unsigned i = 0; i < 8; i++) {
+        turns(&w, &t, &other, 8);
+        send_stating(&w, &t, &s, extremes[i], false);
+        turns(&w, &t, &other, 16);
+        CHECK(master_of(&w) == 1, "stating %u, it may be silent for 2 s", extremes[i]);
+        turns(&w, &t, &other, 80);
+        CHECK(master_of(&w) == 2, "and may not for 12 s");
+        turns(&w, &t, &s, 1);
+    }
+}
+
+/* --- names of others ------------------------------------------------------------------------- */
+
+/* The listed clock speaks for so many turns, then is silent for so many; a stranger never stops. */
+static void check_impostor(unsigned speaks, unsigned silent, bool flaps, unsigned wanted) {
+    struct sender s = sender(1, "192.0.2.1", 200), impostor = sender(1, "192.0.2.66", 0);
+    struct told t;
+    struct world w = listed(&t, &s);
+    unsigned wrong = 0;
+
+    impostor.offset_ns += 1000 * S;
+    for (unsigned n = 0; n < MINUTE; n++) {
+        if (!flaps || n / 30 % 2)
+            turn(&w, &t, &impostor, n % 8 == 0, false);
+        if (n % (speaks + silent) < speaks)
+            turn(&w, &t, &s, n % 8 == 0, false);
+        rest(&w, &t);
+        wrong += !is_at(&w.record, &s.address) || !offset_near(w.record.offset_ns, s.offset_ns);
+    }
+    if (wanted == 0)
+        CHECK_EQ_U64(wrong, 0, "under a listed clock's name at another address: not followed");
+    else
+        CHECK(wrong > 0 && wrong < wanted, "except while it is silent: %u turns", wrong);
+    turns(&w, &t, &s, 1);
+    CHECK(is_at(&w.record, &s.address), "nor once it speaks again");
+}
+
+static void test_impostor(void) {
+    check_impostor(1, 0, false, 0);
+    check_impostor(1, 0, true, 0);
+    check_impostor(1, 20, false, 0); /* silent for 2.6 s at a time */
+    check_impostor(1, 20, true, 0);
+    check_impostor(80, 80, false, 240);
+}
+
+int main(void) {
+    test_grandmasters();
+    test_patient_trouble();
+    test_one_timescale_is_followed();
+    test_priorities();
+    test_ever_better_clocks();
+    test_names();
+    test_times();
+    test_random_times();
+    test_one_step_is_not_delayed();
+    test_player_begins();
+    test_intervals();
+    test_impostor();
+    return tap_done();
+}

@@ -1,0 +1,570 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Proves which clock a client follows: when a clock qualifies, the best of all without a list and
+ * the best of it with one, who stands in for a silent clock, and that nobody is followed rather
+ * than somebody who may not be.
+ */
+#include "nqptp-clock-sources.h"
+
+#include "../lib/bench.h"
+#include "../lib/tap.h"
+
+#include <time.h>
+
+/* --- qualification --------------------------------------------------------------------------- */
+
+static void test_first_clock_needs_one_announce(void) {
+    struct bench b = bench_begin();
+    int i = add(&b, 1, 1);
+
+    (void)sample(&b, i);
+    CHECK_EQ_I64(master(&b), NQPTP_NO_CLOCK, "without an Announce no clock is master");
+    announce(&b, i, 10);
+    CHECK_EQ_I64(master(&b), i, "one will do while there is no master");
+    CHECK(!nqptp_client_select(&b.table, &b.clients.list[0], b.now_ns),
+          "choosing again changes nothing");
+}
+
+/* Who is master after a better clock announced itself twice, so long after each other? */
+static bool second_announce_displaces(int8_t log_interval, uint64_t spacing_ns) {
+    struct bench b = bench_begin();
+    int old = add_ready(&b, 1, 1, 200);
+    CHECK_EQ_I64(master(&b), old, "a master stands");
+    int better = add(&b, 2, 2);
+    (void)sample(&b, better);
+    announce_path(&b, better, 10, 0, log_interval);
+    CHECK_EQ_I64(master(&b), old, "one Announce of a better clock does not displace it");
+    for (uint64_t ns = 0; ns < spacing_ns; ns += 100 * MS)
+        wait_with(&b, 100 * MS, 3);
+    CHECK_EQ_I64(master(&b), old, "nor does time");
+    announce_path(&b, better, 10, 0, log_interval);
+    return master(&b) == better;
+}
+
+static void test_displacing_a_master(void) {
+    CHECK(second_announce_displaces(LOG_1_S, 1 * S), "a second one after 1 s does");
+    CHECK(second_announce_displaces(LOG_1_S, 3900 * MS), "or within four intervals");
+    CHECK(!second_announce_displaces(LOG_1_S, 4100 * MS), "but not later");
+    CHECK(second_announce_displaces(-2, 3900 * MS), "four short intervals last 4 s");
+    CHECK(!second_announce_displaces(-2, 4100 * MS), "and no longer");
+    CHECK(second_announce_displaces(1, 7900 * MS), "four long ones last longer");
+    CHECK(!second_announce_displaces(1, 8100 * MS), "but not for ever");
+    CHECK(second_announce_displaces(LOG_NOT_STATED, 1 * S), "it need not state its interval");
+    CHECK(!second_announce_displaces(LOG_NOT_STATED, 60 * S),
+          "but what is between two Announces does not itself say that they are close");
+}
+
+static void test_worse_clock_does_not_displace(void) {
+    struct bench b = bench_begin();
+    int old = add_ready(&b, 1, 1, 100), worse = add_ready(&b, 2, 2, 101);
+
+    CHECK_EQ_I64(master(&b), old, "of two clocks the better is master");
+    for (int n = 0; n < 5; n++) {
+        wait_with(&b, S, 3);
+        announce(&b, worse, 101);
+    }
+    CHECK_EQ_I64(master(&b), old, "however often the worse one announces itself");
+}
+
+static void test_one_announce_when_master_is_dead(void) {
+    struct bench b = bench_begin();
+    int old = add_ready(&b, 1, 1, 100);
+
+    CHECK_EQ_I64(master(&b), old, "a master that then falls silent");
+    b.now_ns += 20 * S;
+    CHECK_EQ_I64(master(&b), old, "stays while there is no other");
+    int worse = add_ready(&b, 2, 2, 200);
+    CHECK_EQ_I64(master(&b), worse, "one Announce and a sample of any other displace it");
+}
+
+static void test_listed_clock_needs_one_announce(void) {
+    struct bench b = bench_begin();
+
+    list_hosts(&b, 2, (const uint8_t[]){1, 2});
+    int old = add_ready(&b, 1, 1, 100);
+    CHECK_EQ_I64(master(&b), old, "a listed clock is master");
+    int better = add_ready(&b, 2, 2, 10);
+    CHECK_EQ_I64(master(&b), better, "one Announce of a better listed clock displaces it");
+}
+
+/* However often the master changed of late. */
+static void test_what_ends_a_restless_mastership(void) {
+    struct bench b = bench_begin();
+    struct nqptp_client *client = &b.clients.list[0];
+
+    list_hosts(&b, 2, (const uint8_t[]){1, 2});
+    int old = add_ready(&b, 1, 1, 100);
+    CHECK_EQ_I64(master(&b), old, "a listed clock is master");
+    client->hysteresis = (struct nqptp_hysteresis){1000, b.now_ns};
+    int better = add_ready(&b, 2, 2, 10);
+    CHECK_EQ_I64(master(&b), old, "after many changes a better one waits");
+    client->first_wins = true;
+    CHECK_EQ_I64(master(&b), old, "even if the first of the list wins");
+    client->peers[0] = client->peers[1];
+    CHECK_EQ_I64(master(&b), better, "but not if it is the first");
+    client->hysteresis = (struct nqptp_hysteresis){1000, b.now_ns};
+    client->first_wins = false;
+    announce(&b, better, 200);
+    CHECK_EQ_I64(master(&b), better, "many changes again");
+    for (int n = 0; n < 4; n++)
+        wait_with(&b, S, only(old));
+    CHECK_EQ_I64(master(&b), old, "a dead master does not wait");
+}
+
+static void test_steps_removed(void) {
+    struct bench b = bench_begin();
+    int far = add(&b, 1, 1), near = add(&b, 2, 2);
+
+    list_host(&b, 1);
+    announce_path(&b, far, 1, 255, LOG_1_S);
+    announce_path(&b, near, 1, 254, LOG_1_S);
+    wait_with(&b, 0, 3);
+    CHECK(!nqptp_client_qualifies(&b.table, &b.clients.list[0], far, b.now_ns),
+          "255 steps: unqualified");
+    CHECK_EQ_I64(master(&b), NQPTP_NO_CLOCK, "though it is listed, and alone");
+    list_host(&b, 2);
+    CHECK_EQ_I64(master(&b), near, "254 steps: qualified");
+    announce_path(&b, far, 1, UINT16_MAX, LOG_1_S);
+    CHECK(!nqptp_client_qualifies(&b.table, &b.clients.list[0], far, b.now_ns),
+          "65535: unqualified");
+}
+
+static void test_missing_announces_do_not_unqualify(void) {
+    struct bench b = bench_begin();
+    int worse = add_ready(&b, 1, 1, 100), better = add(&b, 2, 2);
+
+    CHECK_EQ_I64(master(&b), worse, "a master stands");
+    for (int n = 0; n < 2; n++) {
+        wait_with(&b, S, 3);
+        announce(&b, better, 10);
+    }
+    CHECK_EQ_I64(master(&b), better, "a better one displaces it");
+    for (int n = 0; n < 200; n++) {
+        wait_with(&b, S, 3);
+        announce(&b, worse, 100);
+    }
+    CHECK_EQ_I64(master(&b), better, "and stays though it announces itself no more");
+}
+
+static void test_qualified_stays_qualified(void) {
+    struct bench b = bench_begin();
+    int first = add_ready(&b, 1, 1, 100), second = add_ready(&b, 2, 2, 101);
+
+    CHECK(nqptp_client_qualifies(&b.table, &b.clients.list[0], second, b.now_ns),
+          "while no master stands both of two clocks qualify by one Announce");
+    CHECK_EQ_I64(master(&b), first, "one of them becomes master");
+    wait_with(&b, S, 3);
+    CHECK(nqptp_client_qualifies(&b.table, &b.clients.list[0], second, b.now_ns),
+          "the other one stays qualified");
+    announce(&b, first, 200);
+    CHECK_EQ_I64(master(&b), second, "and follows when the master becomes the worse of them");
+}
+
+static void test_announces_before_the_first_sample(void) {
+    struct bench b = bench_begin();
+    int old = add_ready(&b, 1, 1, 100), better = add(&b, 2, 2);
+
+    announce(&b, better, 10);
+    wait_with(&b, S, only(old));
+    announce(&b, better, 10);
+    CHECK_EQ_I64(master(&b), old, "two Announces of a better clock, without a sample");
+    (void)sample(&b, better);
+    CHECK_EQ_I64(master(&b), better, "it displaces the master by its first sample");
+}
+
+static void test_slot_is_not_qualified(void) {
+    struct bench b = bench_begin();
+    int first = add_ready(&b, 1, 1, 100), second = add_ready(&b, 2, 2, 101);
+
+    CHECK_EQ_I64(master(&b), first, "a master stands, another clock is qualified");
+    delete (&b, second);
+    CHECK_EQ_I64(add_ready(&b, 3, 3, 10), second, "its slot goes to a better one");
+    CHECK_EQ_I64(master(&b), first, "which does not inherit that");
+}
+
+static void test_dead_clock_qualifies_anew(void) {
+    struct bench b = bench_begin();
+    int worse = add_ready(&b, 1, 1, 100), better = add_ready(&b, 2, 2, 10);
+
+    wait_with(&b, S, 3);
+    announce(&b, better, 10);
+    CHECK_EQ_I64(master(&b), better, "the better of two is master");
+    for (int n = 0; n < 30; n++)
+        wait_with(&b, S, 1);
+    CHECK_EQ_I64(master(&b), worse, "until it falls silent");
+    wait_with(&b, S, 3);
+    CHECK_EQ_I64(master(&b), worse, "a sample alone does not bring it back");
+    announce(&b, better, 10);
+    wait_with(&b, S, 3);
+    announce(&b, better, 10);
+    CHECK_EQ_I64(master(&b), better, "two Announces do");
+}
+
+/* --- selection ------------------------------------------------------------------------------- */
+
+static void test_without_list_the_best_of_all(void) {
+    struct bench b = bench_begin();
+
+    for (uint8_t n = 1; n <= NQPTP_CLOCKS_MAX; n++)
+        (void)add_ready(&b, n, n, n == 20 ? 1 : 100);
+    CHECK_EQ_I64(master(&b), 19, "without a list the best of 32 is master");
+    for (int n = 0; n < 12; n++)
+        wait_with(&b, S, ~(1u << 19));
+    CHECK_EQ_I64(master(&b), 0, "when it falls silent, the best of the others");
+}
+
+static void test_with_list_the_best_of_it(void) {
+    struct bench b = bench_begin();
+    int best = add_ready(&b, 1, 1, 1), good = add_ready(&b, 2, 2, 50),
+        bad = add_ready(&b, 3, 3, 99);
+
+    CHECK_EQ_I64(master(&b), best, "without a list the best clock is master");
+    list_hosts(&b, 2, (const uint8_t[]){3, 2});
+    CHECK_EQ_I64(master(&b), good, "with one, the best of it, at once");
+    list_host(&b, 3);
+    CHECK_EQ_I64(master(&b), bad, "another list, another master");
+    list_host(&b, 9);
+    CHECK_EQ_I64(master(&b), NQPTP_NO_CLOCK, "nobody there is known: no master");
+    CHECK_EQ_I64(add_ready(&b, 9, 9, 200), 3, "a clock appears there");
+    CHECK_EQ_I64(master(&b), 3, "and is master");
+}
+
+static void test_empty_list(void) {
+    struct bench b = bench_begin();
+    int i = add_ready(&b, 1, 1, 1);
+
+    CHECK_EQ_I64(master(&b), i, "there is a master");
+    list_hosts(&b, 0, NULL);
+    CHECK(nqptp_client_select(&b.table, &b.clients.list[0], b.now_ns),
+          "an empty list changes that");
+    CHECK_EQ_I64(b.clients.list[0].master, NQPTP_NO_CLOCK, "to none");
+    wait_with(&b, S, 1);
+    announce(&b, i, 1);
+    CHECK_EQ_I64(master(&b), NQPTP_NO_CLOCK, "for good");
+}
+
+static void test_silent_master_stays(void) {
+    struct bench b = bench_begin();
+    int listed = add_ready(&b, 1, 1, 100), other = add_ready(&b, 2, 2, 1);
+
+    list_host(&b, 1);
+    CHECK_EQ_I64(master(&b), listed, "a listed clock is master");
+    for (int n = 0; n < 100; n++)
+        wait_with(&b, S, only(other));
+    CHECK_EQ_I64(master(&b), listed, "silent, it stays, whatever unlisted clock there is");
+    delete (&b, listed);
+    CHECK_EQ_I64(master(&b), NQPTP_NO_CLOCK, "until its record is deleted");
+}
+
+static void test_set_peers(void) {
+    struct bench b = bench_begin();
+    int one = add(&b, 1, 1), two = add(&b, 2, 2);
+    struct nqptp_address address = host(2), stranger = host(3);
+
+    CHECK(!nqptp_clients_list_address(&b.clients, &address), "without a list no address is listed");
+    list_hosts(&b, 3, (const uint8_t[]){2, 7, 2});
+    CHECK_EQ_U64(b.clients.list[0].peer_count, 2, "an address that is named twice counts once");
+    CHECK(b.clients.list[0].has_list, "there is a list");
+    address.scope_id = 5;
+    CHECK(nqptp_clients_list_address(&b.clients, &address),
+          "a listed address is found, of any scope");
+    CHECK(!nqptp_clients_list_address(&b.clients, &stranger), "another one is not");
+    CHECK(nqptp_client_lists_clock(&b.clients.list[0], two), "the record there is listed");
+    CHECK(!nqptp_client_lists_clock(&b.clients.list[0], one), "and no other");
+    CHECK(nqptp_client_lists_clock(&b.clients.list[0], add(&b, 7, 7)),
+          "one that comes later is, too");
+    delete (&b, two);
+    CHECK_EQ_I64(add(&b, 8, 8), two, "its slot goes to another clock");
+    CHECK(!nqptp_client_lists_clock(&b.clients.list[0], two), "which is not listed");
+}
+
+static void test_peers_max(void) {
+    struct bench b = bench_begin();
+    struct nqptp_address addresses[NQPTP_PEERS_MAX + 1];
+
+    for (unsigned i = 0; i <= NQPTP_PEERS_MAX; i++) {
+        addresses[i] = host((uint8_t)i);
+        addresses[i].ip.s6_addr[14] = (uint8_t)(i >> 8);
+    }
+    nqptp_client_set_peers(&b.table, &b.clients.list[0], addresses, NQPTP_PEERS_MAX);
+    CHECK_EQ_U64(b.clients.list[0].peer_count, 256, "256 addresses are a list");
+    CHECK(nqptp_clients_list_address(&b.clients, &addresses[255]), "to the last of them");
+    CHECK(!nqptp_clients_list_address(&b.clients, &addresses[256]), "and no further");
+}
+
+/* The processor time of 2,000 lookups of unlisted addresses, while `lists` clients list 256 each.
+ */
+static clock_t lookup_time(struct nqptp_clients *clients, int lists) {
+    clients->top = lists;
+    clock_t begun = clock();
+    unsigned found = 0;
+
+    for (unsigned i = 0; i < 2000; i++) {
+        struct nqptp_address stranger = host((uint8_t)i);
+        stranger.ip.s6_addr[12] = 11;
+        stranger.ip.s6_addr[14] = (uint8_t)(i >> 8);
+        found += nqptp_clients_list_address(clients, &stranger);
+    }
+    CHECK_EQ_U64(found, 0, "%d lists have no stranger", lists);
+    return clock() - begun;
+}
+
+/* The same by a comparison with each entry of each list. */
+static clock_t scan_time(const struct nqptp_clients *clients, int lists) {
+    clock_t begun = clock();
+    unsigned found = 0;
+
+    for (unsigned i = 0; i < 2000; i++) {
+        struct nqptp_address stranger = host((uint8_t)i);
+        stranger.ip.s6_addr[12] = 11;
+        for (int c = 0; c < lists; c++)
+            for (unsigned p = 0; p < clients->list[c].peer_count; p++)
+                found += nqptp_address_equal(&clients->list[c].peers[p].address, &stranger);
+    }
+    CHECK_EQ_U64(found, 0, "%d lists have no stranger, entry by entry", lists);
+    return clock() - begun;
+}
+
+static void test_lookups_of_strangers(void) {
+    static struct nqptp_clients clients;
+    struct bench b = bench_begin();
+    struct nqptp_address addresses[NQPTP_PEERS_MAX];
+    unsigned missing = 0;
+
+    for (int c = 0; c < 15; c++) {
+        for (unsigned i = 0; i < NQPTP_PEERS_MAX; i++) {
+            addresses[i] = host((uint8_t)i);
+            addresses[i].ip.s6_addr[14] = (uint8_t)c;
+        }
+        for (unsigned list = 40; list > 0; list--) { /* The last one is the one that counts. */
+            for (unsigned i = 0; i < NQPTP_PEERS_MAX; i++)
+                addresses[i].ip.s6_addr[13] = (uint8_t)list;
+            nqptp_client_set_peers(&b.table, &clients.list[c], addresses, NQPTP_PEERS_MAX);
+        }
+        for (unsigned i = 0; i < NQPTP_PEERS_MAX; i++)
+            missing += !nqptp_client_lists_address(&clients.list[c], &addresses[i]);
+    }
+    CHECK_EQ_U64(missing, 0, "each of 3,840 listed addresses is found");
+    CHECK(lookup_time(&clients, 15) < scan_time(&clients, 15) / 3,
+          "a stranger is not compared with each entry of 15 lists");
+    nqptp_client_set_peers(&b.table, &clients.list[0], &addresses[1], 1);
+    CHECK(!nqptp_client_lists_address(&clients.list[0], &addresses[0]),
+          "an address of the list before is not found");
+}
+
+/* --- stand-ins ------------------------------------------------------------------------------- */
+
+/* Clock 1 at the listed host 1 and at host 2, clock 3 at host 3, all of them alive. */
+static struct bench bench_stand_in(void) {
+    struct bench b = bench_begin();
+
+    list_host(&b, 1);
+    (void)add_ready(&b, 1, 1, 100);
+    (void)add_ready(&b, 1, 2, 100);
+    (void)add_ready(&b, 3, 3, 1);
+    CHECK_EQ_I64(master(&b), 0, "the clock of the listed address is master");
+    return b;
+}
+
+static void test_stand_in(void) {
+    struct bench b = bench_stand_in();
+
+    for (int n = 0; n < 5; n++)
+        wait_with(&b, S, 1u << 1 | 1u << 2);
+    CHECK_EQ_I64(master(&b), 1, "silent, its own record at another address stands in for it");
+    for (int n = 0; n < 5; n++)
+        wait_with(&b, S, 7);
+    CHECK_EQ_I64(master(&b), 0, "and steps back when it returns");
+}
+
+static void test_list_of_clocks_that_are_known(void) {
+    struct bench b = bench_begin();
+
+    (void)add_ready(&b, 1, 1, 100);
+    (void)add_ready(&b, 1, 2, 100);
+    list_host(&b, 1);
+    CHECK_EQ_I64(master(&b), 0, "the list comes when the clocks are known");
+    for (int n = 0; n < 5; n++)
+        wait_with(&b, S, 1u << 1);
+    CHECK_EQ_I64(master(&b), 1, "a stand-in is found all the same");
+}
+
+/* However good the path to it is: the address is what the client asked for. */
+static void test_no_stand_in_for_a_clock_that_speaks(void) {
+    struct bench b = bench_stand_in();
+
+    for (int n = 0; n < 5; n++) {
+        wait_with(&b, S, 7);
+        announce(&b, 1, 1);
+    }
+    CHECK_EQ_I64(master(&b), 0, "while the listed address speaks no other stands in for it");
+}
+
+/* A sender has more addresses than it uses. */
+static void test_no_stand_in_for_a_clock_that_speaks_elsewhere_on_the_list(void) {
+    struct bench b = bench_begin();
+
+    list_hosts(&b, 2, (const uint8_t[]){1, 2});
+    (void)add_ready(&b, 1, 1, 100);
+    (void)add_ready(&b, 1, 2, 100);
+    (void)add_ready(&b, 1, 3, 1);
+    for (int n = 0; n < 5; n++) {
+        wait_with(&b, S, 1u << 1 | 1u << 2);
+        announce(&b, 2, 1);
+    }
+    CHECK_EQ_I64(master(&b), 1, "one listed address is silent, the other is the one that speaks");
+    for (int n = 0; n < 12; n++)
+        wait_with(&b, S, 1u << 2);
+    CHECK_EQ_I64(master(&b), 2, "when both are silent another one stands in");
+}
+
+static void test_stand_in_outlives_record(void) {
+    struct bench b = bench_stand_in();
+
+    delete (&b, 0);
+    CHECK_EQ_I64(master(&b), 1, "it stands in when the record of the listed address is deleted");
+    list_host(&b, 1);
+    CHECK_EQ_I64(master(&b), 1, "and when the same list is given again");
+    list_hosts(&b, 2, (const uint8_t[]){9, 1});
+    CHECK_EQ_I64(master(&b), 1, "or another one with that address");
+    list_host(&b, 9);
+    CHECK_EQ_I64(master(&b), NQPTP_NO_CLOCK, "but not without it");
+}
+
+static void test_stand_in_is_alive(void) {
+    struct bench b = bench_stand_in();
+
+    for (int n = 0; n < 5; n++)
+        wait_with(&b, S, 1u << 2);
+    CHECK_EQ_I64(master(&b), 0, "a silent stand-in is none: the old master stays");
+}
+
+/* The listed address 3 was heard once and sleeps; a stranger has its identity and is better. */
+static void copy_of_a_sleeping_clock(bool first_wins, uint8_t first, uint8_t second) {
+    struct bench b = bench_begin();
+    const uint8_t list[] = {first, second};
+
+    list_hosts(&b, 2, list);
+    b.clients.list[0].first_wins = first_wins;
+    int living = add_ready(&b, 2, 2, 100);
+    (void)add_ready(&b, 3, 3, 200);
+    for (int n = 0; n < 5; n++)
+        wait_with(&b, S, only(living));
+    int copy = add_ready(&b, 3, 99, 1);
+    for (int n = 0; n < 5; n++) {
+        wait_with(&b, S, 1u << living | 1u << copy);
+        announce(&b, copy, 1);
+    }
+    CHECK_EQ_I64(master(&b), living, "list %u %u, %s: a copy of its sleeping clock is not taken",
+                 first, second, first_wins ? "ordered" : "bare");
+    for (int n = 0; n < 5; n++)
+        wait_with(&b, S, only(copy));
+    CHECK_EQ_I64(master(&b), copy, "when no listed clock is alive it stands in");
+    wait_with(&b, S, 1u << living | 1u << copy);
+    CHECK_EQ_I64(master(&b), living, "the first sample of a listed clock ends that");
+}
+
+static void test_stand_in_against_listed(void) {
+    copy_of_a_sleeping_clock(false, 2, 3);
+    copy_of_a_sleeping_clock(false, 3, 2);
+    copy_of_a_sleeping_clock(true, 2, 3);
+    copy_of_a_sleeping_clock(true, 3, 2);
+}
+
+static void test_no_stand_in_that_another_client_lists(void) {
+    struct bench b = bench_stand_in();
+
+    b.clients.list[0].reserved = only(1);
+    for (int n = 0; n < 5; n++)
+        wait_with(&b, S, 1u << 1 | 1u << 2);
+    CHECK_EQ_I64(master(&b), 0, "a clock that another client lists does not stand in");
+}
+
+static int add_on_link(struct bench *b, uint64_t identity, uint32_t link) {
+    struct nqptp_address address = {.scope_id = link};
+
+    memcpy(address.ip.s6_addr, (const uint8_t[16]){0xFE, 0x80, [15] = 2}, 16);
+    int i = nqptp_clock_row_for(&b->table, 0, 0, true, b->now_ns);
+    nqptp_clock_create(&b->table, i, identity, &address, b->now_ns);
+    announce(b, i, link == 7 ? 100 : 1);
+    (void)sample(b, i);
+    nqptp_clients_add_clock(&b->clients, &b->table, i, true);
+    return i;
+}
+
+/* fe80::2 on link 7 is the sender; fe80::2 on link 8 is another host, and better. */
+static void test_link_local_address_is_of_one_link(uint32_t listed_scope) {
+    struct bench b = bench_begin();
+    struct nqptp_address address = {.scope_id = listed_scope};
+
+    memcpy(address.ip.s6_addr, (const uint8_t[16]){0xFE, 0x80, [15] = 2}, 16);
+    nqptp_client_set_peers(&b.table, &b.clients.list[0], &address, 1);
+    int other = listed_scope ? add_on_link(&b, 5, 8) : -1;
+    int honest = add_on_link(&b, 5, 7);
+    if (!listed_scope)
+        other = add_on_link(&b, 5, 8);
+    CHECK(honest != other, "scope %u: two links, two records", listed_scope);
+    for (int n = 0; n < 5; n++) {
+        wait_with(&b, S, 1u << honest | 1u << other);
+        announce(&b, other, 1);
+        nqptp_clients_add_clock(&b.clients, &b.table, other, true);
+        CHECK_EQ_I64(master(&b), honest, "scope %u: the sender's link is followed", listed_scope);
+    }
+    for (int n = 0; n < 12; n++)
+        wait_with(&b, S, only(other));
+    b.table.clocks[other].heard_at_ns = b.now_ns;
+    nqptp_clients_add_clock(&b.clients, &b.table, other, true);
+    CHECK_EQ_I64(nqptp_client_lists_clock(&b.clients.list[0], other), listed_scope == 0,
+                 "scope %u: silent, the link %s another one", listed_scope,
+                 listed_scope ? "is not" : "may be");
+}
+
+/* Two identities behind one listed address: which of them it was last is not forgotten. */
+static void test_same_list_changes_nothing(void) {
+    struct bench b = bench_begin();
+
+    list_host(&b, 1);
+    (void)add(&b, 9, 9);
+    (void)add(&b, 1, 1);
+    delete (&b, 0);
+    CHECK_EQ_I64(add(&b, 2, 1), 0, "the younger record has the lower number");
+    CHECK_EQ_U64(b.clients.list[0].peers[0].clock_identity, 2, "the younger is the peer's");
+    list_host(&b, 1);
+    CHECK_EQ_U64(b.clients.list[0].peers[0].clock_identity, 2,
+                 "the same list again changes nothing");
+    CHECK_EQ_U64(b.clients.list[0].listed, 3, "nor which records are listed");
+}
+
+int main(void) {
+    test_first_clock_needs_one_announce();
+    test_displacing_a_master();
+    test_worse_clock_does_not_displace();
+    test_one_announce_when_master_is_dead();
+    test_listed_clock_needs_one_announce();
+    test_what_ends_a_restless_mastership();
+    test_steps_removed();
+    test_missing_announces_do_not_unqualify();
+    test_qualified_stays_qualified();
+    test_announces_before_the_first_sample();
+    test_slot_is_not_qualified();
+    test_dead_clock_qualifies_anew();
+    test_without_list_the_best_of_all();
+    test_with_list_the_best_of_it();
+    test_empty_list();
+    test_silent_master_stays();
+    test_set_peers();
+    test_peers_max();
+    test_lookups_of_strangers();
+    test_stand_in();
+    test_list_of_clocks_that_are_known();
+    test_no_stand_in_for_a_clock_that_speaks();
+    test_no_stand_in_for_a_clock_that_speaks_elsewhere_on_the_list();
+    test_stand_in_outlives_record();
+    test_stand_in_is_alive();
+    test_stand_in_against_listed();
+    test_no_stand_in_that_another_client_lists();
+    test_link_local_address_is_of_one_link(7);
+    test_link_local_address_is_of_one_link(0);
+    test_same_list_changes_nothing();
+    return tap_done();
+}

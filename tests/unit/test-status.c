@@ -1,0 +1,765 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Proves that the status says what there is: objects, lists, masters, a row for each record with
+ * its marks, what was dropped, and a hint where it can name what is wrong; that lines keep to the
+ * width asked for; that the JSON is JSON, whatever names clients choose; that NQPTP_STATUS_MAX is
+ * room enough for all of the largest status; and that a smaller buffer is never overrun.
+ */
+#include "nqptp-status.h"
+
+#include "../lib/tap.h"
+
+#include <errno.h>
+#include "../lib/world.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+
+static struct nqptp_status status_of(const struct world *w) {
+    struct nqptp_status status = {
+        .engine = &w->engine,
+        .version = "1.2.3",
+        .now_ns = w->now_ns,
+        .started_ns = 4990 * S,
+        .event_port = 319,
+        .general_port = 320,
+    };
+
+    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
+        status.objects[c].layout = 10;
+        status.objects[c].use = NQPTP_USE_OPEN;
+    }
+    for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)
+        (void)snprintf(status.interfaces[i], sizeof status.interfaces[i], "eth%d", i);
+    return status;
+}
+
+static size_t write_text(const struct world *w, char text[NQPTP_STATUS_MAX]) {
+    struct nqptp_status status = status_of(w);
+    return nqptp_status_text(&status, text, NQPTP_STATUS_MAX);
+}
+
+static size_t write_json(const struct world *w, char text[NQPTP_STATUS_MAX]) {
+    struct nqptp_status status = status_of(w);
+    return nqptp_status_json(&status, text, NQPTP_STATUS_MAX);
+}
+
+/* The text with each field in one line. */
+static const char *unwrapped(const char *text) {
+    static const char indent[] = "\n          ";
+    static char lines[2 * NQPTP_STATUS_MAX];
+    char *out = lines;
+
+    while (*text && out < lines + sizeof lines - 1) {
+        bool goes_on = strncmp(text, indent, strlen(indent)) == 0;
+        *out++ = (char)(goes_on ? ' ' : *text);
+        text += goes_on ? strlen(indent) : 1;
+    }
+    *out = '\0';
+    return lines;
+}
+
+/* Is there one line, and only one, with all of these? */
+static bool has_row(const char *text, const char *first, const char *second, const char *third) {
+    unsigned rows = 0;
+
+    for (const char *line = unwrapped(text); *line;) {
+        const char *end = strchr(line, '\n');
+        size_t length = end ? (size_t)(end - line) : strlen(line);
+        char copy[512] = "";
+        memcpy(copy, line, length < sizeof copy ? length : sizeof copy - 1);
+        rows += strstr(copy, first) && strstr(copy, second) && strstr(copy, third);
+        line += length + (end != NULL);
+    }
+    return rows == 1;
+}
+
+/* The longest line; a word for which no line has room does not count. */
+static size_t widest(const char *text) {
+    size_t width = 0;
+
+    for (const char *line = text; *line;) {
+        size_t length = strcspn(line, "\n");
+        size_t blanks = strspn(line, " ");
+        bool one_word = blanks + strcspn(line + blanks, " \n") == length;
+        bool too_long = one_word && length - blanks >= 70;
+        if (!too_long && length > width)
+            width = length;
+        line += length + (line[length] == '\n');
+    }
+    return width;
+}
+
+/* --- JSON, as RFC 8259 has it ------------------------------------------------------------------
+ */
+
+/* Each of these returns what follows, or NULL if it is none. There are no blanks in ours. */
+static const char *json_value(const char *at, unsigned depth);
+
+static const char *json_string(const char *at) {
+    if (*at++ != '"')
+        return NULL;
+    for (; *at != '"'; at++) {
+        if ((unsigned char)*at < ' ' || *at == 0x7F)
+            return NULL;
+        if (*at != '\\' || *++at == '"' || *at == '\\')
+            continue;
+        if (*at != 'u')
+            return NULL; /* we write no others */
+        for (int i = 0; i < 4; i++)
+            if (!isxdigit((unsigned char)*++at))
+                return NULL;
+    }
+    return at + 1;
+}
+
+static const char *json_number(const char *at) {
+    char *end;
+
+    if (*at != '-' && !isdigit((unsigned char)*at))
+        return NULL;
+    if (at[*at == '-'] == '0' && isdigit((unsigned char)at[1 + (*at == '-')]))
+        return NULL;
+    (void)strtod(at, &end);
+    return end > at ? end : NULL;
+}
+
+/* The members of an object or array, after the bracket that opens it. */
+// NOLINTNEXTLINE(misc-no-recursion): JSON nests, and this no deeper than 5
+static const char *json_members(const char *at, char close, unsigned depth) {
+    if (*at == close)
+        return at + 1;
+    while (at) {
+        if (close == '}') {
+            at = json_string(at);
+            if (!at || *at++ != ':')
+                return NULL;
+        }
+        at = json_value(at, depth);
+        if (!at || *at == close)
+            return at ? at + 1 : NULL;
+        at = *at == ',' ? at + 1 : NULL;
+    }
+    return NULL;
+}
+
+// NOLINTNEXTLINE(misc-no-recursion): see above
+static const char *json_value(const char *at, unsigned depth) {
+    static const char *const words[] = {"true", "false", "null"};
+
+    if (depth > 5)
+        return NULL;
+    if (*at == '{' || *at == '[')
+        return json_members(at + 1, *at == '{' ? '}' : ']', depth + 1);
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strncmp(at, words[i], strlen(words[i])) == 0)
+            return at + strlen(words[i]);
+    return *at == '"' ? json_string(at) : json_number(at);
+}
+
+static bool is_json(const char *text) {
+    const char *end = json_value(text, 0);
+    return end && strcmp(end, "\n") == 0;
+}
+
+/* --- what there is ------------------------------------------------------------------------------
+ */
+
+static void test_nothing(void) {
+    struct world w = world_begin();
+    char text[NQPTP_STATUS_MAX];
+    size_t length = write_text(&w, text);
+
+    CHECK_EQ_U64(length, strlen(text), "the status is as long as is returned");
+    CHECK(has_row(text, "Version:", "1.2.3", "up 10.0 s"), "version, and for how long it runs");
+    CHECK(has_row(text, "Object:", "/nqptp, layout 10, in use", "player stopped"), "the object");
+    CHECK(has_row(text, "Master:", "none", ""), "at first there is no master");
+    CHECK(has_row(text, "List:", "never", ""), "nor a list");
+    CHECK(has_row(text, "Clocks:", " 0 of 32", ""), "nor a clock");
+    CHECK(has_row(text, "Packets:", " 0 used", " 0 dropped"), "nor a packet");
+    CHECK(has_row(text, "Hint:", "nothing was heard", "319 and 320"), "which it remarks upon");
+    CHECK(length > 0 && text[length - 1] == '\n', "it ends with its last line");
+    length = write_json(&w, text);
+    CHECK_EQ_U64(length, strlen(text), "the JSON is as long as is returned");
+    CHECK(is_json(text), "and is JSON");
+    CHECK(strstr(text, "\"version\":\"1.2.3\",\"uptime_s\":10.000,") &&
+              strstr(text, "{\"object\":\"/nqptp\",\"layout\":10,\"in_use\":true,"
+                           "\"player\":\"stopped\",\"list_length\":null,\"list\":null,"
+                           "\"master\":null}") &&
+              strstr(text, "\"clocks\":[]"),
+          "with the same");
+}
+
+static void test_master(void) {
+    struct sender s = sender(UINT64_C(0x98698AAF9C950008), "192.0.2.1", 100);
+    struct world w = world_of(&s);
+    char text[NQPTP_STATUS_MAX];
+
+    play(&w, &s, 10 * S);
+    (void)send_sync(&w, &s, (uint16_t)(s.sequence_id - 1)); /* a repetition */
+    w.now_ns += 2500 * MS;
+    (void)write_text(&w, text);
+    CHECK(has_row(text, "Master:", "98698aaf9c950008 at 192.0.2.1", "on eth0"),
+          "identity, address and interface");
+    CHECK(!strstr(text, "Grandm.:"), "a grandmaster that is the clock itself is not named");
+    CHECK(has_row(text, "Sample:", " 2.6 s", " 12.6 s"), "how old its last and first samples are");
+    CHECK(has_row(text, "Offset:", "-7463494420.5", " s, error "), "the offset, with its sign");
+    CHECK(has_row(text, "Rate:", " ppm", "noise "), "rate and noise");
+    CHECK(has_row(text, "Clock identity", "Address", "GM"), "what the columns are");
+    CHECK(has_row(text, "*.QA. 98698aaf9c950008 192.0.2.1", " 2.6s", " 125ms"), "a row, as master");
+    CHECK(has_row(text, "98698aaf9c950008 192.0.2.1", " 173 ", " 100/248     0 self"),
+          "how many packets, priorities, steps removed, grandmaster");
+    CHECK(has_row(text, "Packets:", " 173 used", " 1 dropped"), "what was used, and what not");
+    CHECK(has_row(text, "Dropped:", "duplicate=1", "") && !strstr(text, "late="), "and why");
+    CHECK(!strstr(text, "Hint:"), "there is nothing to remark");
+    (void)write_json(&w, text);
+    CHECK(is_json(text) && strstr(text, "\"master\":0}]"), "JSON names it by its place");
+    CHECK(strstr(text, "\"clock_identity\":\"98698aaf9c950008\",\"address\":\"192.0.2.1\","
+                       "\"interface\":\"eth0\",\"master\":true,\"listed\":false,"
+                       "\"qualified\":true,\"alive\":true,\"asleep\":false,\"heard_s\":2.6") &&
+              strstr(text, "\"packets\":173,\"requests_sent\":0,\"answers_received\":0,\"sync_"
+                           "interval_s\":0.125000,"
+                           "\"grandmaster_identity\":\"98698aaf9c950008\",\"priority1\":100,") &&
+              strstr(text, "\"duplicate\":1,"),
+          "and has the same facts");
+    CHECK(!strstr(text, "\"hint\""), "without a hint");
+    w.now_ns += 10 * S;
+    (void)write_text(&w, text);
+    CHECK(has_row(text, "*.Q.. 98698aaf9c950008 192.0.2.1", "12.6s", ""),
+          "when it is silent it is not alive, but master");
+    CHECK(has_row(text, "Hint:", "/nqptp:", "has fallen silent"), "and that is remarked");
+}
+
+static void test_numbers(void) {
+    struct sender s = sender(0xA, "192.0.2.1", 100);
+    char text[NQPTP_STATUS_MAX], expected[64];
+
+    s.offset_ns = UINT64_C(1) << 62;
+    struct world w = world_of(&s);
+    (void)write_text(&w, text);
+    CHECK(has_row(text, "Offset:", "+4611686018.42", ""), "an offset is shown in seconds");
+    (void)write_json(&w, text);
+    (void)snprintf(expected, sizeof expected, "\"offset_ns\":\"%" PRIu64 "\"", w.record.offset_ns);
+    CHECK(strstr(text, expected) != NULL, "in JSON it is a string, for no number holds it");
+    s.grandmaster_identity = 0xABC;
+    (void)send_announce(&w, &s);
+    (void)send_pair(&w, &s);
+    (void)write_text(&w, text);
+    CHECK(has_row(text, "Grandm.:", "0000000000000abc", ""), "another grandmaster is named");
+    CHECK(has_row(text, "*.QA. 000000000000000a", "0000000000000abc", ""), "in the row, too");
+}
+
+static void test_marks(void) {
+    struct sender s = sender(0xA, "192.0.2.1", 100), other = sender(0xB, "2001:db8::b", 1);
+    struct world w = world_of(&s);
+    char text[NQPTP_STATUS_MAX];
+
+    (void)send_sync(&w, &other, 1);
+    command(&w, "T 192.0.2.1 192.0.2.7");
+    (void)write_text(&w, text);
+    CHECK(has_row(text, "*LQA. 000000000000000a 192.0.2.1", "", ""), "a listed master");
+    CHECK(has_row(text, "..... 000000000000000b 2001:db8::b", "0.0s     -", "-/-") ||
+              has_row(text, "..... 000000000000000b 2001:db8::b", "0.0s", " -"),
+          "another clock has a row without any mark, and without what is not known");
+    CHECK(has_row(text, "Marks:", "* master, L listed", "Z asleep"), "the marks are explained");
+    CHECK(has_row(text, "Clocks:", " 2 of 32", ""), "two clocks");
+    CHECK(has_row(text, "List:", " 2 addresses: 192.0.2.1 192.0.2.7", ""), "a list of two");
+    (void)write_json(&w, text);
+    CHECK(is_json(text) && strstr(text, "\"list_length\":2,\"list\":[\"192.0.2.1\",\"192.0.2.7\"]"),
+          "in JSON");
+    command(&w, "T 192.0.2.1");
+    (void)send_sync(&w, &s, s.sequence_id);
+    (void)write_text(&w, text);
+    CHECK(has_row(text, "Asked:", " 1 times, 0 answers", ""), "how often the master was asked");
+    CHECK(has_row(text, "List:", " 1 address:", "") && !strstr(text, "1 addresses"),
+          "a list of one");
+    command(&w, "T");
+    (void)write_text(&w, text);
+    CHECK(has_row(text, "List:", "empty", "") && has_row(text, "Master:", "none", "") &&
+              !strstr(text, "Hint:"),
+          "an empty one, which is no trouble");
+    (void)write_json(&w, text);
+    CHECK(is_json(text) && strstr(text, "\"list_length\":0,\"list\":[]"), "in JSON");
+}
+
+static void test_clients(void) {
+    struct sender one = sender(1, "192.0.2.1", 100), two = sender(2, "192.0.2.2", 200);
+    struct world w = world_begin();
+    char text[NQPTP_STATUS_MAX];
+
+    command(&w, "/kitchen T 192.0.2.2");
+    command(&w, "/kitchen B");
+    command(&w, "T 192.0.2.1");
+    play(&w, &one, S);
+    play(&w, &two, S);
+    (void)write_text(&w, text);
+    CHECK(strstr(text, "Object:   /nqptp, layout 10, in use, player stopped\n"
+                       "List:     1 address: 192.0.2.1\nMaster:   0000000000000001") != NULL,
+          "each client has its object, its list and its master");
+    CHECK(strstr(text, "Object:   /kitchen, layout 10, in use, player playing\n"
+                       "List:     1 address: 192.0.2.2\nMaster:   0000000000000002") != NULL,
+          "and what it does");
+    CHECK(has_row(text, "*LQA. 0000000000000001 192.0.2.1", "", "") &&
+              has_row(text, "*LQA. 0000000000000002 192.0.2.2", "", ""),
+          "and the marks are those of all clients");
+}
+
+/* --- hints ---------------------------------------------------------------------------------------
+ */
+
+static void check_hint(const struct world *w, const char *hint, const char *name) {
+    char text[NQPTP_STATUS_MAX];
+
+    (void)write_text(w, text);
+    if (hint)
+        CHECK(has_row(text, "Hint:", hint, ""), "%s", name);
+    else
+        CHECK(!strstr(text, "Hint:"), "%s", name);
+    (void)write_json(w, text);
+    CHECK(is_json(text) && (strstr(text, "\"hint\":") != NULL) == (hint != NULL) &&
+              (!hint || strstr(text, hint)),
+          "%s, in JSON", name);
+}
+
+static void test_answers_that_cannot_leave(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct world w = world_of(&s);
+    struct nqptp_status status = status_of(&w);
+    char text[NQPTP_STATUS_MAX];
+
+    status.unsent = (struct nqptp_unsent){7, -EPERM};
+    (void)nqptp_status_text(&status, text, sizeof text);
+    CHECK(has_row(text,
+                  "Hint:", "messages to senders cannot leave this machine: Operation not permitted",
+                  "UDP port 319"),
+          "a firewall that blocks our answers is named");
+    (void)nqptp_status_json(&status, text, sizeof text);
+    CHECK(is_json(text) && strstr(text, "\"replies_unsent\":7"), "they are counted");
+    status.unsent.error = 0;
+    (void)nqptp_status_text(&status, text, sizeof text);
+    CHECK(!strstr(text, "Hint:"), "once they leave again there is no hint");
+}
+
+static void test_player_of_a_silent_sender(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct world w = world_of(&s);
+
+    command(&w, "/nqptp T 192.0.2.1");
+    command(&w, "/nqptp B");
+    play(&w, &s, 2 * S);
+    check_hint(&w, NULL, "a player and its sender");
+    pass(&w, 20 * S);
+    check_hint(&w, "the player plays, but its sender is silent", "a player of a silent sender");
+}
+
+/* For so long, with a clock whose rate is that. */
+static void play_at_rate(struct world *w, struct sender *s, uint64_t ns, double ppm) {
+    for (uint64_t passed_ns = 0; passed_ns < ns; passed_ns += S) {
+        play(w, s, S);
+        s->offset_ns += (uint64_t)(int64_t)(ppm * 1e3);
+    }
+}
+
+static void test_odd_rate(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct world w = world_of(&s);
+
+    play_at_rate(&w, &s, 40 * S, 300);
+    check_hint(&w, NULL, "300 ppm for 40 s: not certain yet");
+    play_at_rate(&w, &s, 80 * S, 300);
+    check_hint(&w, "clock runs 300 ppm faster than this machine's", "300 ppm for two minutes");
+    play_at_rate(&w, &s, 120 * S, 135);
+    check_hint(&w, "clock runs 135 ppm faster", "135 ppm after 300 ppm: odd still");
+    play_at_rate(&w, &s, 120 * S, 90);
+    check_hint(&w, NULL, "90 ppm after 135 ppm: usual");
+    play_at_rate(&w, &s, 120 * S, 135);
+    check_hint(&w, NULL, "135 ppm after 90 ppm: usual still");
+    play_at_rate(&w, &s, 120 * S, -400);
+    check_hint(&w, "clock runs 400 ppm slower", "-400 ppm for two minutes");
+}
+
+static void test_hints(void) {
+    struct sender s = sender(0xA, "192.0.2.1", 100), other = sender(0xB, "192.0.2.2", 1);
+    struct world w = world_begin();
+    const uint8_t junk[4] = {0};
+
+    (void)deliver(&w, &s, junk, sizeof junk);
+    check_hint(&w, "no packet could be used", "nothing but junk");
+    (void)send_announce(&w, &s);
+    (void)send_sync(&w, &s, 1);
+    check_hint(&w, "gives no time", "a clock that only announces itself");
+    w = world_of(&s);
+    check_hint(&w, NULL, "all is well");
+    command(&w, "/kitchen T 192.0.2.7");
+    check_hint(&w, "/kitchen: the addresses listed are silent, but other", "a list of others");
+    w = world_begin();
+    (void)send_pair(&w, &other);
+    check_hint(&w, "does not qualify", "a clock that does not announce itself");
+    w = world_of(&s);
+    pass(&w, 121 * S);
+    check_hint(&w, "for two minutes", "no clock any more");
+    command(&w, "/nqptp T 192.0.2.1");
+    check_hint(&w, "for two minutes", "nor one of a list");
+}
+
+static void test_wrong_checksums(void) {
+    struct sender s = sender(0xA, "192.0.2.1", 100);
+    struct world w = world_begin();
+    struct nqptp_status status = status_of(&w);
+    char text[NQPTP_STATUS_MAX];
+
+    w.engine.packets = w.engine.drops[NQPTP_DROP_KERNEL] = 7; /* as the socket counts them, too */
+    status.checksum_errors = 7;
+    (void)nqptp_status_text(&status, text, sizeof text);
+    CHECK(has_row(text, "Hint:", "kernel dropped 7 UDP datagrams with wrong checksums", "ethtool"),
+          "nothing heard and wrong checksums: the hint names them");
+    w = world_of(&s);
+    status = status_of(&w);
+    status.checksum_errors = 7;
+    (void)nqptp_status_text(&status, text, sizeof text);
+    CHECK(!strstr(text, "Hint:"), "wrong checksums beside packets that are heard: no hint");
+}
+
+/* The hint where -i names two places that are there or not, after `packets` packets. */
+static const char *hint_of_places(bool first, bool second, uint64_t packets,
+                                  char text[NQPTP_STATUS_MAX]) {
+    struct world w = world_begin();
+    struct nqptp_status status = status_of(&w);
+
+    w.engine.packets = packets;
+    status.place_count = 2;
+    snprintf(status.places[0].name, sizeof status.places[0].name, "eth7");
+    snprintf(status.places[1].name, sizeof status.places[1].name, "eth8");
+    status.places[0].there = first;
+    status.places[1].there = second;
+    (void)nqptp_status_text(&status, text, NQPTP_STATUS_MAX);
+    const char *hint = strstr(text, "Hint:");
+    return hint ? hint : "";
+}
+
+static void test_places_that_are_not_there(void) {
+    static const char absent[] = "eth7 is not there";
+    char text[NQPTP_STATUS_MAX];
+
+    CHECK(strstr(hint_of_places(false, false, 0, text), absent),
+          "nothing heard, no place is there: the hint names the first");
+    CHECK(strstr(hint_of_places(false, true, 0, text), "nothing was heard on UDP ports"),
+          "nothing heard, one place is there: the hint is of the ports");
+    CHECK(strstr(hint_of_places(false, false, 1, text), "no packet could be used"),
+          "something was heard, no place is there: the hint is of the packets");
+}
+
+/* What a firewall lets through by one port only. */
+static void test_deaf_port(void) {
+    struct sender s = sender(0xA, "192.0.2.1", 100);
+    struct world w = world_begin();
+
+    for (uint16_t n = 0; n < 40; n++) {
+        (void)send_sync(&w, &s, n);
+        pass(&w, 125 * MS);
+    }
+    check_hint(&w, "no firewall drops UDP port 320", "nothing but Syncs");
+    w = world_begin();
+    for (uint16_t n = 0; n < 40; n++) {
+        if (n % 8 == 0)
+            (void)send_announce(&w, &s);
+        (void)send_follow_up(&w, &s, n, time_of(&w, &s));
+        pass(&w, 125 * MS);
+    }
+    check_hint(&w, "no firewall drops UDP port 319", "no Sync");
+}
+
+/* What -i says, and whether it exists. */
+static void test_places(void) {
+    struct sender s = sender(0xA, "192.0.2.1", 100);
+    struct world w = world_begin();
+    struct nqptp_status status = status_of(&w);
+    char text[NQPTP_STATUS_MAX];
+
+    (void)nqptp_status_text(&status, text, sizeof text);
+    CHECK(!strstr(text, "Listens:"), "without -i nothing is said of places");
+    (void)nqptp_status_json(&status, text, sizeof text);
+    CHECK(strstr(text, "\"places\":[]"), "as in JSON");
+    status.place_count = 2;
+    (void)snprintf(status.places[0].name, sizeof status.places[0].name, "wlan7");
+    (void)snprintf(status.places[1].name, sizeof status.places[1].name, "192.0.2.7");
+    (void)nqptp_status_text(&status, text, sizeof text);
+    CHECK(has_row(text, "Listens:", "wlan7 (not there)", "192.0.2.7 (not there)"), "with it, all");
+    CHECK(has_row(text, "Hint:", "wlan7 is not there", ""), "and that none of them exists");
+    status.places[1].there = true;
+    (void)nqptp_status_text(&status, text, sizeof text);
+    CHECK(has_row(text, "Listens:", "wlan7 (not there) 192.0.2.7", "") &&
+              has_row(text, "Hint:", "nothing was heard", ""),
+          "one that exists may be the one that is meant");
+    (void)nqptp_status_json(&status, text, sizeof text);
+    CHECK(is_json(text) && strstr(text, "{\"name\":\"wlan7\",\"there\":false},"
+                                        "{\"name\":\"192.0.2.7\",\"there\":true}"),
+          "in JSON");
+    (void)send_announce(&w, &s);
+    status.places[1].there = false;
+    (void)nqptp_status_text(&status, text, sizeof text);
+    CHECK(!strstr(text, "was it meant"), "one that was heard was meant");
+}
+
+static void test_asleep(void) {
+    struct sender s = sender(0xA, "192.0.2.1", 100);
+    struct world w = world_of(&s);
+    char text[NQPTP_STATUS_MAX];
+    uint64_t stopped_ns = time_of(&w, &s);
+
+    for (int i = 0; i < 5; i++) {
+        (void)send_sync(&w, &s, s.sequence_id);
+        (void)send_follow_up(&w, &s, s.sequence_id++, stopped_ns);
+        w.now_ns += 125 * MS;
+    }
+    (void)write_text(&w, text);
+    CHECK(has_row(text, "*.QAZ 000000000000000a", "", ""), "a clock that stopped is asleep");
+    check_hint(&w, "the clock has stopped", "and that is remarked");
+    play(&w, &s, S);
+    (void)write_text(&w, text);
+    CHECK(has_row(text, "*.QA. 000000000000000a", "", ""), "until it goes on");
+    check_hint(&w, NULL, "then there is nothing to remark");
+}
+
+static void test_use(void) {
+    struct sender s = sender(0xA, "192.0.2.1", 100);
+    struct world w = world_of(&s);
+    struct nqptp_status status = status_of(&w);
+    char text[NQPTP_STATUS_MAX];
+
+    status.objects[0].use = NQPTP_USE_NONE;
+    (void)nqptp_status_text(&status, text, sizeof text);
+    CHECK(has_row(text, "Object:", "not in use", "") && has_row(text, "Hint:", "no player has", ""),
+          "an object that no player has open");
+    struct world other = world_begin();
+    (void)send_announce(&other, &s);
+    command(&other, "/nqptp T");
+    status = status_of(&other);
+    (void)nqptp_status_text(&status, text, sizeof text);
+    CHECK(!strstr(text, "Hint:"), "who has it open and an empty list is idle");
+    status.objects[0].use = NQPTP_USE_NONE;
+    (void)nqptp_status_text(&status, text, sizeof text);
+    CHECK(has_row(text, "Hint:", "in group nqptp", ""), "who has not may lack the right");
+    status = status_of(&w);
+    status.objects[0].use = NQPTP_USE_UNKNOWN;
+    (void)nqptp_status_text(&status, text, sizeof text);
+    CHECK(!strstr(text, "in use") && !strstr(text, "Hint:"), "one that may or may not be open");
+    (void)nqptp_status_json(&status, text, sizeof text);
+    CHECK(is_json(text) && strstr(text, "\"in_use\":null"), "in JSON");
+}
+
+/* --- widths, names and room ------------------------------------------------------------------- */
+
+/* Every client has the longest list, and a clock for a master. */
+static void fill_lists(struct nqptp_clients *clients, const struct nqptp_clock_table *table) {
+    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
+        struct nqptp_client *client = &clients->list[c];
+        client->has_list = true;
+        client->listed = UINT32_MAX;
+        client->master = NQPTP_CLOCKS_MAX - 1 - c % NQPTP_CLOCKS_MAX;
+        client->peer_count = NQPTP_PEERS_MAX;
+        for (unsigned p = 0; p < NQPTP_PEERS_MAX; p++)
+            client->peers[p].address = table->clocks[p % NQPTP_CLOCKS_MAX].address;
+    }
+}
+
+/* Numbers as long as can be in a record. */
+static void fill_clock(struct nqptp_clock *clock) {
+    clock->packets = UINT64_MAX;
+    clock->repeated_times = UINT32_MAX;
+    clock->reading.offset_ns = clock->reading.local_time_ns = (UINT64_C(1) << 63) + 1;
+    clock->announce.grandmaster_identity = clock->reading.grandmaster_identity = 1;
+    clock->announce.priority1 = clock->announce.priority2 = 255;
+    clock->announce.clock_class = clock->announce.clock_accuracy = 255;
+    clock->announce.offset_scaled_log_variance = UINT16_MAX;
+    clock->announce.steps_removed = 254;
+    clock->estimator.slope_ppm = -249.9999;
+    clock->estimator.noise_us = 1e12;
+}
+
+/*
+ * As long as can be: identities, addresses, ages and names; a clock each for master of each client,
+ * and each with every mark.
+ */
+static struct world world_of_long_rows(void) {
+    struct world w = world_begin();
+    struct nqptp_address listed[NQPTP_CLOCKS_MAX];
+
+    for (uint8_t n = 0; n < NQPTP_CLOCKS_MAX; n++) {
+        listed[n] = at("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ff00");
+        listed[n].ip.s6_addr[15] = (uint8_t)(0xFF - n);
+    }
+    nqptp_client_set_peers(&w.engine.table, &w.engine.clients.list[0], listed, NQPTP_CLOCKS_MAX);
+    for (unsigned n = 0; n < NQPTP_CLOCKS_MAX; n++) {
+        struct sender s = sender(UINT64_MAX - n, "::", 100);
+        s.address = listed[n];
+        (void)send_announce(&w, &s);
+        (void)send_pair(&w, &s);
+        fill_clock(&w.engine.table.clocks[n]);
+    }
+    for (int n = 1; n < NQPTP_CLIENTS_MAX; n++) {
+        char text[NQPTP_NAME_SIZE + 64];
+        (void)snprintf(text, sizeof text, "/%060d%c T", 0, '0' + n);
+        for (char *zero = text; *zero && *(zero + 1) != ' '; zero++)
+            *zero = (char)(*zero == '0' ? '\\' : *zero); /* two characters in JSON */
+        command(&w, text);
+        w.engine.clients.list[n].activity = NQPTP_PLAYING;
+    }
+    fill_lists(&w.engine.clients, &w.engine.table);
+    w.engine.packets = UINT64_MAX;
+    for (int d = 0; d < NQPTP_DROP_COUNT; d++)
+        w.engine.drops[d] = UINT64_MAX - 1;
+    return w;
+}
+
+static struct nqptp_status longest_status(const struct world *w) {
+    struct nqptp_status status = status_of(w);
+
+    status.version = "255.255.255-rc99-999-g0123456789abcdef";
+    status.started_ns = w->now_ns + 1; /* it runs for 584 years */
+    for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)
+        memset(status.interfaces[i], '"', sizeof status.interfaces[i] - 1);
+    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
+        status.objects[c].use = NQPTP_USE_NONE;
+    for (status.place_count = 0; status.place_count < NQPTP_LIMITS_MAX; status.place_count++)
+        memset(status.places[status.place_count].name, '"', 61); /* address, %, interface */
+    return status;
+}
+
+static void test_full_table(void) {
+    struct world w = world_of_long_rows();
+    char text[NQPTP_STATUS_MAX];
+    char identity[32], address[40];
+    unsigned rows = 0;
+
+    (void)write_text(&w, text);
+    for (unsigned n = 0; n < NQPTP_CLOCKS_MAX; n++) {
+        (void)snprintf(identity, sizeof identity, "LQAZ %016" PRIx64, UINT64_MAX - n);
+        (void)snprintf(address, sizeof address, "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ff%02x",
+                       0xFF - n);
+        rows += has_row(text, identity, address, "0000000000000001");
+    }
+    CHECK_EQ_U64(rows, 32, "32 clocks have 32 rows, with all their marks");
+    CHECK(has_row(text, "Clocks:", " 32 of 32", ""), "and are counted");
+}
+
+static void test_room(void) {
+    struct world w = world_of_long_rows();
+    struct nqptp_status status = longest_status(&w);
+    static char text[2 * NQPTP_STATUS_MAX];
+
+    status.now_ns = UINT64_MAX; /* 584 years: no age is longer */
+    size_t length = nqptp_status_text(&status, text, sizeof text);
+    CHECK(length < NQPTP_STATUS_MAX, "%zu bytes are the longest text", length);
+    CHECK(strstr(text, "ffffffffffffffe0") && strstr(text, "\nHint:"), "down to its end");
+    length = nqptp_status_json(&status, text, sizeof text);
+    CHECK(length < NQPTP_STATUS_MAX, "%zu bytes are the longest JSON", length);
+    CHECK(is_json(text) && strstr(text, "\"ffffffffffffffe0\"") && strstr(text, "\"hint\":"),
+          "which is whole");
+}
+
+static void test_widths(void) {
+    struct world w = world_of_long_rows();
+    struct nqptp_status status = longest_status(&w);
+    struct sender s = sender(0xA, "192.168.1.20", 100);
+    char text[NQPTP_STATUS_MAX];
+
+    (void)nqptp_status_text(&status, text, sizeof text);
+    *strstr(text, "\n\n") = '\0'; /* Rows may be longer. */
+    CHECK(widest(text) <= 80, "the longest fields have lines of 80 columns, not %zu", widest(text));
+    w = world_of(&s);
+    (void)write_text(&w, text);
+    CHECK(widest(text) <= 80, "a common clock has lines of 80 columns, not %zu", widest(text));
+    CHECK(has_row(text, "*.QA. 000000000000000a 192.168.1.20", " self", ""),
+          "a common clock has one row");
+}
+
+static void test_reasons(void) {
+    struct world w = world_begin();
+    char text[NQPTP_STATUS_MAX];
+    unsigned named = 0;
+
+    for (unsigned d = 0; d < NQPTP_DROP_COUNT; d++)
+        w.engine.packets += w.engine.drops[d] = d + 1;
+    (void)write_text(&w, text);
+    for (const char *sign = text; (sign = strchr(sign, '=')); sign++)
+        named += sign[-1] >= 'a' && sign[-1] <= 'z';
+    CHECK_EQ_U64(named, NQPTP_DROP_COUNT - 1, "every reason for a drop has a name");
+}
+
+static void test_hostile_names(void) {
+    char text[NQPTP_STATUS_MAX];
+    struct world w = world_begin();
+
+    command(&w, "/\",\"layout\":4,\\\"{}[]%n%s<&' T");
+    (void)write_json(&w, text);
+    CHECK(is_json(text), "a name of quotes, backslashes and brackets leaves the JSON whole");
+    CHECK(strstr(text, "\"object\":\"/\\\",\\\"layout\\\":4,\\\\\\\"{}[]%n%s<&'\""),
+          "and is in it, escaped");
+    (void)write_text(&w, text);
+    CHECK(has_row(text, "Object:", "/\",\"layout\":4,\\\"{}[]%n%s<&'", ""), "as it is in the text");
+    w = world_begin();
+    command(&w, "/K\xC3\xBC"
+                "che T");
+    (void)write_json(&w, text);
+    CHECK(is_json(text) && strstr(text, "\"object\":\"/K\xC3\xBC"
+                                        "che\""),
+          "UTF-8 in JSON");
+    w = world_begin();
+    command(&w, "/\033[31m T");
+    CHECK(w.answer.refusal, "one of control characters is no name");
+}
+
+/* The block ends where the buffer does, so that the sanitizer sees a write beyond it. */
+static bool right_in(const struct nqptp_status *status, bool json, size_t size, const char *whole) {
+    char *text = malloc(size);
+
+    if (!text)
+        return false;
+    memset(text, 0xAA, size);
+    size_t length =
+        json ? nqptp_status_json(status, text, size) : nqptp_status_text(status, text, size);
+    bool right = length < size && text[length] == '\0' &&
+                 (json || (memcmp(text, whole, length) == 0 &&
+                           length == (size - 1 < strlen(whole) ? size - 1 : strlen(whole))));
+    free(text);
+    return right;
+}
+
+static void test_every_size(void) {
+    struct world w = world_of_long_rows();
+    struct nqptp_status status = status_of(&w);
+    char whole[NQPTP_STATUS_MAX];
+    size_t length = write_text(&w, whole), size = 1;
+
+    /* Each of the first, where all kinds of lines are; then some. */
+    while (size <= length + 2 && right_in(&status, false, size, whole) &&
+           right_in(&status, true, size, NULL))
+        size += size < 3000 || size > length - 300 ? 1 : 97;
+    CHECK_EQ_U64(size, length + 3, "in a buffer of any size it is as much as fits, terminated");
+}
+
+int main(void) {
+    test_nothing();
+    test_master();
+    test_numbers();
+    test_marks();
+    test_clients();
+    test_hints();
+    test_odd_rate();
+    test_answers_that_cannot_leave();
+    test_player_of_a_silent_sender();
+    test_wrong_checksums();
+    test_places_that_are_not_there();
+    test_deaf_port();
+    test_places();
+    test_asleep();
+    test_use();
+    test_full_table();
+    test_room();
+    test_widths();
+    test_reasons();
+    test_hostile_names();
+    test_every_size();
+    return tap_done();
+}

@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Proves the kernel's edge, as far as one process can without the ports of PTP: the conversion of
+ * receive times, batches of datagrams on the loopback interface, busy ports, and the log.
+ */
+#include "nqptp-ports.h"
+#include "nqptp-utilities.h"
+
+#include "../lib/tap.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define S INT64_C(1000000000)
+#define MS (S / 1000)
+#define REALTIME (UINT64_C(1700000000) * (uint64_t)S)
+#define RAW (UINT64_C(5000) * (uint64_t)S)
+
+/* --- receive times --------------------------------------------------------------------------- */
+
+/* What becomes of a datagram that the kernel received age_ns before `now`. */
+static uint64_t convert(int64_t age_ns, struct nqptp_clock_pair now, struct nqptp_clock_pair last) {
+    uint64_t stamp_ns = now.realtime_ns - (uint64_t)age_ns;
+    struct timespec stamp = {(time_t)(stamp_ns / (uint64_t)S), (long)(stamp_ns % (uint64_t)S)};
+    return nqptp_clock_receive_time_ns(&stamp, 1, now, &last);
+}
+
+static void test_receive_time(void) {
+    const struct nqptp_clock_pair none = {0, 0}, now = {RAW, REALTIME};
+    struct nqptp_clock_pair last = {RAW - (uint64_t)S, REALTIME - (uint64_t)S};
+    const uint64_t arrival_ns = 1; /* as convert() has it */
+
+    CHECK_EQ_U64(convert(250000, now, none), RAW - 250000, "a receive time is moved by its age");
+    CHECK_EQ_U64(convert(0, now, last), RAW, "this very moment");
+    CHECK_EQ_U64(convert(-3000, now, last), RAW + 3000, "within the error of reading two clocks");
+    CHECK_EQ_U64(convert(-6000, now, last), arrival_ns, "a time in the future is not believed");
+    CHECK_EQ_U64(convert(2 * S, now, last), RAW - 2 * (uint64_t)S, "two seconds old");
+    CHECK_EQ_U64(convert(9 * S, now, last), RAW - 9 * (uint64_t)S, "nor is an old one made young");
+    CHECK_EQ_U64(nqptp_clock_receive_time_ns(NULL, 77, now, &last), 77, "no time at all");
+
+    last.realtime_ns -= (uint64_t)S / 2;
+    CHECK_EQ_U64(convert(1000, now, last), arrival_ns, "CLOCK_REALTIME was set forward since");
+    last.realtime_ns += (uint64_t)S;
+    CHECK_EQ_U64(convert(1000, now, last), arrival_ns, "or back");
+    last = (struct nqptp_clock_pair){RAW - (uint64_t)S, REALTIME - (uint64_t)S + 500000};
+    CHECK_EQ_U64(convert(1000, now, last), RAW - 1000, "NTP slews by 500 ppm: that is no step");
+    last.realtime_ns += 400000;
+    CHECK_EQ_U64(convert(1000, now, last), arrival_ns, "900 us in a second are one");
+}
+
+static void test_clock_pair(void) {
+    uint64_t before_ns = nqptp_clock_now_ns();
+    struct nqptp_clock_pair pair = nqptp_clock_pair_read();
+    uint64_t after_ns = nqptp_clock_now_ns();
+    struct timespec realtime;
+
+    clock_gettime(CLOCK_REALTIME, &realtime);
+    CHECK(before_ns <= pair.raw_ns && pair.raw_ns <= after_ns, "the pair was read in between");
+    uint64_t realtime_ns = (uint64_t)realtime.tv_sec * (uint64_t)S + (uint64_t)realtime.tv_nsec;
+    CHECK(realtime_ns - pair.realtime_ns < 60 * (uint64_t)S, "and is of today");
+    CHECK_EQ_U64(sizeof realtime.tv_sec, 8, "which will not end in 2038");
+}
+
+/* --- datagrams ------------------------------------------------------------------------------- */
+
+/* The port is at the same place in the names of both families. */
+static uint16_t port_of(int fd) {
+    struct sockaddr_in6 name = {0};
+    socklen_t size = sizeof name;
+
+    getsockname(fd, (struct sockaddr *)&name, &size);
+    return ntohs(name.sin6_port);
+}
+
+static int receive(int fd, struct nqptp_batch *batch) {
+    struct pollfd readable = {.fd = fd, .events = POLLIN};
+    poll(&readable, 1, 5000);
+    struct nqptp_clock_pair last = {0, 0};
+    return nqptp_socket_receive(fd, &last, batch);
+}
+
+static void send_bytes(int fd, const char *to, uint16_t port, const void *bytes, size_t length) {
+    struct nqptp_address address = {0};
+    struct sockaddr_storage name;
+
+    nqptp_address_parse(to, strlen(to), &address);
+    socklen_t size = nqptp_socket_address(&address, port, &name);
+    CHECK(sendto(fd, bytes, length, 0, (struct sockaddr *)&name, size) == (ssize_t)length,
+          "%zu bytes go to %s", length, to);
+}
+
+/* Sends one datagram, and answers how many come out. */
+static int pass(int sender, const char *to, int receiver, struct nqptp_batch *batch,
+                const uint8_t *data, size_t length) {
+    send_bytes(sender, to, port_of(receiver), data, length);
+    struct nqptp_clock_pair last = {0, 0};
+    return nqptp_socket_receive(receiver, &last, batch); /* loopback delivers at once */
+}
+
+/* Version, domain, type and length decide; the other bytes of a datagram do not. */
+static void test_guard(int receiver, int sender, const char *loopback, struct nqptp_batch *batch) {
+    static const uint8_t types[16] = {[0x0] = 1, [0x8] = 1, [0xB] = 1};
+    uint8_t data[64] = {0x1B, 0x12};
+    uint32_t drops = nqptp_socket_drops(receiver);
+
+    CHECK_EQ_I64(nqptp_socket_guard(receiver, true), 0, "%s: the socket can be guarded", loopback);
+    for (uint8_t type = 0; type < 16; type++) {
+        data[0] = (uint8_t)(0xA0 | type);
+        CHECK_EQ_I64(pass(sender, loopback, receiver, batch, data, sizeof data), types[type],
+                     "messageType %u", type);
+    }
+    data[0] = 0x10;
+    CHECK_EQ_I64(pass(sender, loopback, receiver, batch, data, 44), 1, "44 bytes are enough");
+    CHECK_EQ_I64(pass(sender, loopback, receiver, batch, data, 43), 0, "43 are not");
+    CHECK_EQ_I64(pass(sender, loopback, receiver, batch, data, 0), 0, "none neither");
+    data[4] = 1;
+    CHECK_EQ_I64(pass(sender, loopback, receiver, batch, data, 44), 0, "another domain");
+    data[4] = 0;
+    data[1] = 0x11;
+    CHECK_EQ_I64(pass(sender, loopback, receiver, batch, data, 44), 0, "another version");
+    int lifted = nqptp_socket_guard(receiver, false);
+    if (lifted == -ENOPROTOOPT) { /* no kernel says so, but qemu-user does, which does not count */
+        printf("# the filter stays, for this is an emulator\n");
+        return;
+    }
+    CHECK_EQ_I64(lifted, 0, "it can be left alone again");
+    CHECK_EQ_U64(nqptp_socket_drops(receiver) - drops, 17, "what did not pass is counted");
+    CHECK_EQ_I64(pass(sender, loopback, receiver, batch, data, 1), 1, "now all pass");
+}
+
+/* What is said of a child's port. The kernel knows us by another name under an emulator. */
+static const char *held_by(pid_t child) {
+    static char text[64];
+    char name[32] = "";
+    FILE *file = fopen("/proc/self/comm", "re");
+
+    if (file && fgets(name, sizeof name, file))
+        name[strcspn(name, "\n")] = '\0';
+    if (file)
+        fclose(file);
+    snprintf(text, sizeof text, "held by \"%s\" (pid %ld)", name, (long)child);
+    return text;
+}
+
+static void check_quote(const char *text, size_t size, const char *expected, const char *name) {
+    char out[80];
+
+    CHECK_EQ_STR(nqptp_quote(text, out, size), expected, "%s", name);
+}
+
+static void test_quote(void) {
+    check_quote("ptp4l", 80, "\"ptp4l\"", "quoting: a plain name stands between quotes");
+    check_quote("", 80, "\"\"", "quoting: so does an empty one");
+    check_quote("a\033[2Jb\nc\x7f\xc3\xa4", 80, "\"a?[2Jb?c???\"",
+                "quoting: control characters and bytes beyond ASCII become ?");
+    check_quote("$(x)`y`'", 80, "\"?(x)?y??\"", "quoting: what a shell would read becomes ?");
+    check_quote("a\"b\\", 80, "\"a?b?\"", "quoting: a quote and a backslash become ?");
+    check_quote("12345678", 6, "\"123\"", "quoting: a long name is cut, and the quote is closed");
+    check_quote("12345678", 3, "\"\"", "quoting: the smallest buffer holds two quotes");
+}
+
+/* Every address of that one's family. */
+static struct nqptp_address everywhere_of(const char *text) {
+    struct nqptp_address address = {.ip = IN6ADDR_ANY_INIT};
+
+    if (!strchr(text, ':'))
+        address = nqptp_address_from_ipv4((struct in_addr){0});
+    return address;
+}
+
+static const char *holder_of(uint16_t port, const struct nqptp_address *address) {
+    static char text[160];
+    struct nqptp_holder holder;
+    bool found = nqptp_port_find_holder(port, address, &holder);
+
+    return nqptp_holder_describe(found ? &holder : NULL, text, sizeof text);
+}
+
+/* Who has the port is told, but not that it is we who have it. */
+static void test_holder(int receiver, const char *loopback) {
+    struct nqptp_address wildcard = everywhere_of(loopback), address;
+    uint16_t port = port_of(receiver);
+
+    nqptp_address_parse(loopback, strlen(loopback), &address);
+    CHECK_EQ_STR(holder_of(port, NULL), "the process that holds it is not visible from here",
+                 "our own socket is no holder");
+    CHECK(!nqptp_port_taken(port, &wildcard), "nor does it take the port");
+    pid_t child = fork();
+    if (child == 0)
+        for (;;)
+            pause();
+    close(receiver);
+    CHECK_EQ_STR(holder_of(port, NULL), held_by(child), "another one's is");
+    CHECK_EQ_STR(holder_of(port, &address), held_by(child), "of an address as well");
+    CHECK(nqptp_port_taken(port, &wildcard), "it takes the port of every address");
+    CHECK(!nqptp_port_taken(port, &address), "but not that of one");
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+}
+
+/* An emulator of another processor does not pass the kernel's receive times on. */
+static bool has_kernel_stamps(int sender, struct nqptp_batch *batch) {
+    struct nqptp_address everywhere = everywhere_of("127.0.0.1");
+    struct nqptp_clock_pair last = nqptp_clock_pair_read();
+    struct timespec pause = {0, 5 * MS};
+    int receiver = nqptp_socket_open_at(&everywhere, NULL, 0, false);
+
+    send_bytes(sender, "127.0.0.1", port_of(receiver), "x", 1);
+    nanosleep(&pause, NULL);
+    uint64_t read_ns = nqptp_clock_now_ns();
+    bool has = nqptp_socket_receive(receiver, &last, batch) == 1 &&
+               batch->packets[0].receive_time_ns + (uint64_t)(2 * MS) < read_ns;
+    close(receiver);
+    return has;
+}
+
+/* CLOCK_REALTIME was set by 50 ms while packets waited in two sockets; one is read first. */
+static void test_set_while_packets_wait(void) {
+    struct nqptp_batch *batch = calloc(1, sizeof *batch);
+    struct nqptp_address everywhere = everywhere_of("127.0.0.1");
+    struct nqptp_clock_pair before = nqptp_clock_pair_read();
+    struct nqptp_clock_pair set = {before.raw_ns, before.realtime_ns - (uint64_t)(50 * MS)};
+    int sender = nqptp_socket_open_local(&everywhere, 0), receivers[2];
+
+    nqptp_batch_init(batch);
+    bool kernel_stamps = has_kernel_stamps(sender, batch);
+    for (int i = 0; i < 2; i++) {
+        receivers[i] = nqptp_socket_open_at(&everywhere, NULL, 0, false);
+        send_bytes(sender, "127.0.0.1", port_of(receivers[i]), "x", 1);
+    }
+    struct timespec pause = {0, 5 * MS};
+    nanosleep(&pause, NULL);
+    for (int i = 0; i < 2; i++) {
+        struct nqptp_clock_pair last = set;
+        uint64_t read_ns = nqptp_clock_now_ns();
+        CHECK_EQ_I64(nqptp_socket_receive(receivers[i], &last, batch), 1, "socket %d is read", i);
+        CHECK(batch->packets[0].receive_time_ns >= read_ns,
+              "its packet's stamp is not trusted across the step");
+        send_bytes(sender, "127.0.0.1", port_of(receivers[i]), "x", 1);
+        nanosleep(&pause, NULL);
+        read_ns = nqptp_clock_now_ns();
+        CHECK_EQ_I64(nqptp_socket_receive(receivers[i], &last, batch), 1, "it is read again");
+        CHECK(!kernel_stamps || batch->packets[0].receive_time_ns + (uint64_t)(2 * MS) < read_ns,
+              "the stamp of a packet that came after the step is trusted%s",
+              kernel_stamps ? "" : " # SKIP no stamps by this kernel");
+        close(receivers[i]);
+    }
+    close(sender);
+    free(batch);
+}
+
+static void test_datagrams(const char *loopback) {
+    struct nqptp_batch *batch = calloc(1, sizeof *batch);
+    char text[INET6_ADDRSTRLEN], big[NQPTP_DATAGRAM_MAX + 1] = {0};
+    struct nqptp_address here, everywhere = everywhere_of(loopback);
+    nqptp_address_parse(loopback, strlen(loopback), &here);
+    int receiver = nqptp_socket_open_at(&everywhere, NULL, 0, false);
+    int sender = nqptp_socket_open_local(&here, 0);
+
+    if (receiver == -EAFNOSUPPORT || sender == -EADDRNOTAVAIL) {
+        CHECK(true, "%s # SKIP this family is not to be had here", loopback);
+        free(batch);
+        return;
+    }
+    nqptp_batch_init(batch);
+    struct nqptp_clock_pair last = {0, 0};
+    CHECK_EQ_I64(nqptp_socket_receive(receiver, &last, batch), 0, "%s: nothing there", loopback);
+    uint64_t before_ns = nqptp_clock_now_ns();
+    for (unsigned i = 0; i < NQPTP_BATCH + 3; i++)
+        send_bytes(sender, loopback, port_of(receiver), &(char){(char)i}, 1);
+    CHECK_EQ_I64(receive(receiver, batch), NQPTP_BATCH, "a batch is bounded");
+    uint64_t after_ns = nqptp_clock_now_ns();
+    const struct nqptp_packet *first = &batch->packets[0];
+    CHECK(first->length == 1 && first->data[0] == 0 && !first->truncated, "the first byte came");
+    CHECK_EQ_STR(nqptp_address_format(&first->source, text), loopback, "from whom it came");
+    CHECK_EQ_STR(nqptp_address_format(&first->local, text), loopback, "where it came to");
+    CHECK(first->interface > 0, "by what interface");
+    CHECK(first->receive_time_ns + 10000 > before_ns && first->receive_time_ns < after_ns + 10000,
+          "received between the sending and the taking");
+    CHECK_EQ_I64(receive(receiver, batch), 3, "the next batch has the rest");
+    send_bytes(sender, loopback, port_of(receiver), big, sizeof big);
+    CHECK_EQ_I64(receive(receiver, batch), 1, "one that is too long");
+    CHECK(batch->packets[0].truncated, "is marked as cut off");
+
+    struct nqptp_reply reply = {
+        .length = NQPTP_DELAY_REQ_LENGTH, .destination = first->source, .local = first->source};
+    memcpy(reply.data, "hello", 6);
+    CHECK_EQ_I64(nqptp_socket_send(receiver, &reply, port_of(sender)), 0, "a reply goes out");
+    CHECK_EQ_I64(receive(sender, batch), 1, "and comes in");
+    CHECK(batch->packets[0].length == NQPTP_DELAY_REQ_LENGTH &&
+              memcmp(batch->packets[0].data, reply.data, NQPTP_DELAY_REQ_LENGTH) == 0,
+          "whole");
+
+    test_guard(receiver, sender, loopback, batch);
+    CHECK_EQ_I64(nqptp_socket_open_at(&everywhere, NULL, port_of(receiver), false), -EADDRINUSE,
+                 "a busy port");
+    test_holder(receiver, loopback);
+    close(sender);
+    free(batch);
+}
+
+static void test_interfaces(void) {
+    struct nqptp_interfaces *interfaces = calloc(1, sizeof *interfaces);
+    bool loopback = false;
+    char text[INET6_ADDRSTRLEN];
+
+    CHECK_EQ_I64(nqptp_interfaces_read(interfaces), 0, "the interfaces can be read");
+    for (unsigned i = 0; i < interfaces->address_count; i++)
+        loopback |= strcmp(nqptp_address_format(&interfaces->addresses[i], text), "127.0.0.1") == 0;
+    CHECK(loopback, "127.0.0.1 is among our addresses");
+    CHECK(nqptp_clock_identity() != 0, "we have an identity");
+    free(interfaces);
+}
+
+/* --- the log --------------------------------------------------------------------------------- */
+
+/* Runs what logs with stderr in a pipe, and returns what came out of it. */
+static const char *logged(unsigned verbosity, int priority, char *text, size_t size) {
+    int channel[2], saved = dup(STDERR_FILENO);
+
+    if (pipe(channel) < 0)
+        return "";
+    dup2(channel[1], STDERR_FILENO);
+    nqptp_log_open(verbosity);
+    errno = ENOENT;
+    nqptp_log(priority, "text %d", 5);
+    bool kept = errno == ENOENT;
+    dup2(saved, STDERR_FILENO);
+    close(channel[1]);
+    ssize_t length = read(channel[0], text, size - 1);
+    text[length > 0 ? length : 0] = '\0';
+    close(channel[0]);
+    close(saved);
+    return kept ? text : "errno was lost";
+}
+
+static void test_log(void) {
+    char text[256];
+
+    unsetenv("JOURNAL_STREAM");
+    CHECK_EQ_STR(logged(0, LOG_NOTICE, text, sizeof text), "nqptp: text 5\n", "a notice is shown");
+    CHECK_EQ_STR(logged(0, LOG_WARNING, text, sizeof text), "nqptp: warning: text 5\n",
+                 "a warning");
+    CHECK_EQ_STR(logged(0, LOG_ERR, text, sizeof text), "nqptp: error: text 5\n", "an error");
+    CHECK_EQ_STR(logged(0, LOG_INFO, text, sizeof text), "", "quiet by default");
+    CHECK_EQ_STR(logged(1, LOG_INFO, text, sizeof text), "nqptp: text 5\n", "-v");
+    CHECK_EQ_STR(logged(1, LOG_DEBUG, text, sizeof text), "", "-v is not -vv");
+    CHECK_EQ_STR(logged(2, LOG_DEBUG, text, sizeof text), "nqptp: text 5\n", "-vv");
+    CHECK_EQ_STR(logged(99, LOG_DEBUG, text, sizeof text), "nqptp: text 5\n", "more than is");
+    setenv("JOURNAL_STREAM", "1:1", 1);
+    CHECK_EQ_STR(logged(0, LOG_ERR, text, sizeof text), "nqptp: error: text 5\n",
+                 "a journal stream that is not our stderr does not count");
+}
+
+int main(void) {
+    test_receive_time();
+    test_clock_pair();
+    test_set_while_packets_wait();
+    test_datagrams("127.0.0.1");
+    test_datagrams("::1");
+    test_interfaces();
+    test_log();
+    test_quote();
+    return tap_done();
+}
