@@ -19,7 +19,7 @@
 set -u
 here=$(dirname "$0")
 # shellcheck source=tests/lib/tap.sh
-. "$here/../tap.sh"
+. "$here/../lib/tap.sh"
 # shellcheck source=tests/real-player/player-root.sh
 . "$here/player-root.sh"
 # shellcheck source=tests/real-player/session.sh

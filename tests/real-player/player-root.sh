@@ -20,7 +20,7 @@ enter_player_root() { # SECONDS DIRECTORY [ARGUMENT...]
         77) skip_all "Debian sid could not be made" ;;
         *) exit 1 ;;
         esac
-        ROOT=$(realpath "$1") NQPTP=$(realpath ./nqptp) TOOLS=$(realpath tests)
+        ROOT=$(realpath "$1") NQPTP=$(realpath ./nqptp) TOOLS=$(realpath tests/tools)
         export ROOT NQPTP TOOLS NQPTP_TEST_INSIDE=yes
         exec timeout -s KILL "$limit" unshare -nmp --fork --kill-child=KILL --mount-proc \
             --propagation private sh "$0" "$@"
