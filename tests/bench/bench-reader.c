@@ -31,25 +31,28 @@
 #define LATE_NS (4 * MS)  /* and so long after */
 #define STAY_NS (2 * SECOND)
 #define SYNC 0
+#define LATER 30 /* s: errors are told of this time on as well */
 
 struct options {
-    uint64_t truth_ns; /* the master's time minus CLOCK_MONOTONIC_RAW */
     double skew_ppm, seconds, skip, rate;
     const char *log, *beside;
 };
 
-/* All times are of CLOCK_MONOTONIC_RAW. */
+/* All times are of CLOCK_MONOTONIC_RAW; what is ahead is ahead of it. */
 struct read {
     int64_t time_ns, error_ns;
+    uint64_t ahead_ns; /* the master's time, as published */
 };
 
 struct publication {
-    int64_t seen_ns, local_ns, error_ns;
-    bool awaited; /* was it seen at once? */
+    unsigned read;
+    int64_t local_ns;
+    bool awaited; /* it was seen at once */
 };
 
 struct departure {
     int64_t taken_ns, out_ns;
+    uint64_t ahead_ns; /* the master's time */
 };
 
 struct departures {
@@ -63,6 +66,7 @@ struct watched {
     const struct shm_structure_10 *v10;
     uint64_t local_time; /* as published last */
     int64_t due_ns;      /* when to look out for the next one; 0: never */
+    int64_t begun_ns;    /* what the times until it is right count from */
     unsigned read_count, publication_count;
     struct read reads[READS_MAX];
     struct publication publications[TURNS_MAX];
@@ -71,6 +75,7 @@ struct watched {
 
 struct record {
     struct options options;
+    int64_t watched_since_ns;
     unsigned count;
     struct watched watched[2];
 };
@@ -169,37 +174,36 @@ static struct reading read_v10(const struct shm_structure_10 *v10, int64_t realt
 }
 
 static void note_publication(const struct record *r, struct watched *w, int64_t local_ns,
-                             const struct read *read, bool awaited) {
+                             bool awaited) {
     if (w->publication_count == TURNS_MAX)
         die("more than %d publications", TURNS_MAX);
     w->publications[w->publication_count++] =
-        (struct publication){read->time_ns, local_ns, read->error_ns, awaited};
+        (struct publication){w->read_count, local_ns, awaited};
     if (r->options.rate > 0)
-        w->due_ns = read->time_ns + (int64_t)((double)SECOND / r->options.rate);
+        w->due_ns = raw_ns() + (int64_t)((double)SECOND / r->options.rate);
 }
 
 static void take_read(const struct record *r, struct watched *w, bool awaited) {
     bool changed = has_changed(w);
     int64_t realtime_ns = realtime_minus_raw();
-    struct read read = {.time_ns = raw_ns()};
+    int64_t time_ns = raw_ns();
     struct reading got = w->v4 ? read_v4(w->v4) : read_v10(w->v10, realtime_ns);
 
     if (!got.has_master)
         return;
-    uint64_t truth = r->options.truth_ns - (uint64_t)realtime_ns +
-                     (uint64_t)gained_ns(r->options.skew_ppm, read.time_ns);
-    read.error_ns = (int64_t)(got.offset - truth);
     if (changed)
-        note_publication(r, w, (int64_t)got.local_time - realtime_ns, &read, awaited);
+        note_publication(r, w, (int64_t)got.local_time - realtime_ns, awaited);
     w->local_time = w->v4 ? got.local_time : got.local_time - (uint64_t)realtime_ns;
     if (w->read_count == READS_MAX)
         die("more than %d reads", READS_MAX);
-    w->reads[w->read_count++] = read;
+    w->reads[w->read_count++] =
+        (struct read){.time_ns = time_ns, .ahead_ns = got.offset + (uint64_t)realtime_ns};
 }
 
 static void watch(struct record *r) {
     int64_t tick_ns = raw_ns(), end_ns = tick_ns + (int64_t)(r->options.seconds * 1e9);
 
+    r->watched_since_ns = tick_ns;
     while (tick_ns < end_ns) {
         tick_ns = raw_ns() + TICK_NS;
         bool awaited = pass_time(r, tick_ns);
@@ -218,8 +222,8 @@ static void read_log(struct record *r) {
 
     if (!file)
         die("cannot read %s: %s", r->options.log, strerror(errno));
-    while (fscanf(file, "%u %d %" SCNd64 " %" SCNd64, &to, &type, &one.taken_ns, &one.out_ns) ==
-           4) {
+    while (fscanf(file, "%u %d %" SCNd64 " %" SCNd64 " %" SCNu64, &to, &type, &one.taken_ns,
+                  &one.out_ns, &one.ahead_ns) == 5) {
         struct watched *w = to < r->count ? &r->watched[to] : &r->watched[0];
         struct departures *kind = type == SYNC ? &w->syncs : &w->follow_ups;
         if (kind->count < TURNS_MAX)
@@ -262,13 +266,40 @@ static int64_t least_delay_ns(const struct watched *w) {
 
 /* --- what is said about it ------------------------------------------------------------------- */
 
-static int64_t begin_ns(const struct watched *w) {
-    return w->syncs.list[0].taken_ns;
+/* How far the master's time is ahead, as it went on from what this Sync conveyed. */
+static uint64_t truth_ns(const struct record *r, const struct departure *sync, int64_t time_ns) {
+    return sync->ahead_ns + (uint64_t)gained_ns(r->options.skew_ppm, time_ns - sync->taken_ns);
 }
 
-/* Is this a time that counts: settled, and the sender still at work? */
-static bool counts(const struct record *r, const struct watched *w, int64_t time_ns) {
-    return time_ns >= begin_ns(w) + (int64_t)(r->options.skip * 1e9) &&
+static void judge_reads(const struct record *r, struct watched *w) {
+    for (unsigned i = 0; i < w->read_count; i++) {
+        struct read *read = &w->reads[i];
+        const struct departure *sync = last_before(&w->syncs, read->time_ns);
+        if (!sync)
+            sync = &w->syncs.list[0];
+        read->error_ns = (int64_t)(read->ahead_ns - truth_ns(r, sync, read->time_ns));
+    }
+}
+
+/* The sender's time jumped before this Sync, or the sender was silent. */
+static bool begins_anew(const struct record *r, const struct departure *sync) {
+    int64_t jump_ns = (int64_t)(sync->ahead_ns - truth_ns(r, sync - 1, sync->taken_ns));
+    return llabs(jump_ns) > MS || sync->out_ns - (sync - 1)->out_ns > SECOND;
+}
+
+/* The first Sync, or the last one that begins anew; when watching began, if that was later. */
+static void find_begin(const struct record *r, struct watched *w) {
+    w->begun_ns = w->syncs.list[0].taken_ns;
+    for (unsigned i = 1; i < w->syncs.count; i++)
+        if (begins_anew(r, &w->syncs.list[i]))
+            w->begun_ns = w->syncs.list[i].taken_ns;
+    if (w->begun_ns < r->watched_since_ns)
+        w->begun_ns = r->watched_since_ns;
+}
+
+/* The sender was still at work, and it had been for so long. */
+static bool counts(const struct watched *w, int64_t time_ns, double skip) {
+    return time_ns >= w->begun_ns + (int64_t)(skip * 1e9) &&
            time_ns <= w->syncs.list[w->syncs.count - 1].out_ns;
 }
 
@@ -294,34 +325,46 @@ static void print_percentile(const struct set *set, unsigned percent) {
     print_us((double)set->values[place]);
 }
 
-static void print_errors(const struct record *r, const struct watched *w, int64_t least_ns,
-                         struct set *set) {
+/* RMS, p99 and the greatest error. */
+static void print_errors(const struct watched *w, int64_t least_ns, double skip, struct set *set) {
     double sum = 0;
 
     set->count = 0;
     for (unsigned i = 0; i < w->read_count; i++) {
         int64_t error = w->reads[i].error_ns + least_ns;
-        if (!counts(r, w, w->reads[i].time_ns))
+        if (!counts(w, w->reads[i].time_ns, skip))
             continue;
         set->values[set->count++] = llabs(error);
         sum += (double)error * (double)error;
     }
-    if (set->count == 0)
-        die("there was nothing to read");
     sort(set);
-    print_us(sqrt(sum / set->count));
-    print_percentile(set, 50);
-    print_percentile(set, 95);
+    if (set->count == 0)
+        printf(",-");
+    else
+        print_us(sqrt(sum / set->count));
     print_percentile(set, 99);
     print_percentile(set, 100);
 }
 
-/* The seconds from the first Sync until the error is below the bound and stays there. */
+static void print_s(int64_t ns) {
+    printf(",%.2f", (double)ns / 1e9);
+}
+
+static void print_first(const struct watched *w) {
+    if (w->read_count == 0)
+        printf(",-");
+    else
+        print_s(w->reads[0].time_ns > w->begun_ns ? w->reads[0].time_ns - w->begun_ns : 0);
+}
+
+/* The seconds until the error is below the bound and stays there. */
 static void print_convergence(const struct watched *w, int64_t least_ns, int64_t bound_ns) {
     int64_t since_ns = 0;
 
     for (unsigned i = 0; i < w->read_count; i++) {
         const struct read *read = &w->reads[i];
+        if (read->time_ns < w->begun_ns)
+            continue;
         if (llabs(read->error_ns + least_ns) >= bound_ns) {
             since_ns = 0;
             continue;
@@ -329,7 +372,7 @@ static void print_convergence(const struct watched *w, int64_t least_ns, int64_t
         if (since_ns == 0)
             since_ns = read->time_ns;
         if (read->time_ns - since_ns >= STAY_NS) {
-            printf(",%.2f", (double)(since_ns - begin_ns(w)) / 1e9);
+            print_s(since_ns - w->begun_ns);
             return;
         }
     }
@@ -339,12 +382,13 @@ static void print_convergence(const struct watched *w, int64_t least_ns, int64_t
 /* By how much the error jumps from one publication to the next. */
 static void print_steps(const struct record *r, const struct watched *w, struct set *set) {
     set->count = 0;
-    for (unsigned i = 1; i < w->publication_count; i++)
-        if (counts(r, w, w->publications[i].seen_ns))
-            set->values[set->count++] =
-                llabs(w->publications[i].error_ns - w->publications[i - 1].error_ns);
+    for (unsigned i = 1; i < w->publication_count; i++) {
+        const struct read *last = &w->reads[w->publications[i - 1].read];
+        const struct read *this = &w->reads[w->publications[i].read];
+        if (counts(w, this->time_ns, r->options.skip))
+            set->values[set->count++] = llabs(this->error_ns - last->error_ns);
+    }
     sort(set);
-    print_percentile(set, 99);
     print_percentile(set, 100);
 }
 
@@ -356,26 +400,30 @@ static void print_latency(const struct record *r, const struct watched *w, struc
     set->count = 0;
     for (unsigned i = 0; i < w->publication_count; i++) {
         const struct publication *p = &w->publications[i];
-        const struct departure *cause = last_before(&w->follow_ups, p->seen_ns);
-        int64_t latency_ns = cause ? p->seen_ns - cause->out_ns : 0;
+        int64_t seen_ns = w->reads[p->read].time_ns;
+        const struct departure *cause = last_before(&w->follow_ups, seen_ns);
+        int64_t latency_ns = cause ? seen_ns - cause->out_ns : 0;
         if (cause && r->options.rate > 0 && (p->awaited || latency_ns > LATE_NS))
             set->values[set->count++] = latency_ns;
     }
     sort(set);
-    print_percentile(set, 0);
     print_percentile(set, 50);
     print_percentile(set, 95);
 }
 
 /* The least delay is that of the first one's samples, which are of when the kernel got them. */
-static void print_all(const struct record *r) {
+static void print_all(struct record *r) {
     static struct set set;
     int64_t least_ns = least_delay_ns(&r->watched[0]);
 
     for (unsigned i = 0; i < r->count; i++) {
-        const struct watched *w = &r->watched[i];
+        struct watched *w = &r->watched[i];
+        judge_reads(r, w);
+        find_begin(r, w);
         printf("%u,%.1f", w->publication_count, (double)least_ns / 1000);
-        print_errors(r, w, least_ns, &set);
+        print_errors(w, least_ns, r->options.skip, &set);
+        print_errors(w, least_ns, LATER, &set);
+        print_first(w);
         print_convergence(w, least_ns, MS);
         print_convergence(w, least_ns, MS / 10);
         print_steps(r, w, &set);
@@ -390,14 +438,16 @@ static const char usage[] =
     "usage: bench-reader --log FILE [options]\n"
     "  --log FILE         of the ptp-sender's; it is read at the end\n"
     "  --beside NAME      watch this object as well\n"
-    "  --raw-truth NS     the master's true time is CLOCK_MONOTONIC_RAW + NS\n"
-    "  --skew PPM         and it runs fast by so much\n"
+    "  --skew PPM         the rate by which the master's clock runs fast\n"
     "  --seconds N        how long to watch [10]\n"
-    "  --skip N           errors count only so long after the first Sync [5]\n"
-    "  --latency HZ       measure it, with so many publications a second being due\n"
-    "Prints publications, least delay, error RMS, p50, p95, p99, max (us), seconds to 1 ms and to\n"
-    "100 us, steps p99, max, latency min, median, p95 (us), separated by commas; a line for "
-    "each.\n";
+    "  --skip N           errors count from this number of seconds after the beginning [5]\n"
+    "  --latency HZ       measure it; this many publications a second are due\n"
+    "The beginning is the last of these: watching began, the first Sync, a Sync before which the\n"
+    "sender's time jumped by more than 1 ms, a Sync after more than 1 s without one.\n"
+    "Prints a line for each daemon, separated by commas: publications; least delay; RMS, p99 and\n"
+    "maximum of the error after --skip; the same after 30 s; seconds from the beginning to the\n"
+    "first publication, to an error below 1 ms, below 100 us; greatest step of the error; median\n"
+    "and p95 of the latency. Errors, delays, steps and latency are in microseconds.\n";
 
 static double number(const char *text) {
     char *end;
@@ -410,10 +460,13 @@ static double number(const char *text) {
 
 static void read_options(struct options *o, int argc, char **argv) {
     static const struct option names[] = {
-        {"log", required_argument, NULL, 'l'},       {"beside", required_argument, NULL, 'b'},
-        {"raw-truth", required_argument, NULL, 't'}, {"skew", required_argument, NULL, 's'},
-        {"seconds", required_argument, NULL, 'n'},   {"skip", required_argument, NULL, 'k'},
-        {"latency", required_argument, NULL, 'r'},   {NULL, 0, NULL, 0},
+        {"log", required_argument, NULL, 'l'},
+        {"beside", required_argument, NULL, 'b'},
+        {"skew", required_argument, NULL, 's'},
+        {"seconds", required_argument, NULL, 'n'},
+        {"skip", required_argument, NULL, 'k'},
+        {"latency", required_argument, NULL, 'r'},
+        {NULL, 0, NULL, 0},
     };
     int option;
 
@@ -422,8 +475,6 @@ static void read_options(struct options *o, int argc, char **argv) {
             o->log = optarg;
         else if (option == 'b')
             o->beside = optarg;
-        else if (option == 't')
-            o->truth_ns = strtoull(optarg, NULL, 10); /* a negative one wraps, as it should */
         else if (option == 's')
             o->skew_ppm = number(optarg);
         else if (option == 'n')

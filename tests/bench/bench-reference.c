@@ -28,7 +28,7 @@
 
 #define TICK_US 10000
 #define DATAGRAM_MAX 4096
-#define OBJECT "/reference"
+#define OBJECT "/nqptp"
 
 enum { EVENT, GENERAL, CONTROL, SOCKETS };
 

@@ -8,6 +8,7 @@
 #        fresh-machine.sh enter DIRECTORY COMMAND...          runs a command of root's in it
 #        fresh-machine.sh check DIRECTORY USER CLONE [TIMES]  runs the README's two commands in it
 #        fresh-machine.sh once SUITE USER CLONE [TIMES]       does both, and deletes the Debian
+#        fresh-machine.sh archive                             says from where Debian is taken
 #
 # "check" prints TAP. The user gets a clone of what is committed in CLONE. The guest gets, by root,
 # those packages first that the README lists.
@@ -229,10 +230,10 @@ self=$(readlink -f "$0")
 command=${1:-}
 [ $# -eq 0 ] || shift
 case $command in
-make | enter | inside | commands | once) "$command" "$@" ;;
+archive | make | enter | inside | commands | once) "$command" "$@" ;;
 check) check_machine "$@" ;;
 *)
-    sed -n 's/^# \{0,1\}//; 5,17p' "$self" >&2
+    sed -n 's/^# \{0,1\}//; 5,18p' "$self" >&2
     exit 2
     ;;
 esac

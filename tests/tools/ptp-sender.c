@@ -361,14 +361,31 @@ static struct event dequeue(struct sender *s) {
     return first;
 }
 
-/* Of the first master's messages that convey time: type, when it was taken, when it left. */
+/*
+ * On an ideal clock, the time of the masters' clocks: they stand still while they sleep, and jump
+ * forward if they sleep for less than no time.
+ */
+static uint64_t awake_ns(const struct sender *s, uint64_t raw_ns) {
+    uint64_t fell_ns = s->start_ns + (uint64_t)(s->options.sleep_after * 1e9);
+    int64_t slept_ns = (int64_t)(s->options.sleep_for * 1e9);
+
+    if (slept_ns == 0 || raw_ns <= fell_ns)
+        return raw_ns;
+    return (int64_t)(raw_ns - fell_ns) < slept_ns ? fell_ns : raw_ns - (uint64_t)slept_ns;
+}
+
+/*
+ * Of the first master's messages that convey time: type, when the time was taken, when the message
+ * left, and by how much the master's time was then ahead of CLOCK_MONOTONIC_RAW.
+ */
 static void log_message(const struct sender *s, struct stream stream, const struct message *message,
                         uint64_t out_ns) {
     int type = message->data[0] & 0x0F;
 
     if (s->log && stream.master == 0 && (type == SYNC || type == FOLLOW_UP))
-        fprintf(s->log, "%u %d %" PRIu64 " %" PRIu64 "\n", stream.to, type, message->taken_ns,
-                out_ns);
+        fprintf(s->log, "%u %d %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", stream.to, type,
+                message->taken_ns, out_ns,
+                master_time(&s->options, 0, awake_ns(s, message->taken_ns)) - message->taken_ns);
 }
 
 static void send_to(const struct sender *s, struct stream stream, enum channel channel,
@@ -423,16 +440,6 @@ static void send_message(struct sender *s, unsigned stream, enum channel channel
 
 static uint64_t identity_of(const struct options *o, const struct stream *stream) {
     return o->identity + stream->master;
-}
-
-/* The time of the masters' clocks, which stand still while they sleep, on that of an ideal one. */
-static uint64_t awake_ns(const struct sender *s, uint64_t raw_ns) {
-    uint64_t fell_ns = s->start_ns + (uint64_t)(s->options.sleep_after * 1e9);
-    uint64_t slept_ns = (uint64_t)(s->options.sleep_for * 1e9);
-
-    if (slept_ns == 0 || raw_ns <= fell_ns)
-        return raw_ns;
-    return raw_ns - fell_ns < slept_ns ? fell_ns : raw_ns - slept_ns;
 }
 
 static void send_follow_up(struct sender *s, unsigned i, uint64_t truth_ns, int64_t corrected) {
@@ -881,9 +888,11 @@ static const char usage[] =
     "  --one-step, --reorder, --duplicate, --lose-sync-percent N\n"
     "  --delay none|wired|wifi|holdwifi|sleepwifi|badwifi\n"
     "  --log FILE             of each of the first master's Syncs and Follow_Ups: to which\n"
-    "                         destination, type, time taken, time sent\n"
+    "                         destination, type, time taken, time sent, the master's time less\n"
+    "                         the time taken\n"
     "  --mirror               all destinations get the same, with the same delays\n"
-    "  --sleep-after SECONDS, --sleep-for SECONDS   its two-step clock stands still meanwhile\n"
+    "  --sleep-after SECONDS, --sleep-for SECONDS   its two-step clock stands still meanwhile;\n"
+    "                         if the second is negative, it jumps forward\n"
     "  --serve-muted SECONDS  stop serving who sends us nothing for so long (with --low-ports)\n"
     "  --mode masters|junk|truncate|flood, --count N\n"
     "  --seconds N, --seed N\n"
