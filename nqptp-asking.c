@@ -2,24 +2,24 @@
 /*
  * Asking listed addresses that are silent: see the header.
  *
- * A round goes through the lists of all clients that play, one Delay_Req for each call. Addresses
- * where a clock is alive, our own, and those that the round has asked already are left out. While a
- * round finds a silent address, the next one begins 2 s after it. Otherwise nothing is due until
- * a clock is lost or a command comes.
+ * A round goes through the lists of all clients that play, one Delay_Req for each call. It leaves
+ * out addresses where a clock is alive, our own, and those that it has asked already. While a round
+ * finds a silent address, the next one begins 2 s after it. Otherwise nothing is due until a clock
+ * is lost or a command comes.
  */
 #include "nqptp-asking.h"
 
 #include "nqptp-time.h"
 
-#define ASK_NS (2 * NQPTP_S)        /* A listed address that is silent is asked this often. */
+#define ASK_NS (2 * NQPTP_S)        /* A silent address is asked this often. */
 #define ASK_MIN_NS (200 * NQPTP_MS) /* Commands do not make it more often than this. */
 
-void nqptp_asking_begin(struct nqptp_engine *engine, uint64_t now_ns) {
-    struct nqptp_asking *asking = &engine->asking;
+void nqptp_asking_begin(struct nqptp_asking *asking, const struct nqptp_clients *clients,
+                        uint64_t now_ns) {
     uint64_t at_ns = NQPTP_NO_DEADLINE;
 
-    for (int c = 0; c < engine->clients.top; c++)
-        if (nqptp_client_plays(&engine->clients.list[c]))
+    for (int c = 0; c < clients->top; c++)
+        if (nqptp_client_plays(&clients->list[c]))
             at_ns = asking->round_at_ns + ASK_MIN_NS;
 
     asking->client = 0;
@@ -29,11 +29,12 @@ void nqptp_asking_begin(struct nqptp_engine *engine, uint64_t now_ns) {
 }
 
 /* Returns the row of the clock that was heard last at the address, or NQPTP_NO_CLOCK. */
-static int last_heard_at(const struct nqptp_engine *engine, const struct nqptp_address *address) {
-    const struct nqptp_clock *clocks = engine->table.clocks;
+static int last_heard_at(const struct nqptp_clock_table *table,
+                         const struct nqptp_address *address) {
+    const struct nqptp_clock *clocks = table->clocks;
     int last = NQPTP_NO_CLOCK;
 
-    for (int i = 0; i < engine->table.clocks_top; i++)
+    for (int i = 0; i < table->clocks_top; i++)
         if (clocks[i].in_use && nqptp_address_equal(&clocks[i].address, address) &&
             (last == NQPTP_NO_CLOCK || clocks[i].heard_at_ns > clocks[last].heard_at_ns))
             last = i;
@@ -41,68 +42,60 @@ static int last_heard_at(const struct nqptp_engine *engine, const struct nqptp_a
 }
 
 /* Whether any clock at the address is alive. */
-static bool is_served_by(const struct nqptp_engine *engine, const struct nqptp_address *address,
+static bool is_served_by(const struct nqptp_clock_table *table, const struct nqptp_address *address,
                          uint64_t now_ns) {
-    for (int i = 0; i < engine->table.clocks_top; i++)
-        if (engine->table.clocks[i].in_use &&
-            nqptp_address_equal(&engine->table.clocks[i].address, address) &&
-            nqptp_clock_is_alive(&engine->table.clocks[i], now_ns))
+    for (int i = 0; i < table->clocks_top; i++)
+        if (table->clocks[i].in_use && nqptp_address_equal(&table->clocks[i].address, address) &&
+            nqptp_clock_is_alive(&table->clocks[i], now_ns))
             return true;
     return false;
 }
 
 /* Whether an earlier client of the round lists the address as well. */
-static bool was_asked(const struct nqptp_engine *engine, const struct nqptp_address *address) {
-    for (int c = 0; c < engine->asking.client; c++)
-        if (nqptp_client_plays(&engine->clients.list[c]) &&
-            nqptp_client_lists_address(&engine->clients.list[c], address))
+static bool was_asked(const struct nqptp_asking *asking, const struct nqptp_clients *clients,
+                      const struct nqptp_address *address) {
+    for (int c = 0; c < asking->client; c++)
+        if (nqptp_client_plays(&clients->list[c]) &&
+            nqptp_client_lists_address(&clients->list[c], address))
             return true;
     return false;
 }
 
-/* Asks the address, by the way that its clock came if there is one and that way exists still. */
-static void ask(struct nqptp_engine *engine, const struct nqptp_address *address,
+/* Asks the address. If a clock was heard there and our address is still ours, goes its way. */
+static void ask(struct nqptp_asking *asking, struct nqptp_clock_table *table,
+                const struct nqptp_self *self, const struct nqptp_address *address,
                 struct nqptp_effects *effects) {
-    uint16_t sequence_id = engine->asking.sequence_id++;
-    int i = last_heard_at(engine, address);
+    uint16_t sequence_id = asking->sequence_id++;
+    int i = last_heard_at(table, address);
 
-    engine->asking.asked = true;
+    asking->asked = true;
     if (i != NQPTP_NO_CLOCK)
-        address = &engine->table.clocks[i].address; /* with its scope */
+        address = &table->clocks[i].address; /* with its scope */
     if (nqptp_address_is_link_local(address) && address->scope_id == 0)
-        return; /* on which link is it? */
-    if (i != NQPTP_NO_CLOCK && nqptp_engine_is_own_address(engine, &engine->table.clocks[i].local))
-        nqptp_effects_send_delay_req(effects, &engine->self, &engine->table.clocks[i], sequence_id);
+        return; /* its link is not known */
+    if (i != NQPTP_NO_CLOCK && nqptp_self_has_address(self, &table->clocks[i].local))
+        nqptp_effects_send_delay_req(effects, self, &table->clocks[i], sequence_id);
     else
-        nqptp_effects_send_request(effects, &engine->self, address, sequence_id);
+        nqptp_effects_send_request(effects, self, address, sequence_id);
 }
 
-void nqptp_asking_go_on(struct nqptp_engine *engine, uint64_t now_ns,
-                        struct nqptp_effects *effects) {
-    struct nqptp_asking *asking = &engine->asking;
-
+void nqptp_asking_go_on(struct nqptp_asking *asking, const struct nqptp_clients *clients,
+                        struct nqptp_clock_table *table, const struct nqptp_self *self,
+                        uint64_t now_ns, struct nqptp_effects *effects) {
     if (asking->client == 0 && asking->peer == 0)
         asking->round_at_ns = now_ns;
-    for (; asking->client < engine->clients.top; asking->client++, asking->peer = 0) {
-        const struct nqptp_client *client = &engine->clients.list[asking->client];
+    for (; asking->client < clients->top; asking->client++, asking->peer = 0) {
+        const struct nqptp_client *client = &clients->list[asking->client];
         while (nqptp_client_plays(client) && asking->peer < client->peer_count) {
             const struct nqptp_address *address = &client->peers[asking->peer++].address;
-            if (is_served_by(engine, address, now_ns) ||
-                nqptp_engine_is_own_address(engine, address) || was_asked(engine, address))
+            if (is_served_by(table, address, now_ns) || nqptp_self_has_address(self, address) ||
+                was_asked(asking, clients, address))
                 continue;
-            ask(engine, address, effects);
+            ask(asking, table, self, address, effects);
             return;
         }
     }
     bool again = asking->asked;
-    nqptp_asking_begin(engine, now_ns);
+    nqptp_asking_begin(asking, clients, now_ns);
     asking->at_ns = again ? asking->round_at_ns + ASK_NS : NQPTP_NO_DEADLINE;
-}
-
-void nqptp_asking_note_use(struct nqptp_engine *engine, int c, uint64_t now_ns) {
-    bool was_unused = engine->clients.list[c].unused;
-
-    engine->clients.list[c].unused = false;
-    if (was_unused)
-        nqptp_asking_begin(engine, now_ns);
 }

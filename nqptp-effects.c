@@ -11,6 +11,13 @@
 #include <stddef.h>
 #include <string.h>
 
+bool nqptp_self_has_address(const struct nqptp_self *self, const struct nqptp_address *address) {
+    for (unsigned i = 0; i < self->address_count; i++)
+        if (nqptp_address_equal(&self->addresses[i], address))
+            return true;
+    return false;
+}
+
 void nqptp_effects_begin(struct nqptp_effects *effects) {
     memset(effects, 0, offsetof(struct nqptp_effects, records));
 }
@@ -70,42 +77,44 @@ struct nqptp_event nqptp_event_of_client(enum nqptp_event_kind kind, int c) {
     return (struct nqptp_event){.kind = kind, .client = c};
 }
 
+static struct nqptp_reply *add_reply(struct nqptp_effects *effects, struct nqptp_reply reply) {
+    effects->replies[effects->reply_count] = reply;
+    return &effects->replies[effects->reply_count++];
+}
+
 /* Begins a message of ours to the clock. It goes the way by which the clock's messages come. */
 static struct nqptp_reply *reply_to(const struct nqptp_clock *clock,
                                     struct nqptp_effects *effects) {
-    struct nqptp_reply *reply = &effects->replies[effects->reply_count++];
-    reply->destination = clock->address;
-    reply->local = clock->local;
-    reply->interface = clock->interface;
-    return reply;
+    return add_reply(effects, (struct nqptp_reply){.destination = clock->address,
+                                                   .local = clock->local,
+                                                   .interface = clock->interface});
 }
 
-void nqptp_effects_send_request(struct nqptp_effects *effects,
-                                const struct nqptp_port_identity *self,
-                                const struct nqptp_address *address, uint16_t sequence_id) {
-    struct nqptp_clock nowhere = {.address = *address, .interface = address->scope_id};
-
-    nqptp_effects_send_delay_req(effects, self, &nowhere, sequence_id);
-}
-
-void nqptp_effects_send_delay_req(struct nqptp_effects *effects,
-                                  const struct nqptp_port_identity *self, struct nqptp_clock *clock,
-                                  uint16_t sequence_id) {
-    struct nqptp_reply *reply = reply_to(clock, effects);
-
-    clock->requests++;
-    reply->general = false;
+static void write_delay_req(struct nqptp_reply *reply, const struct nqptp_self *self,
+                            uint16_t sequence_id) {
     reply->length = NQPTP_DELAY_REQ_LENGTH;
-    nqptp_message_write_delay_req(reply->data, self, sequence_id);
+    nqptp_message_write_delay_req(reply->data, &self->port, sequence_id);
 }
 
-void nqptp_effects_send_announce(struct nqptp_effects *effects,
-                                 const struct nqptp_port_identity *self,
+void nqptp_effects_send_request(struct nqptp_effects *effects, const struct nqptp_self *self,
+                                const struct nqptp_address *address, uint16_t sequence_id) {
+    struct nqptp_reply reply = {.destination = *address, .interface = address->scope_id};
+
+    write_delay_req(add_reply(effects, reply), self, sequence_id);
+}
+
+void nqptp_effects_send_delay_req(struct nqptp_effects *effects, const struct nqptp_self *self,
+                                  struct nqptp_clock *clock, uint16_t sequence_id) {
+    clock->requests++;
+    write_delay_req(reply_to(clock, effects), self, sequence_id);
+}
+
+void nqptp_effects_send_announce(struct nqptp_effects *effects, const struct nqptp_self *self,
                                  const struct nqptp_clock *clock, uint8_t priority1,
                                  uint8_t priority2) {
     struct nqptp_reply *reply = reply_to(clock, effects);
 
     reply->general = true;
     reply->length = NQPTP_ANNOUNCE_LENGTH;
-    nqptp_message_write_announce(reply->data, self, priority1, priority2);
+    nqptp_message_write_announce(reply->data, &self->port, priority1, priority2);
 }

@@ -13,6 +13,18 @@
 /* One call tells at most of each client's master and each clock's qualification, and of 4 more. */
 #define NQPTP_EVENTS_MAX (NQPTP_CLIENTS_MAX + NQPTP_CLOCKS_MAX + 4)
 
+#define NQPTP_OWN_ADDRESSES_MAX 128
+
+/* What our messages come from. */
+struct nqptp_self {
+    struct nqptp_port_identity port; /* Our PTP port. */
+    unsigned address_count;          /* The number of our addresses. */
+    struct nqptp_address addresses[NQPTP_OWN_ADDRESSES_MAX];
+};
+
+/* Whether the address is one of our own. */
+bool nqptp_self_has_address(const struct nqptp_self *self, const struct nqptp_address *address);
+
 /* What people are told. LIST to NO_MASTER are about a client, the others about a clock. */
 enum nqptp_event_kind {
     NQPTP_EVENT_CREATED,     /* A clock is heard for the first time. */
@@ -78,23 +90,22 @@ struct nqptp_event nqptp_event_of_clock(enum nqptp_event_kind kind,
                                         const struct nqptp_clock *clock);
 struct nqptp_event nqptp_event_of_client(enum nqptp_event_kind kind, int c);
 
-/* Asks to send a Delay_Req to an address. The kernel chooses the way; a link-local
- * address has its own in its scope. */
-void nqptp_effects_send_request(struct nqptp_effects *effects,
-                                const struct nqptp_port_identity *self,
+/*
+ * Asks to send a Delay_Req to an address. The kernel chooses the interface, unless the scope of a
+ * link-local address says which.
+ */
+void nqptp_effects_send_request(struct nqptp_effects *effects, const struct nqptp_self *self,
                                 const struct nqptp_address *address, uint16_t sequence_id);
 
 /*
  * Asks to send a Delay_Req to the clock, and counts it. Senders drop a receiver that never sends,
  * and know it by the address that they send to: so it is sent from there.
  */
-void nqptp_effects_send_delay_req(struct nqptp_effects *effects,
-                                  const struct nqptp_port_identity *self, struct nqptp_clock *clock,
-                                  uint16_t sequence_id);
+void nqptp_effects_send_delay_req(struct nqptp_effects *effects, const struct nqptp_self *self,
+                                  struct nqptp_clock *clock, uint16_t sequence_id);
 
 /* Asks to send an Announce of ours to the clock. */
-void nqptp_effects_send_announce(struct nqptp_effects *effects,
-                                 const struct nqptp_port_identity *self,
+void nqptp_effects_send_announce(struct nqptp_effects *effects, const struct nqptp_self *self,
                                  const struct nqptp_clock *clock, uint8_t priority1,
                                  uint8_t priority2);
 

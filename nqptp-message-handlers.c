@@ -20,7 +20,6 @@
  */
 #include "nqptp-message-handlers.h"
 
-#include "nqptp-asking.h"
 #include "nqptp-time.h"
 #include "nqptp-wake-up.h"
 
@@ -34,7 +33,7 @@
 #define ANNOUNCE_AGAIN_NS (100 * NQPTP_MS) /* One sequenceId within this time is one datagram. */
 
 void nqptp_engine_init(struct nqptp_engine *engine, uint64_t clock_identity) {
-    *engine = (struct nqptp_engine){.self = {clock_identity, NQPTP_PORT_NUMBER},
+    *engine = (struct nqptp_engine){.self.port = {clock_identity, NQPTP_PORT_NUMBER},
                                     .asking.at_ns = NQPTP_NO_DEADLINE};
 }
 
@@ -67,20 +66,12 @@ void nqptp_engine_remove_client(struct nqptp_engine *engine, int c) {
     forget_unlisted(engine);
 }
 
-bool nqptp_engine_is_own_address(const struct nqptp_engine *engine,
-                                 const struct nqptp_address *address) {
-    for (unsigned i = 0; i < engine->own_address_count; i++)
-        if (nqptp_address_equal(&engine->own_addresses[i], address))
-            return true;
-    return false;
-}
-
 void nqptp_engine_set_own_addresses(struct nqptp_engine *engine,
                                     const struct nqptp_address *addresses, unsigned count) {
     if (count > NQPTP_OWN_ADDRESSES_MAX)
         count = NQPTP_OWN_ADDRESSES_MAX;
-    memcpy(engine->own_addresses, addresses, count * sizeof *addresses);
-    engine->own_address_count = count;
+    memcpy(engine->self.addresses, addresses, count * sizeof *addresses);
+    engine->self.address_count = count;
 }
 
 /* --- choosing -------------------------------------------------------------------------------- */
@@ -203,7 +194,7 @@ static void tell_lost(struct nqptp_engine *engine, int i, uint64_t now_ns,
     struct nqptp_clock *clock = &engine->table.clocks[i];
 
     clock->alive_until_ns = 0;
-    nqptp_asking_begin(engine, now_ns);
+    nqptp_asking_begin(&engine->asking, &engine->clients, now_ns);
     if (nqptp_clients_ended(&engine->clients, i))
         return;
     struct nqptp_event event = nqptp_event_of_clock(
@@ -328,8 +319,8 @@ static enum nqptp_drop handle_announce(struct nqptp_engine *engine,
 static enum nqptp_drop handle_delay_resp(struct nqptp_engine *engine,
                                          const struct nqptp_packet *packet,
                                          const struct nqptp_message *message, uint64_t now_ns) {
-    if (message->requesting.clock_identity != engine->self.clock_identity ||
-        message->requesting.port_number != engine->self.port_number)
+    if (message->requesting.clock_identity != engine->self.port.clock_identity ||
+        message->requesting.port_number != engine->self.port.port_number)
         return NQPTP_DROP_FOREIGN;
     nqptp_clock_answers(&engine->table, message->source.clock_identity, &packet->source, now_ns);
     return NQPTP_DROP_NONE;
@@ -337,9 +328,9 @@ static enum nqptp_drop handle_delay_resp(struct nqptp_engine *engine,
 
 static bool is_our_own(const struct nqptp_engine *engine, const struct nqptp_packet *packet,
                        const struct nqptp_message *message) {
-    return message->source.clock_identity == engine->self.clock_identity &&
-           message->source.port_number == engine->self.port_number &&
-           nqptp_engine_is_own_address(engine, &packet->source);
+    return message->source.clock_identity == engine->self.port.clock_identity &&
+           message->source.port_number == engine->self.port.port_number &&
+           nqptp_self_has_address(&engine->self, &packet->source);
 }
 
 /* Whether it waited while we were stopped. A backlog of old times looks like a clock that steps. */
@@ -415,7 +406,7 @@ static void command_timing_peers(struct nqptp_engine *engine, const struct nqptp
     bool followed_nobody = client->has_list && client->peer_count == 0;
 
     if (nqptp_client_set_peers(&engine->table, client, command->addresses, command->count)) {
-        nqptp_asking_begin(engine, now_ns);
+        nqptp_asking_begin(&engine->asking, &engine->clients, now_ns);
         nqptp_effects_tell(effects, nqptp_event_of_client(NQPTP_EVENT_LIST, c));
     }
     forget_unlisted(engine);
@@ -429,7 +420,7 @@ static void command_begin(struct nqptp_engine *engine, struct nqptp_client *clie
                           uint64_t now_ns) {
     client->activity = NQPTP_PLAYING;
     client->says_begin = true;
-    nqptp_asking_begin(engine, now_ns);
+    nqptp_asking_begin(&engine->asking, &engine->clients, now_ns);
     if (client->master == NQPTP_NO_CLOCK)
         return;
     struct nqptp_clock *clock = &engine->table.clocks[client->master];
@@ -452,6 +443,15 @@ static void command_activity(struct nqptp_engine *engine, const struct nqptp_com
     nqptp_effects_tell(effects, nqptp_event_of_client(NQPTP_EVENT_ACTIVITY, c));
 }
 
+/* A client that sends a command after a long time may play again by the list that it had. */
+static void note_use(struct nqptp_engine *engine, int c, uint64_t now_ns) {
+    bool was_unused = engine->clients.list[c].unused;
+
+    engine->clients.list[c].unused = false;
+    if (was_unused)
+        nqptp_asking_begin(&engine->asking, &engine->clients, now_ns);
+}
+
 static struct nqptp_answer apply(struct nqptp_engine *engine, const struct nqptp_command *command,
                                  uint64_t now_ns, struct nqptp_effects *effects) {
     int c = client_of(engine, command);
@@ -465,7 +465,7 @@ static struct nqptp_answer apply(struct nqptp_engine *engine, const struct nqptp
                            : "no client of that name has sent T yet",
             .client = -1,
         };
-    nqptp_asking_note_use(engine, c, now_ns);
+    note_use(engine, c, now_ns);
     if (command->letter == 'T')
         command_timing_peers(engine, command, c, now_ns, effects);
     else
@@ -535,7 +535,8 @@ void nqptp_engine_expire(struct nqptp_engine *engine, uint64_t now_ns,
     nqptp_effects_begin(effects);
     if (i == NQPTP_NO_CLOCK || nqptp_clock_deadline(&engine->table.clocks[i]) > now_ns) {
         if (engine->asking.at_ns <= now_ns)
-            nqptp_asking_go_on(engine, now_ns, effects);
+            nqptp_asking_go_on(&engine->asking, &engine->clients, &engine->table, &engine->self,
+                               now_ns, effects);
         return;
     }
     struct nqptp_clock *clock = &engine->table.clocks[i];

@@ -10,13 +10,11 @@
 #ifndef NQPTP_MESSAGE_HANDLERS_H
 #define NQPTP_MESSAGE_HANDLERS_H
 
+#include "nqptp-asking.h"
 #include "nqptp-commands.h"
-#include "nqptp-effects.h"
 
 /* The PTP port number that our messages come from, as those of the reference implementation. */
 #define NQPTP_PORT_NUMBER 32776
-
-#define NQPTP_OWN_ADDRESSES_MAX 128
 
 /* Why a datagram was not used. */
 enum nqptp_drop {
@@ -38,20 +36,11 @@ enum nqptp_drop {
 };
 
 struct nqptp_engine {
-    struct nqptp_port_identity self; /* Our port: what our messages come from. */
-    struct nqptp_address own_addresses[NQPTP_OWN_ADDRESSES_MAX];
-    unsigned own_address_count;
+    struct nqptp_self self;
     struct nqptp_clock_table table;
     struct nqptp_clients clients;
-    struct nqptp_asking {
-        uint64_t at_ns;       /* When to go on, or NQPTP_NO_DEADLINE. */
-        uint64_t round_at_ns; /* When the last round began. */
-        int client;           /* Where in the lists the round has come to, */
-        unsigned peer;        /*   and in the list of that client. */
-        bool asked;           /* The round has found a silent address. */
-        uint16_t sequence_id; /* Of the next Delay_Req. */
-    } asking;                 /* Of listed addresses that are silent while a client plays. */
-    uint64_t packets;         /* The number of datagrams so far. */
+    struct nqptp_asking asking;
+    uint64_t packets;                 /* The number of datagrams so far. */
     uint64_t drops[NQPTP_DROP_COUNT]; /* The number of those for each reason; NONE: used. */
 };
 
@@ -87,10 +76,6 @@ void nqptp_engine_remove_client(struct nqptp_engine *engine, int c);
 /* Sets our own addresses, by which the engine knows what we sent. More than fit are ignored. */
 void nqptp_engine_set_own_addresses(struct nqptp_engine *engine,
                                     const struct nqptp_address *addresses, unsigned count);
-
-/* Whether it is one of these. */
-bool nqptp_engine_is_own_address(const struct nqptp_engine *engine,
-                                 const struct nqptp_address *address);
 
 /* Takes in a datagram to port 319 or 320. Returns NQPTP_DROP_NONE, or why it was not used. */
 enum nqptp_drop nqptp_engine_packet(struct nqptp_engine *engine, const struct nqptp_packet *packet,

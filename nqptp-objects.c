@@ -184,7 +184,7 @@ void nqptp_objects_hello(const struct nqptp_objects *objects, const struct nqptp
     nqptp_log(LOG_NOTICE,
               "version %s, clock identity %016" PRIx64 ", serves %s in layout %u%s, on UDP ports "
               "%u, %u and %u",
-              PACKAGE_VERSION, engine->self.clock_identity, shm->name, nqptp_shm_version(shm),
+              PACKAGE_VERSION, engine->self.port.clock_identity, shm->name, nqptp_shm_version(shm),
               shm->automatic ? " until a client wants another" : "", options->event_port,
               options->general_port, options->control_port);
 }

@@ -24,8 +24,7 @@
 #define STOPPED_SYNCS 480       /* A clock that repeats one time is woken up at this repeat. */
 #define YOUNG_NS (62 * NQPTP_S) /* A series of samples that is younger has just begun. */
 
-static void send_better_announce(const struct nqptp_clock *clock,
-                                 const struct nqptp_port_identity *self,
+static void send_better_announce(const struct nqptp_clock *clock, const struct nqptp_self *self,
                                  struct nqptp_effects *effects) {
     uint8_t theirs = clock->announce.priority1;
 
@@ -36,8 +35,7 @@ static void send_better_announce(const struct nqptp_clock *clock,
         nqptp_effects_send_announce(effects, self, clock, 248, 248);
 }
 
-static void send_worse_announce(const struct nqptp_clock *clock,
-                                const struct nqptp_port_identity *self,
+static void send_worse_announce(const struct nqptp_clock *clock, const struct nqptp_self *self,
                                 struct nqptp_effects *effects) {
     uint8_t theirs = clock->announce.priority1;
     uint8_t priority1 = theirs < 254 ? (uint8_t)(theirs + 1) : 250;
@@ -45,13 +43,13 @@ static void send_worse_announce(const struct nqptp_clock *clock,
     nqptp_effects_send_announce(effects, self, clock, priority1, clock->announce.priority2);
 }
 
-static void wake_up(struct nqptp_clock *clock, const struct nqptp_port_identity *self,
-                    uint64_t now_ns, struct nqptp_effects *effects) {
+static void wake_up(struct nqptp_clock *clock, const struct nqptp_self *self, uint64_t now_ns,
+                    struct nqptp_effects *effects) {
     send_better_announce(clock, self, effects);
     clock->wake_up_at_ns = now_ns + GAP_NS;
 }
 
-void nqptp_wake_up_if_silent(struct nqptp_clock *clock, const struct nqptp_port_identity *self,
+void nqptp_wake_up_if_silent(struct nqptp_clock *clock, const struct nqptp_self *self,
                              bool is_listed, uint64_t now_ns, struct nqptp_effects *effects) {
     clock->listed_announces = is_listed ? clock->listed_announces + 1 : 0;
     if (clock->listed_announces == 1 ||
@@ -59,7 +57,7 @@ void nqptp_wake_up_if_silent(struct nqptp_clock *clock, const struct nqptp_port_
         wake_up(clock, self, now_ns, effects);
 }
 
-void nqptp_wake_up_if_stopped(struct nqptp_clock *clock, const struct nqptp_port_identity *self,
+void nqptp_wake_up_if_stopped(struct nqptp_clock *clock, const struct nqptp_self *self,
                               uint64_t now_ns, struct nqptp_effects *effects) {
     bool own_grandmaster = clock->announce.grandmaster_identity == clock->clock_identity;
 
@@ -68,8 +66,8 @@ void nqptp_wake_up_if_stopped(struct nqptp_clock *clock, const struct nqptp_port
         wake_up(clock, self, now_ns, effects);
 }
 
-void nqptp_wake_up_finish(struct nqptp_clock *clock, const struct nqptp_port_identity *self,
-                          bool is_listed, struct nqptp_effects *effects) {
+void nqptp_wake_up_finish(struct nqptp_clock *clock, const struct nqptp_self *self, bool is_listed,
+                          struct nqptp_effects *effects) {
     clock->wake_up_at_ns = 0;
     if (is_listed)
         send_worse_announce(clock, self, effects);

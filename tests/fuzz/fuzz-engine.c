@@ -390,7 +390,7 @@ static void ask_again(const struct nqptp_client *client, int c, uint64_t now_ns)
 
 /* The next process has what the clients asked for, and what their objects hold. */
 static void restart(struct run *run) {
-    begin_engine(&next_engine, run->engine.self.clock_identity);
+    begin_engine(&next_engine, run->engine.self.port.clock_identity);
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
         if (c < run->engine.clients.top)
             ask_again(&run->engine.clients.list[c], c, run->now_ns);

@@ -220,7 +220,7 @@ static inline void require_reply(const struct nqptp_engine *engine,
     REQUIRE(reply->length <= sizeof reply->data);
     REQUIRE(nqptp_message_parse(reply->data, reply->length, &message) == NQPTP_MESSAGE_OK);
     REQUIRE(message.type == (reply->general ? NQPTP_ANNOUNCE : NQPTP_DELAY_REQ));
-    REQUIRE(message.source.clock_identity == engine->self.clock_identity);
+    REQUIRE(message.source.clock_identity == engine->self.port.clock_identity);
     REQUIRE(message.source.port_number == NQPTP_PORT_NUMBER);
 }
 

@@ -328,7 +328,7 @@ static void test_many_own_addresses(void) {
     us.address = own[NQPTP_OWN_ADDRESSES_MAX - 1];
     nqptp_engine_set_own_addresses(&w.engine, own, NQPTP_OWN_ADDRESSES_MAX + 1);
     CHECK_EQ_U64(send_sync(&w, &us, 1), NQPTP_DROP_OWN, "the last address that fits is known");
-    CHECK_EQ_U64(w.engine.own_address_count, NQPTP_OWN_ADDRESSES_MAX, "and no more are taken");
+    CHECK_EQ_U64(w.engine.self.address_count, NQPTP_OWN_ADDRESSES_MAX, "and no more are taken");
 }
 
 static enum nqptp_drop send_delay_resp(struct world *w, const struct sender *from,
