@@ -30,7 +30,7 @@ if test "${NQPTP_TEST_INSIDE:-}" = ''; then
     export NQPTP_BENCH_RESULTS
 fi
 
-# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317
+# shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
 
 die() { # WHY

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=sh disable=SC2034
 #
-# What the system tests share: TAP, private namespaces, a network of two hosts, and the daemon on
+# What the system tests share: tap.sh, private namespaces, a network of two hosts, and the daemon on
 # one of them. A test sources this file, calls `need` for each tool it takes, then `enter`, makes
 # its checks and ends with `done_testing`.
 #
@@ -16,106 +16,16 @@ unset NOTIFY_SOCKET INVOCATION_ID WATCHDOG_USEC WATCHDOG_PID
 
 top=$(cd "${srcdir:-.}" && pwd)
 build=$(pwd)
+# shellcheck source=tests/lib/tap.sh
+. "$top/tests/lib/tap.sh"
 nqptp=$build/nqptp
 sender=$build/tests/tools/ptp-sender
 reader=$build/tests/tools/shm-reader
 player=$build/tests/tools/player
 
 identity=98698aaf9c950008 # what ptp-sender goes by unless told otherwise
-tests=0
-failures=0
 senders=''
 daemon=''
-
-# --- TAP ------------------------------------------------------------------------------------------
-
-skip_all() { # WHY
-    echo "1..0 # SKIP $1"
-    exit 0
-}
-
-need() { # COMMAND DEBIAN-PACKAGE
-    command -v "$1" >/dev/null 2>&1 || skip_all "no $1 here; it is in Debian package $2"
-}
-
-has() { # COMMAND
-    command -v "$1" >/dev/null 2>&1
-}
-
-ok() { # NAME
-    tests=$((tests + 1))
-    echo "ok $tests - $1"
-}
-
-not_ok() { # NAME
-    tests=$((tests + 1))
-    failures=$((failures + 1))
-    echo "not ok $tests - $1"
-    test -z "$daemon" || sed 's/^/# daemon: /' "$tmp/log" | tail -n 20
-}
-
-skip() { # NAME WHY
-    tests=$((tests + 1))
-    echo "ok $tests - $1 # SKIP $2"
-}
-
-# Passes if the command succeeds; what it said is shown if it does not.
-check() { # NAME COMMAND...
-    name=$1
-    shift
-    if "$@" >"$tmp/said" 2>&1; then
-        ok "$name"
-    else
-        not_ok "$name"
-        sed 's/^/# /' "$tmp/said"
-        return 1
-    fi
-}
-
-# Passes if the command says no by exit status 1. Any other failure is one of the test itself: a
-# command or a file that is not there.
-check_not() { # NAME COMMAND...
-    fails_with 1 "$@"
-}
-
-fails_with() { # STATUS NAME COMMAND...
-    wanted=$1 name=$2 got=0
-    shift 2
-    "$@" >"$tmp/said" 2>&1 || got=$?
-    if test $got = "$wanted"; then
-        ok "$name"
-    else
-        not_ok "$name"
-        echo "# exit status $got, wanted $wanted"
-        sed 's/^/# /' "$tmp/said"
-    fi
-}
-
-is() { # NAME GOT WANTED
-    if test "$2" = "$3"; then
-        ok "$1"
-    else
-        not_ok "$1"
-        echo "# got '$2', wanted '$3'"
-    fi
-}
-
-# Tries the command for so many seconds until it succeeds.
-eventually() { # SECONDS COMMAND...
-    tries=$(($1 * 20))
-    shift
-    while ! "$@"; do
-        tries=$((tries - 1))
-        test $tries -gt 0 || return 1
-        sleep 0.05
-    done
-}
-
-done_testing() {
-    echo "1..$tests"
-    test $failures -eq 0
-    exit
-}
 
 # --- namespaces -----------------------------------------------------------------------------------
 
@@ -139,6 +49,7 @@ enter() { # [SECONDS]
     mount -t tmpfs -o mode=1777 tmpfs /dev/shm || skip_all 'cannot mount a private /dev/shm'
     tmp=$(mktemp -d /dev/shm/test-XXXXXX) # it vanishes with the mount
     chmod 755 "$tmp"
+    work=$tmp # tap.sh puts what a command says there, and finds the daemon's log
     make_network || skip_all 'cannot make two hosts'
 }
 

@@ -1,62 +1,106 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=sh disable=SC2154
 #
-# Test Anything Protocol for those tests that are no part of "make check"; netns.sh has that of the
-# others. A test sources this file, makes $work, a directory, and `done_testing` is its last command.
+# Test Anything Protocol for every test in shell. A test sources this file, or netns.sh, which does.
+# Before its first check it sets $work, the path of a directory; its last command is `done_testing`.
+# A check that fails shows the end of $work/log, if there is one.
 
-count=0
+tests=0
 failures=0
 
 skip_all() { # WHY
     echo "1..0 # SKIP $1"
-    exit 77
+    exit 0
 }
 
-ok() { # STATUS NAME
-    count=$((count + 1))
-    if [ "$1" -eq 0 ]; then
-        echo "ok $count - $2"
-    else
-        failures=$((failures + 1))
-        echo "not ok $count - $2"
+need() { # COMMAND DEBIAN-PACKAGE
+    has "$1" || skip_all "no $1 here; it is in Debian package $2"
+}
+
+has() { # COMMAND
+    command -v "$1" >/dev/null 2>&1
+}
+
+ok() { # NAME
+    tests=$((tests + 1))
+    echo "ok $tests - $1"
+}
+
+not_ok() { # NAME
+    tests=$((tests + 1))
+    failures=$((failures + 1))
+    echo "not ok $tests - $1"
+    show log: "$work/log"
+}
+
+skip() { # NAME WHY
+    tests=$((tests + 1))
+    echo "ok $tests - $1 # SKIP $2"
+}
+
+# Prints the end of a file, if it is there and not empty, as TAP diagnostics.
+show() { # LABEL FILE
+    if [ -s "$2" ]; then
+        tail -n 60 "$2" | sed "s/^/# $1 /"
     fi
 }
 
-# Runs a command that must succeed. What it says is shown only if it does not, and with it the end
-# of $work/log, if there is one.
+# Passes if the command succeeds. What the command says is shown only if it fails. Returns 1 if the
+# check fails, so that the caller can leave out what depends on it.
 check() { # NAME COMMAND...
     name=$1
     shift
-    if "$@" >"$work/out" 2>&1; then
-        ok 0 "$name"
-        return
+    if "$@" >"$work/said" 2>&1; then
+        ok "$name"
+    else
+        not_ok "$name"
+        show said: "$work/said"
+        return 1
     fi
-    ok 1 "$name"
-    for said in "$work/out" "$work/log"; do
-        [ ! -e "$said" ] || tail -n 60 "$said" | sed 's/^/# /'
-    done
 }
 
-# Runs a command that must say no by exit status 1. Any other failure is one of the test itself: a
+# Passes if the command says no by exit status 1. Any other failure is one of the test itself: a
 # command or a file that is not there.
-refuse() { # NAME COMMAND...
+check_not() { # NAME COMMAND...
     fails_with 1 "$@"
 }
 
 fails_with() { # STATUS NAME COMMAND...
     wanted=$1 name=$2 got=0
     shift 2
-    "$@" >"$work/out" 2>&1 || got=$?
+    "$@" >"$work/said" 2>&1 || got=$?
     if [ "$got" -eq "$wanted" ]; then
-        ok 0 "$name"
-        return
+        ok "$name"
+    else
+        not_ok "$name"
+        echo "# exit status $got, wanted $wanted"
+        show said: "$work/said"
+        return 1
     fi
-    ok 1 "$name"
-    echo "# exit status $got, wanted $wanted"
-    sed 's/^/# /' "$work/out"
+}
+
+is() { # NAME GOT WANTED
+    if [ "$2" = "$3" ]; then
+        ok "$1"
+    else
+        not_ok "$1"
+        echo "# got '$2', wanted '$3'"
+        return 1
+    fi
+}
+
+# Tries the command 20 times a second until it succeeds. Returns 1 if it does not in that time.
+eventually() { # SECONDS COMMAND...
+    tries=$(($1 * 20))
+    shift
+    while ! "$@"; do
+        tries=$((tries - 1))
+        [ $tries -gt 0 ] || return 1
+        sleep 0.05
+    done
 }
 
 done_testing() {
-    echo "1..$count"
-    [ "$failures" -eq 0 ]
+    echo "1..$tests"
+    [ $failures -eq 0 ]
 }

@@ -14,14 +14,6 @@ PATH=$PATH:/usr/sbin:/sbin
 # shellcheck source=tests/lib/tap.sh
 . "$(dirname "$0")/../lib/tap.sh"
 
-eventually() { # COMMAND...
-    for _ in $(seq 100); do
-        "$@" && return
-        sleep 0.1
-    done
-    return 1
-}
-
 # --- engines --------------------------------------------------------------------------------------
 
 # Runs the daemon as the first process of a container, without waiting for it. By running env(1)
@@ -50,7 +42,7 @@ has_ended() {
 
 status_of_container() {
     status=0
-    eventually has_ended || kill -KILL "$container"
+    eventually 10 has_ended || kill -KILL "$container"
     wait "$container" || status=$?
     return "$status"
 }
@@ -80,7 +72,7 @@ podman="--inh-caps=-all,+net_bind_service --ambient-caps=+net_bind_service
 
 docker_and_podman() {
     contain "$docker" --smi=10
-    check "as Docker does it, with the capability on the file: it runs" eventually answers
+    check "as Docker does it, with the capability on the file: it runs" eventually 10 answers
     check "as user 319, first process, with one capability" is_as_should_be
     ./tests/tools/ptp-sender --to 127.0.0.1 --seconds 60 >/dev/null 2>&1 &
     sender=$!
@@ -91,12 +83,12 @@ docker_and_podman() {
     check "and leaves nothing" test ! -e /dev/shm/nqptp
 
     contain "$podman" --smi=10
-    check "as Podman does it, with an ambient capability: it runs" eventually answers
+    check "as Podman does it, with an ambient capability: it runs" eventually 10 answers
     check "as user 319, first process, with one capability" is_as_should_be
     stop_container
 
     contain "$podman --no-new-privs" --smi=10
-    check "so it does with no-new-privileges" eventually answers
+    check "so it does with no-new-privileges" eventually 10 answers
     stop_container
 }
 
@@ -110,7 +102,7 @@ mistakes() {
     sysctl -q net.ipv4.ip_unprivileged_port_start=319
     setcap -r "$work/nqptp"
     contain "--inh-caps=-all --bounding-set=-all" --smi=10
-    check "in a network of its own, the sysctl will do for no capability" eventually answers
+    check "in a network of its own, the sysctl will do for no capability" eventually 10 answers
     stop_container
 }
 

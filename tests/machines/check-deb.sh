@@ -97,14 +97,14 @@ check "$suite: a player has a clock" start_player 10
 pid=$(inside pidof nqptp)
 inode=$(inside stat -c %i /dev/shm/nqptp)
 check "$suite: dpkg installs a newer version while it reads" shell 'dpkg -i /opt/newer.deb'
-refuse "$suite: the upgrade replaces the process" test "$(inside pidof nqptp)" = "$pid"
+check_not "$suite: the upgrade replaces the process" test "$(inside pidof nqptp)" = "$pid"
 check "$suite: the upgrade keeps the object" test "$(inside stat -c %i /dev/shm/nqptp)" = "$inode"
 check "$suite: the player kept its clock over the upgrade" player_ended_well
 
 start_player 1000 >"$work/log"
 shell 'touch /dev/shm/.nqptp.x.kept /dev/shm/of-another; chown nqptp /dev/shm/.nqptp.x.kept'
 check "$suite: dpkg removes the packages while a player has the object open" shell 'dpkg -r nqptp nqptp-dev'
-refuse "$suite: removal ends the service" shell 'pidof nqptp'
+check_not "$suite: removal ends the service" shell 'pidof nqptp'
 check "$suite: removal deletes all shared memory of nqptp, and no other" \
     shell 'ls -A /dev/shm; test "$(ls -A /dev/shm)" = of-another'
 shell 'kill $(pidof player ptp-sender)'
@@ -113,7 +113,7 @@ files "$work/after"
 check "$suite: purging leaves no file" diff "$work/before" "$work/after"
 accounts >"$work/accounts-after"
 check "$suite: purging leaves no account and no unit" diff "$work/accounts-before" "$work/accounts-after"
-refuse "$suite: neither systemd nor dpkg remembers anything" \
+check_not "$suite: neither systemd nor dpkg remembers anything" \
     shell 'find /var/lib/systemd /var/lib/dpkg/info -name "*nqptp*" | grep .'
 
 done_testing

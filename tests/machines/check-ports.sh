@@ -13,13 +13,12 @@
 set -u
 tarball=$1
 shift
-count=0
-failures=0
+# shellcheck source=tests/lib/tap.sh
+. "$(dirname "$0")/../lib/tap.sh"
 
-fail() { # WHY
-    failures=$((failures + 1))
-    echo "not ok $count - $port: $1"
-    test ! -s "$2" || tail -n 60 "$2" | sed 's/^/# /'
+fail() { # WHAT-FAILED
+    not_ok "$port: $1"
+    return 1
 }
 
 # How to run a program of that triplet here: by an emulator, or at least by its own loader.
@@ -66,29 +65,29 @@ tools_are_there() {
     musl) compiler=musl-gcc package=musl-tools ;;
     *) compiler=$name-gcc package=gcc-$name ;;
     esac
-    command -v "$compiler" >"$work/log" || { fail "no $compiler: install $package" "$work/log"; return 1; }
+    command -v "$compiler" >"$work/log" || fail "no $compiler: install $package" || return
     test -z "$emulator" || command -v "${emulator%% *}" >"$work/log" ||
-        { fail "no ${emulator%% *}: install qemu-user-static or libc6-dev of that port" "$work/log"; return 1; }
+        fail "no ${emulator%% *}: install qemu-user-static or libc6-dev of that port"
 }
 
 build() {
     # shellcheck disable=SC2046 # one argument a line
     (IFS='
 ' && exec "$source/configure" -q --enable-werror $(cat "$work/arguments")) >"$work/log" 2>&1 ||
-        { fail 'configure' "$work/log"; return 1; }
-    make -s -j2 >"$work/log" 2>&1 || { fail 'make' "$work/log"; return 1; }
+        fail 'configure' || return
+    make -s -j2 >"$work/log" 2>&1 || fail 'make' || return
     # shellcheck disable=SC2086 # a command line
     $emulator ./nqptp -V >"$work/log" 2>&1
-    grep -q '^Version: ' "$work/log" || { fail 'nqptp -V' "$work/log"; return 1; }
+    grep -q '^Version: ' "$work/log" || fail 'nqptp -V'
 }
 
-check() {
+check_port() {
     # A warning that is no error is one of the linker's.
     if make -s -j2 check-unit EMULATOR="$emulator" >"$work/log" 2>&1; then
-        echo "ok $count - $port${emulator:+, by ${emulator%% *}}"
+        ok "$port${emulator:+, by ${emulator%% *}}"
     else
-        grep -hE -A 3 '^(not ok|Bail out)|^ERROR' tests/*/*.log >"$work/failed" 2>&1 || cp "$work/log" "$work/failed"
-        fail 'make check-unit' "$work/failed"
+        fail 'make check-unit'
+        grep -hE -A 3 '^(not ok|Bail out)|^ERROR' tests/*/*.log | head -n 60 | sed 's/^/# /'
     fi
     grep -E '^# (TOTAL|PASS|SKIP|FAIL|ERROR):' "$work/log"
 }
@@ -100,13 +99,11 @@ tar -xf "$tarball" -C "$work" || exit 1
 source=$(echo "$work"/nqptp-*)
 
 for port; do
-    count=$((count + 1))
     name=${port%%:*}
     rm -rf "$work/kernel" "$work/build"
     mkdir "$work/build" && cd "$work/build" || exit 1
     choose "$work/arguments"
-    tools_are_there && build && check
+    tools_are_there && build && check_port
 done
 
-echo "1..$count"
-test $failures -eq 0
+done_testing

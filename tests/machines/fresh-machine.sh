@@ -206,8 +206,11 @@ commands() { # USER TIMES
     check "./bootstrap" as_user ./bootstrap
     for time in $(seq "$times"); do
         check "./bootstrap run, time $time" runs
-        checks
-        ok $? "./bootstrap check, time $time"
+        if checks; then
+            ok "./bootstrap check, time $time"
+        else
+            not_ok "./bootstrap check, time $time"
+        fi
     done
     packages >"$work/after"
     check "no package was removed" sh -c "! comm -23 $work/before $work/after | grep ."

@@ -121,11 +121,11 @@ command -v dpkg-deb >/dev/null || skip_all "it needs dpkg-deb"
 "$here/../real-player/sid-root.sh" "$sid" >&2
 case $? in
 0) ;;
-77) skip_all "Debian sid could not be made" ;;
+77) skip_all "Debian sid cannot be made" ;;
 *) exit 1 ;;
 esac
 prepare
-debian_sid >"$work/log" 2>&1 || { cat "$work/log" >&2; skip_all "Debian sid could not be filled"; }
+debian_sid >"$work/log" 2>&1 || { cat "$work/log" >&2; skip_all "Debian sid cannot be made: apt cannot fetch the packages"; }
 boot || skip_all "no container boots here"
 inside sh -c 'ip link add e0 type veth peer name e1; ip addr add 10.66.0.1/24 dev e0
     ip link set e0 up; ip link set e1 up' # a player needs a MAC address
@@ -156,15 +156,15 @@ check "apt install of our newer $newer" apt install /opt/newer.deb
 check "the newer one runs" runs "$newer"
 check "an upgrade from ours restarts no player and keeps the object" unchanged
 check "the player kept its memory over the upgrade" plays
-refuse "an upgrade from ours speaks of no shairport-sync.service" said 'shairport-sync.service'
+check_not "an upgrade from ours speaks of no shairport-sync.service" said 'shairport-sync.service'
 check "apt full-upgrade" apt full-upgrade
 check "apt full-upgrade leaves ours" runs "$newer"
 check "linuxptp installs beside ours, and removes nothing" shell \
     'apt-get install --simulate --no-remove --no-install-recommends linuxptp'
 
 check "apt remove of ours" apt remove nqptp
-refuse "no daemon is left, though a player has its memory open" shell 'pidof nqptp'
-refuse "no shared memory is left" shell 'find /dev/shm -name "*nqptp*" | grep .'
+check_not "no daemon is left, though a player has its memory open" shell 'pidof nqptp'
+check_not "no shared memory is left" shell 'find /dev/shm -name "*nqptp*" | grep .'
 check "apt install nqptp" apt install --no-install-recommends nqptp
 check "Debian's is back and enabled" runs "$debians"
 restart_player

@@ -7,8 +7,7 @@
 # beside Debian's own nqptp. That is the control: its result is printed and does not change the exit
 # status.
 #
-# It needs root, the network and the package mmdebstrap. Exit status: 0 all is well, 1 a check
-# failed, 77 the root of Debian sid could not be made.
+# It needs root, the network and the package mmdebstrap. If Debian sid cannot be made, all is skipped.
 #
 # usage: check-player.sh DIRECTORY [STARTS [ROUNDS [PAUSES]]]
 # DIRECTORY becomes the root, or is one from before. In each of the rounds a player of each older

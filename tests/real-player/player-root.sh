@@ -17,7 +17,7 @@ enter_player_root() { # SECONDS DIRECTORY [ARGUMENT...]
         "$(dirname "$0")/sid-root.sh" "${1-}"
         case $? in
         0) ;;
-        77) skip_all "Debian sid could not be made" ;;
+        77) skip_all "Debian sid cannot be made" ;;
         *) exit 1 ;;
         esac
         ROOT=$(realpath "$1") NQPTP=$(realpath ./nqptp) TOOLS=$(realpath tests/tools)

@@ -42,9 +42,12 @@ start_judging() {
 }
 
 end_judging() { # NAME
-    wait "$judge"
-    ok $? "$1"
-    sed 's/^/# /' "$work/sound"
+    if wait "$judge"; then
+        ok "$1"
+    else
+        not_ok "$1"
+    fi
+    show sound: "$work/sound"
 }
 
 status_is_right() {

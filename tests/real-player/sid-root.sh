@@ -7,7 +7,7 @@
 # network and the package mmdebstrap.
 #
 # usage: sid-root.sh DIRECTORY
-# Exit status: 0 the root is there, 1 wrong use, 77 Debian's archive did not give one in three tries.
+# Exit status: 0 the root is there, 1 wrong use or no mmdebstrap, 77 Debian's archive did not give one in three tries.
 
 set -u
 root=${1-}
@@ -44,7 +44,7 @@ mkdir -p "$(dirname "$root")" && exec 9<"$(dirname "$root")" || exit 1
 flock -w 1500 9 || exit 1 # another run may be making the same root
 ! is_complete || exit 0
 clear_root || exit 1
-command -v mmdebstrap >/dev/null || { echo "sid-root.sh: it needs the package mmdebstrap" >&2; exit 77; }
+command -v mmdebstrap >/dev/null || { echo "sid-root.sh: it needs the package mmdebstrap" >&2; exit 1; }
 for try in 1 2 3; do
     make_root 9<&- && exit 0
     echo "sid-root.sh: try $try failed" >&2

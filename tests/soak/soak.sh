@@ -22,7 +22,7 @@ SETTLED=10   # seconds from a clock's start, step or return until it is to be ri
 : "${MINUTES:=1}" "${SEED:=$(date +%s)}"
 export MINUTES SEED
 
-# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317
+# shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
 
 die() { # WHY

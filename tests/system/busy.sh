@@ -4,7 +4,7 @@
 # Proves what the daemon does when another process has its port: started by hand it ends at once;
 # started by a service manager it waits for the port, says so in one line, and gives up after 60 s.
 
-# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317
+# shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
 enter 150
 

@@ -5,7 +5,7 @@
 # another user takes the name again in a loop, "nqptp --claim" makes room, and the daemon starts with
 # an object of its own. And that it does nothing where it should not.
 
-# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317
+# shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
 need setpriv util-linux
 enter 150

@@ -5,7 +5,7 @@
 # without a warning and reads the master, and so does a client of 2021, which finds the header
 # beside its own directory, sends its command to 0.0.0.0 and links nothing of ours.
 
-# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317
+# shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
 : "${CC:=cc}"
 need "${CC%% *}" gcc

@@ -5,7 +5,7 @@
 # the correctionFields, with packets lost, late, repeated or out of order, at any rate, running
 # fast or slow, and while its time wraps at 2^64.
 
-# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317
+# shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
 enter
 

@@ -4,7 +4,7 @@
 # Proves that a system call of the event loop that fails again and again slows the daemon down: it
 # warns, does not spin, and goes on when the fault is over. strace makes the calls fail.
 
-# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317
+# shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
 need strace strace
 need prlimit util-linux

@@ -4,7 +4,7 @@
 # Floods from 10,000 addresses, as fast as one processor can send them: the listed master stays
 # master and right, nothing grows, and what is of no use is dropped by the kernel.
 
-# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317
+# shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
 need awk mawk
 enter 120

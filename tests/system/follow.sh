@@ -4,7 +4,7 @@
 # Proves that a client of 2021 reads the right clock with no command given at all: identity,
 # address and offset of a master whose true time is known, by every kind of address it may send to.
 
-# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317
+# shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
 enter
 

@@ -5,7 +5,7 @@
 # after the other without a pause, in all orders; started before the daemon; and after the daemon was
 # frozen for so long that the kernel broke its lease.
 
-# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317
+# shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
 enter 120
 

@@ -8,7 +8,7 @@
 #
 # With NQPTP_TEST_LONG set it goes on for minutes.
 
-# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317
+# shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
 enter $((180 * (1 + 4 * 0${NQPTP_TEST_LONG:+1})))
 

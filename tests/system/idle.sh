@@ -5,7 +5,7 @@
 # all besides the one it waits in, neither fresh from the start, nor with a list of silent clocks, nor
 # while a player keeps the object open.
 
-# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317
+# shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
 need strace strace
 enter

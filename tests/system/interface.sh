@@ -5,7 +5,7 @@
 # other PTP programs have the ports elsewhere on this host at the same time, and may be followed;
 # and that interfaces and addresses that come, go and come back are heard within seconds.
 
-# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317
+# shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
 enter 300
 

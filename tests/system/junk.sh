@@ -5,7 +5,7 @@
 # messages on all three ports, every beginning of every message, packets of no and of too many
 # bytes, over IPv4 and IPv6; and that strangers' packets fill no log.
 
-# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317
+# shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
 enter
 

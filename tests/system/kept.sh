@@ -5,7 +5,7 @@
 # after a restart the lists, the names, which players play and the layouts are back, and the music goes
 # on. And that nonsense in its place does no harm.
 
-# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317
+# shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
 enter 120
 
@@ -82,7 +82,7 @@ cellar=$!
 eventually 10 grep -q version "$tmp/cellar"
 stop_daemon
 check 'after a stop only the object of the player that is there is put aside' \
-    test "$(cd $shm && ls -d .*.kept nqptp 2>/dev/null | sed 's/[0-9a-f]\{16\}/R/')" = .cellar.R.kept
+    test "$(find $shm -maxdepth 1 \( -name '.*.kept' -o -name nqptp \) -printf '%f\n' | sed 's/[0-9a-f]\{16\}/R/')" = .cellar.R.kept
 start_daemon
 check 'a start brings the named client back' grep -q '/cellar' "$tmp/status"
 stop_daemon KILL

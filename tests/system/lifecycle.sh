@@ -5,7 +5,7 @@
 # busy ports, missing permission, which signals remove the object and which leave it to the next
 # process, and that nobody's object is touched but its own.
 
-# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317
+# shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
 enter
 

@@ -5,7 +5,7 @@
 # sender's address, clock identity, a better priority and sequenceIds that are ahead of the sender's.
 # The player must not notice while the sender sends.
 
-# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317
+# shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
 enter
 test "$ipv6" = yes || skip_all 'no IPv6 here'

@@ -5,7 +5,7 @@
 # may be master, that a better master takes over and a dead one is replaced, and that "no master"
 # is published when none is left.
 
-# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317
+# shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
 enter "${NQPTP_TEST_LONG:+300}"
 

@@ -5,7 +5,7 @@
 # untouched by what others ask for, from the first command with that name until the daemon ends;
 # and that a name never leads to anything that is not the daemon's own.
 
-# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317
+# shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
 enter
 

@@ -5,7 +5,7 @@
 # that is away, a sender or a receiver that gets another address. The sender stops serving a receiver
 # that it did not hear for 2 s, as real ones do after 15 s. A player that plays never reads "no clock".
 
-# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317
+# shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
 enter 120
 

@@ -5,7 +5,7 @@
 # small stack, without inotify, with few descriptors, and with a limit of file sizes.
 
 # Inner shells expand what stands in single quotes.
-# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317,SC2016
+# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2016
 . "${srcdir:-.}/tests/lib/netns.sh"
 enter
 

@@ -5,7 +5,7 @@
 # the unit's capability keeps no other, and that both work on: what is left is read from the kernel,
 # while the daemon follows a clock.
 
-# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317
+# shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
 need setpriv util-linux
 enter

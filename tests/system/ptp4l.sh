@@ -4,7 +4,7 @@
 # Proves the same as follow.sh with a witness that is not ours: linuxptp's ptp4l as master,
 # set to send what AirPlay senders send. Its time is CLOCK_REALTIME, so the true offset is 0.
 
-# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317
+# shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
 need ptp4l linuxptp
 enter

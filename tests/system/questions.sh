@@ -5,7 +5,7 @@
 # families with questions and a third opens the object in a loop, each time after a command, what a
 # player reads stays fresh. The limit is wide, because these tests run on busy machines.
 
-# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317
+# shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
 enter
 

@@ -5,21 +5,21 @@
 # this give the masters, steps, sleep and accuracy that they should, in both formats; and that a
 # file which is cut off, damaged or none is named as such. It needs no namespaces.
 
-# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317
+# shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
-tmp=$(mktemp -d) || skip_all 'no room for a temporary directory'
-trap 'rm -rf "$tmp"' EXIT
+work=$(mktemp -d) || skip_all 'no room for a temporary directory'
+trap 'rm -rf "$work"' EXIT
 replay=$build/tests/tools/replay
 recordings=$top/tests/recordings
 
-# Leaves what it prints in $tmp/out, its complaints in $tmp/err, its exit status in $status.
+# Leaves what it prints in $work/out, its complaints in $work/err, its exit status in $status.
 replays() { # OPTION... FILE
     status=0
-    "$replay" "$@" >"$tmp/out" 2>"$tmp/err" || status=$?
+    "$replay" "$@" >"$work/out" 2>"$work/err" || status=$?
 }
 
 says() { # NAME PATTERN
-    check "$1" grep -q -e "$2" "$tmp/out" || sed 's/^/# /' "$tmp/out" | grep ' \* '
+    check "$1" grep -q -e "$2" "$work/out" || sed 's/^/# /' "$work/out" | grep ' \* '
 }
 
 # The least and the greatest error in microseconds after so many seconds.
@@ -28,7 +28,7 @@ errors() { # SECONDS
             us = $(NF - 1) / 1000
             if (n++ == 0 || us < least) least = us
             if (n == 1 || us > most) most = us
-        } END { if (n) printf "%d %d\n", least, most }' "$tmp/out"
+        } END { if (n) printf "%d %d\n", least, most }' "$work/out"
 }
 
 check_errors() { # NAME SECONDS LEAST MOST
@@ -38,13 +38,13 @@ check_errors() { # NAME SECONDS LEAST MOST
 }
 
 lines() { # PATTERN
-    grep -c -e "$1" "$tmp/out"
+    grep -c -e "$1" "$work/out"
 }
 
 # --- wired: pcap, nanoseconds, two masters ---
 
 replays --truth "$recordings/wired.truth" "$recordings/wired.pcap"
-is 'wired: it is read to its end' "$status $(cat "$tmp/err")" '0 '
+is 'wired: it is read to its end' "$status $(cat "$work/err")" '0 '
 says 'the first clock is master' 'master is now 000000000000000b at 10\.77\.0\.3, the only candidate$'
 says 'the better one when it has announced itself twice' \
     "^4\.00.* master is now $identity at 10\.77\.0\.2, by priority1: 248 before 250$"
@@ -61,8 +61,8 @@ replays --list 10.77.0.3,10.77.0.2 "$recordings/wired.pcap"
 is 'also one of two' "$(lines 'master is now')" 2
 
 replays --csv "$recordings/wired.pcap"
-is 'as CSV it has all publications and nothing else' "$(awk -F , 'NF == 8' "$tmp/out" | wc -l)" \
-    "$(grep -c '' "$tmp/out")"
+is 'as CSV it has all publications and nothing else' "$(awk -F , 'NF == 8' "$work/out" | wc -l)" \
+    "$(grep -c '' "$work/out")"
 is 'as many' "$(lines "$identity")" "$wired"
 replays -v "$recordings/wired.pcap"
 is 'every message can be shown' "$(lines '  from 10\.77\.0\.[23]: \(Sync\|Follow_Up\|Announce\) .*; used$')" 442
@@ -70,7 +70,7 @@ is 'every message can be shown' "$(lines '  from 10\.77\.0\.[23]: \(Sync\|Follow
 # --- wifi: pcapng, any interface, with the traffic of a player and a daemon ---
 
 replays --truth "$recordings/wifi.truth" "$recordings/wifi.pcapng"
-is 'wifi: it is read to its end' "$status $(cat "$tmp/err")" '0 '
+is 'wifi: it is read to its end' "$status $(cat "$work/err")" '0 '
 is 'there is one master' "$(lines "master is now $identity at 10\.77\.0\.2,")" 1
 is 'of one series' "$(lines 'since 0\.000000')" "$(lines "  master $identity")"
 says "a command that was captured is obeyed" '/nqptp: only clocks at 1 address .*: 10\.77\.0\.2$'
@@ -81,10 +81,10 @@ check_errors 'the error is the least delay, of 1200 us and a little' 10 -1800 -1
 # --- a clock that sleeps: pcap, microseconds ---
 
 replays --truth "$recordings/asleep.truth" "$recordings/asleep.pcap"
-is 'asleep: it is read to its end' "$status $(cat "$tmp/err")" '0 '
+is 'asleep: it is read to its end' "$status $(cat "$work/err")" '0 '
 says 'the clock is found asleep' "^1[01]\..* master $identity .* is lost: its time stands still for 3\.0 s"
 says 'and awake, with its step' "^16\..* master $identity .* is back after 8\.0 s, its time moved by -8\.000 s$"
-is 'nothing is published meanwhile' "$(awk '$2 $3 == "/nqptpmaster" && $1 > 8.2 && $1 < 15.9' "$tmp/out" | wc -l)" 0
+is 'nothing is published meanwhile' "$(awk '$2 $3 == "/nqptpmaster" && $1 > 8.2 && $1 < 15.9' "$work/out" | wc -l)" 0
 says 'a new series begins' '^23\..* since 1[56]\.'
 check_errors 'the error is the least delay again' 20 -400 -150
 
@@ -93,22 +93,22 @@ check_errors 'the error is the least delay again' 20 -400 -150
 fails() { # NAME FILE PATTERN
     replays "$2"
     is "$1: exit status 1" "$status" 1
-    check 'and why' grep -q "^replay: .*$3" "$tmp/err"
-    sed 's/^/# /' "$tmp/err"
+    check 'and why' grep -q "^replay: .*$3" "$work/err"
+    sed 's/^/# /' "$work/err"
 }
 
 for file in wired.pcap wifi.pcapng; do
-    head -c 30001 "$recordings/$file" >"$tmp/$file"
-    fails "$file, cut off" "$tmp/$file" 'after [1-9][0-9]* packets: the file is cut off'
+    head -c 30001 "$recordings/$file" >"$work/$file"
+    fails "$file, cut off" "$work/$file" 'after [1-9][0-9]* packets: the file is cut off'
     check 'what was there is replayed' test "$(lines '  master ')" -gt 50
-    { head -c 20000 "$recordings/$file"; head -c 3000 /dev/zero | tr '\0' '\377'; } >"$tmp/$file"
-    fails "$file, damaged" "$tmp/$file" 'after [1-9][0-9]* packets: '
+    { head -c 20000 "$recordings/$file"; head -c 3000 /dev/zero | tr '\0' '\377'; } >"$work/$file"
+    fails "$file, damaged" "$work/$file" 'after [1-9][0-9]* packets: '
 done
-echo 'This is a text, and no capture of anything.' >"$tmp/text"
-fails 'a text' "$tmp/text" 'neither pcap nor pcapng'
-: >"$tmp/empty"
-fails 'an empty file' "$tmp/empty" 'too short'
-fails 'no file' "$tmp/none" 'No such file'
+echo 'This is a text, and no capture of anything.' >"$work/text"
+fails 'a text' "$work/text" 'neither pcap nor pcapng'
+: >"$work/empty"
+fails 'an empty file' "$work/empty" 'too short'
+fails 'no file' "$work/none" 'No such file'
 replays
 is 'without a file: usage' "$status" 2
 

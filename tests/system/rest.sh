@@ -4,7 +4,7 @@
 # Proves that a master stays one when packets rest in their sockets, as they do with many clocks,
 # while others' Syncs are lost, so that deadlines are due in between: time does not go back.
 
-# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317
+# shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
 enter 90
 

@@ -6,7 +6,7 @@
 # a better clock that gives no time is not waited for; and another host with the identity of a listed
 # clock is not followed while that clock sends.
 
-# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317
+# shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
 enter 120
 

@@ -7,7 +7,7 @@
 #
 # NQPTP_TEST_LONG=1 takes a while of 15 s and a minute of play, as with real senders.
 
-# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317
+# shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
 mute=3 play=10
 test "${NQPTP_TEST_LONG:-}" = '' || mute=15 play=60

@@ -6,8 +6,8 @@
 
 # shellcheck source=tests/lib/netns.sh
 . "${srcdir:-.}/tests/lib/netns.sh"
-tmp=$(mktemp -d) || exit 1
-trap 'rm -rf "$tmp"' EXIT
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
 unit=$build/nqptp.service
 test -e "$unit" || skip_all 'configured to install no unit'
 
@@ -31,16 +31,16 @@ elif ! systemd-analyze --help 2>/dev/null | grep -q -e '--offline'; then
 else
     check "its exposure is at most $EXPOSURE tenths" systemd-analyze security --no-pager \
         --offline=true --threshold=$EXPOSURE "$unit"
-    grep -v -e SystemCallFilter "$unit" >"$tmp/open.service"
+    grep -v -e SystemCallFilter "$unit" >"$work/open.service"
     check_not 'which one without a filter of system calls exceeds' systemd-analyze security --no-pager --offline=true \
-        --threshold=$EXPOSURE "$tmp/open.service"
-    mkdir "$tmp/verified"
-    sed "s|=\\([+-]*\\)[^ ]*/nqptp\\>|=\\1$nqptp|" "$unit" >"$tmp/verified/nqptp.service"
-    systemd-analyze verify --man=no "$tmp/verified/nqptp.service" >"$tmp/verify" 2>&1
-    check_not 'it finds nothing wrong with any line' grep nqptp.service "$tmp/verify"
-    echo 'NoSuchSetting=yes' >>"$tmp/verified/nqptp.service"
-    systemd-analyze verify --man=no "$tmp/verified/nqptp.service" >"$tmp/verify" 2>&1
-    check 'as it would with a wrong one' grep nqptp.service "$tmp/verify"
+        --threshold=$EXPOSURE "$work/open.service"
+    mkdir "$work/verified"
+    sed "s|=\\([+-]*\\)[^ ]*/nqptp\\>|=\\1$nqptp|" "$unit" >"$work/verified/nqptp.service"
+    systemd-analyze verify --man=no "$work/verified/nqptp.service" >"$work/verify" 2>&1
+    check_not 'it finds nothing wrong with any line' grep nqptp.service "$work/verify"
+    echo 'NoSuchSetting=yes' >>"$work/verified/nqptp.service"
+    systemd-analyze verify --man=no "$work/verified/nqptp.service" >"$work/verify" 2>&1
+    check 'as it would with a wrong one' grep nqptp.service "$work/verify"
 fi
 
 done_testing

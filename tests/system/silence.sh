@@ -5,7 +5,7 @@
 # receives; and that it then sends to listed addresses only, Delay_Reqs as AirPlay senders want
 # them, from the very address that was served.
 
-# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317
+# shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
 enter
 

@@ -6,7 +6,7 @@
 # that did not wait made it release its lease, and while another program has its port. Four daemons
 # run at the same time, each in a network and with a /dev/shm of its own.
 
-# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317
+# shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
 enter 150
 

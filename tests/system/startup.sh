@@ -8,7 +8,7 @@
 #
 # STARTUPS=1000 makes so many starts of each kind, which takes minutes.
 
-# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317
+# shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
 starts=${STARTUPS:-60}
 enter $((120 + starts * 2))

@@ -5,7 +5,7 @@
 # other programs read, and with a hint where it knows what is wrong; and when none answers, the facts
 # that the kernel vouches for and the commands that come next.
 
-# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317
+# shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
 enter 240
 

@@ -5,7 +5,7 @@
 # clock which keeps changing its mind cannot fill it; that -vv and -vvv show each message and its
 # bytes; and what the service manager is told, and how seldom.
 
-# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317
+# shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
 enter 150
 
@@ -87,10 +87,12 @@ stop_daemon
 if ! has strace || ! strace -o /dev/null true 2>/dev/null; then
     skip 'the service manager is told' 'no strace that works here; it is in Debian package strace'
     done_testing
+    exit
 fi
 if ! ldd "$nqptp" | grep -q libsystemd; then
     skip 'the service manager is told' 'built without libsystemd'
     done_testing
+    exit
 fi
 
 told() { # PATTERN

@@ -5,7 +5,7 @@
 # and then of one that would lose, when it announces itself first, and again at its third Announce
 # if it gave no time; that the daemon goes on meanwhile; and that nobody else gets any.
 
-# shellcheck source=tests/lib/netns.sh disable=SC2119,SC2317
+# shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
 enter
 

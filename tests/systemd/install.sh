@@ -27,7 +27,7 @@ upgrade_keeps_playing() {
         echo "# edited" >>/usr/local/lib/systemd/system/nqptp.service'
     check "make install of this version over it" \
         shell 'make -s clean && make -s -j2 all tests/tools/player tests/tools/ptp-sender tests/tools/shm-reader && make install >/run/install'
-    refuse "replaces the unit" shell 'grep edited /usr/local/lib/systemd/system/nqptp.service'
+    check_not "replaces the unit" shell 'grep edited /usr/local/lib/systemd/system/nqptp.service'
     check "and says that the old one still runs, and how to change that" \
         shell 'grep "systemctl restart nqptp" /run/install; test "$(pidof nqptp)" = "$(cat /run/pid)"'
     inside systemctl restart nqptp
@@ -54,7 +54,7 @@ replaces_the_reference() {
     check "a reference built from source runs" inside systemctl is-active nqptp
     check "make install over it" shell 'make install >/run/install'
     check "replaces its binary" shell 'nqptp -V | grep "Interface Version: 4"'
-    refuse "make install names no unit, because ours takes precedence" shell 'grep "takes precedence" /run/install'
+    check_not "make install names no unit, because ours takes precedence" shell 'grep "takes precedence" /run/install'
     inside systemctl restart nqptp
     check "after a restart it is ours that runs" shell 'eventually 5 answers'
     shell 'rm /lib/systemd/system/nqptp.service'

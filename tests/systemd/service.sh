@@ -42,7 +42,7 @@ other_ports_are_refused() {
         check "a port that the unit does not name: exit status 4" shell 'said "status=4/"'
         undo_change
     else
-        ok 0 "a port that the unit does not name is refused # SKIP no BPF for systemd here"
+        skip "a port that the unit does not name is refused" "no BPF for systemd here"
     fi
     inside systemctl start nqptp
 }
@@ -55,12 +55,12 @@ strictly() {
 }
 
 stayed_within() {
-    refuse "nothing that the unit denies was tried" shell 'journalctl -u nqptp | grep -e SIGSYS -e /SYS'
+    check_not "nothing that the unit denies was tried" shell 'journalctl -u nqptp | grep -e SIGSYS -e /SYS'
     undo_change
 }
 
 shows_its_state() {
-    refuse "the journal has no warning when all is well" \
+    check_not "the journal has no warning when all is well" \
         shell 'journalctl -q _SYSTEMD_UNIT=nqptp.service _PID="$(pidof nqptp)" -p warning | grep .'
     mark
     shell 'bash -c "printf nonsense >/dev/udp/127.0.0.1/9000"'
@@ -73,7 +73,7 @@ members_read_and_others_do_not() {
     check "a master is followed, and a fresh member of group nqptp reads it under the mutex" shell '
         (timeout 10 tests/tools/ptp-sender --to 127.0.0.1 --identity 1122334455667788 --seconds 8 &)
         runuser -u member -- /opt/nqptp/tests/tools/shm-reader --wait-master 8 --count 1 --expect-id 1122334455667788'
-    refuse "who is no member is refused write access" \
+    check_not "who is no member is refused write access" \
         shell 'runuser -u stranger -- /opt/nqptp/tests/tools/shm-reader --count 1'
     check "but may look" shell 'runuser -u stranger -- cat /dev/shm/nqptp >/dev/null'
 }
@@ -98,7 +98,7 @@ listens_on_an_interface_only() {
         ip link add late type veth peer name other && ip addr add 192.0.2.1/24 dev late && ip link set late up
         bound() { ss -Huln | grep "%late:319 " && ss -Huln | grep "%late:320 "; }
         eventually 10 bound'
-    refuse "and those of no other" shell 'ss -Huln | grep ":319 " | grep -v "%late:"'
+    check_not "and those of no other" shell 'ss -Huln | grep ":319 " | grep -v "%late:"'
     shell 'ip link del late'
     undo_change
     inside systemctl restart nqptp
