@@ -124,7 +124,7 @@ ip link set lo up
 : >"$work/log"
 cp ./nqptp "$work/nqptp"
 setcap cap_net_bind_service=+ep "$work/nqptp"
-musl-gcc -static -D_GNU_SOURCE -o "$work/player-musl" "${srcdir:-.}/tests/tools/player.c" || exit 1
+musl-gcc -static -D_GNU_SOURCE -I"${srcdir:-.}" -o "$work/player-musl" "${srcdir:-.}/tests/tools/player.c" || exit 1
 docker_and_podman
 mistakes
 
