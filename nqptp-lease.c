@@ -44,27 +44,29 @@ enum { PAUSES = sizeof pauses_ns / sizeof *pauses_ns };
 
 /* --- the watch -------------------------------------------------------------------------------- */
 
-/* Returns the descriptor of an inotify instance that sends NQPTP_LEASE_SIGNAL, or -1. */
+/* Returns the descriptor of an inotify instance that sends NQPTP_LEASE_SIGNAL, or -errno. */
 static int open_inotify(void) {
     int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 
-    if (fd >= 0 &&
-        (fcntl(fd, F_SETOWN, getpid()) < 0 || fcntl(fd, F_SETSIG, NQPTP_LEASE_SIGNAL) < 0 ||
-         fcntl(fd, F_SETFL, O_NONBLOCK | O_ASYNC) < 0)) {
-        close(fd);
-        fd = -1;
-    }
+    if (fd < 0)
+        return -errno;
+    fcntl(fd, F_SETOWN, getpid());
+    fcntl(fd, F_SETSIG, NQPTP_LEASE_SIGNAL);
+    fcntl(fd, F_SETFL, O_NONBLOCK | O_ASYNC);
     return fd;
 }
 
-/* Asks to be told of the next close. Returns false if that does not work here. */
-static bool arm(const struct nqptp_lease *lease) {
+/* Asks to be told of the next close. Returns 0, or -errno if that does not work here. */
+static int arm(const struct nqptp_lease *lease) {
     char path[32];
 
+    if (lease->inotify < 0)
+        return lease->inotify;
     snprintf(path, sizeof path, "/proc/self/fd/%d", lease->fd);
-    return lease->inotify >= 0 &&
-           (inotify_add_watch(lease->inotify, path, IN_CLOSE | IN_ONESHOT) >= 0 ||
-            inotify_add_watch(lease->inotify, lease->path, IN_CLOSE | IN_ONESHOT) >= 0);
+    return inotify_add_watch(lease->inotify, path, IN_CLOSE | IN_ONESHOT) >= 0 ||
+                   inotify_add_watch(lease->inotify, lease->path, IN_CLOSE | IN_ONESHOT) >= 0
+               ? 0
+               : -errno;
 }
 
 static bool read_events(const struct nqptp_lease *lease) {
@@ -96,7 +98,7 @@ static void take(struct nqptp_lease *lease) {
 
 /* When to try next after the lease was refused. */
 static uint64_t next_try_ns(struct nqptp_lease *lease, uint64_t now_ns) {
-    if (lease->unwatched)
+    if (lease->watch_error)
         return now_ns + UNWATCHED_NS;
     if (lease->refusals < PAUSES)
         return now_ns + pauses_ns[lease->refusals++];
@@ -104,7 +106,7 @@ static uint64_t next_try_ns(struct nqptp_lease *lease, uint64_t now_ns) {
 }
 
 static void arm_and_take(struct nqptp_lease *lease, uint64_t now_ns) {
-    lease->unwatched = !arm(lease);
+    lease->watch_error = arm(lease);
     take(lease);
     if (wants_lease(lease))
         lease->retry_ns = next_try_ns(lease, now_ns);
@@ -115,8 +117,12 @@ static void arm_and_take(struct nqptp_lease *lease, uint64_t now_ns) {
 void nqptp_lease_open(struct nqptp_lease *lease, int fd, const char *path, uint64_t now_ns) {
     *lease = (struct nqptp_lease){
         .fd = fd, .inotify = open_inotify(), .refusals = PAUSES, .retry_ns = NQPTP_NO_DEADLINE};
-    snprintf(lease->path, sizeof lease->path, "%s", path);
+    nqptp_lease_rename(lease, path);
     arm_and_take(lease, now_ns);
+}
+
+void nqptp_lease_rename(struct nqptp_lease *lease, const char *path) {
+    snprintf(lease->path, sizeof lease->path, "%s", path);
 }
 
 void nqptp_lease_close(struct nqptp_lease *lease) {
@@ -143,7 +149,7 @@ enum nqptp_opener nqptp_lease_opener(const struct nqptp_lease *lease) {
 
 void nqptp_lease_release(struct nqptp_lease *lease, enum nqptp_opener opener, bool returns,
                          uint64_t now_ns) {
-    lease->unwatched = !arm(lease);
+    lease->watch_error = arm(lease);
     bool gone = fcntl(lease->fd, F_SETLEASE, F_WRLCK) == 0;
     bool refused = gone && returns && opener == NQPTP_OPENER_READ_ONLY;
 

@@ -38,10 +38,10 @@ enum nqptp_opener {
 
 struct nqptp_lease {
     int fd;                   /* The file; it is the caller's. */
-    char path[NAME_MAX + 16]; /* A name of the file, for where there is no /proc. */
+    char path[NAME_MAX + 32]; /* A name of the file, for where there is no /proc. */
     enum nqptp_lease_state state;
-    int inotify;       /* -1: there is none. */
-    bool unwatched;    /* No close is told here, so the lease is tried for each 30 s. */
+    int inotify;       /* -errno: there is none. */
+    int watch_error;   /* -errno: no close is told, so the lease is tried for each 30 s. */
     uint64_t retry_ns; /* When to call nqptp_lease_retry(), or NQPTP_NO_DEADLINE. */
     unsigned refusals; /* How often the lease was refused since the last close. */
     bool close_waits;  /* A close came too soon after the one before, and waits for retry_ns. */
@@ -50,6 +50,9 @@ struct nqptp_lease {
 
 /* Takes the lease on the file, or notes that another process has it open. */
 void nqptp_lease_open(struct nqptp_lease *lease, int fd, const char *path, uint64_t now_ns);
+
+/* The file has got this path. */
+void nqptp_lease_rename(struct nqptp_lease *lease, const char *path);
 
 /* Does not close the file. */
 void nqptp_lease_close(struct nqptp_lease *lease);

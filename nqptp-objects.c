@@ -21,13 +21,13 @@
 #include <unistd.h>
 
 #define UNUSED_NS (120 * NQPTP_S) /* Then a player that no process shows has stopped. */
-#define CHECK_NS (30 * NQPTP_S)   /* Between looks whether an object is in use. */
+#define CHECK_NS (5 * NQPTP_S)    /* Between two looks whether an object is in use. */
 #define LOOK_NS NQPTP_S           /* Between checks of a name while records are published. */
 
 void nqptp_objects_init(struct nqptp_objects *objects, gid_t group, const char *group_name) {
     *objects = (struct nqptp_objects){.group = group, .group_name = group_name};
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
-        objects->list[c].fd = -1;
+        objects->list[c].shm.fd = -1;
 }
 
 /* --- what goes wrong -------------------------------------------------------------------------- */
@@ -35,51 +35,49 @@ void nqptp_objects_init(struct nqptp_objects *objects, gid_t group, const char *
 /* A client chose the name of a named object, and perhaps one that another program needs. */
 static void explain_foreign(const char *name, const char *shown) {
     const struct passwd *user = getpwuid(geteuid());
-    char owner[64];
+    char found[64];
 
-    nqptp_shm_describe(name, owner, sizeof owner);
+    nqptp_shm_describe(name, found, sizeof found);
     if (strcmp(name, NQPTP_INTERFACE_NAME) == 0)
-        nqptp_log(LOG_ERR, "%s is not ours: %s; as root, run: nqptp --claim --user=%s", name, owner,
+        nqptp_log(LOG_ERR, "%s is not ours: %s; as root, run: nqptp --claim --user=%s", name, found,
                   user ? user->pw_name : "root");
-    else if (strcmp(name, shown) != 0 || strchr(name, '\'')) /* unfit for a command for root */
-        nqptp_log(LOG_ERR, "%s is not ours: %s; its client must take another name", shown, owner);
     else
         nqptp_log(LOG_ERR,
-                  "%s is not ours: %s; its client must take another name, or, if nothing uses this "
-                  "one, as root, run: rm '/dev/shm%s'",
-                  name, owner, name);
+                  "%s is not ours: %s; its client must take another name, or root must remove it "
+                  "from /dev/shm",
+                  shown, found);
 }
 
 /* Logs why there is no object of that name. */
 static void explain(const char *name, int result) {
     const char *trouble = nqptp_dev_shm_trouble();
     char shown[NQPTP_NAME_SIZE];
-    struct nqptp_shm_found found;
 
     nqptp_name_show(name, shown);
-    if (result == -EEXIST && nqptp_shm_inspect(name, &found) == 0 && found.leased)
-        result = -EBUSY; /* A daemon of another user has it. */
     if (trouble)
         nqptp_log(LOG_ERR, "cannot make %s: %s", shown, trouble);
+    else if (result == -EBUSY || (result == -EEXIST && nqptp_shm_is_leased(name)))
+        nqptp_log(LOG_ERR, "another nqptp serves %s; each nqptp needs its own /dev/shm", shown);
     else if (result == -EEXIST)
         explain_foreign(name, shown);
     else if (result == -EFBIG)
         nqptp_log(LOG_ERR, "cannot make %s: the limit of file sizes (ulimit -f) is below 16 KiB",
                   shown);
-    else if (result == -EBUSY)
-        nqptp_log(LOG_ERR, "another nqptp serves %s; each nqptp needs its own /dev/shm", shown);
     else
         nqptp_log(LOG_ERR, "cannot make %s in /dev/shm: %s", shown, strerror(-result));
 }
 
 /* Without inotify a player of another layout may have to wait, or to be started again. */
 static void explain_watch(struct nqptp_objects *objects) {
-    if (!objects->list[0].lease.unwatched || objects->told_unwatched)
+    const struct nqptp_shm *first = &objects->list[0].shm;
+
+    if (first->lease.watch_error == 0 || objects->told_unwatched)
         return;
     objects->told_unwatched = true;
     nqptp_log(LOG_WARNING,
-              "there is no inotify instance left (sysctl fs.inotify.max_user_instances): after a "
-              "change of players leave 30 s between them");
+              "inotify does not work: %s (its limits are in /proc/sys/fs/inotify); after a change "
+              "of players leave 30 s between them",
+              strerror(-first->lease.watch_error));
 }
 
 /* --- making, publishing, checking ------------------------------------------------------------- */
@@ -87,30 +85,29 @@ static void explain_watch(struct nqptp_objects *objects) {
 int nqptp_objects_add(struct nqptp_objects *objects, struct nqptp_engine *engine, const char *name,
                       unsigned layout, uint64_t now_ns) {
     int c = nqptp_clients_next(&engine->clients);
-    struct nqptp_shm *shm = &objects->list[c];
+    struct nqptp_object *object = &objects->list[c];
     struct nqptp_shm_record old;
     unsigned withheld;
-    int result = nqptp_shm_open(shm, name, layout, objects->group, now_ns);
+    int result = nqptp_shm_open(&object->shm, name, layout, objects->group, now_ns);
 
     if (result < 0) {
         if (nqptp_warning_due(&objects->not_made, now_ns, &withheld))
             explain(name, result);
         return result;
     }
-    if (shm->group_refused)
+    if (object->shm.group_refused)
         nqptp_log(LOG_WARNING,
                   "cannot give %s to group %s: players up to Shairport Sync 4.2 cannot use it; "
                   "start as root, or put this user into the group by usermod -aG",
                   name, objects->group_name);
     explain_watch(objects);
-    objects->asked_at_ns[c] = objects->used_at_ns[c] = now_ns;
-    nqptp_shm_inherited(shm, &old);
+    object->asked_at_ns = object->used_at_ns = now_ns;
+    nqptp_shm_inherited(&object->shm, &old);
     nqptp_engine_add_client(engine, name, &old);
     return 0;
 }
 
-static void check_name(struct nqptp_objects *objects, int c, uint64_t now_ns) {
-    struct nqptp_shm *shm = &objects->list[c];
+static void check_name(struct nqptp_objects *objects, struct nqptp_shm *shm, uint64_t now_ns) {
     int result = nqptp_shm_mend(shm, now_ns);
     char shown[NQPTP_NAME_SIZE];
     unsigned withheld;
@@ -130,41 +127,29 @@ static void check_name(struct nqptp_objects *objects, int c, uint64_t now_ns) {
 void nqptp_objects_publish(struct nqptp_objects *objects, int c,
                            const struct nqptp_shm_record *record, uint64_t now_ns) {
     struct nqptp_clock_pair pair = nqptp_clock_pair_read();
+    struct nqptp_object *object = &objects->list[c];
 
-    nqptp_shm_publish(&objects->list[c], record, pair.realtime_ns - pair.raw_ns, now_ns);
-    if (now_ns < objects->look_at_ns[c])
+    nqptp_shm_publish(&object->shm, record, pair.realtime_ns - pair.raw_ns, now_ns);
+    if (now_ns < object->look_at_ns)
         return;
-    objects->look_at_ns[c] = now_ns + LOOK_NS;
-    check_name(objects, c, now_ns);
+    object->look_at_ns = now_ns + LOOK_NS;
+    check_name(objects, &object->shm, now_ns);
 }
 
-/* Whether client c may make room: no process has its object open, and it does not play. */
-static bool is_unused(const struct nqptp_objects *objects, const struct nqptp_clients *clients,
-                      int c, uint64_t now_ns) {
-    bool forgot = now_ns - objects->asked_at_ns[c] > UNUSED_NS;
+static void make_room(struct nqptp_objects *objects, struct nqptp_engine *engine) {
+    struct nqptp_object *last = &objects->list[engine->clients.top - 1], *oldest = NULL;
 
-    return (clients->list[c].activity != NQPTP_PLAYING || forgot) &&
-           !nqptp_shm_is_in_use(&objects->list[c]);
-}
-
-static void make_room(struct nqptp_objects *objects, struct nqptp_engine *engine, uint64_t now_ns) {
-    int oldest = -1;
-
-    for (int c = 1; c < NQPTP_CLIENTS_MAX; c++)
-        if ((oldest < 0 || objects->asked_at_ns[c] < objects->asked_at_ns[oldest]) &&
-            is_unused(objects, &engine->clients, c, now_ns))
-            oldest = c;
-    if (oldest < 0)
+    for (struct nqptp_object *object = &objects->list[1]; object <= last; object++)
+        if ((!oldest || object->asked_at_ns < oldest->asked_at_ns) &&
+            !nqptp_client_plays(&engine->clients.list[object - objects->list]) &&
+            !nqptp_shm_is_in_use(&object->shm))
+            oldest = object;
+    if (!oldest)
         return;
-    int last = engine->clients.top - 1;
-    nqptp_shm_stop(&objects->list[oldest], false);
-    nqptp_engine_remove_client(engine, oldest);
-    if (oldest != last) {
-        objects->list[oldest] = objects->list[last];
-        objects->asked_at_ns[oldest] = objects->asked_at_ns[last];
-        objects->used_at_ns[oldest] = objects->used_at_ns[last];
-        objects->list[last] = (struct nqptp_shm){.fd = -1};
-    }
+    nqptp_shm_stop(&oldest->shm, false);
+    nqptp_engine_remove_client(engine, (int)(oldest - objects->list));
+    *oldest = *last; /* The last client gets its number. */
+    *last = (struct nqptp_object){.shm.fd = -1};
 }
 
 bool nqptp_objects_has_client(struct nqptp_objects *objects, struct nqptp_engine *engine,
@@ -172,14 +157,14 @@ bool nqptp_objects_has_client(struct nqptp_objects *objects, struct nqptp_engine
     if (command->letter == 'T' && command->name[0] &&
         nqptp_clients_find(&engine->clients, command->name) < 0 &&
         nqptp_clients_next(&engine->clients) < 0)
-        make_room(objects, engine, now_ns);
+        make_room(objects, engine);
     return !nqptp_engine_needs_client(engine, command) ||
            nqptp_objects_add(objects, engine, command->name, NQPTP_SHM_LAYOUT_10, now_ns) == 0;
 }
 
 void nqptp_objects_hello(const struct nqptp_objects *objects, const struct nqptp_engine *engine,
                          const struct nqptp_options *options) {
-    const struct nqptp_shm *shm = &objects->list[0];
+    const struct nqptp_shm *shm = &objects->list[0].shm;
 
     nqptp_log(LOG_NOTICE,
               "version %s, clock identity %016" PRIx64 ", serves %s in layout %u%s, on UDP ports "
@@ -198,26 +183,27 @@ int nqptp_objects_keep_names(const struct nqptp_objects *objects) {
     size_t length = 0;
 
     for (int c = 1; c < NQPTP_CLIENTS_MAX; c++)
-        if (objects->list[c].fd >= 0)
+        if (objects->list[c].shm.fd >= 0)
             length += (size_t)snprintf(names + length, sizeof names - length, "%s ",
-                                       objects->list[c].name);
-    return nqptp_shm_keep(&objects->list[0], NQPTP_KEPT_NAMES, names, length);
+                                       objects->list[c].shm.name);
+    return nqptp_kept_write(objects->list[0].shm.fd, NQPTP_KEPT_NAMES, names, length);
 }
 
 static void keep(struct nqptp_objects *objects, int c, const struct nqptp_command *command,
                  const char *text, size_t length, uint64_t now_ns) {
+    int fd = objects->list[c].shm.fd;
     unsigned withheld;
     int result;
 
     if (command->letter == 'T') {
-        result = nqptp_shm_keep(&objects->list[c], NQPTP_KEPT_LIST, text, length);
+        result = nqptp_kept_write(fd, NQPTP_KEPT_LIST, text, length);
         if (result == 0 && c > 0)
             result = nqptp_objects_keep_names(objects);
     } else {
         char activity[NQPTP_NAME_SIZE + 2];
         length =
             (size_t)snprintf(activity, sizeof activity, "%s %c", command->name, command->letter);
-        result = nqptp_shm_keep(&objects->list[c], NQPTP_KEPT_ACTIVITY, activity, length);
+        result = nqptp_kept_write(fd, NQPTP_KEPT_ACTIVITY, activity, length);
     }
     if (result < 0 && nqptp_warning_due(&objects->not_kept, now_ns, &withheld))
         nqptp_log(LOG_WARNING,
@@ -228,11 +214,11 @@ static void keep(struct nqptp_objects *objects, int c, const struct nqptp_comman
 void nqptp_objects_command(struct nqptp_objects *objects, int c,
                            const struct nqptp_command *command, const char *text, size_t length,
                            uint64_t now_ns) {
-    struct nqptp_shm *shm = &objects->list[c];
+    struct nqptp_shm *shm = &objects->list[c].shm;
     unsigned withheld;
 
-    objects->asked_at_ns[c] = now_ns;
-    check_name(objects, c, now_ns);
+    objects->list[c].asked_at_ns = now_ns;
+    check_name(objects, shm, now_ns);
     if (!nqptp_shm_ask(shm, command->asked, now_ns) &&
         nqptp_warning_due(&objects->other_layout, now_ns, &withheld))
         nqptp_log(LOG_NOTICE, "a client asks for another layout of %s than the %u that others use",
@@ -240,13 +226,17 @@ void nqptp_objects_command(struct nqptp_objects *objects, int c,
     keep(objects, c, command, text, length, now_ns);
 }
 
-void nqptp_objects_signalled(struct nqptp_objects *objects, uint64_t now_ns) {
-    nqptp_shm_signalled(&objects->list[0], now_ns);
+enum nqptp_opener nqptp_objects_opener(const struct nqptp_objects *objects) {
+    return nqptp_shm_opener(&objects->list[0].shm);
+}
+
+void nqptp_objects_signalled(struct nqptp_objects *objects, enum nqptp_opener opener,
+                             uint64_t now_ns) {
+    nqptp_shm_signalled(&objects->list[0].shm, opener, now_ns);
     explain_watch(objects);
 }
 
-/* --- what the daemon before this one kept ------------------------------------------------------
- */
+/* --- what the daemon before this one kept ----------------------------------------------------- */
 
 /* Adds a command and a newline. A client may have written the text, so only its own may count. */
 static bool add_kept(const char *name, const char *text, size_t length, char *out, size_t *used) {
@@ -275,13 +265,13 @@ static void add_all_kept(char *names, char *out, size_t *used) {
 
 void nqptp_objects_kept(const struct nqptp_objects *objects, char *names,
                         char text[NQPTP_OBJECTS_KEPT_MAX]) {
-    const struct nqptp_shm *first = &objects->list[0];
+    const struct nqptp_shm *first = &objects->list[0].shm;
     char kept[NQPTP_KEPT_MAX + 1] = "";
     size_t used = 0;
 
-    add_kept(first->name, kept, nqptp_shm_kept(first, NQPTP_KEPT_LIST, kept), text, &used);
-    add_kept(first->name, kept, nqptp_shm_kept(first, NQPTP_KEPT_ACTIVITY, kept), text, &used);
-    kept[nqptp_shm_kept(first, NQPTP_KEPT_NAMES, kept)] = '\0';
+    add_kept(first->name, kept, nqptp_kept_read(first->fd, NQPTP_KEPT_LIST, kept), text, &used);
+    add_kept(first->name, kept, nqptp_kept_read(first->fd, NQPTP_KEPT_ACTIVITY, kept), text, &used);
+    kept[nqptp_kept_read(first->fd, NQPTP_KEPT_NAMES, kept)] = '\0';
     add_all_kept(kept, text, &used);
     add_all_kept(names, text, &used);
     text[used] = '\0';
@@ -297,14 +287,14 @@ uint64_t nqptp_objects_due_ns(const struct nqptp_objects *objects,
         if (nqptp_client_plays(&clients->list[c]))
             due_ns = objects->check_at_ns;
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
-        if (objects->list[c].fd >= 0 && nqptp_shm_deadline(&objects->list[c]) < due_ns)
-            due_ns = nqptp_shm_deadline(&objects->list[c]);
+        if (nqptp_shm_deadline(&objects->list[c].shm) < due_ns)
+            due_ns = nqptp_shm_deadline(&objects->list[c].shm);
     return due_ns;
 }
 
 void nqptp_objects_status(const struct nqptp_objects *objects, struct nqptp_status *status) {
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
-        const struct nqptp_shm *shm = &objects->list[c];
+        const struct nqptp_shm *shm = &objects->list[c].shm;
         status->objects[c].layout = nqptp_shm_version(shm);
         status->objects[c].use = !shm->automatic || shm->lease.state == NQPTP_LEASE_UNAVAILABLE
                                      ? NQPTP_USE_UNKNOWN
@@ -318,18 +308,18 @@ static bool may_be_in_use(const struct nqptp_shm *shm) {
     return (!shm->automatic && shm->layout->has_mutex) || nqptp_shm_is_in_use(shm);
 }
 
-/* Notes that client c uses its object, if it does. Returns whether it does, or did not long ago. */
-static bool is_used(struct nqptp_objects *objects, int c, uint64_t now_ns) {
-    const struct nqptp_shm *shm = &objects->list[c];
-    uint64_t *used_at_ns = &objects->used_at_ns[c];
+static void note(uint64_t *used_at_ns, uint64_t at_ns) {
+    if (*used_at_ns < at_ns)
+        *used_at_ns = at_ns;
+}
 
-    if (may_be_in_use(shm))
-        *used_at_ns = now_ns;
-    if (*used_at_ns < objects->asked_at_ns[c])
-        *used_at_ns = objects->asked_at_ns[c];
-    if (*used_at_ns < shm->opened_ns)
-        *used_at_ns = shm->opened_ns;
-    return now_ns - *used_at_ns < UNUSED_NS + CHECK_NS;
+/* Notes that the client uses its object, if it does. Returns whether it did not for long. */
+static bool is_unused(struct nqptp_object *object, uint64_t now_ns) {
+    if (may_be_in_use(&object->shm))
+        note(&object->used_at_ns, now_ns);
+    note(&object->used_at_ns, object->asked_at_ns);
+    note(&object->used_at_ns, object->shm.opened_ns);
+    return now_ns - object->used_at_ns >= UNUSED_NS + CHECK_NS;
 }
 
 bool nqptp_objects_retry(struct nqptp_objects *objects, struct nqptp_engine *engine,
@@ -337,13 +327,12 @@ bool nqptp_objects_retry(struct nqptp_objects *objects, struct nqptp_engine *eng
     uint64_t unused = 0;
 
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
-        if (objects->list[c].fd >= 0)
-            nqptp_shm_retry(&objects->list[c], now_ns);
+        nqptp_shm_retry(&objects->list[c].shm, now_ns);
     if (now_ns < objects->check_at_ns)
         return false;
     objects->check_at_ns = now_ns + CHECK_NS;
     for (int c = 0; c < engine->clients.top; c++) {
-        if (is_used(objects, c, now_ns) || !nqptp_client_plays(&engine->clients.list[c]))
+        if (!is_unused(&objects->list[c], now_ns) || !nqptp_client_plays(&engine->clients.list[c]))
             continue;
         unused |= UINT64_C(1) << c;
         nqptp_log(LOG_INFO, "%s: the player stopped: no process has had it open for 2 minutes",
@@ -356,7 +345,7 @@ bool nqptp_objects_retry(struct nqptp_objects *objects, struct nqptp_engine *eng
 
 void nqptp_objects_stop(struct nqptp_objects *objects, const struct nqptp_clients *clients) {
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
-        int result = nqptp_shm_stop(&objects->list[c], nqptp_client_plays(&clients->list[c]));
+        int result = nqptp_shm_stop(&objects->list[c].shm, nqptp_client_plays(&clients->list[c]));
         if (result < 0)
             nqptp_log(
                 LOG_WARNING,

@@ -14,15 +14,19 @@
 
 #define NQPTP_OBJECTS_KEPT_MAX ((size_t)NQPTP_CLIENTS_MAX * (NQPTP_KEPT_MAX + 128))
 
+struct nqptp_object {
+    struct nqptp_shm shm;
+    uint64_t asked_at_ns; /* When its client sent its last command. */
+    uint64_t used_at_ns;  /* When it was seen last that the object is in use. */
+    uint64_t look_at_ns;  /* When publishing is to check the name again. */
+};
+
 struct nqptp_objects {
-    struct nqptp_shm list[NQPTP_CLIENTS_MAX];
-    uint64_t asked_at_ns[NQPTP_CLIENTS_MAX]; /* When the client sent its last command. */
-    uint64_t look_at_ns[NQPTP_CLIENTS_MAX];  /* When publishing is to check the name again. */
-    uint64_t used_at_ns[NQPTP_CLIENTS_MAX];  /* When it was seen last that the object is in use. */
+    struct nqptp_object list[NQPTP_CLIENTS_MAX];
     uint64_t check_at_ns; /* When to look again which objects of clients that play are in use. */
     gid_t group;          /* The group that may use the objects, or -1. */
     const char *group_name;
-    bool told_unwatched; /* It was logged that inotify is missing. */
+    bool told_unwatched; /* It was logged that inotify does not work. */
     struct nqptp_spaced_warning not_made, other_layout, renewed, not_kept;
 };
 
@@ -75,8 +79,12 @@ int nqptp_objects_keep_names(const struct nqptp_objects *objects);
 void nqptp_objects_kept(const struct nqptp_objects *objects, char *names,
                         char text[NQPTP_OBJECTS_KEPT_MAX]);
 
+/* How a process opens the first object that waits for nqptp_objects_signalled(). */
+enum nqptp_opener nqptp_objects_opener(const struct nqptp_objects *objects);
+
 /* NQPTP_LEASE_SIGNAL came: see nqptp_shm_signalled(). */
-void nqptp_objects_signalled(struct nqptp_objects *objects, uint64_t now_ns);
+void nqptp_objects_signalled(struct nqptp_objects *objects, enum nqptp_opener opener,
+                             uint64_t now_ns);
 
 /*
  * Returns when to call nqptp_objects_retry(); NQPTP_NO_DEADLINE if nothing waits and no client
@@ -86,7 +94,7 @@ uint64_t nqptp_objects_due_ns(const struct nqptp_objects *objects,
                               const struct nqptp_clients *clients);
 
 /*
- * Does for the objects what is due. While clients play it also looks, every 30 s, which objects are
+ * Does for the objects what is due. While clients play it also looks, every 5 s, which objects are
  * in use: a client stops playing if no process has had its object open for two minutes. Returns
  * whether one stopped, with *effects to carry out then.
  */

@@ -36,7 +36,7 @@ static const struct row {
     {"json", 0, NULL, JSON, NQPTP_RUN, 0, "with --status: as JSON"},
     {"interface", 'i', "NAME|ADDRESS", INTERFACE, NQPTP_RUN, 0, "listen there only; repeatable"},
     {"smi", 0, "VERSION", LAYOUT, NQPTP_RUN, 0,
-     "shared memory interface 4, 8, 9, 10 or auto [auto]"},
+     "shared memory interface " NQPTP_SHM_LAYOUTS " or auto [auto]"},
     {"user", 0, "NAME", USER, NQPTP_RUN, 0, "the user to become when started as root [nqptp]"},
     {"group", 0, "NAME", GROUP, NQPTP_RUN, 0, "the group that may use the shared memory [nqptp]"},
     {"event-port", 0, "PORT", PORT, NQPTP_RUN, offsetof(struct nqptp_options, event_port),
@@ -51,7 +51,8 @@ static const struct row {
 #define ROWS (sizeof rows / sizeof *rows)
 
 void nqptp_options_version(void) {
-    printf("Version: %s. Shared Memory Interface Version: 4, 8, 9 and 10.\n", PACKAGE_VERSION);
+    printf("Version: %s. Shared Memory Interface Version: %s.\n", PACKAGE_VERSION,
+           NQPTP_SHM_LAYOUTS);
 }
 
 void nqptp_options_help(void) {
@@ -80,19 +81,14 @@ static const char *read_port(const char *text, uint16_t *port) {
 }
 
 static const char *read_layout(const char *text, unsigned *layout) {
-    static const struct {
-        const char *name;
-        unsigned layout;
-    } known[] = {{"4", 4}, {"8", 8}, {"9", 9}, {"10", 10}, {"auto", NQPTP_SHM_AUTO}};
+    char *end;
+    unsigned long number = strtoul(text, &end, 10);
+    bool automatic = strcmp(text, "auto") == 0;
 
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-        if (strcmp(text, known[i].name) != 0)
-            continue;
-        *layout = known[i].layout;
-        return nqptp_shm_can_serve(*layout) ? NULL
-                                            : "with this C library only --smi=10 and auto work";
-    }
-    return "--smi= takes 4, 8, 9, 10 or auto";
+    *layout = automatic || number > UINT16_MAX ? NQPTP_SHM_AUTO : (unsigned)number;
+    if (!automatic && (*text < '1' || *end != '\0' || !nqptp_shm_layout(*layout)))
+        return "--smi= takes " NQPTP_SHM_LAYOUTS " or auto";
+    return nqptp_shm_can_serve(*layout) ? NULL : "with this C library only --smi=10 and auto work";
 }
 
 /* Takes in the option of a row. Returns NULL, or what is wrong with it. */

@@ -7,8 +7,6 @@
  */
 #include "nqptp-shm-file.h"
 
-#include "nqptp-shm-layouts.h"
-
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -27,14 +25,6 @@ void nqptp_shm_path(const char *name, char path[NQPTP_SHM_PATH_SIZE]) {
     snprintf(path, NQPTP_SHM_PATH_SIZE, NQPTP_SHM_DIRECTORY "%s", name);
 }
 
-bool nqptp_shm_exists(const char *name) {
-    char path[NQPTP_SHM_PATH_SIZE];
-    struct stat status;
-
-    nqptp_shm_path(name, path);
-    return lstat(path, &status) == 0;
-}
-
 /* Opens a regular file with one link for reading. It blocks neither at a pipe nor at a lease. */
 static int open_to_read(const char *path) {
     struct stat status;
@@ -46,25 +36,14 @@ static int open_to_read(const char *path) {
     return fd;
 }
 
-int nqptp_shm_inspect(const char *name, struct nqptp_shm_found *found) {
+bool nqptp_shm_is_leased(const char *name) {
     char path[NQPTP_SHM_PATH_SIZE];
-    struct stat status;
 
     nqptp_shm_path(name, path);
-    *found = (struct nqptp_shm_found){0};
-    if (lstat(path, &status) < 0)
-        return -errno;
-    found->owner = status.st_uid;
-    found->mode = status.st_mode;
     int fd = open_to_read(path);
-    if (fd < 0) {
-        found->leased = errno == EWOULDBLOCK;
-        return 0;
-    }
-    const struct nqptp_shm_layout *layout = nqptp_shm_layout_of(fd);
-    found->layout = layout ? layout->version : 0;
-    close(fd);
-    return 0;
+    if (fd >= 0)
+        close(fd);
+    return fd < 0 && errno == EWOULDBLOCK;
 }
 
 size_t nqptp_shm_read_kept(const char *name, enum nqptp_kept which, char text[NQPTP_KEPT_MAX]) {
@@ -81,14 +60,16 @@ size_t nqptp_shm_read_kept(const char *name, enum nqptp_kept which, char text[NQ
 }
 
 void nqptp_shm_describe(const char *name, char *text, size_t size) {
-    struct nqptp_shm_found found;
+    char path[NQPTP_SHM_PATH_SIZE];
+    struct stat status;
 
-    if (nqptp_shm_inspect(name, &found) < 0)
+    nqptp_shm_path(name, path);
+    if (lstat(path, &status) < 0)
         snprintf(text, size, "gone by now");
     else
         snprintf(text, size, "%sowned by uid %u, mode %04o",
-                 S_ISDIR(found.mode) ? "a directory, " : "", (unsigned)found.owner,
-                 (unsigned)(found.mode & 07777));
+                 S_ISDIR(status.st_mode) ? "a directory, " : "", (unsigned)status.st_uid,
+                 (unsigned)(status.st_mode & 07777));
 }
 
 /* renameat2(2), which musl has not. */

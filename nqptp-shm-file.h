@@ -17,14 +17,6 @@
 #define NQPTP_SHM_PATH_SIZE (NAME_MAX + 32) /* Of the path of any file there. */
 #define NQPTP_SHM_SIZE 16384 /* Of an object for its whole life: layouts, then kept state. */
 
-/* What there is by the name of an object. */
-struct nqptp_shm_found {
-    uid_t owner;
-    mode_t mode;     /* Its type is in it, too. */
-    unsigned layout; /* By the number in it; 0: it has none, or we may not read it. */
-    bool leased;     /* A daemon holds a lease on it, so that we did not read the layout. */
-};
-
 /* The path of the file of that object. */
 void nqptp_shm_path(const char *name, char path[NQPTP_SHM_PATH_SIZE]);
 
@@ -37,11 +29,8 @@ int nqptp_shm_make_file(char hidden[NQPTP_SHM_PATH_SIZE]);
 /* Gives that file the name, if there is none by it. Returns 0 or -errno. */
 int nqptp_shm_name_file(int fd, const char *hidden, const char *name);
 
-/* Is there a file by that name? It is not opened to find out. */
-bool nqptp_shm_exists(const char *name);
-
-/* Returns 0, or -errno: -ENOENT if there is nothing. It may cost a daemon its lease for a while. */
-int nqptp_shm_inspect(const char *name, struct nqptp_shm_found *found);
+/* Does a daemon hold a lease on the file? If none does, this may cost one its lease for a while. */
+bool nqptp_shm_is_leased(const char *name);
 
 /*
  * Reads what is kept in the file of that object, which this process must not have open. Returns the
@@ -49,7 +38,7 @@ int nqptp_shm_inspect(const char *name, struct nqptp_shm_found *found);
  */
 size_t nqptp_shm_read_kept(const char *name, enum nqptp_kept which, char text[NQPTP_KEPT_MAX]);
 
-/* Owner and mode of the file, for people: "owned by uid 0, mode 0644". */
+/* What there is by that name, for people: "a directory, owned by uid 0, mode 0755". */
 void nqptp_shm_describe(const char *name, char *text, size_t size);
 
 /*

@@ -9,7 +9,6 @@
 #include "nqptp-shm-layouts.h"
 
 #include <string.h>
-#include <unistd.h>
 
 /* --- the ABI ---------------------------------------------------------------------------------- */
 
@@ -17,8 +16,6 @@
 #define NQPTP_AT(structure, member, bytes)                                                         \
     _Static_assert(offsetof(struct structure, member) == (bytes),                                  \
                    #structure ": " #member " is not where clients look for it")
-#define NQPTP_SIZE(structure, bytes)                                                               \
-    _Static_assert(sizeof(struct structure) == (bytes), #structure ": size")
 #define NQPTP_MUTEX sizeof(pthread_mutex_t)
 #if defined(__i386__)
 #define NQPTP_ALIGN 4
@@ -44,23 +41,7 @@ NQPTP_AT(shm_structure_9, master_clock_start_time, NQPTP_MUTEX + NQPTP_ALIGN + 8
 NQPTP_AT(shm_structure_10, version, 0);
 NQPTP_AT(shm_structure_10, main, NQPTP_ALIGN);
 NQPTP_AT(shm_structure_10, secondary, NQPTP_ALIGN + 32);
-NQPTP_SIZE(shm_structure_10, NQPTP_ALIGN + 64);
-#if defined(__aarch64__) && defined(__LP64__) && defined(__GLIBC__)
-NQPTP_SIZE(shm_structure, 144);
-NQPTP_SIZE(shm_structure_9, 152);
-#elif defined(__LP64__)
-NQPTP_SIZE(shm_structure, 136);
-NQPTP_SIZE(shm_structure_9, 144);
-#elif defined(__x86_64__)
-NQPTP_SIZE(shm_structure, 128);
-NQPTP_SIZE(shm_structure_9, 136);
-#elif defined(__arm__) || defined(__powerpc__) || defined(__mips__)
-NQPTP_SIZE(shm_structure, 120);
-NQPTP_SIZE(shm_structure_9, 128);
-#elif defined(__i386__) || defined(__sh__) || defined(__m68k__)
-NQPTP_SIZE(shm_structure, 120);
-NQPTP_SIZE(shm_structure_9, 124);
-#endif
+_Static_assert(sizeof(struct shm_structure_10) == NQPTP_ALIGN + 64, "shm_structure_10: size");
 
 /* --- writing and reading ---------------------------------------------------------------------- */
 
@@ -132,10 +113,10 @@ static void read_10(const union nqptp_shm_image *image, struct nqptp_shm_record 
  * which may look like one, but where it has its number they have the lock word, which does not.
  */
 static const struct nqptp_shm_layout layouts[] = {
-    {NQPTP_SHM_LAYOUT_10, false, 0644, write_10, read_10},
-    {NQPTP_SHM_LAYOUT_4, true, 0664, write_4, read_4},
-    {NQPTP_SHM_LAYOUT_8, true, 0664, write_8_or_9, read_8_or_9},
-    {NQPTP_SHM_LAYOUT_9, true, 0664, write_8_or_9, read_8_or_9},
+    {NQPTP_SHM_LAYOUT_10, false, offsetof(struct shm_structure_10, secondary), write_10, read_10},
+    {NQPTP_SHM_LAYOUT_4, true, 0, write_4, read_4},
+    {NQPTP_SHM_LAYOUT_8, true, 0, write_8_or_9, read_8_or_9},
+    {NQPTP_SHM_LAYOUT_9, true, 0, write_8_or_9, read_8_or_9},
 };
 
 enum { LAYOUTS = sizeof layouts / sizeof *layouts };
@@ -147,12 +128,10 @@ const struct nqptp_shm_layout *nqptp_shm_layout(unsigned version) {
     return NULL;
 }
 
-const struct nqptp_shm_layout *nqptp_shm_layout_of(int fd) {
+const struct nqptp_shm_layout *nqptp_shm_layout_of(const union nqptp_shm_image *image) {
     for (size_t i = 0; i < LAYOUTS; i++) {
-        off_t at = layouts[i].has_mutex ? (off_t)offsetof(struct shm_structure, version) : 0;
-        uint16_t version;
-        if (pread(fd, &version, sizeof version, at) == sizeof version &&
-            version == layouts[i].version)
+        unsigned version = layouts[i].has_mutex ? image->v4.version : image->v10.version;
+        if (version == layouts[i].version)
             return &layouts[i];
     }
     return NULL;

@@ -9,7 +9,9 @@
 #include "nqptp-shm-structures.h"
 
 #include <stdbool.h>
-#include <sys/types.h>
+#include <stddef.h>
+
+#define NQPTP_SHM_LAYOUTS "4, 8, 9, 10" /* All of them, for people. */
 
 enum {
     NQPTP_SHM_LAYOUT_4 = NQPTP_SHM_STRUCTURES_VERSION, /* Shairport Sync of May 2021 */
@@ -54,8 +56,8 @@ union nqptp_shm_image {
 
 struct nqptp_shm_layout {
     unsigned version;
-    bool has_mutex; /* clients lock it, so they open the object read-write */
-    mode_t mode;    /* of the file */
+    bool has_mutex;   /* Clients lock it, so they open the object read-write. */
+    size_t second_at; /* Without a mutex: where the second set is, which is written last. */
 
     /* Writes the record into an image of zeros, all but the mutex. */
     void (*write)(const struct nqptp_shm_layout *layout, union nqptp_shm_image *image,
@@ -68,7 +70,7 @@ struct nqptp_shm_layout {
 /* The layout with that version number, or NULL. */
 const struct nqptp_shm_layout *nqptp_shm_layout(unsigned version);
 
-/* The layout that the file has by the number at each layout's place, or NULL. */
-const struct nqptp_shm_layout *nqptp_shm_layout_of(int fd);
+/* The layout that the image has by the number at each layout's place, or NULL. */
+const struct nqptp_shm_layout *nqptp_shm_layout_of(const union nqptp_shm_image *image);
 
 #endif

@@ -9,8 +9,7 @@
  * read back.
  *
  * States of an object:
- * - adopted: it still has an earlier process's record. Then a write leaves the record as it is, and
- *   renews the mutex and the version only. The first nqptp_shm_publish() ends this.
+ * - adopted: the image is what an earlier process left, until the first nqptp_shm_publish().
  * - pending: a client holds the mutex, and the image waits to be written by nqptp_shm_retry().
  * - the lease, if the layout is automatic: see nqptp-lease.h. It is held while no other process has
  *   the object open. Only then may the layout change.
@@ -47,8 +46,6 @@ _Static_assert(sizeof(union nqptp_shm_image) <= 4096, "kept state is behind ever
 
 static void make_image(struct nqptp_shm *shm) {
     memset(&shm->image, 0, sizeof shm->image);
-    if (shm->layout->has_mutex)
-        shm->image.mutex = shm->mutex;
     shm->layout->write(shm->layout, &shm->image, &shm->record, shm->realtime_minus_raw_ns);
 }
 
@@ -59,38 +56,36 @@ static void on_sigbus(int signal) {
     if (page_lost)
         siglongjmp(*page_lost, 1);
     struct sigaction fatal = {.sa_handler = SIG_DFL};
-    sigaction(signal, &fatal, NULL); /* not ours: let it end the process as it would have */
+    sigaction(signal, &fatal, NULL); /* Not ours: it ends the process as it would have. */
 }
 
-/* Writes all but the lock word, so that a mutex that was scribbled over is whole again as well. */
+static void copy_bytes(struct nqptp_shm *shm, size_t from, size_t to) {
+    memcpy((char *)shm->map + from, (const char *)&shm->image + from, to - from);
+}
+
+/* Writes all but the lock word, so that a mutex that a client wrote over is whole again as well. */
 static void copy_locked(struct nqptp_shm *shm) {
-    size_t to = shm->adopted ? offsetof(struct shm_structure, flags) : sizeof shm->image;
-
+    nqptp_mutex_force(&shm->map->mutex);
     nqptp_mutex_restore(&shm->map->mutex, &shm->mutex);
-    memcpy((char *)shm->map + sizeof shm->mutex, (const char *)&shm->image + sizeof shm->mutex,
-           to - sizeof shm->mutex);
+    copy_bytes(shm, sizeof shm->mutex, sizeof shm->image);
+    nqptp_mutex_release(&shm->map->mutex);
 }
 
-/* Layout 10 has no mutex: a reader sees by the second set whether the first was whole. */
+/* Without a mutex a reader sees by the second set whether the first was whole. */
 static void copy_sets(struct nqptp_shm *shm) {
-    const size_t second = offsetof(struct shm_structure_10, secondary);
-
-    if (shm->adopted)
-        return;
-    memcpy(shm->map, &shm->image, second);
+    copy_bytes(shm, 0, shm->layout->second_at);
     atomic_thread_fence(memory_order_seq_cst);
-    memcpy((char *)shm->map + second, (const char *)&shm->image + second,
-           sizeof shm->image - second);
+    copy_bytes(shm, shm->layout->second_at, sizeof shm->image);
     atomic_thread_fence(memory_order_seq_cst);
 }
 
 enum mutex_rule { RESPECT_MUTEX, TAKE_MUTEX_OVER };
 
 /*
- * The one function that touches the mapping. Returns 0; -EBUSY if the mutex is held, its holder
- * then in *holder; or -EFAULT if the object has been cut short.
+ * The one function that touches the mapping. Returns 0; -EBUSY if a client holds the mutex, which
+ * is shm->holder then; or -EFAULT if the object has been cut short.
  */
-static int write_mapping(struct nqptp_shm *shm, enum mutex_rule rule, int *holder) {
+static int write_mapping(struct nqptp_shm *shm, enum mutex_rule rule) {
     sigjmp_buf here;
 
     if (sigsetjmp(here, 0)) {
@@ -102,62 +97,43 @@ static int write_mapping(struct nqptp_shm *shm, enum mutex_rule rule, int *holde
     if (!shm->layout->has_mutex) {
         copy_sets(shm);
     } else if (rule == TAKE_MUTEX_OVER || nqptp_mutex_take(&shm->map->mutex)) {
-        nqptp_mutex_force(&shm->map->mutex);
         copy_locked(shm);
-        nqptp_mutex_release(&shm->map->mutex);
     } else {
-        *holder = nqptp_mutex_holder(&shm->map->mutex);
+        shm->holder = nqptp_mutex_holder(&shm->map->mutex);
         result = -EBUSY;
     }
     page_lost = NULL;
     return result;
 }
 
-/* Writes the record into the object, and makes the file long enough again if it was cut short. */
-static int write_object(struct nqptp_shm *shm, enum mutex_rule rule, int *holder) {
-    if (!shm->layout)
-        return -EINVAL;
-    make_image(shm);
-    int result = write_mapping(shm, rule, holder);
+/* Writes the image into the object, and makes the file long enough again if it was cut short. */
+static int write_object(struct nqptp_shm *shm, enum mutex_rule rule) {
+    int result = write_mapping(shm, rule);
+
     for (int i = 0; i < 3 && result == -EFAULT; i++) {
         if (ftruncate(shm->fd, NQPTP_SHM_SIZE) < 0)
             return -errno;
-        shm->adopted = false; /* the old record is lost */
-        result = write_mapping(shm, TAKE_MUTEX_OVER, holder);
+        result = write_mapping(shm, TAKE_MUTEX_OVER);
     }
     return result;
 }
 
-static int overwrite_object(struct nqptp_shm *shm) {
-    int holder;
-    return write_object(shm, TAKE_MUTEX_OVER, &holder);
-}
-
-/* Writes the record, or notes since when which client holds the mutex. */
+/* Writes the image, or notes since when which client holds the mutex. */
 static void write_or_wait(struct nqptp_shm *shm, uint64_t now_ns) {
     bool late = shm->pending && (now_ns - shm->blocked_ns >= TAKE_OVER_NS ||
                                  now_ns - shm->pending_ns >= PATIENCE_NS);
-    int holder = 0;
-    int result = write_object(shm, late ? TAKE_MUTEX_OVER : RESPECT_MUTEX, &holder);
+    int holder = shm->holder;
+    int result = write_object(shm, late ? TAKE_MUTEX_OVER : RESPECT_MUTEX);
 
-    if (result == -EBUSY && (!shm->pending || holder != shm->holder)) {
-        shm->blocked_ns = now_ns;
-        shm->holder = holder;
-    }
     if (!shm->pending)
         shm->pending_ns = now_ns;
+    if (!shm->pending || shm->holder != holder)
+        shm->blocked_ns = now_ns;
     shm->pending = result == -EBUSY;
     shm->retry_ns = now_ns + RETRY_NS;
 }
 
 /* --- the layout, by lease --------------------------------------------------------------------- */
-
-static void open_lease(struct nqptp_shm *shm, uint64_t now_ns) {
-    char path[NQPTP_SHM_PATH_SIZE];
-
-    nqptp_shm_path(shm->name, path);
-    nqptp_lease_open(&shm->lease, shm->fd, path, now_ns);
-}
 
 /* No other process reads the object now, so it can get another layout at once. */
 static void set_layout(struct nqptp_shm *shm, unsigned version) {
@@ -165,8 +141,8 @@ static void set_layout(struct nqptp_shm *shm, unsigned version) {
         return;
     shm->layout = nqptp_shm_layout(version);
     shm->pending = false;
-    shm->adopted = false;
-    overwrite_object(shm);
+    make_image(shm);
+    write_object(shm, TAKE_MUTEX_OVER);
 }
 
 /* The layout for a client that sent the last command and opens the object so. */
@@ -204,13 +180,11 @@ static bool has_group(int fd, gid_t group) {
  * it is not called if the group is right already.
  */
 static int set_mode_and_size(struct nqptp_shm *shm) {
-    mode_t mode =
-        nqptp_shm_layout(shm->automatic ? NQPTP_SHM_LAYOUT_4 : shm->layout->version)->mode;
+    bool writable = shm->automatic || shm->layout->has_mutex;
 
-    shm->group_refused = (mode & S_IWGRP) && shm->group != (gid_t)-1 &&
-                         !has_group(shm->fd, shm->group) &&
+    shm->group_refused = writable && shm->group != (gid_t)-1 && !has_group(shm->fd, shm->group) &&
                          fchown(shm->fd, (uid_t)-1, shm->group) < 0;
-    if (fchmod(shm->fd, mode) < 0)
+    if (fchmod(shm->fd, writable ? 0664 : 0644) < 0)
         return -errno;
     return -posix_fallocate(shm->fd, 0, NQPTP_SHM_SIZE);
 }
@@ -232,47 +206,35 @@ static int lock_against_daemons(const struct nqptp_shm *shm) {
     return stat(process, &status) == 0 && status.st_uid == geteuid() ? -EBUSY : 0;
 }
 
-/* Completes the object before it has its name, so that no client sees it half made. */
-static int complete(struct nqptp_shm *shm, uint64_t now_ns) {
+/*
+ * Completes the object, whose file has this path, before a client can open it: the mutex as well,
+ * because its holder may have died while other clients wait for it.
+ */
+static int complete(struct nqptp_shm *shm, const char *path, uint64_t now_ns) {
     int result;
 
     if ((result = set_mode_and_size(shm)) < 0 || (result = map(shm)) < 0 ||
-        (result = overwrite_object(shm)) < 0)
+        (result = write_object(shm, TAKE_MUTEX_OVER)) < 0)
         return result;
-    lock_against_daemons(shm);
     if (shm->automatic)
-        open_lease(shm, now_ns); /* before a client can open it */
+        nqptp_lease_open(&shm->lease, shm->fd, path, now_ns);
     return 0;
 }
 
-static int create(struct nqptp_shm *shm, uint64_t now_ns) {
+static int create(struct nqptp_shm *shm, const char *path, uint64_t now_ns) {
     char hidden[NQPTP_SHM_PATH_SIZE];
 
     shm->fd = nqptp_shm_make_file(hidden);
     if (shm->fd < 0)
         return shm->fd;
-    int result = complete(shm, now_ns);
+    lock_against_daemons(shm);
+    int result = complete(shm, *hidden ? hidden : path, now_ns);
     if (result == 0)
         result = nqptp_shm_name_file(shm->fd, hidden, shm->name);
     if (result < 0 && *hidden)
         unlink(hidden);
+    nqptp_lease_rename(&shm->lease, path);
     return result;
-}
-
-/* Why the file was not opened: a lease, or a file that is not ours, as a link or a directory. */
-static int opening_error(int error) {
-    switch (error) {
-    case EWOULDBLOCK:
-        return -EBUSY;
-    case EACCES:
-    case EINVAL:
-    case ELOOP:
-    case ENXIO:
-    case EPERM:
-        return -EEXIST;
-    default:
-        return -error;
-    }
 }
 
 static bool is_named(const struct nqptp_shm *shm) {
@@ -285,46 +247,36 @@ static bool is_named(const struct nqptp_shm *shm) {
  * open that would break our lease, and to close it again would give up our lock. So it is looked at
  * before it is opened. A file of this user that is not one of ours is in the way of /nqptp only.
  */
-static int open_existing(struct nqptp_shm *shm) {
-    char path[NQPTP_SHM_PATH_SIZE];
+static int open_existing(struct nqptp_shm *shm, const char *path) {
     struct stat status;
 
-    nqptp_shm_path(shm->name, path);
     if (lstat(path, &status) < 0)
         return -errno;
     if (!nqptp_shm_is_ours(&status)) {
         bool in_the_way = !is_named(shm) && status.st_uid == geteuid() && unlink(path) == 0;
         return in_the_way ? -ENOENT : -EEXIST;
     }
-    shm->fd = shm_open(shm->name, O_RDWR | O_NONBLOCK, 0);
+    shm->fd = open(path, O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
     if (shm->fd < 0)
-        return opening_error(errno);
-    if (fstat(shm->fd, &status) < 0 || !nqptp_shm_is_ours(&status))
-        return -EEXIST;
+        return errno == EWOULDBLOCK ? -EBUSY : errno == EPERM || errno == EACCES ? -EEXIST : -errno;
     return lock_against_daemons(shm);
 }
 
-static int adopt(struct nqptp_shm *shm, uint64_t now_ns) {
-    int result = open_existing(shm);
+static int adopt(struct nqptp_shm *shm, const char *path, uint64_t now_ns) {
+    union nqptp_shm_image old = {0};
+    int result = open_existing(shm, path);
 
     if (result < 0)
         return result;
-    const struct nqptp_shm_layout *found = nqptp_shm_layout_of(shm->fd);
+    (void)!pread(shm->fd, &old, sizeof old, 0); /* The file may be empty. */
+    const struct nqptp_shm_layout *found = nqptp_shm_layout_of(&old);
     if (is_named(shm) && found != shm->layout)
         return -EEXIST;
     if (shm->automatic && found)
         shm->layout = found;
-    if ((result = set_mode_and_size(shm)) < 0)
-        return opening_error(-result);
-    if ((result = map(shm)) < 0)
-        return result;
-    shm->adopted = found == shm->layout;
-    /* The mutex is renewed even then: its holder may have died while other clients wait for it. */
-    if ((result = overwrite_object(shm)) < 0)
-        return result;
-    if (shm->automatic)
-        open_lease(shm, now_ns);
-    return 0;
+    if (found == shm->layout)
+        shm->image = old;
+    return complete(shm, path, now_ns);
 }
 
 /* --- for the daemon --------------------------------------------------------------------------- */
@@ -336,11 +288,19 @@ bool nqptp_shm_can_serve(unsigned layout) {
     return layout == NQPTP_SHM_AUTO || (row && (!row->has_mutex || nqptp_mutex_init(&mutex)));
 }
 
+/* Another process may make an object of that name meanwhile. */
 static int adopt_or_create(struct nqptp_shm *shm, uint64_t now_ns) {
-    int result = adopt(shm, now_ns);
+    char path[NQPTP_SHM_PATH_SIZE];
+    int result = -EEXIST;
 
-    if (result == -ENOENT)
-        result = create(shm, now_ns);
+    nqptp_shm_path(shm->name, path);
+    for (int i = 0; i < 3; i++) {
+        if ((result = adopt(shm, path, now_ns)) != -ENOENT)
+            break;
+        if ((result = create(shm, path, now_ns)) != -EEXIST)
+            break;
+        nqptp_shm_close(shm);
+    }
     if (result < 0)
         nqptp_shm_close(shm);
     return result;
@@ -357,6 +317,7 @@ int nqptp_shm_open(struct nqptp_shm *shm, const char *name, unsigned layout, gid
     if (!shm->layout || (shm->layout->has_mutex && !known))
         return -ENOTSUP;
     snprintf(shm->name, sizeof shm->name, "%s", name);
+    make_image(shm);
     return adopt_or_create(shm, now_ns);
 }
 
@@ -365,18 +326,14 @@ unsigned nqptp_shm_version(const struct nqptp_shm *shm) {
 }
 
 void nqptp_shm_inherited(const struct nqptp_shm *shm, struct nqptp_shm_record *record) {
-    union nqptp_shm_image seen;
-
-    *record = (struct nqptp_shm_record){0};
-    if (pread(shm->fd, &seen, sizeof seen, 0) == sizeof seen)
-        shm->layout->read(&seen, record);
+    shm->layout->read(&shm->image, record);
 }
 
 void nqptp_shm_publish(struct nqptp_shm *shm, const struct nqptp_shm_record *record,
                        uint64_t realtime_minus_raw_ns, uint64_t now_ns) {
-    shm->adopted = false;
     shm->record = *record;
     shm->realtime_minus_raw_ns = realtime_minus_raw_ns;
+    make_image(shm);
     write_or_wait(shm, now_ns);
 }
 
@@ -416,12 +373,14 @@ int nqptp_shm_mend(struct nqptp_shm *shm, uint64_t now_ns) {
     successor.fd = successor.lease.inotify = -1;
     successor.map = NULL;
     successor.pending = false;
-    successor.adopted = false; /* a new file holds no earlier record */
     int result = adopt_or_create(&successor, now_ns);
     if (result < 0)
         return result;
     copy_kept(shm->fd, successor.fd);
-    nqptp_shm_publish(&successor, &shm->record, shm->realtime_minus_raw_ns, now_ns);
+    successor.image = shm->image;
+    if (successor.layout != shm->layout)
+        make_image(&successor);
+    write_or_wait(&successor, now_ns);
     nqptp_shm_close(shm);
     *shm = successor;
     return 1;
@@ -440,19 +399,15 @@ void nqptp_shm_retry(struct nqptp_shm *shm, uint64_t now_ns) {
 }
 
 bool nqptp_shm_ask(struct nqptp_shm *shm, enum nqptp_shm_asked asked, uint64_t now_ns) {
-    /* While an image waits, as 9 does to be written over 8, the number is an old one. */
-    if (shm->adopted && !shm->pending && nqptp_shm_layout_of(shm->fd) != shm->layout)
-        shm->adopted = false; /* a client wrote over the old record: there is nothing to keep */
-    write_or_wait(shm, now_ns);
-    if (!shm->automatic)
-        return true;
-    if (asked == NQPTP_SHM_ASKED_PLAY) {
-        if (shm->layout->version == NQPTP_SHM_LAYOUT_8) {
-            shm->layout = nqptp_shm_layout(NQPTP_SHM_LAYOUT_9); /* only the number differs */
-            write_or_wait(shm, now_ns);
-        }
-        return true;
+    bool plays = asked == NQPTP_SHM_ASKED_PLAY;
+
+    if (shm->automatic && plays && shm->layout->version == NQPTP_SHM_LAYOUT_8) {
+        shm->layout = nqptp_shm_layout(NQPTP_SHM_LAYOUT_9); /* Only the number differs. */
+        shm->image.v9.version = NQPTP_SHM_LAYOUT_9;
     }
+    write_or_wait(shm, now_ns);
+    if (!shm->automatic || plays)
+        return true;
     shm->asked = asked;
     shm->asked_ns = now_ns;
     /* The last process that had the object open may have closed it. A client that was refused opens
@@ -479,21 +434,14 @@ static unsigned layout_for(const struct nqptp_shm *shm, enum nqptp_opener opener
     return shm->layout->version;
 }
 
-int nqptp_shm_keep(const struct nqptp_shm *shm, enum nqptp_kept which, const char *text,
-                   size_t length) {
-    return nqptp_kept_write(shm->fd, which, text, length);
+enum nqptp_opener nqptp_shm_opener(const struct nqptp_shm *shm) {
+    return nqptp_lease_opener(&shm->lease);
 }
 
-size_t nqptp_shm_kept(const struct nqptp_shm *shm, enum nqptp_kept which,
-                      char text[NQPTP_KEPT_MAX]) {
-    return nqptp_kept_read(shm->fd, which, text);
-}
-
-void nqptp_shm_signalled(struct nqptp_shm *shm, uint64_t now_ns) {
+void nqptp_shm_signalled(struct nqptp_shm *shm, enum nqptp_opener opener, uint64_t now_ns) {
     if (!shm->automatic)
         return;
     nqptp_lease_check_closed(&shm->lease, now_ns);
-    enum nqptp_opener opener = nqptp_lease_opener(&shm->lease);
     if (opener == NQPTP_OPENER_NONE)
         return;
     shm->opened_ns = now_ns;
@@ -524,14 +472,13 @@ void nqptp_shm_close(struct nqptp_shm *shm) {
 
 /* Clients that keep the object mapped read this last. */
 static void publish_no_master(struct nqptp_shm *shm) {
-    int holder;
+    const struct timespec copying = {.tv_nsec = (long)(10 * NQPTP_MS)};
 
     shm->record = (struct nqptp_shm_record){0};
-    shm->adopted = false;
-    if (write_object(shm, RESPECT_MUTEX, &holder) == -EBUSY) {
-        nanosleep(&(struct timespec){.tv_nsec = (long)(10 * NQPTP_MS)},
-                  NULL); /* a client copies it */
-        overwrite_object(shm);
+    make_image(shm);
+    if (write_object(shm, RESPECT_MUTEX) == -EBUSY) {
+        nanosleep(&copying, NULL); /* A client that copies the record releases the mutex by then. */
+        write_object(shm, TAKE_MUTEX_OVER);
     }
 }
 

@@ -34,7 +34,6 @@ struct nqptp_shm {
     enum nqptp_shm_asked asked; /* What the last command told about its client. */
     uint64_t asked_ns;          /* When that command came. */
 
-    bool adopted;                   /* The object still holds an earlier process's record. */
     struct nqptp_shm_record record; /* As published last. */
     uint64_t realtime_minus_raw_ns; /* As published last. */
     bool pending;                   /* The image waits for a client to release the mutex. */
@@ -104,20 +103,16 @@ void nqptp_shm_retry(struct nqptp_shm *shm, uint64_t now_ns);
  */
 bool nqptp_shm_ask(struct nqptp_shm *shm, enum nqptp_shm_asked asked, uint64_t now_ns);
 
-/* Keeps a text for the next process; see nqptp-shm-kept.h. Returns 0 or -errno. */
-int nqptp_shm_keep(const struct nqptp_shm *shm, enum nqptp_kept which, const char *text,
-                   size_t length);
-
-/* Reads what was kept, perhaps by an earlier process. Returns the length; 0 if there is none. */
-size_t nqptp_shm_kept(const struct nqptp_shm *shm, enum nqptp_kept which,
-                      char text[NQPTP_KEPT_MAX]);
+/* How a process opens the object that waits for nqptp_shm_signalled(). */
+enum nqptp_opener nqptp_shm_opener(const struct nqptp_shm *shm);
 
 /*
- * NQPTP_LEASE_SIGNAL came. If a process is opening the object, it waits until this puts the right
- * layout in place. So take in all commands first: the opener may have sent one a moment ago. If a
- * process has closed the object, the layout may change from now on.
+ * NQPTP_LEASE_SIGNAL came: puts the right layout in place for the opener that
+ * nqptp_shm_opener() told of, and lets it go on. The opener may have sent a command a moment
+ * before, so read all commands after that and before this. If a process has closed the object, the
+ * layout may change from now on.
  */
-void nqptp_shm_signalled(struct nqptp_shm *shm, uint64_t now_ns);
+void nqptp_shm_signalled(struct nqptp_shm *shm, enum nqptp_opener opener, uint64_t now_ns);
 
 /* Whether another process has the object open; true if that cannot be told. */
 bool nqptp_shm_is_in_use(const struct nqptp_shm *shm);

@@ -42,6 +42,7 @@
 #define FLOODED_NS (10 * NQPTP_S) /* after more came at once than can be read in one go */
 #define BUSY_NS (10 * NQPTP_S)    /* between tries for a port that another program has */
 #define OPENING_ROUNDS 16         /* of commands that are read before an opener is let in */
+#define SIGNALS_MAX 256           /* Signals that are taken together. */
 
 /* The tags that epoll returns: see dispatch(). Those of the endpoints come after them. */
 enum source {
@@ -230,26 +231,38 @@ static int take_commands(struct nqptp *nqptp, enum source socket) {
     return count;
 }
 
-/* A process opens an object and waits: the commands that it sent before decide what it finds. */
+/*
+ * A process opens an object and waits: the commands that it sent before decide what it finds. So
+ * they are read after the daemon saw that it waits. The other order misses a command that comes in
+ * between.
+ */
 static void on_opening(struct nqptp *nqptp) {
-    for (enum source socket = CONTROL_IPV4; socket <= CONTROL_IPV6; socket++)
+    enum nqptp_opener opener = nqptp_objects_opener(&nqptp->objects);
+
+    for (enum source socket = CONTROL_IPV4; opener && socket <= CONTROL_IPV6; socket++)
         for (int rounds = 0; rounds < OPENING_ROUNDS && nqptp->fds[socket] >= 0; rounds++)
             if (take_commands(nqptp, socket) < NQPTP_BATCH)
                 break;
-    nqptp_objects_signalled(&nqptp->objects, nqptp_clock_now_ns());
+    nqptp_objects_signalled(&nqptp->objects, opener, nqptp_clock_now_ns());
 }
 
+/* Each close of the object makes two signals, so they are taken together and acted on once. */
 static void on_signal(struct nqptp *nqptp) {
     struct signalfd_siginfo signal;
+    bool opening = false;
 
-    if (!nqptp_faults_read(&nqptp->faults, nqptp->fds[SIGNALS], &signal, sizeof signal))
-        return;
-    if ((int)signal.ssi_signo == NQPTP_LEASE_SIGNAL || signal.ssi_signo == SIGIO) {
-        on_opening(nqptp);
-        return;
+    for (int i = 0; i < SIGNALS_MAX; i++) {
+        if (!nqptp_faults_read(&nqptp->faults, nqptp->fds[SIGNALS], &signal, sizeof signal))
+            break;
+        if ((int)signal.ssi_signo == NQPTP_LEASE_SIGNAL || signal.ssi_signo == SIGIO) {
+            opening = true;
+            continue;
+        }
+        nqptp->stopping = true;
+        nqptp->restarting = signal.ssi_signo == SIGUSR1;
     }
-    nqptp->stopping = true;
-    nqptp->restarting = signal.ssi_signo == SIGUSR1;
+    if (opening)
+        on_opening(nqptp);
 }
 
 static void follow_interfaces(struct nqptp *nqptp, uint64_t now_ns) {
@@ -451,7 +464,7 @@ static enum nqptp_exit open_objects(struct nqptp *nqptp) {
     /* Players that were there before us open the object as soon as they see it: the ports are open,
      * so let the commands come in that tell what they read. But one that is there already they can
      * open now, and until we have our lease on it they find in it what it happens to be. */
-    if (!nqptp_shm_exists(NQPTP_INTERFACE_NAME))
+    if (access(NQPTP_SHM_DIRECTORY NQPTP_INTERFACE_NAME, F_OK) < 0)
         nanosleep(&(struct timespec){.tv_nsec = FIRST_COMMAND_NS}, NULL);
     if (nqptp_objects_add(&nqptp->objects, &nqptp->engine, NQPTP_INTERFACE_NAME,
                           nqptp->options->layout, nqptp_clock_now_ns()) < 0)

@@ -68,6 +68,17 @@ fails recvfrom ip addr add 10.77.0.9/24 dev here
 fails read signal
 fails '?epoll_wait,epoll_pwait' ask # not every processor has both
 
+# --- another process makes the object meanwhile ---
+
+is_root || set -- --user=root --group=root
+strace -f -o "$tmp/calls" -e trace=linkat -e inject=linkat:error=EEXIST:when=1 "$nqptp" "$@" \
+    2>"$tmp/log" &
+check 'linkat() finds a file: it is tried again' eventually 10 answers
+check 'linkat() finds a file: it did once' grep -q INJECTED "$tmp/calls"
+daemon=$(awk '{ print $1; exit }' "$tmp/calls")
+kill "$daemon"
+eventually 5 test ! -e /dev/shm/nqptp
+
 # --- no more descriptors at the start ---
 
 # With so few that the daemon comes to each place where it opens one.

@@ -145,6 +145,9 @@ for other in $others; do
 done
 is 'none of them is written to' "$(cat $shm/linked $shm/foreign 2>/dev/null | uniq)" precious
 is 'nor touched' "$(ls -ln $shm/linked $shm/link $shm/foreign 2>&1)" "$list"
+if is_root; then
+    check 'a directory is called one' grep -q '/directory is not ours: a directory, owned' "$tmp/log"
+fi
 check 'a directory stays one' test -d $shm/directory
 check 'and a pipe' test -p $shm/pipe
 ln $shm/one $shm/twin
@@ -157,6 +160,8 @@ is 'when it is free the name can be used' "$(id_of /link)" $b
 # --- how many ---
 
 # The oldest one that is not used makes room: /one, which a player has open, stays, and /two goes.
+control '/two B'
+control '/two E'
 "$player" --name /one --play 10.77.0.2 --watch 1000 >"$tmp/first" 2>&1 &
 first=$!
 eventually 5 grep -q version "$tmp/first"
@@ -166,13 +171,15 @@ control "$(printf '/Bad T 10.77.0.2\r\n')"
 is 'a command may end in CR LF' "$(id_of /Bad)" $a
 n=1
 while test $n -le 70; do
-    "$reader" --command "/client$n T 10.77.0.2"
+    "$reader" --command "/client$n T"
     n=$((n + 1))
 done
 check 'after many clients the daemon is alive' alive
 is 'there are 64 objects' "$(objects)" 64
+check_not 'the oldest one that does not play made room' test -e $shm/two
+check 'one that plays by its list stays' test -e $shm/Bad
+control '/client70 T 10.77.0.2'
 is 'the newest one has its object' "$(id_of /client70)" $a
-check_not 'the oldest one that no process has open made room' test -e $shm/two
 check 'one that a player has open stays' test -e $shm/one
 is 'one that a player has open keeps its clock' "$(id_of /one)" $a
 if watch /client70 1 --play 10.77.0.2 --ids a --wait 5; then

@@ -48,6 +48,7 @@ chmod 755 "$tmp/no-proc"
 unshare -m "$tmp/no-proc" "$nqptp" "$@" 2>"$tmp/log" &
 daemon=$!
 check 'without /proc: it starts' eventually 10 answers
+check_not 'without /proc: inotify works' grep inotify "$tmp/log"
 serves 'without /proc'
 
 check 'a stack of 128 kB: it starts' start_after 'ulimit -s 128' "$@"

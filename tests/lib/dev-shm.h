@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* A /dev/shm of its own for a unit test that makes objects. */
+#ifndef NQPTP_TESTS_DEV_SHM_H
+#define NQPTP_TESTS_DEV_SHM_H
+
+#include <fcntl.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+static inline void dev_shm_write(const char *path, const char *text) {
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+    if (fd >= 0) {
+        (void)!write(fd, text, strlen(text));
+        close(fd);
+    }
+}
+
+/*
+ * Gives this process a /dev/shm of its own, which vanishes with it, also if it is killed. Returns
+ * false where that is not allowed. An ordinary user needs a user namespace for it.
+ */
+static inline bool make_dev_shm_private(void) {
+    bool root = geteuid() == 0;
+    char map[64];
+
+    snprintf(map, sizeof map, "%u %u 1", (unsigned)geteuid(), (unsigned)geteuid());
+    if (unshare(CLONE_NEWNS | (root ? 0 : CLONE_NEWUSER)) < 0)
+        return false;
+    if (!root)
+        dev_shm_write("/proc/self/uid_map", map);
+    return mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+           mount("tmpfs", "/dev/shm", "tmpfs", 0, "mode=1777") == 0;
+}
+
+#endif

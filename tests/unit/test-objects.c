@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Proves which client makes room for a new one, and when a player stops that no process shows.
+ */
+#include "nqptp-objects.h"
+
+#include "../lib/dev-shm.h"
+#include "../lib/tap.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#define S UINT64_C(1000000000)
+
+static struct nqptp_objects objects;
+static struct nqptp_engine engine;
+static uint64_t now_ns = 5000 * S;
+
+/* A command, as the daemon takes it. */
+static void command(const char *text) {
+    struct nqptp_command command;
+    struct nqptp_effects effects;
+
+    now_ns += S / 1000;
+    if (nqptp_command_parse(text, strlen(text), &command) ||
+        !nqptp_objects_has_client(&objects, &engine, &command, now_ns))
+        return;
+    struct nqptp_answer answer = nqptp_engine_command(&engine, &command, now_ns, &effects);
+    if (answer.client >= 0)
+        nqptp_objects_command(&objects, answer.client, &command, text, strlen(text), now_ns);
+}
+
+static int find(const char *name) {
+    return nqptp_clients_find(&engine.clients, name);
+}
+
+static bool plays(const char *name) {
+    return nqptp_client_plays(&engine.clients.list[find(name)]);
+}
+
+/* Lets time pass, with all that is due. */
+static void pass(uint64_t until_ns) {
+    struct nqptp_effects effects;
+    uint64_t due_ns;
+
+    while ((due_ns = nqptp_objects_due_ns(&objects, &engine.clients)) <= until_ns) {
+        now_ns = due_ns > now_ns ? due_ns : now_ns + 1;
+        nqptp_objects_retry(&objects, &engine, now_ns, &effects);
+    }
+    now_ns = until_ns;
+}
+
+static void begin(void) {
+    nqptp_objects_init(&objects, (gid_t)-1, "");
+    nqptp_engine_init(&engine, 1);
+    CHECK_EQ_I64(nqptp_objects_add(&objects, &engine, "/nqptp", NQPTP_SHM_LAYOUT_10, now_ns), 0,
+                 "the first object opens");
+}
+
+static void test_unused(void) {
+    begin();
+    command("/kitchen T 192.0.2.1");
+    command("/kitchen B");
+    int fd = shm_open("/kitchen", O_RDONLY, 0);
+    pass(now_ns + 1000 * S);
+    CHECK(fd >= 0 && plays("/kitchen"), "a process has its object open: a player plays on");
+    pass(now_ns + 1 * S);
+    close(fd);
+    uint64_t closed_ns = now_ns;
+    pass(closed_ns + 119 * S);
+    CHECK(plays("/kitchen"), "no process has its object open for 119 s: a player plays on");
+    pass(closed_ns + 126 * S);
+    CHECK(!plays("/kitchen"), "no process has its object open for 126 s: a player has stopped");
+    nqptp_objects_stop(&objects, &engine.clients);
+}
+
+static void test_room(void) {
+    char text[64];
+
+    begin();
+    command("/lists T 192.0.2.1");
+    command("/plays T 192.0.2.1");
+    command("/plays B");
+    command("/open T");
+    int fd = shm_open("/open", O_RDONLY, 0);
+    command("/ended T 192.0.2.1");
+    command("/ended B");
+    command("/ended E");
+    for (int n = 5; n < NQPTP_CLIENTS_MAX; n++) {
+        snprintf(text, sizeof text, "/client%d T", n);
+        command(text);
+    }
+    const struct nqptp_object *last = &objects.list[NQPTP_CLIENTS_MAX - 1];
+    struct nqptp_shm_record record = {0};
+    nqptp_objects_publish(&objects, NQPTP_CLIENTS_MAX - 1, &record, now_ns);
+    uint64_t look_at_ns = last->look_at_ns;
+    CHECK_EQ_U64(engine.clients.top, NQPTP_CLIENTS_MAX, "all names are taken");
+    command("/new T");
+    CHECK(find("/new") >= 0, "all names are taken: a new client gets one");
+    CHECK(find("/lists") >= 0, "a client that plays by its list makes no room");
+    CHECK(find("/plays") >= 0, "a client that plays makes no room");
+    CHECK(find("/open") >= 0, "a client whose object is open makes no room");
+    CHECK(find("/ended") < 0, "the oldest client that does not play makes room");
+    int moved = find("/client63");
+    CHECK(moved >= 0 && strcmp(objects.list[moved].shm.name, "/client63") == 0 &&
+              look_at_ns > now_ns && objects.list[moved].look_at_ns == look_at_ns,
+          "the last client gets the free number, with all that is known of its object");
+    close(fd);
+    nqptp_objects_stop(&objects, &engine.clients);
+}
+
+int main(void) {
+    if (!make_dev_shm_private()) {
+        puts("1..0 # SKIP it takes a /dev/shm of its own");
+        return 0;
+    }
+    test_unused();
+    test_room();
+    return tap_done();
+}
