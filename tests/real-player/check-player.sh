@@ -98,11 +98,16 @@ end_daemon() { # SIGNAL STATUS
 interrupt() { # SIGNAL STATUS
     start_judging
     check "SIG$1 in mid-play: the daemon ends with status $2" end_daemon "$1" "$2"
+    [ "$1" != TERM ] || check "SIGTERM in mid-play: a player that starts now finds no object" has_no_object
     sleep 1
     : >"$work/daemon.log"
     check "SIG$1 in mid-play: the daemon answers after a start" start_daemon
     is_served "SIG$1 in mid-play, then a start"
     end_judging "SIG$1 in mid-play: the sound goes on"
+}
+
+has_no_object() {
+    [ ! -e "$copy/dev/shm/nqptp" ]
 }
 
 interrupt_session() {
