@@ -15,7 +15,7 @@
 #include "nqptp-estimator.h"
 
 #include "reference.h"
-#include "../lib/streams.h"
+#include "../lib/sample-streams.h"
 #include "../lib/tap.h"
 
 #include <errno.h>

@@ -8,7 +8,7 @@
  * The error is what is published minus (the truth minus the least delay of the stream): one-way
  * timing cannot tell more. Which delay each published sample had is known from the sender's log.
  */
-#include "../lib/client.h"
+#include "../lib/layout4-client.h"
 
 #include <errno.h>
 #include <getopt.h>

@@ -9,7 +9,7 @@
  *
  * usage: bench-scale [DIRECTORY]     leaves scale.csv there
  */
-#include "../lib/world.h"
+#include "../lib/engine-fixture.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -4,7 +4,7 @@
  * two clocks. A refused command changes nothing at all.
  */
 #include "invariants.h"
-#include "../lib/world.h"
+#include "../lib/engine-fixture.h"
 
 #define PAUSE_NS                                                                                   \
     (400 * MS) /* between two commands, so that what is alive at first is not for ever */

@@ -5,8 +5,8 @@
  * everything in invariants.h must hold, and what changed for a client must have been told it.
  */
 #include "invariants.h"
-#include "../lib/prng.h"
-#include "../lib/vectors.h"
+#include "../lib/random.h"
+#include "../lib/ptp-messages.h"
 
 #define MS UINT64_C(1000000)
 #define OUR_IDENTITY REQUESTING_IDENTITY

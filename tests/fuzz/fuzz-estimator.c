@@ -10,7 +10,7 @@
 #include "nqptp-estimator.h"
 
 #include "fuzz.h"
-#include "../lib/prng.h"
+#include "../lib/random.h"
 
 #include <math.h>
 

@@ -10,7 +10,7 @@
 #include "nqptp-status.h"
 
 #include "fuzz.h"
-#include "../lib/obey.h"
+#include "../lib/engine-commands.h"
 
 #define REST_MOST_NS UINT64_C(1000000000) /* no packet waits longer to be read */
 #define UNREST_SOME 48                    /* what a few changes of master amount to */

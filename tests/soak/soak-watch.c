@@ -13,7 +13,7 @@
  * master and is to be right from SINCE on (CLOCK_MONOTONIC_RAW), and 0 for one that is not to be
  * had since then.
  */
-#include "../lib/client.h"
+#include "../lib/layout4-client.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -11,7 +11,7 @@
  * UDP checksum is wrong; for that it needs the right to open a raw socket. Prints how many
  * datagrams it sent.
  */
-#include "../lib/prng.h"
+#include "../lib/random.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -7,9 +7,9 @@
  *
  * It is a tool for the tests; it knows of nqptp nothing but the public header.
  */
-#include "../lib/client.h"
+#include "../lib/layout4-client.h"
 
-#include "../lib/prng.h"
+#include "../lib/random.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

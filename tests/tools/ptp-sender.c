@@ -31,7 +31,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../lib/air.h"
+#include "../lib/network-model.h"
 
 #define MS UINT64_C(1000000)
 #define SECOND (1000 * MS)
@@ -59,7 +59,7 @@ enum type {
 enum mode { MODE_MASTERS, MODE_JUNK, MODE_TRUNCATE, MODE_FLOOD };
 static const char *const modes[] = {"masters", "junk", "truncate", "flood", NULL};
 
-/* Below "none", the networks of air.h, in their order. */
+/* Below "none", the networks of network-model.h, in their order. */
 static const char *const delays[] = {"none",      "wired",   "wifi", "holdwifi",
                                      "sleepwifi", "badwifi", NULL};
 #define DELAY_NONE 0

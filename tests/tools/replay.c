@@ -10,7 +10,7 @@
 #include "nqptp-commands.h"
 #include "nqptp-status.h"
 #include "nqptp-story.h"
-#include "../lib/obey.h"
+#include "../lib/engine-commands.h"
 
 #include <errno.h>
 #include <fcntl.h>

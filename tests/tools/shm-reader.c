@@ -6,7 +6,7 @@
  *
  * It is a tool for the tests and for people; it knows of nqptp nothing but the public header.
  */
-#include "../lib/client.h"
+#include "../lib/layout4-client.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

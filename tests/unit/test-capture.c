@@ -6,7 +6,7 @@
  */
 #include "../lib/capture.h"
 
-#include "../lib/prng.h"
+#include "../lib/random.h"
 #include "../lib/tap.h"
 
 #include <stdlib.h>

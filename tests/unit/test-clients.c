@@ -8,10 +8,10 @@
 #include "nqptp-commands.h"
 #include "nqptp-message-handlers.h"
 
-#include "../lib/prng.h"
+#include "../lib/random.h"
 #include "../lib/tap.h"
-#include "../lib/vectors.h"
-#include "../lib/world.h"
+#include "../lib/ptp-messages.h"
+#include "../lib/engine-fixture.h"
 
 /* --- a player's view of its record ------------------------------------------------------------ */
 

@@ -6,8 +6,8 @@
  */
 #include "nqptp-clock-sources.h"
 
-#include "../lib/bench.h"
-#include "../lib/prng.h"
+#include "../lib/table-fixture.h"
+#include "../lib/random.h"
 #include "../lib/tap.h"
 
 /* --- message intervals ----------------------------------------------------------------------- */
@@ -78,7 +78,7 @@ static void test_interval_changes(void) {
 /* --- records --------------------------------------------------------------------------------- */
 
 static void test_find(void) {
-    struct bench b = bench_begin();
+    struct table_fixture b = table_begin();
     int first = add(&b, 1, 1), second = add(&b, 2, 1), third = add(&b, 1, 2);
     struct nqptp_address one = host(1), two = host(2), three = host(3);
 
@@ -96,7 +96,7 @@ static void test_find(void) {
 }
 
 static void test_created_record_is_new(void) {
-    struct bench b = bench_begin();
+    struct table_fixture b = table_begin();
     int i = add_ready(&b, 1, 1, 10);
     b.clients.list[0].master = i;
 
@@ -113,8 +113,8 @@ static void test_created_record_is_new(void) {
 }
 
 /* 32 clocks, 1 to 32 at hosts 1 to 32, number n heard last 40 - n seconds ago. */
-static struct bench bench_full(void) {
-    struct bench b = bench_begin();
+static struct table_fixture bench_full(void) {
+    struct table_fixture b = table_begin();
     unsigned made = 0;
 
     for (uint8_t n = 1; n <= NQPTP_CLOCKS_MAX; n++) {
@@ -125,13 +125,13 @@ static struct bench bench_full(void) {
     return b;
 }
 
-static int room(const struct bench *b, bool listed) {
+static int room(const struct table_fixture *b, bool listed) {
     return nqptp_clock_row_for(&b->table, nqptp_clients_listed(&b->clients),
                                nqptp_clients_masters(&b->clients), listed, b->now_ns);
 }
 
 static void test_newcomer_to_full_table(void) {
-    struct bench b = bench_full();
+    struct table_fixture b = bench_full();
 
     CHECK_EQ_I64(room(&b, false), 0, "the 33rd clock gets the slot of the one idle longest");
     CHECK_EQ_I64(room(&b, true), 0, "listed or not");
@@ -143,7 +143,7 @@ static void test_newcomer_to_full_table(void) {
 }
 
 static void test_newcomer_among_busy_clocks(void) {
-    struct bench b = bench_full();
+    struct table_fixture b = bench_full();
 
     for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)
         b.table.clocks[i].heard_at_ns = b.now_ns - (i == 9 ? 5 * S - 1 : 1 * S);
@@ -154,7 +154,7 @@ static void test_newcomer_among_busy_clocks(void) {
 }
 
 static void test_master_is_never_evicted(void) {
-    struct bench b = bench_full();
+    struct table_fixture b = bench_full();
 
     b.clients.list[0].master = 0;
     CHECK_EQ_I64(room(&b, false), 1, "the master stays, though it is idle longest");
@@ -162,7 +162,7 @@ static void test_master_is_never_evicted(void) {
 }
 
 static void test_listed_are_not_evicted_for_unlisted(void) {
-    struct bench b = bench_full();
+    struct table_fixture b = bench_full();
 
     list_hosts(&b, 3, (const uint8_t[]){1, 2, 4});
     CHECK_EQ_I64(room(&b, false), 2, "listed clocks stay, though they are idle longest");
@@ -343,7 +343,7 @@ static void test_total_order(void) {
 /* --- alive ----------------------------------------------------------------------------------- */
 
 static bool alive_after(int8_t log_interval, uint64_t spacing_ns, uint64_t silence_ns) {
-    struct bench b = bench_begin();
+    struct table_fixture b = table_begin();
     int i = add(&b, 1, 1);
 
     for (int n = 0; n < 6; n++, b.now_ns += spacing_ns)
@@ -373,7 +373,7 @@ static void test_alive(void) {
 }
 
 static void test_not_alive_without_sample(void) {
-    struct bench b = bench_begin();
+    struct table_fixture b = table_begin();
     int i = add(&b, 1, 1);
 
     announce(&b, i, 10);
@@ -385,7 +385,7 @@ static void test_not_alive_without_sample(void) {
 }
 
 static void test_stopped_clock_is_not_alive(void) {
-    struct bench b = bench_begin();
+    struct table_fixture b = table_begin();
     int i = add_ready(&b, 1, 1, 10);
     uint64_t stopped_at_ns = b.now_ns + 5000 * S;
 
@@ -403,7 +403,7 @@ static void test_stopped_clock_is_not_alive(void) {
 /* --- samples --------------------------------------------------------------------------------- */
 
 static void test_reading(void) {
-    struct bench b = bench_begin();
+    struct table_fixture b = table_begin();
     int i = add_ready(&b, 0x1234, 1, 10);
     const struct nqptp_reading *reading = &b.table.clocks[i].reading;
     uint64_t start_ns = b.now_ns;
@@ -420,7 +420,7 @@ static void test_reading(void) {
 }
 
 static void test_announced_data(void) {
-    struct bench b = bench_begin();
+    struct table_fixture b = table_begin();
     struct nqptp_clock *clock = &b.table.clocks[add(&b, 1, 1)];
     const struct nqptp_announce said = {UINT64_C(0x0102030405060708), 2, 3, 4, 5, 6, 7};
 
@@ -432,7 +432,7 @@ static void test_announced_data(void) {
 }
 
 static void test_new_grandmaster(void) {
-    struct bench b = bench_begin();
+    struct table_fixture b = table_begin();
     int i = add_ready(&b, 1, 1, 10);
     struct nqptp_announce other = b.table.clocks[i].announce;
 
@@ -449,7 +449,7 @@ static void test_new_grandmaster(void) {
 }
 
 static void test_announced_after_sample(void) {
-    struct bench b = bench_begin();
+    struct table_fixture b = table_begin();
     int i = add(&b, 77, 1);
 
     (void)sample(&b, i);

@@ -7,9 +7,9 @@
 #include "nqptp-commands.h"
 #include "nqptp-message-handlers.h"
 
-#include "../lib/prng.h"
+#include "../lib/random.h"
 #include "../lib/tap.h"
-#include "../lib/world.h"
+#include "../lib/engine-fixture.h"
 
 static bool lists(const struct world *w, const char *text) {
     struct nqptp_address address = at(text);

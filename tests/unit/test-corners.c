@@ -8,7 +8,7 @@
 #include "nqptp-story.h"
 
 #include "../lib/tap.h"
-#include "../lib/world.h"
+#include "../lib/engine-fixture.h"
 
 /* As send_pair(), but the Follow_Up has this time and this correction. */
 static void send_corrected(struct world *w, struct sender *from, uint64_t origin_ns,

@@ -7,10 +7,10 @@
  */
 #include "nqptp-message-handlers.h"
 
-#include "../lib/prng.h"
+#include "../lib/random.h"
 #include "../lib/tap.h"
-#include "../lib/vectors.h"
-#include "../lib/world.h"
+#include "../lib/ptp-messages.h"
+#include "../lib/engine-fixture.h"
 
 /* --- the master and what is published of it -------------------------------------------------- */
 

@@ -6,7 +6,7 @@
  */
 #include "nqptp-estimator.h"
 
-#include "../lib/prng.h"
+#include "../lib/random.h"
 #include "../lib/tap.h"
 
 #define US INT64_C(1000)

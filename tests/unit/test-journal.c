@@ -4,7 +4,7 @@
 #include "nqptp-journal.h"
 
 #include "../lib/tap.h"
-#include "../lib/world.h"
+#include "../lib/engine-fixture.h"
 
 #include <stdlib.h>
 #include <unistd.h>

@@ -6,7 +6,7 @@
  */
 #include "nqptp-shm-kept.h"
 
-#include "../lib/prng.h"
+#include "../lib/random.h"
 #include "../lib/tap.h"
 
 #include <errno.h>

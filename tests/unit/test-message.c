@@ -8,9 +8,9 @@
  */
 #include "nqptp-story.h"
 
-#include "../lib/prng.h"
+#include "../lib/random.h"
 #include "../lib/tap.h"
-#include "../lib/vectors.h"
+#include "../lib/ptp-messages.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -6,9 +6,9 @@
  */
 #include "nqptp-message-handlers.h"
 
-#include "../lib/prng.h"
+#include "../lib/random.h"
 #include "../lib/tap.h"
-#include "../lib/world.h"
+#include "../lib/engine-fixture.h"
 
 #include <stdlib.h>
 

@@ -4,9 +4,9 @@
  * priorities or times, jumps about, states absurd intervals or goes by many names; that nobody
  * outside the list gets in by another's name; and that who comes to his senses is followed again.
  */
-#include "../lib/world.h"
+#include "../lib/engine-fixture.h"
 
-#include "../lib/prng.h"
+#include "../lib/random.h"
 #include "../lib/tap.h"
 
 #define MINUTE 480 /* in turns of 125 ms */

@@ -6,7 +6,7 @@
  */
 #include "nqptp-clock-sources.h"
 
-#include "../lib/bench.h"
+#include "../lib/table-fixture.h"
 #include "../lib/tap.h"
 
 #include <time.h>
@@ -14,7 +14,7 @@
 /* --- qualification --------------------------------------------------------------------------- */
 
 static void test_first_clock_needs_one_announce(void) {
-    struct bench b = bench_begin();
+    struct table_fixture b = table_begin();
     int i = add(&b, 1, 1);
 
     (void)sample(&b, i);
@@ -27,7 +27,7 @@ static void test_first_clock_needs_one_announce(void) {
 
 /* Who is master after a better clock announced itself twice, so long after each other? */
 static bool second_announce_displaces(int8_t log_interval, uint64_t spacing_ns) {
-    struct bench b = bench_begin();
+    struct table_fixture b = table_begin();
     int old = add_ready(&b, 1, 1, 200);
     CHECK_EQ_I64(master(&b), old, "a master stands");
     int better = add(&b, 2, 2);
@@ -55,7 +55,7 @@ static void test_displacing_a_master(void) {
 }
 
 static void test_worse_clock_does_not_displace(void) {
-    struct bench b = bench_begin();
+    struct table_fixture b = table_begin();
     int old = add_ready(&b, 1, 1, 100), worse = add_ready(&b, 2, 2, 101);
 
     CHECK_EQ_I64(master(&b), old, "of two clocks the better is master");
@@ -67,7 +67,7 @@ static void test_worse_clock_does_not_displace(void) {
 }
 
 static void test_one_announce_when_master_is_dead(void) {
-    struct bench b = bench_begin();
+    struct table_fixture b = table_begin();
     int old = add_ready(&b, 1, 1, 100);
 
     CHECK_EQ_I64(master(&b), old, "a master that then falls silent");
@@ -78,7 +78,7 @@ static void test_one_announce_when_master_is_dead(void) {
 }
 
 static void test_listed_clock_needs_one_announce(void) {
-    struct bench b = bench_begin();
+    struct table_fixture b = table_begin();
 
     list_hosts(&b, 2, (const uint8_t[]){1, 2});
     int old = add_ready(&b, 1, 1, 100);
@@ -89,7 +89,7 @@ static void test_listed_clock_needs_one_announce(void) {
 
 /* However often the master changed of late. */
 static void test_what_ends_a_restless_mastership(void) {
-    struct bench b = bench_begin();
+    struct table_fixture b = table_begin();
     struct nqptp_client *client = &b.clients.list[0];
 
     list_hosts(&b, 2, (const uint8_t[]){1, 2});
@@ -112,7 +112,7 @@ static void test_what_ends_a_restless_mastership(void) {
 }
 
 static void test_steps_removed(void) {
-    struct bench b = bench_begin();
+    struct table_fixture b = table_begin();
     int far = add(&b, 1, 1), near = add(&b, 2, 2);
 
     list_host(&b, 1);
@@ -130,7 +130,7 @@ static void test_steps_removed(void) {
 }
 
 static void test_missing_announces_do_not_unqualify(void) {
-    struct bench b = bench_begin();
+    struct table_fixture b = table_begin();
     int worse = add_ready(&b, 1, 1, 100), better = add(&b, 2, 2);
 
     CHECK_EQ_I64(master(&b), worse, "a master stands");
@@ -147,7 +147,7 @@ static void test_missing_announces_do_not_unqualify(void) {
 }
 
 static void test_qualified_stays_qualified(void) {
-    struct bench b = bench_begin();
+    struct table_fixture b = table_begin();
     int first = add_ready(&b, 1, 1, 100), second = add_ready(&b, 2, 2, 101);
 
     CHECK(nqptp_client_qualifies(&b.table, &b.clients.list[0], second, b.now_ns),
@@ -161,7 +161,7 @@ static void test_qualified_stays_qualified(void) {
 }
 
 static void test_announces_before_the_first_sample(void) {
-    struct bench b = bench_begin();
+    struct table_fixture b = table_begin();
     int old = add_ready(&b, 1, 1, 100), better = add(&b, 2, 2);
 
     announce(&b, better, 10);
@@ -173,7 +173,7 @@ static void test_announces_before_the_first_sample(void) {
 }
 
 static void test_slot_is_not_qualified(void) {
-    struct bench b = bench_begin();
+    struct table_fixture b = table_begin();
     int first = add_ready(&b, 1, 1, 100), second = add_ready(&b, 2, 2, 101);
 
     CHECK_EQ_I64(master(&b), first, "a master stands, another clock is qualified");
@@ -183,7 +183,7 @@ static void test_slot_is_not_qualified(void) {
 }
 
 static void test_dead_clock_qualifies_anew(void) {
-    struct bench b = bench_begin();
+    struct table_fixture b = table_begin();
     int worse = add_ready(&b, 1, 1, 100), better = add_ready(&b, 2, 2, 10);
 
     wait_with(&b, S, 3);
@@ -203,7 +203,7 @@ static void test_dead_clock_qualifies_anew(void) {
 /* --- selection ------------------------------------------------------------------------------- */
 
 static void test_without_list_the_best_of_all(void) {
-    struct bench b = bench_begin();
+    struct table_fixture b = table_begin();
 
     for (uint8_t n = 1; n <= NQPTP_CLOCKS_MAX; n++)
         (void)add_ready(&b, n, n, n == 20 ? 1 : 100);
@@ -214,7 +214,7 @@ static void test_without_list_the_best_of_all(void) {
 }
 
 static void test_with_list_the_best_of_it(void) {
-    struct bench b = bench_begin();
+    struct table_fixture b = table_begin();
     int best = add_ready(&b, 1, 1, 1), good = add_ready(&b, 2, 2, 50),
         bad = add_ready(&b, 3, 3, 99);
 
@@ -230,7 +230,7 @@ static void test_with_list_the_best_of_it(void) {
 }
 
 static void test_empty_list(void) {
-    struct bench b = bench_begin();
+    struct table_fixture b = table_begin();
     int i = add_ready(&b, 1, 1, 1);
 
     CHECK_EQ_I64(master(&b), i, "there is a master");
@@ -244,7 +244,7 @@ static void test_empty_list(void) {
 }
 
 static void test_silent_master_stays(void) {
-    struct bench b = bench_begin();
+    struct table_fixture b = table_begin();
     int listed = add_ready(&b, 1, 1, 100), other = add_ready(&b, 2, 2, 1);
 
     list_host(&b, 1);
@@ -257,7 +257,7 @@ static void test_silent_master_stays(void) {
 }
 
 static void test_set_peers(void) {
-    struct bench b = bench_begin();
+    struct table_fixture b = table_begin();
     int one = add(&b, 1, 1), two = add(&b, 2, 2);
     struct nqptp_address address = host(2), stranger = host(3);
 
@@ -279,7 +279,7 @@ static void test_set_peers(void) {
 }
 
 static void test_peers_max(void) {
-    struct bench b = bench_begin();
+    struct table_fixture b = table_begin();
     struct nqptp_address addresses[NQPTP_PEERS_MAX + 1];
 
     for (unsigned i = 0; i <= NQPTP_PEERS_MAX; i++) {
@@ -327,7 +327,7 @@ static clock_t scan_time(const struct nqptp_clients *clients, int lists) {
 
 static void test_lookups_of_strangers(void) {
     static struct nqptp_clients clients;
-    struct bench b = bench_begin();
+    struct table_fixture b = table_begin();
     struct nqptp_address addresses[NQPTP_PEERS_MAX];
     unsigned missing = 0;
 
@@ -355,8 +355,8 @@ static void test_lookups_of_strangers(void) {
 /* --- stand-ins ------------------------------------------------------------------------------- */
 
 /* Clock 1 at the listed host 1 and at host 2, clock 3 at host 3, all of them alive. */
-static struct bench bench_stand_in(void) {
-    struct bench b = bench_begin();
+static struct table_fixture bench_stand_in(void) {
+    struct table_fixture b = table_begin();
 
     list_host(&b, 1);
     (void)add_ready(&b, 1, 1, 100);
@@ -367,7 +367,7 @@ static struct bench bench_stand_in(void) {
 }
 
 static void test_stand_in(void) {
-    struct bench b = bench_stand_in();
+    struct table_fixture b = bench_stand_in();
 
     for (int n = 0; n < 5; n++)
         wait_with(&b, S, 1u << 1 | 1u << 2);
@@ -378,7 +378,7 @@ static void test_stand_in(void) {
 }
 
 static void test_list_of_clocks_that_are_known(void) {
-    struct bench b = bench_begin();
+    struct table_fixture b = table_begin();
 
     (void)add_ready(&b, 1, 1, 100);
     (void)add_ready(&b, 1, 2, 100);
@@ -391,7 +391,7 @@ static void test_list_of_clocks_that_are_known(void) {
 
 /* However good the path to it is: the address is what the client asked for. */
 static void test_no_stand_in_for_a_clock_that_speaks(void) {
-    struct bench b = bench_stand_in();
+    struct table_fixture b = bench_stand_in();
 
     for (int n = 0; n < 5; n++) {
         wait_with(&b, S, 7);
@@ -402,7 +402,7 @@ static void test_no_stand_in_for_a_clock_that_speaks(void) {
 
 /* A sender has more addresses than it uses. */
 static void test_no_stand_in_for_a_clock_that_speaks_elsewhere_on_the_list(void) {
-    struct bench b = bench_begin();
+    struct table_fixture b = table_begin();
 
     list_hosts(&b, 2, (const uint8_t[]){1, 2});
     (void)add_ready(&b, 1, 1, 100);
@@ -419,7 +419,7 @@ static void test_no_stand_in_for_a_clock_that_speaks_elsewhere_on_the_list(void)
 }
 
 static void test_stand_in_outlives_record(void) {
-    struct bench b = bench_stand_in();
+    struct table_fixture b = bench_stand_in();
 
     delete (&b, 0);
     CHECK_EQ_I64(master(&b), 1, "it stands in when the record of the listed address is deleted");
@@ -432,7 +432,7 @@ static void test_stand_in_outlives_record(void) {
 }
 
 static void test_stand_in_is_alive(void) {
-    struct bench b = bench_stand_in();
+    struct table_fixture b = bench_stand_in();
 
     for (int n = 0; n < 5; n++)
         wait_with(&b, S, 1u << 2);
@@ -441,7 +441,7 @@ static void test_stand_in_is_alive(void) {
 
 /* The listed address 3 was heard once and sleeps; a stranger has its identity and is better. */
 static void copy_of_a_sleeping_clock(bool first_wins, uint8_t first, uint8_t second) {
-    struct bench b = bench_begin();
+    struct table_fixture b = table_begin();
     const uint8_t list[] = {first, second};
 
     list_hosts(&b, 2, list);
@@ -472,7 +472,7 @@ static void test_stand_in_against_listed(void) {
 }
 
 static void test_no_stand_in_that_another_client_lists(void) {
-    struct bench b = bench_stand_in();
+    struct table_fixture b = bench_stand_in();
 
     b.clients.list[0].reserved = only(1);
     for (int n = 0; n < 5; n++)
@@ -480,7 +480,7 @@ static void test_no_stand_in_that_another_client_lists(void) {
     CHECK_EQ_I64(master(&b), 0, "a clock that another client lists does not stand in");
 }
 
-static int add_on_link(struct bench *b, uint64_t identity, uint32_t link) {
+static int add_on_link(struct table_fixture *b, uint64_t identity, uint32_t link) {
     struct nqptp_address address = {.scope_id = link};
 
     memcpy(address.ip.s6_addr, (const uint8_t[16]){0xFE, 0x80, [15] = 2}, 16);
@@ -494,7 +494,7 @@ static int add_on_link(struct bench *b, uint64_t identity, uint32_t link) {
 
 /* fe80::2 on link 7 is the sender; fe80::2 on link 8 is another host, and better. */
 static void test_link_local_address_is_of_one_link(uint32_t listed_scope) {
-    struct bench b = bench_begin();
+    struct table_fixture b = table_begin();
     struct nqptp_address address = {.scope_id = listed_scope};
 
     memcpy(address.ip.s6_addr, (const uint8_t[16]){0xFE, 0x80, [15] = 2}, 16);
@@ -521,7 +521,7 @@ static void test_link_local_address_is_of_one_link(uint32_t listed_scope) {
 
 /* Two identities behind one listed address: which of them it was last is not forgotten. */
 static void test_same_list_changes_nothing(void) {
-    struct bench b = bench_begin();
+    struct table_fixture b = table_begin();
 
     list_host(&b, 1);
     (void)add(&b, 9, 9);

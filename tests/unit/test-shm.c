@@ -9,7 +9,7 @@
 #include "nqptp-shm.h"
 
 #include "../lib/dev-shm.h"
-#include "../lib/prng.h"
+#include "../lib/random.h"
 #include "../lib/tap.h"
 
 #include <dirent.h>

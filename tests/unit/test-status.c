@@ -10,7 +10,7 @@
 #include "../lib/tap.h"
 
 #include <errno.h>
-#include "../lib/world.h"
+#include "../lib/engine-fixture.h"
 
 #include <ctype.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 #include "nqptp-story.h"
 
 #include "../lib/tap.h"
-#include "../lib/world.h"
+#include "../lib/engine-fixture.h"
 
 static bool says(const struct world *w, const char *line) {
     char text[NQPTP_STORY_MAX];

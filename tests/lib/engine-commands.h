@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A command's way from its text into the engine, as the daemon takes it, but without objects. */
-#ifndef NQPTP_OBEY_H
-#define NQPTP_OBEY_H
+#ifndef NQPTP_ENGINE_COMMANDS_H
+#define NQPTP_ENGINE_COMMANDS_H
 
 #include "nqptp-message-handlers.h"
 

@@ -3,10 +3,10 @@
  * What networks do to packets: how long each takes, which get lost, and when nothing gets through.
  * Times are seconds since the network began.
  */
-#ifndef NQPTP_AIR_H
-#define NQPTP_AIR_H
+#ifndef NQPTP_NETWORK_MODEL_H
+#define NQPTP_NETWORK_MODEL_H
 
-#include "prng.h"
+#include "random.h"
 
 #include <math.h>
 #include <stdbool.h>

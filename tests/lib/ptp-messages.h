@@ -6,8 +6,8 @@
  * It shares nothing with nqptp-message.c: two readings of the standard are held against each
  * other.
  */
-#ifndef NQPTP_VECTORS_H
-#define NQPTP_VECTORS_H
+#ifndef NQPTP_PTP_MESSAGES_H
+#define NQPTP_PTP_MESSAGES_H
 
 #include <stddef.h>
 #include <stdint.h>

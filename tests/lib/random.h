@@ -3,8 +3,8 @@
  * Numbers that look random and are the same in every run, so that what failed once fails again.
  * The generator is Marsaglia's xorshift64 (2003).
  */
-#ifndef NQPTP_PRNG_H
-#define NQPTP_PRNG_H
+#ifndef NQPTP_RANDOM_H
+#define NQPTP_RANDOM_H
 
 #include <stddef.h>
 #include <stdint.h>

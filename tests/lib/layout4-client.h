@@ -3,8 +3,8 @@
  * A client of layout 4 that also knows the truth: what the readers of the tests and of the
  * benchmark have in common. It knows of nqptp nothing but the public header.
  */
-#ifndef NQPTP_CLIENT_H
-#define NQPTP_CLIENT_H
+#ifndef NQPTP_LAYOUT4_CLIENT_H
+#define NQPTP_LAYOUT4_CLIENT_H
 
 #include "nqptp-shm-structures.h"
 

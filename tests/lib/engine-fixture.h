@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * An engine, a time that passes as the test says, and PTP clocks that send it messages. The
- * messages are made in vectors.h, without nqptp-message.c.
+ * messages are made in ptp-messages.h, without nqptp-message.c.
  */
-#ifndef NQPTP_WORLD_H
-#define NQPTP_WORLD_H
+#ifndef NQPTP_ENGINE_FIXTURE_H
+#define NQPTP_ENGINE_FIXTURE_H
 
-#include "obey.h"
-#include "vectors.h"
+#include "engine-commands.h"
+#include "ptp-messages.h"
 
 #include <arpa/inet.h>
 

@@ -4,10 +4,10 @@
  * time is true time; the master's rate wanders around its skew; delays are those of one of four
  * networks; and at one moment something may happen to the clock or the path.
  */
-#ifndef NQPTP_STREAMS_H
-#define NQPTP_STREAMS_H
+#ifndef NQPTP_SAMPLE_STREAMS_H
+#define NQPTP_SAMPLE_STREAMS_H
 
-#include "air.h"
+#include "network-model.h"
 
 #define STREAM_SECONDS 180
 #define STREAM_READS_PER_S 32 /* a player reads every 31.25 ms */
