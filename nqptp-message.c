@@ -6,8 +6,8 @@
  * domain 0 whose fields are all there. Decoding comes second, so that it need not check anything.
  * The octets of a field are named in one place only: where it is read, or where it is written.
  *
- * To add a message type: its number in enum nqptp_message_type and its length in minimum_length[].
- * The compiler then points at each switch that lacks it.
+ * To add a message type: its number in enum nqptp_message_type and its row in types[]. The compiler
+ * then points at each switch that lacks it.
  */
 #include "nqptp-message.h"
 
@@ -17,19 +17,27 @@
 
 #define HEADER_LENGTH 34
 
-/* Bytes of each message without its TLVs, clauses 13.5 to 13.12 and 15.4; 0 is a reserved type. */
-static const uint8_t minimum_length[16] = {
-    [NQPTP_SYNC] = 44,
-    [NQPTP_DELAY_REQ] = 44,
-    [NQPTP_PDELAY_REQ] = 54,
-    [NQPTP_PDELAY_RESP] = 54,
-    [NQPTP_FOLLOW_UP] = 44,
-    [NQPTP_DELAY_RESP] = 54,
-    [NQPTP_PDELAY_RESP_FOLLOW_UP] = 54,
-    [NQPTP_ANNOUNCE] = 64,
-    [NQPTP_SIGNALING] = 44,
-    [NQPTP_MANAGEMENT] = 48,
+/* Each type, with its length without TLVs (clauses 13.5 to 13.12 and 15.4); 0 is a reserved type.
+ */
+static const struct {
+    uint8_t minimum_length;
+    const char *name;
+} types[16] = {
+    [NQPTP_SYNC] = {44, "Sync"},
+    [NQPTP_DELAY_REQ] = {44, "Delay_Req"},
+    [NQPTP_PDELAY_REQ] = {54, "Pdelay_Req"},
+    [NQPTP_PDELAY_RESP] = {54, "Pdelay_Resp"},
+    [NQPTP_FOLLOW_UP] = {44, "Follow_Up"},
+    [NQPTP_DELAY_RESP] = {54, "Delay_Resp"},
+    [NQPTP_PDELAY_RESP_FOLLOW_UP] = {54, "Pdelay_Resp_Follow_Up"},
+    [NQPTP_ANNOUNCE] = {64, "Announce"},
+    [NQPTP_SIGNALING] = {44, "Signaling"},
+    [NQPTP_MANAGEMENT] = {48, "Management"},
 };
+
+const char *nqptp_message_name(enum nqptp_message_type type) {
+    return types[type].name;
+}
 
 static uint16_t read_u16(const uint8_t *p) {
     return (uint16_t)(p[0] << 8 | p[1]);
@@ -76,7 +84,7 @@ static enum nqptp_message_check check(const uint8_t *data, size_t length) {
         return NQPTP_MESSAGE_VERSION;
     if (data[4] != 0)
         return NQPTP_MESSAGE_DOMAIN;
-    size_t minimum = minimum_length[data[0] & 0x0F];
+    size_t minimum = types[data[0] & 0x0F].minimum_length;
     if (minimum == 0)
         return NQPTP_MESSAGE_TYPE;
     if (length < minimum)

@@ -109,6 +109,9 @@ struct nqptp_message {
 enum nqptp_message_check nqptp_message_parse(const uint8_t *data, size_t length,
                                              struct nqptp_message *message);
 
+/* Returns the name that the standard has for a type that nqptp_message_parse() accepts. */
+const char *nqptp_message_name(enum nqptp_message_type type);
+
 /* Encodes a Delay_Req (clause 13.6) of ours in the form that AirPlay senders answer. */
 void nqptp_message_write_delay_req(uint8_t out[NQPTP_DELAY_REQ_LENGTH],
                                    const struct nqptp_port_identity *self, uint16_t sequence_id);

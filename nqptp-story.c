@@ -212,22 +212,10 @@ static void describe_body(const struct nqptp_message *m, char *text, size_t size
 
 const char *nqptp_message_describe(const struct nqptp_message *message,
                                    char text[NQPTP_MESSAGE_TEXT_MAX]) {
-    static const char *const names[] = {
-        [NQPTP_SYNC] = "Sync",
-        [NQPTP_DELAY_REQ] = "Delay_Req",
-        [NQPTP_PDELAY_REQ] = "Pdelay_Req",
-        [NQPTP_PDELAY_RESP] = "Pdelay_Resp",
-        [NQPTP_FOLLOW_UP] = "Follow_Up",
-        [NQPTP_DELAY_RESP] = "Delay_Resp",
-        [NQPTP_PDELAY_RESP_FOLLOW_UP] = "Pdelay_Resp_Follow_Up",
-        [NQPTP_ANNOUNCE] = "Announce",
-        [NQPTP_SIGNALING] = "Signaling",
-        [NQPTP_MANAGEMENT] = "Management",
-    };
     int head = snprintf(text, NQPTP_MESSAGE_TEXT_MAX,
                         "%s %016" PRIx64 "-%u, sequenceId %u, flags %04x, correction %" PRId64
                         " ns, logMessageInterval %d",
-                        names[message->type], message->source.clock_identity,
+                        nqptp_message_name(message->type), message->source.clock_identity,
                         message->source.port_number, message->sequence_id, message->flags,
                         message->correction_ns, message->log_message_interval);
 

@@ -506,7 +506,7 @@ static void test_words(void) {
 /* Whatever a message says, and of any type, it has words that are printable and fit. */
 static void test_words_of_anything(void) {
     struct prng prng = {.state = 7};
-    unsigned said = 0, wrong = 0;
+    unsigned said = 0, wrong = 0, unnamed = 0;
 
     for (unsigned n = 0; n < 20000; n++) {
         struct nqptp_message message;
@@ -522,12 +522,14 @@ static void test_words_of_anything(void) {
             continue;
         said++;
         nqptp_message_describe(&message, text);
+        unnamed += strncmp(text, "(null)", 6) == 0;
         wrong += strlen(text) + 1 >= sizeof text;
         for (const char *c = text; *c; c++)
             wrong += *c < ' ' || *c > '~';
     }
     CHECK(said > 10000, "random messages of each type");
     CHECK_EQ_U64(wrong, 0, "have printable words that fit");
+    CHECK_EQ_U64(unnamed, 0, "messages in words: each type that is accepted has a name");
 }
 
 static void test_bytes_in_words(void) {
