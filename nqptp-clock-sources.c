@@ -69,6 +69,14 @@ int nqptp_clock_find(const struct nqptp_clock_table *table, uint64_t clock_ident
     return NQPTP_NO_CLOCK;
 }
 
+unsigned nqptp_clocks_in_use(const struct nqptp_clock_table *table) {
+    unsigned count = 0;
+
+    for (int i = 0; i < table->clocks_top; i++)
+        count += table->clocks[i].in_use;
+    return count;
+}
+
 /* Whether of two clocks a loses its row before b: an unlisted one does, then the one idle longer.
  */
 static bool goes_before(const struct nqptp_clock_table *table, uint32_t listed, int a, int b) {

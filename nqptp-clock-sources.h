@@ -110,6 +110,9 @@ struct nqptp_clock_table {
     struct nqptp_clock clocks[NQPTP_CLOCKS_MAX];
 };
 
+/* Returns the number of rows that have a clock. */
+unsigned nqptp_clocks_in_use(const struct nqptp_clock_table *table);
+
 /* Row i in a mask of rows. */
 static inline uint32_t nqptp_clock_bit(int i) {
     return UINT32_C(1) << i;

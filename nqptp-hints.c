@@ -16,22 +16,23 @@
 
 #define SYNC_EXPECTED 24 /* A clock that sent this many packets has sent a Sync. */
 
-/* Of some clocks: how many are in one state or another. */
+/* How many of the clocks that a client may follow are in one state or another. */
 struct census {
     unsigned heard, alive, asleep, sampled;
     unsigned syncs_only; /* Of these only Syncs came: a firewall may drop the general port. */
+    unsigned others;     /* The clocks that the client may not follow. */
 };
 
 static struct census count_clocks(const struct nqptp_status *status,
-                                  const struct nqptp_client *client, bool followed) {
-    struct census census = {0};
+                                  const struct nqptp_client *client) {
+    struct census census = {.others = nqptp_clocks_in_use(&status->engine->table)};
 
     for (int i = 0; i < NQPTP_CLOCKS_MAX; i++) {
         const struct nqptp_clock *clock = &status->engine->table.clocks[i];
-        if (!clock->in_use ||
-            followed != (!client->has_list || nqptp_client_lists_clock(client, i)))
+        if (!clock->in_use || (client->has_list && !nqptp_client_lists_clock(client, i)))
             continue;
         census.heard++;
+        census.others--;
         census.alive += nqptp_clock_is_alive(clock, status->now_ns);
         census.asleep += nqptp_clock_is_asleep(clock);
         census.sampled += clock->sampled_at_ns > 0;
@@ -45,8 +46,8 @@ static const char unused[] = "no player has it open: start Shairport Sync, built
                              "if it is older than 4.3, its user must be in group nqptp";
 
 /* Why a client has no master that gives its time, though the list allows some. */
-static const char *trouble_with(const struct census *listed, const struct census *others) {
-    if (listed->heard == 0 && others->heard > 0)
+static const char *trouble_with(const struct census *listed) {
+    if (listed->heard == 0 && listed->others > 0)
         return "the addresses listed are silent, but other clocks are heard: the sender may reach "
                "this machine from another address (guest network, VPN, NAT)";
     if (listed->heard == 0)
@@ -66,23 +67,21 @@ static const char *trouble_with(const struct census *listed, const struct census
 
 static void add_client_trouble(struct nqptp_text *text, const struct nqptp_status *status, int c) {
     const struct nqptp_client *client = &status->engine->clients.list[c];
-    struct census listed = count_clocks(status, client, true);
-    struct census others = count_clocks(status, client, false);
-    bool has_master = client->master != NQPTP_NO_CLOCK;
+    struct census listed = count_clocks(status, client);
     const struct nqptp_clock *master =
-        has_master ? &status->engine->table.clocks[client->master] : NULL;
+        client->master == NQPTP_NO_CLOCK ? NULL : &status->engine->table.clocks[client->master];
     bool is_unused = status->objects[c].use == NQPTP_USE_NONE;
     const char *trouble = is_unused ? unused : NULL;
 
     if (client->has_list && client->peer_count == 0)
         ; /* No clock is wanted: a player that has the object open may be idle. */
     else if (client->activity == NQPTP_PLAYING && client->has_list &&
-             listed.alive + listed.asleep == 0 && others.heard == 0)
+             listed.alive + listed.asleep + listed.others == 0)
         trouble = "the player plays, but its sender is silent, though it is asked every 2 s: check "
                   "that the sender is on, and that no firewall drops UDP ports 319 and 320";
     else if (!master || !nqptp_clock_is_alive(master, status->now_ns) ||
              nqptp_clock_is_asleep(master))
-        trouble = trouble_with(&listed, &others);
+        trouble = trouble_with(&listed);
     else if (master->packets >= SYNC_EXPECTED &&
              nqptp_interval_ns(&master->pairing.sync_interval, 0) == 0)
         trouble = "no Sync of the master gets here, so its time is less exact: check that no "
@@ -97,13 +96,6 @@ static void add_client_trouble(struct nqptp_text *text, const struct nqptp_statu
                        master->estimator.slope_ppm > 0 ? "faster" : "slower");
     if (trouble)
         nqptp_text_add(text, "%s: %s", client->shown, trouble);
-}
-
-static bool has_clock(const struct nqptp_clock_table *table) {
-    for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)
-        if (table->clocks[i].in_use)
-            return true;
-    return false;
 }
 
 static bool is_nowhere(const struct nqptp_status *status) {
@@ -141,7 +133,7 @@ static void add_common_trouble(struct nqptp_text *text, const struct nqptp_statu
                        "nothing was heard on UDP ports %u and %u since the start: pick this "
                        "machine as the AirPlay output, and check that no firewall blocks them",
                        status->event_port, status->general_port);
-    else if (!has_clock(&engine->table))
+    else if (nqptp_clocks_in_use(&engine->table) == 0)
         nqptp_text_add(text, "%s",
                        engine->drops[NQPTP_DROP_NONE] == 0
                            ? "no packet could be used: what sends them is no AirPlay sender"

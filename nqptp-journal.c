@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each event is one line at most, as important as it is to a person: what the story of the day
- * needs at LOG_NOTICE, the rest at LOG_INFO. Any host can make events, so each kind has a limit of
- * its own: a flood of one kind does not hide the others. The journal of systemd has limits for the
- * whole.
+ * Each event is one line at most: at LOG_NOTICE what a person needs to understand what was heard,
+ * at LOG_INFO the rest. Any host can cause events, so each kind has a limit of its own: a flood of
+ * one kind does not hide the others. systemd's journal limits all of them together.
  */
 #include "nqptp-journal.h"
 
 #include "nqptp-time.h"
+
+#include <stdio.h>
+#include <string.h>
 
 #define WARNING_SPACING_NS (5 * NQPTP_S)
 #define EVENT_LINES 10 /* The maximum of a kind in EVENTS_NS. */
@@ -51,7 +53,7 @@ static void log_event(struct nqptp_journal *journal, const struct nqptp_engine *
         return;
     nqptp_log(priority, "%s", nqptp_story_event(engine, event, text));
     if (limit->withheld > 0)
-        nqptp_log(priority, "%u others of this kind were left out since the last such line",
+        nqptp_log(priority, "%u others of this kind were left out since the last line of its kind",
                   limit->withheld);
     limit->withheld = 0;
 }
@@ -68,11 +70,11 @@ void nqptp_journal_message(const char *way, const struct nqptp_address *address,
     struct nqptp_message message;
     char peer[INET6_ADDRSTRLEN], text[NQPTP_MESSAGE_TEXT_MAX];
     bool parsed = nqptp_message_parse(data, length, &message) == NQPTP_MESSAGE_OK;
+    bool used = drop == NQPTP_DROP_NONE;
 
     nqptp_log(LOG_DEBUG, "%s %s: %s%s%s", way, nqptp_address_format(address, peer),
               parsed ? nqptp_message_describe(&message, text) : "a datagram",
-              drop == NQPTP_DROP_NONE ? "" : "; dropped: ",
-              drop == NQPTP_DROP_NONE ? "" : nqptp_drop_describe(drop));
+              used ? "" : "; dropped: ", used ? "" : nqptp_drop_name(drop));
     if (nqptp_log_enabled(NQPTP_LOG_BYTES)) {
         char bytes[800];
         nqptp_log(NQPTP_LOG_BYTES, "%zu bytes: %s", length,
@@ -80,7 +82,7 @@ void nqptp_journal_message(const char *way, const struct nqptp_address *address,
     }
 }
 
-/* --- where things stand ---------------------------------------------------------------------- */
+/* --- the state ------------------------------------------------------------------------------- */
 
 uint64_t nqptp_journal_due_ns(const struct nqptp_journal *journal,
                               const struct nqptp_engine *engine) {
@@ -91,13 +93,9 @@ uint64_t nqptp_journal_due_ns(const struct nqptp_journal *journal,
 
 bool nqptp_journal_look(struct nqptp_journal *journal, const struct nqptp_engine *engine,
                         uint64_t now_ns, char text[NQPTP_STORY_MAX]) {
-    struct nqptp_summary summary;
+    bool news = strcmp(nqptp_story_state(engine, text), journal->reported) != 0;
 
-    nqptp_summary_make(engine, &summary);
-    nqptp_summary_format(engine, &summary, text);
-    bool news = nqptp_summary_news(&summary, &journal->reported);
-    if (news)
-        journal->reported = summary;
+    snprintf(journal->reported, sizeof journal->reported, "%s", text);
     journal->looked_at_ns = now_ns;
     journal->looked_packets = engine->packets;
     journal->news = false;

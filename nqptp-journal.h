@@ -10,13 +10,16 @@
 #include "nqptp-story.h"
 #include "nqptp-utilities.h"
 
-/* A warning that may come as often as strangers like. All zero: there was none yet. */
+/* A kind of warning that other hosts or processes can cause. All zero: there was none yet. */
 struct nqptp_spaced_warning {
     uint64_t next_ns;
     unsigned withheld;
 };
 
-/* Is it time for this warning again? If so, *withheld says how many were left out. */
+/*
+ * Returns whether 5 s have passed since the last warning of this kind. Then *withheld is how many
+ * were left out since.
+ */
 bool nqptp_warning_due(struct nqptp_spaced_warning *warning, uint64_t now_ns, unsigned *withheld);
 
 /* How much may be logged of one kind of event. */
@@ -29,17 +32,20 @@ struct nqptp_event_limit {
 /* All zero at the start. */
 struct nqptp_journal {
     struct nqptp_event_limit limits[NQPTP_EVENT_KINDS];
-    bool news;                     /* An event happened since the last look at the state. */
-    uint64_t looked_at_ns;         /* When that look was. */
-    uint64_t looked_packets;       /* How many packets had come by then. */
-    struct nqptp_summary reported; /* What was reported last. */
+    bool news;                      /* An event happened since the last look at the state. */
+    uint64_t looked_at_ns;          /* When that look was. */
+    uint64_t looked_packets;        /* How many packets had come by then. */
+    char reported[NQPTP_STORY_MAX]; /* The state in words, as it was reported last. */
 };
 
-/* Logs what the engine has just told, each event by its importance. */
+/* Logs the events that the engine has just told, each with its priority. */
 void nqptp_journal_events(struct nqptp_journal *journal, const struct nqptp_engine *engine,
                           const struct nqptp_effects *effects, uint64_t now_ns);
 
-/* Logs a message "from" or "to" an address in words, with -vvv also its bytes, and its fate. */
+/*
+ * Logs a message "from" or "to" an address in words, with the reason if it was dropped, and with
+ * -vvv also its bytes.
+ */
 void nqptp_journal_message(const char *way, const struct nqptp_address *address,
                            const uint8_t *data, size_t length, enum nqptp_drop drop);
 
@@ -50,7 +56,7 @@ void nqptp_journal_message(const char *way, const struct nqptp_address *address,
 uint64_t nqptp_journal_due_ns(const struct nqptp_journal *journal,
                               const struct nqptp_engine *engine);
 
-/* Writes the state in one line. Returns whether that says something new. */
+/* Writes the state in one line. Returns whether that line differs from the last one. */
 bool nqptp_journal_look(struct nqptp_journal *journal, const struct nqptp_engine *engine,
                         uint64_t now_ns, char text[NQPTP_STORY_MAX]);
 

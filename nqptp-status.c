@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What there is to tell of a clock is listed once, in list_facts(). Two printers read that list:
- * the table of the text has a column for each fact with a title, and the JSON a member for each
- * fact with a name. The lines above and below the table are fields: a title, then words, in lines
- * of 80 columns.
+ * The same facts twice: as text, which is fields (a title, then words, in lines of 80 columns) and
+ * a table of clocks, and as JSON, which has more of them. A fact that people need goes into both.
  */
 #include "nqptp-status.h"
 
 #include "nqptp-hints.h"
+#include "nqptp-story.h"
 #include "nqptp-text.h"
 
 #include <inttypes.h>
@@ -17,25 +16,6 @@
 #define COLUMNS 80
 #define FIELD_INDENT 10
 #define CELL_SIZE 48
-#define FACTS_MAX 32
-
-/* --- words ------------------------------------------------------------------------------------ */
-
-static const char *const drop_names[NQPTP_DROP_COUNT] = {
-    [NQPTP_DROP_SHORT] = "short",
-    [NQPTP_DROP_VERSION] = "version",
-    [NQPTP_DROP_DOMAIN] = "domain",
-    [NQPTP_DROP_TYPE] = "type",
-    [NQPTP_DROP_LENGTH] = "length",
-    [NQPTP_DROP_TRUNCATED] = "truncated",
-    [NQPTP_DROP_OWN] = "own",
-    [NQPTP_DROP_UNKNOWN] = "unknown",
-    [NQPTP_DROP_DUPLICATE] = "duplicate",
-    [NQPTP_DROP_LATE] = "late",
-    [NQPTP_DROP_FULL] = "full",
-    [NQPTP_DROP_FOREIGN] = "foreign",
-    [NQPTP_DROP_KERNEL] = "kernel",
-};
 
 static const char *const activity_names[] = {
     [NQPTP_STOPPED] = "stopped", [NQPTP_PLAYING] = "playing", [NQPTP_PAUSED] = "paused"};
@@ -66,126 +46,6 @@ static bool is_listed(const struct nqptp_status *status, int i) {
     return nqptp_clients_listed(&status->engine->clients) >> i & 1;
 }
 
-static unsigned clocks_in_use(const struct nqptp_clock_table *table) {
-    unsigned count = 0;
-    for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)
-        count += table->clocks[i].in_use;
-    return count;
-}
-
-/* --- the facts of a clock --------------------------------------------------------------------- */
-
-enum kind {
-    WORDS,        /* Text, or a number that JSON's numbers do not hold. */
-    YES_NO,       /* 0 or 1. */
-    COUNT,        /* A number in its own right. */
-    AGE,          /* Seconds, with one decimal in the table. */
-    INTERVAL,     /* Seconds, in the table with a unit that leaves few digits. */
-    MICROSECONDS, /* The same, of microseconds. */
-};
-
-struct fact {
-    const char *name;  /* Of the JSON's member, or NULL. */
-    const char *title; /* Of the table's column, or NULL. */
-    enum kind kind;
-    int decimals;          /* Of the number, in JSON. */
-    double number;         /* Of all kinds but WORDS. */
-    char words[CELL_SIZE]; /* Of WORDS. */
-};
-
-struct facts {
-    unsigned count;
-    struct fact list[FACTS_MAX];
-};
-
-static void number(struct facts *facts, const char *name, const char *title, enum kind kind,
-                   int decimals, double value) {
-    facts->list[facts->count++] = (struct fact){name, title, kind, decimals, value, ""};
-}
-
-static void number_of(struct facts *facts, const char *name, const char *title, uint64_t value) {
-    number(facts, name, title, COUNT, 0, (double)value);
-}
-
-__attribute__((format(printf, 4, 5))) static void
-words(struct facts *facts, const char *name, const char *title, const char *format, ...) {
-    struct fact *fact = &facts->list[facts->count++];
-    va_list arguments;
-
-    *fact = (struct fact){.name = name, .title = title, .kind = WORDS};
-    va_start(arguments, format);
-    vsnprintf(fact->words, sizeof fact->words, format, arguments);
-    va_end(arguments);
-}
-
-/* A state of the clock, and its letter in the column of marks. */
-static void mark(struct facts *facts, const char *name, bool value, char letter) {
-    struct fact *marks = &facts->list[0];
-
-    marks->words[strlen(marks->words)] = (char)(value ? letter : '.');
-    number(facts, name, NULL, YES_NO, 0, value);
-}
-
-static void list_announce(struct facts *facts, const struct nqptp_clock *clock) {
-    const struct nqptp_announce *announce = &clock->announce;
-
-    words(facts, "grandmaster_identity", NULL, "%016" PRIx64, announce->grandmaster_identity);
-    number_of(facts, "priority1", NULL, announce->priority1);
-    number_of(facts, "clock_class", NULL, announce->clock_class);
-    number_of(facts, "clock_accuracy", NULL, announce->clock_accuracy);
-    number_of(facts, "offset_scaled_log_variance", NULL, announce->offset_scaled_log_variance);
-    number_of(facts, "priority2", NULL, announce->priority2);
-    number_of(facts, "steps_removed", "Steps", announce->steps_removed);
-    words(facts, NULL, "Prio", "%u/%u", announce->priority1, announce->priority2);
-    if (announce->grandmaster_identity == clock->clock_identity)
-        words(facts, NULL, "GM", "self");
-    else
-        words(facts, NULL, "GM", "%016" PRIx64, announce->grandmaster_identity);
-}
-
-static void list_samples(struct facts *facts, const struct nqptp_clock *clock, uint64_t now_ns) {
-    struct nqptp_quality quality;
-
-    number(facts, "sample_age_s", NULL, AGE, 3, seconds_since(clock->sampled_at_ns, now_ns));
-    number(facts, "series_s", NULL, AGE, 3, seconds_since(clock->reading.start_time_ns, now_ns));
-    words(facts, "local_time_ns", NULL, "%" PRIu64, clock->reading.local_time_ns);
-    words(facts, "offset_ns", NULL, "%" PRIu64, clock->reading.offset_ns);
-    if (!nqptp_estimator_quality(&clock->estimator, &quality))
-        return;
-    number(facts, "rate_ppm", NULL, COUNT, 4, quality.rate_ppm);
-    number(facts, "noise_us", NULL, MICROSECONDS, 1, quality.noise_us);
-    number(facts, "error_us", "Error", MICROSECONDS, 1, quality.error_us);
-}
-
-static void list_facts(const struct nqptp_status *status, int i, struct facts *facts) {
-    const struct nqptp_clock_table *table = &status->engine->table;
-    const struct nqptp_clock *clock = &table->clocks[i];
-    char address[INET6_ADDRSTRLEN];
-
-    *facts = (struct facts){0};
-    words(facts, NULL, "Marks", "%s", "");
-    words(facts, "clock_identity", "Clock identity", "%016" PRIx64, clock->clock_identity);
-    words(facts, "address", "Address", "%s", nqptp_address_format(&clock->address, address));
-    words(facts, "interface", NULL, "%s", status->interfaces[i]);
-    mark(facts, "master", is_master(status, i), '*');
-    mark(facts, "listed", is_listed(status, i), 'L');
-    mark(facts, "qualified", qualifies(status, i), 'Q');
-    mark(facts, "alive", nqptp_clock_is_alive(clock, status->now_ns), 'A');
-    mark(facts, "asleep", nqptp_clock_is_asleep(clock), 'Z');
-    number(facts, "heard_s", "Heard", AGE, 3, seconds_since(clock->heard_at_ns, status->now_ns));
-    number_of(facts, "packets", "Pkts", clock->packets);
-    number_of(facts, "requests_sent", NULL, clock->requests);
-    number_of(facts, "answers_received", NULL, clock->answers);
-    if (clock->answers > 0)
-        number(facts, "answer_s", NULL, AGE, 3, seconds_since(clock->answered_ns, status->now_ns));
-    if (sync_interval_s(clock) > 0)
-        number(facts, "sync_interval_s", "Sync", INTERVAL, 6, sync_interval_s(clock));
-    if (clock->announced)
-        list_announce(facts, clock);
-    if (clock->sampled_at_ns > 0)
-        list_samples(facts, clock, status->now_ns);
-}
-
 /* --- the JSON --------------------------------------------------------------------------------- */
 
 /* Adds a comma, unless this is the first of its object or array; then the name, if there is one. */
@@ -208,10 +68,13 @@ __attribute__((format(printf, 3, 4))) static void member(struct nqptp_text *text
     va_end(arguments);
 }
 
-static void member_text(struct nqptp_text *text, const char *name, const char *value) {
+/* A client's name is UTF-8. Other text may have any octets, and those beyond ASCII are escaped. */
+static void member_text(struct nqptp_text *text, const char *name, const char *value, bool utf8) {
     member(text, name, "\"");
     for (; *value; value++) {
-        if (*value < ' ' || *value > '~' || *value == '"' || *value == '\\')
+        if (*value == '"' || *value == '\\')
+            nqptp_text_add(text, "\\%c", *value);
+        else if (!utf8 && (*value < ' ' || *value > '~'))
             nqptp_text_add(text, "\\u%04x", (unsigned char)*value);
         else
             nqptp_text_add(text, "%c", *value);
@@ -219,12 +82,13 @@ static void member_text(struct nqptp_text *text, const char *name, const char *v
     nqptp_text_add(text, "\"");
 }
 
-/* A name of a client is UTF-8. */
-static void member_name(struct nqptp_text *text, const char *name, const char *value) {
-    member(text, name, "\"");
-    for (; *value; value++)
-        nqptp_text_add(text, *value == '"' || *value == '\\' ? "\\%c" : "%c", *value);
-    nqptp_text_add(text, "\"");
+static void member_flag(struct nqptp_text *text, const char *name, bool value) {
+    member(text, name, "%s", value ? "true" : "false");
+}
+
+static void member_age(struct nqptp_text *text, const char *name, uint64_t then_ns,
+                       uint64_t now_ns) {
+    member(text, name, "%.3f", seconds_since(then_ns, now_ns));
 }
 
 static void json_list(struct nqptp_text *text, const struct nqptp_client *client) {
@@ -235,7 +99,7 @@ static void json_list(struct nqptp_text *text, const struct nqptp_client *client
     if (!client->has_list)
         return;
     for (unsigned i = 0; i < client->peer_count && i < NQPTP_STATUS_PEERS; i++)
-        member_text(text, NULL, nqptp_address_format(&client->peers[i].address, address));
+        member(text, NULL, "\"%s\"", nqptp_address_format(&client->peers[i].address, address));
     nqptp_text_add(text, "]");
 }
 
@@ -249,7 +113,7 @@ static void json_client(struct nqptp_text *text, const struct nqptp_status *stat
     for (int i = 0; i < client->master; i++)
         place += status->engine->table.clocks[i].in_use;
     member(text, NULL, "{");
-    member_name(text, "object", client->shown);
+    member_text(text, "object", client->shown, true);
     member(text, "layout", "%u", status->objects[c].layout);
     member(text, "in_use", "%s", uses[status->objects[c].use]);
     member(text, "player", "\"%s\"", activity_names[client->activity]);
@@ -258,29 +122,64 @@ static void json_client(struct nqptp_text *text, const struct nqptp_status *stat
     nqptp_text_add(text, "}");
 }
 
-static void json_clock(struct nqptp_text *text, const struct nqptp_status *status, int i) {
-    struct facts facts;
+static void json_announce(struct nqptp_text *text, const struct nqptp_announce *announce) {
+    member(text, "grandmaster_identity", "\"%016" PRIx64 "\"", announce->grandmaster_identity);
+    member(text, "priority1", "%u", announce->priority1);
+    member(text, "clock_class", "%u", announce->clock_class);
+    member(text, "clock_accuracy", "%u", announce->clock_accuracy);
+    member(text, "offset_scaled_log_variance", "%u", announce->offset_scaled_log_variance);
+    member(text, "priority2", "%u", announce->priority2);
+    member(text, "steps_removed", "%u", announce->steps_removed);
+}
 
-    list_facts(status, i, &facts);
+/* No number of JSON holds 64 bits, so the times are text. */
+static void json_samples(struct nqptp_text *text, const struct nqptp_clock *clock,
+                         uint64_t now_ns) {
+    struct nqptp_quality quality;
+
+    member_age(text, "sample_age_s", clock->sampled_at_ns, now_ns);
+    member_age(text, "series_s", clock->reading.start_time_ns, now_ns);
+    member(text, "local_time_ns", "\"%" PRIu64 "\"", clock->reading.local_time_ns);
+    member(text, "offset_ns", "\"%" PRIu64 "\"", clock->reading.offset_ns);
+    if (!nqptp_estimator_quality(&clock->estimator, &quality))
+        return;
+    member(text, "rate_ppm", "%.4f", quality.rate_ppm);
+    member(text, "noise_us", "%.1f", quality.noise_us);
+    member(text, "error_us", "%.1f", quality.error_us);
+}
+
+static void json_clock(struct nqptp_text *text, const struct nqptp_status *status, int i) {
+    const struct nqptp_clock *clock = &status->engine->table.clocks[i];
+    char address[INET6_ADDRSTRLEN];
+
     member(text, NULL, "{");
-    for (unsigned f = 0; f < facts.count; f++) {
-        const struct fact *fact = &facts.list[f];
-        if (!fact->name)
-            continue;
-        if (fact->kind == WORDS)
-            member_text(text, fact->name, fact->words);
-        else if (fact->kind == YES_NO)
-            member(text, fact->name, fact->number > 0 ? "true" : "false");
-        else
-            member(text, fact->name, "%.*f", fact->decimals, fact->number);
-    }
+    member(text, "clock_identity", "\"%016" PRIx64 "\"", clock->clock_identity);
+    member(text, "address", "\"%s\"", nqptp_address_format(&clock->address, address));
+    member_text(text, "interface", status->interfaces[i], false);
+    member_flag(text, "master", is_master(status, i));
+    member_flag(text, "listed", is_listed(status, i));
+    member_flag(text, "qualified", qualifies(status, i));
+    member_flag(text, "alive", nqptp_clock_is_alive(clock, status->now_ns));
+    member_flag(text, "asleep", nqptp_clock_is_asleep(clock));
+    member_age(text, "heard_s", clock->heard_at_ns, status->now_ns);
+    member(text, "packets", "%" PRIu64, clock->packets);
+    member(text, "requests_sent", "%" PRIu64, clock->requests);
+    member(text, "answers_received", "%" PRIu64, clock->answers);
+    if (clock->answers > 0)
+        member_age(text, "answer_s", clock->answered_ns, status->now_ns);
+    if (sync_interval_s(clock) > 0)
+        member(text, "sync_interval_s", "%.6f", sync_interval_s(clock));
+    if (clock->announced)
+        json_announce(text, &clock->announce);
+    if (clock->sampled_at_ns > 0)
+        json_samples(text, clock, status->now_ns);
     nqptp_text_add(text, "}");
 }
 
 static void json_drops(struct nqptp_text *text, const struct nqptp_engine *engine) {
     member(text, "drops", "{");
     for (int d = NQPTP_DROP_NONE + 1; d < NQPTP_DROP_COUNT; d++)
-        member(text, drop_names[d], "%" PRIu64, engine->drops[d]);
+        member(text, nqptp_drop_name((enum nqptp_drop)d), "%" PRIu64, engine->drops[d]);
     nqptp_text_add(text, "}");
 }
 
@@ -290,16 +189,16 @@ size_t nqptp_status_json(const struct nqptp_status *status, char *buffer, size_t
     char hint[NQPTP_HINT_MAX];
 
     nqptp_text_add(&text, "{");
-    member_text(&text, "version", status->version);
-    member(&text, "uptime_s", "%.3f", seconds_since(status->started_ns, status->now_ns));
+    member_text(&text, "version", status->version, false);
+    member_age(&text, "uptime_s", status->started_ns, status->now_ns);
     member(&text, "packets_used", "%" PRIu64, engine->drops[NQPTP_DROP_NONE]);
     member(&text, "replies_unsent", "%" PRIu64, status->unsent.count);
     member(&text, "packets_dropped", "%" PRIu64, engine->packets - engine->drops[NQPTP_DROP_NONE]);
     member(&text, "places", "[");
     for (unsigned i = 0; i < status->place_count; i++) {
         member(&text, NULL, "{");
-        member_text(&text, "name", status->places[i].name);
-        member(&text, "there", status->places[i].there ? "true" : "false");
+        member_text(&text, "name", status->places[i].name, false);
+        member_flag(&text, "there", status->places[i].there);
         nqptp_text_add(&text, "}");
     }
     nqptp_text_add(&text, "]");
@@ -314,7 +213,7 @@ size_t nqptp_status_json(const struct nqptp_status *status, char *buffer, size_t
     nqptp_text_add(&text, "]");
     json_drops(&text, engine);
     if (nqptp_hint(status, hint))
-        member_text(&text, "hint", hint);
+        member_text(&text, "hint", hint, false);
     nqptp_text_add(&text, "}\n");
     return text.used;
 }
@@ -322,16 +221,13 @@ size_t nqptp_status_json(const struct nqptp_status *status, char *buffer, size_t
 /* --- the text: fields ------------------------------------------------------------------------- */
 
 static const char *duration(double s, char text[CELL_SIZE]) {
-    uint64_t whole = s < 1e15 ? (uint64_t)s : UINT64_C(1000000000000000);
+    static const struct {
+        double s;
+        const char *name;
+    } units[] = {{1, "s"}, {60, "min"}, {3600, "h"}, {86400, "days"}};
+    int i = s < 60 ? 0 : s < 3600 ? 1 : s < 86400 ? 2 : 3;
 
-    if (s < 60)
-        snprintf(text, CELL_SIZE, "%.1f s", s);
-    else if (s < 3600)
-        snprintf(text, CELL_SIZE, "%" PRIu64 " min %" PRIu64 " s", whole / 60, whole % 60);
-    else if (s < 86400)
-        snprintf(text, CELL_SIZE, "%" PRIu64 " h %" PRIu64 " min", whole / 3600, whole / 60 % 60);
-    else
-        snprintf(text, CELL_SIZE, "%" PRIu64 " d %" PRIu64 " h", whole / 86400, whole / 3600 % 24);
+    snprintf(text, CELL_SIZE, "%.1f %s", s / units[i].s, units[i].name);
     return text;
 }
 
@@ -397,13 +293,11 @@ static void add_list(struct nqptp_text *text, const struct nqptp_client *client)
 static void add_offset(struct nqptp_text *text, const struct nqptp_clock *clock) {
     struct nqptp_quality quality;
     char error[CELL_SIZE], noise[CELL_SIZE];
-    int64_t offset_ns = (int64_t)clock->reading.offset_ns;
-    uint64_t size_ns = offset_ns < 0 ? -(uint64_t)offset_ns : (uint64_t)offset_ns;
 
     if (!nqptp_estimator_quality(&clock->estimator, &quality))
         return;
-    add_field(text, "Offset:", "%s%" PRIu64 ".%09" PRIu64 " s, error %s", offset_ns < 0 ? "-" : "+",
-              size_ns / 1000000000, size_ns % 1000000000, brief(quality.error_us / 1e6, error));
+    add_field(text, "Offset:", "%+.6f s, error %s", (double)(int64_t)clock->reading.offset_ns / 1e9,
+              brief(quality.error_us / 1e6, error));
     add_field(text, "Rate:", "%+.3f ppm, noise %s", quality.rate_ppm,
               brief(quality.noise_us / 1e6, noise));
 }
@@ -454,78 +348,83 @@ static void add_drops(struct nqptp_text *text, const struct nqptp_engine *engine
 
     for (int d = NQPTP_DROP_NONE + 1; d < NQPTP_DROP_COUNT; d++)
         if (engine->drops[d] > 0)
-            nqptp_text_add(&drops, "%s=%" PRIu64 " ", drop_names[d], engine->drops[d]);
+            nqptp_text_add(&drops, "%s=%" PRIu64 " ", nqptp_drop_name((enum nqptp_drop)d),
+                           engine->drops[d]);
     if (engine->packets != engine->drops[NQPTP_DROP_NONE])
         add_field(text, "Dropped:", "%s", buffer);
 }
 
 /* --- the text: the table of clocks ------------------------------------------------------------ */
 
-static const char *const titles[] = {"Marks", "Clock identity", "Address", "Heard", "Error",
-                                     "Sync",  "Pkts",           "Prio",    "Steps", "GM"};
+static const struct {
+    const char *title;
+    bool right; /* Its cells end at the right of the column. */
+} columns[] = {{"Marks", false}, {"Clock identity", false}, {"Address", false},
+               {"Heard", true},  {"Error", true},           {"Sync", true},
+               {"Pkts", true},   {"Prio", false},           {"Steps", true},
+               {"GM", false}};
 
-#define TITLES (sizeof titles / sizeof *titles)
+#define CELLS (sizeof columns / sizeof *columns)
 
-/* Writes the fact of that title; "-" if it is not known. Returns whether it is a number. */
-static bool write_cell(const struct facts *facts, const char *title, char cell[CELL_SIZE]) {
-    for (unsigned f = 0; f < facts->count; f++) {
-        const struct fact *fact = &facts->list[f];
-        if (!fact->title || strcmp(fact->title, title) != 0)
-            continue;
-        if (fact->kind == WORDS)
-            snprintf(cell, CELL_SIZE, "%s", fact->words);
-        else if (fact->kind == COUNT)
-            snprintf(cell, CELL_SIZE, "%.0f", fact->number);
-        else if (fact->kind == AGE)
-            snprintf(cell, CELL_SIZE, "%.1fs", fact->number);
-        else
-            brief(fact->kind == MICROSECONDS ? fact->number / 1e6 : fact->number, cell);
-        return fact->kind != WORDS;
-    }
-    snprintf(cell, CELL_SIZE, "-");
-    return true;
+/* What is not known stays empty. */
+static void write_cells(const struct nqptp_status *status, int i, char cells[CELLS][CELL_SIZE]) {
+    const struct nqptp_clock *clock = &status->engine->table.clocks[i];
+    const struct nqptp_announce *announce = &clock->announce;
+    struct nqptp_quality quality;
+
+    snprintf(cells[0], CELL_SIZE, "%c%c%c%c%c", is_master(status, i) ? '*' : '.',
+             is_listed(status, i) ? 'L' : '.', qualifies(status, i) ? 'Q' : '.',
+             nqptp_clock_is_alive(clock, status->now_ns) ? 'A' : '.',
+             nqptp_clock_is_asleep(clock) ? 'Z' : '.');
+    snprintf(cells[1], CELL_SIZE, "%016" PRIx64, clock->clock_identity);
+    nqptp_address_format(&clock->address, cells[2]);
+    snprintf(cells[3], CELL_SIZE, "%.1fs", seconds_since(clock->heard_at_ns, status->now_ns));
+    if (clock->sampled_at_ns > 0 && nqptp_estimator_quality(&clock->estimator, &quality))
+        brief(quality.error_us / 1e6, cells[4]);
+    if (sync_interval_s(clock) > 0)
+        brief(sync_interval_s(clock), cells[5]);
+    snprintf(cells[6], CELL_SIZE, "%" PRIu64, clock->packets);
+    if (!clock->announced)
+        return;
+    snprintf(cells[7], CELL_SIZE, "%u/%u", announce->priority1, announce->priority2);
+    snprintf(cells[8], CELL_SIZE, "%u", announce->steps_removed);
+    if (announce->grandmaster_identity == clock->clock_identity)
+        snprintf(cells[9], CELL_SIZE, "self");
+    else
+        snprintf(cells[9], CELL_SIZE, "%016" PRIx64, announce->grandmaster_identity);
 }
 
-/* Adds a row, or with NULL only makes the columns as wide as this row needs them. */
-static void add_row(struct nqptp_text *text, const struct facts *facts, int widths[TITLES]) {
-    char cell[CELL_SIZE];
-
-    for (size_t column = 0; column < TITLES; column++) {
-        bool right = write_cell(facts, titles[column], cell), last = column == TITLES - 1;
-        if (!text && (int)strlen(cell) > widths[column])
-            widths[column] = (int)strlen(cell);
-        else if (text)
-            nqptp_text_add(text, "%*s%s",
-                           last    ? 0
-                           : right ? widths[column]
-                                   : -widths[column],
-                           cell, last ? "\n" : " ");
-    }
-}
-
+/* The titles are the first row. Each column is as wide as its longest cell. */
 static void add_table(struct nqptp_text *text, const struct nqptp_status *status) {
-    int widths[TITLES];
-    struct facts facts;
+    char cells[1 + NQPTP_CLOCKS_MAX][CELLS][CELL_SIZE] = {0};
+    unsigned rows = 1;
 
-    for (size_t column = 0; column < TITLES; column++)
-        widths[column] = (int)strlen(titles[column]);
-    for (int pass = 0; pass < 2; pass++) {
-        for (size_t column = 0; pass == 1 && column < TITLES; column++)
-            nqptp_text_add(text, "%-*s%s", column < TITLES - 1 ? widths[column] : 0, titles[column],
-                           column < TITLES - 1 ? " " : "\n");
-        for (int i = 0; i < NQPTP_CLOCKS_MAX; i++) {
-            if (!status->engine->table.clocks[i].in_use)
-                continue;
-            list_facts(status, i, &facts);
-            add_row(pass == 0 ? NULL : text, &facts, widths);
-        }
+    for (size_t c = 0; c < CELLS; c++)
+        snprintf(cells[0][c], CELL_SIZE, "%s", columns[c].title);
+    for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)
+        if (status->engine->table.clocks[i].in_use)
+            write_cells(status, i, cells[rows++]);
+    int widths[CELLS] = {0};
+    for (size_t n = 0; n < rows * CELLS; n++) {
+        int width = (int)strlen(cells[n / CELLS][n % CELLS]);
+        if (width > widths[n % CELLS])
+            widths[n % CELLS] = width;
     }
+    for (unsigned row = 0; row < rows; row++)
+        for (size_t c = 0; c < CELLS; c++)
+            nqptp_text_add(text, "%*s%s",
+                           c == CELLS - 1                ? 0
+                           : row > 0 && columns[c].right ? widths[c]
+                                                         : -widths[c],
+                           *cells[row][c] ? cells[row][c] : "-", c == CELLS - 1 ? "\n" : " ");
     add_field(text, "Marks:", "* master, L listed, Q qualified, A alive, Z asleep");
 }
+
 size_t nqptp_status_text(const struct nqptp_status *status, char *buffer, size_t size) {
     struct nqptp_text text = {.at = buffer, .size = size};
     const struct nqptp_engine *engine = status->engine;
     uint64_t used = engine->drops[NQPTP_DROP_NONE];
+    unsigned clocks = nqptp_clocks_in_use(&engine->table);
     char hint[NQPTP_HINT_MAX], uptime[CELL_SIZE];
 
     add_field(&text, "Version:", "%s, up %s", status->version,
@@ -535,8 +434,8 @@ size_t nqptp_status_text(const struct nqptp_status *status, char *buffer, size_t
         add_client(&text, status, c);
     add_field(&text, "Packets:", "%" PRIu64 " used, %" PRIu64 " dropped", used,
               engine->packets - used);
-    add_field(&text, "Clocks:", "%u of %d", clocks_in_use(&engine->table), NQPTP_CLOCKS_MAX);
-    if (clocks_in_use(&engine->table) > 0) {
+    add_field(&text, "Clocks:", "%u of %d", clocks, NQPTP_CLOCKS_MAX);
+    if (clocks > 0) {
         nqptp_text_add(&text, "\n");
         add_table(&text, status);
     }

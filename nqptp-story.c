@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What happens, in words: see the header. */
+/*
+ * What happens, in words. An event about a client begins with the name of its object, an event
+ * about a clock with that clock. What all events of a kind have in common is in the table kinds[].
+ */
 #include "nqptp-story.h"
 
 #include "nqptp-text.h"
@@ -11,72 +14,63 @@
 #include <string.h>
 
 #define PEERS_SHOWN 8
-#define STEP_SHOWN_NS 5000000 /* a smaller one may be a matter of estimation */
-
-static void add_address(struct nqptp_text *line, const char *before,
-                        const struct nqptp_address *address) {
-    char text[INET6_ADDRSTRLEN];
-    nqptp_text_add(line, "%s%s", before, nqptp_address_format(address, text));
-}
+#define STEP_SHOWN_NS 5000000 /* A smaller move may come from the estimate. */
 
 static void add_clock(struct nqptp_text *line, uint64_t clock_identity,
                       const struct nqptp_address *address) {
-    nqptp_text_add(line, "%016" PRIx64, clock_identity);
-    add_address(line, " at ", address);
+    char text[INET6_ADDRSTRLEN];
+    nqptp_text_add(line, "%016" PRIx64 " at %s", clock_identity,
+                   nqptp_address_format(address, text));
 }
 
 /* --- events ---------------------------------------------------------------------------------- */
 
 static void add_difference(struct nqptp_text *line, const struct nqptp_difference *difference) {
-    static const struct {
-        const char *name;
-        bool identity;
-    } rungs[NQPTP_RUNG_ADDRESS] = {
-        [NQPTP_RUNG_PRIORITY1] = {"priority1", false},
-        [NQPTP_RUNG_CLOCK_CLASS] = {"clockClass", false},
-        [NQPTP_RUNG_CLOCK_ACCURACY] = {"clockAccuracy", false},
-        [NQPTP_RUNG_VARIANCE] = {"offsetScaledLogVariance", false},
-        [NQPTP_RUNG_PRIORITY2] = {"priority2", false},
-        [NQPTP_RUNG_GRANDMASTER_IDENTITY] = {"grandmasterIdentity", true},
-        [NQPTP_RUNG_STEPS_REMOVED] = {"stepsRemoved", false},
-        [NQPTP_RUNG_CLOCK_IDENTITY] = {"clockIdentity", true},
-        [NQPTP_RUNG_PORT_NUMBER] = {"portNumber", false},
+    static const char *const names[] = {
+        [NQPTP_RUNG_PRIORITY1] = "priority1",
+        [NQPTP_RUNG_CLOCK_CLASS] = "clockClass",
+        [NQPTP_RUNG_CLOCK_ACCURACY] = "clockAccuracy",
+        [NQPTP_RUNG_VARIANCE] = "offsetScaledLogVariance",
+        [NQPTP_RUNG_PRIORITY2] = "priority2",
+        [NQPTP_RUNG_GRANDMASTER_IDENTITY] = "grandmasterIdentity",
+        [NQPTP_RUNG_STEPS_REMOVED] = "stepsRemoved",
+        [NQPTP_RUNG_CLOCK_IDENTITY] = "clockIdentity",
+        [NQPTP_RUNG_PORT_NUMBER] = "portNumber",
+        [NQPTP_RUNG_ADDRESS] = "address",
     };
+    enum nqptp_rung rung = difference->rung;
 
-    if (difference->rung == NQPTP_RUNG_ADDRESS)
-        nqptp_text_add(line, ", by address, for all else is equal");
+    nqptp_text_add(line, ", by %s", names[rung]);
+    if (rung == NQPTP_RUNG_ADDRESS)
+        nqptp_text_add(line, ", because all else is equal");
+    else if (rung == NQPTP_RUNG_GRANDMASTER_IDENTITY || rung == NQPTP_RUNG_CLOCK_IDENTITY)
+        nqptp_text_add(line, ": %016" PRIx64 " before %016" PRIx64, difference->mine,
+                       difference->theirs);
     else
-        nqptp_text_add(line,
-                       rungs[difference->rung].identity ? ", by %s: %016" PRIx64
-                                                          " before %016" PRIx64
-                                                        : ", by %s: %" PRIu64 " before %" PRIu64,
-                       rungs[difference->rung].name, difference->mine, difference->theirs);
+        nqptp_text_add(line, ": %" PRIu64 " before %" PRIu64, difference->mine, difference->theirs);
 }
 
 static void add_reason(struct nqptp_text *line, const struct nqptp_reason *reason) {
-    switch (reason->won) {
-    case NQPTP_WON_ALONE:
-        nqptp_text_add(line, ", the only candidate");
-        return;
-    case NQPTP_WON_COMPARED:
+    static const char *const words[] = {
+        [NQPTP_WON_ALONE] = ", the only candidate",
+        [NQPTP_WON_FIRST] = ", the first in the list",
+        [NQPTP_WON_SILENT] = ", because the one before is silent",
+        [NQPTP_WON_UNLISTED] = ", because the one before is not listed any more",
+    };
+    char address[INET6_ADDRSTRLEN];
+
+    if (reason->won == NQPTP_WON_COMPARED)
         add_difference(line, &reason->difference);
-        return;
-    case NQPTP_WON_FIRST:
-        nqptp_text_add(line, ", the first in the list");
-        return;
-    case NQPTP_WON_STANDS_IN:
-        add_address(line, ", in place of ", &reason->address);
-        nqptp_text_add(line, ", which is silent");
-        return;
-    case NQPTP_WON_SILENT:
-        nqptp_text_add(line, ", for the one before is silent");
-        return;
-    case NQPTP_WON_UNLISTED:
-        nqptp_text_add(line, ", for the one before is not listed any more");
-    }
+    else if (reason->won == NQPTP_WON_STANDS_IN)
+        nqptp_text_add(line, ", in place of %s, which is silent",
+                       nqptp_address_format(&reason->address, address));
+    else
+        nqptp_text_add(line, "%s", words[reason->won]);
 }
 
 static void add_list(struct nqptp_text *line, const struct nqptp_client *client) {
+    char address[INET6_ADDRSTRLEN];
+
     if (client->peer_count == 0) {
         nqptp_text_add(line, "no clock may be master now");
         return;
@@ -84,14 +78,9 @@ static void add_list(struct nqptp_text *line, const struct nqptp_client *client)
     nqptp_text_add(line, "only clocks at %u address%s may be master now:", client->peer_count,
                    client->peer_count == 1 ? "" : "es");
     for (unsigned i = 0; i < client->peer_count && i < PEERS_SHOWN; i++)
-        add_address(line, " ", &client->peers[i].address);
+        nqptp_text_add(line, " %s", nqptp_address_format(&client->peers[i].address, address));
     if (client->peer_count > PEERS_SHOWN)
         nqptp_text_add(line, " ...");
-}
-
-static void add_move(struct nqptp_text *line, int64_t moved_ns) {
-    if (moved_ns >= STEP_SHOWN_NS || moved_ns <= -STEP_SHOWN_NS)
-        nqptp_text_add(line, ", its time moved by %+.3f s", (double)moved_ns / 1e9);
 }
 
 static void add_client_event(struct nqptp_text *line, const struct nqptp_client *client,
@@ -116,38 +105,50 @@ static void add_client_event(struct nqptp_text *line, const struct nqptp_client 
     }
 }
 
-static void add_clock_event(struct nqptp_text *line, const struct nqptp_event *event) {
-    static const char *const subjects[NQPTP_EVENT_KINDS] = {
-        [NQPTP_EVENT_CREATED] = "new clock",
-        [NQPTP_EVENT_DELETED] = "clock deleted",
-        [NQPTP_EVENT_REFUSED] = "no room for clock",
-        [NQPTP_EVENT_QUALIFIED] = "qualified to be master: clock",
-    };
-    double silent_s = (double)event->silent_ns / 1e9;
+/* The words of each kind of event. The kinds without a subject are about a client. */
+static const struct {
+    const char *subject, *predicate;
+    bool has_duration; /* The predicate ends with how long the clock was silent. */
+    bool is_detail;    /* It is logged with -v only. */
+} kinds[NQPTP_EVENT_KINDS] = {
+    [NQPTP_EVENT_CREATED] = {"new clock", "", .is_detail = true},
+    [NQPTP_EVENT_DELETED] = {"clock deleted", "", .is_detail = true},
+    [NQPTP_EVENT_REFUSED] = {"no room for clock", "", .is_detail = true},
+    [NQPTP_EVENT_QUALIFIED] = {"qualified to be master: clock", "", .is_detail = true},
+    [NQPTP_EVENT_ACTIVITY] = {.is_detail = true},
+    [NQPTP_EVENT_SILENT] = {"master", " is lost: no usable sample for", .has_duration = true},
+    [NQPTP_EVENT_STOPPED] = {"master", " is lost: its time stands still for", .has_duration = true},
+    [NQPTP_EVENT_RESUMED] = {"master", " is back after", .has_duration = true},
+    [NQPTP_EVENT_STEPPED] = {"master", " has stepped"},
+    [NQPTP_EVENT_GRANDMASTER] = {"master", " has another grandmaster"},
+    [NQPTP_EVENT_RATE] = {"master", " runs"},
+};
 
-    nqptp_text_add(line, "%s ", subjects[event->kind] ? subjects[event->kind] : "master");
-    add_clock(line, event->clock_identity, &event->address);
-    if (event->kind == NQPTP_EVENT_SILENT)
-        nqptp_text_add(line, " is lost: no usable sample for %.1f s", silent_s);
-    else if (event->kind == NQPTP_EVENT_STOPPED)
-        nqptp_text_add(line, " is lost: its time stands still for %.1f s", silent_s);
-    else if (event->kind == NQPTP_EVENT_RESUMED)
-        nqptp_text_add(line, " is back after %.1f s", silent_s);
-    else if (event->kind == NQPTP_EVENT_STEPPED)
-        nqptp_text_add(line, " has stepped");
-    else if (event->kind == NQPTP_EVENT_GRANDMASTER)
-        nqptp_text_add(line, " has another grandmaster, %016" PRIx64, event->grandmaster_identity);
-    else if (event->kind == NQPTP_EVENT_RATE && fabs(event->odd_rate_ppm) > 0)
+static void add_rate(struct nqptp_text *line, double ppm) {
+    if (fabs(ppm) > 0)
         nqptp_text_add(line,
-                       " runs %.0f ppm %s than this machine's clock, and crystals differ by 100 "
-                       "at most; nqptp --status says what to do",
-                       fabs(event->odd_rate_ppm), event->odd_rate_ppm > 0 ? "faster" : "slower");
-    else if (event->kind == NQPTP_EVENT_RATE)
-        nqptp_text_add(line, " runs at a usual rate again");
-    add_move(line, event->moved_ns);
+                       " %.0f ppm %s than this machine's clock, and crystals differ by 100 at "
+                       "most; nqptp --status says what to do",
+                       fabs(ppm), ppm > 0 ? "faster" : "slower");
+    else
+        nqptp_text_add(line, " at a usual rate again");
 }
 
-/* Is the clock that was lost followed still, for want of a better one? */
+static void add_clock_event(struct nqptp_text *line, const struct nqptp_event *event) {
+    nqptp_text_add(line, "%s ", kinds[event->kind].subject);
+    add_clock(line, event->clock_identity, &event->address);
+    nqptp_text_add(line, "%s", kinds[event->kind].predicate);
+    if (kinds[event->kind].has_duration)
+        nqptp_text_add(line, " %.1f s", (double)event->silent_ns / 1e9);
+    if (event->kind == NQPTP_EVENT_GRANDMASTER)
+        nqptp_text_add(line, ", %016" PRIx64, event->grandmaster_identity);
+    if (event->kind == NQPTP_EVENT_RATE)
+        add_rate(line, event->odd_rate_ppm);
+    if (event->moved_ns >= STEP_SHOWN_NS || event->moved_ns <= -STEP_SHOWN_NS)
+        nqptp_text_add(line, ", its time moved by %+.3f s", (double)event->moved_ns / 1e9);
+}
+
+/* Is this the event of a lost clock that a client follows still, because there is no better one? */
 static bool keeps_values(const struct nqptp_engine *engine, const struct nqptp_event *event) {
     int i = nqptp_clock_find(&engine->table, event->clock_identity, &event->address);
     return (event->kind == NQPTP_EVENT_SILENT || event->kind == NQPTP_EVENT_STOPPED) &&
@@ -167,150 +168,101 @@ const char *nqptp_story_event(const struct nqptp_engine *engine, const struct nq
     return text;
 }
 
+/* If a list leaves a client without a master, the event of the list says so. */
 bool nqptp_story_essential(const struct nqptp_event *event) {
-    switch (event->kind) {
-    case NQPTP_EVENT_LIST:
-    case NQPTP_EVENT_MASTER:
-    case NQPTP_EVENT_SILENT:
-    case NQPTP_EVENT_STOPPED:
-    case NQPTP_EVENT_RESUMED:
-    case NQPTP_EVENT_STEPPED:
-    case NQPTP_EVENT_GRANDMASTER:
-    case NQPTP_EVENT_RATE:
-        return true;
-    case NQPTP_EVENT_NO_MASTER: /* else the list said it */
-        return event->reason.won == NQPTP_WON_SILENT;
-    case NQPTP_EVENT_CREATED:
-    case NQPTP_EVENT_DELETED:
-    case NQPTP_EVENT_REFUSED:
-    case NQPTP_EVENT_QUALIFIED:
-    case NQPTP_EVENT_ACTIVITY:
-        break;
-    }
-    return false;
+    return !kinds[event->kind].is_detail &&
+           (event->kind != NQPTP_EVENT_NO_MASTER || event->reason.won == NQPTP_WON_SILENT);
 }
 
 /* --- messages -------------------------------------------------------------------------------- */
 
-/* What only messages of this type have, after what all have. */
-static void describe_body(const struct nqptp_message *m, char *text, size_t size) {
-    const struct nqptp_announce *a = &m->announce;
-
-    if (m->type == NQPTP_SYNC || m->type == NQPTP_FOLLOW_UP)
-        snprintf(text, size, ", origin %" PRIu64 ".%09" PRIu64 " s",
-                 m->origin_timestamp_ns / NQPTP_S, m->origin_timestamp_ns % NQPTP_S);
-    else if (m->type == NQPTP_DELAY_RESP)
-        snprintf(text, size, ", to %016" PRIx64 "-%u", m->requesting.clock_identity,
-                 m->requesting.port_number);
-    else if (m->type == NQPTP_ANNOUNCE)
-        snprintf(text, size,
-                 ", grandmaster %016" PRIx64 ", priority1 %u, clockClass %u, clockAccuracy %02x, "
-                 "variance %04x, priority2 %u, stepsRemoved %u",
-                 a->grandmaster_identity, a->priority1, a->clock_class, a->clock_accuracy,
-                 a->offset_scaled_log_variance, a->priority2, a->steps_removed);
-}
-
 const char *nqptp_message_describe(const struct nqptp_message *message,
                                    char text[NQPTP_MESSAGE_TEXT_MAX]) {
-    int head = snprintf(text, NQPTP_MESSAGE_TEXT_MAX,
-                        "%s %016" PRIx64 "-%u, sequenceId %u, flags %04x, correction %" PRId64
-                        " ns, logMessageInterval %d",
-                        nqptp_message_name(message->type), message->source.clock_identity,
-                        message->source.port_number, message->sequence_id, message->flags,
-                        message->correction_ns, message->log_message_interval);
+    struct nqptp_text line = {text, NQPTP_MESSAGE_TEXT_MAX, 0};
+    const struct nqptp_announce *a = &message->announce;
 
-    describe_body(message, text + head, (size_t)(NQPTP_MESSAGE_TEXT_MAX - head));
+    nqptp_text_add(&line,
+                   "%s %016" PRIx64 "-%u, sequenceId %u, flags %04x, correction %" PRId64
+                   " ns, logMessageInterval %d",
+                   nqptp_message_name(message->type), message->source.clock_identity,
+                   message->source.port_number, message->sequence_id, message->flags,
+                   message->correction_ns, message->log_message_interval);
+    if (message->type == NQPTP_SYNC || message->type == NQPTP_FOLLOW_UP)
+        nqptp_text_add(&line, ", origin %" PRIu64 ".%09" PRIu64 " s",
+                       message->origin_timestamp_ns / NQPTP_S,
+                       message->origin_timestamp_ns % NQPTP_S);
+    else if (message->type == NQPTP_DELAY_RESP)
+        nqptp_text_add(&line, ", to %016" PRIx64 "-%u", message->requesting.clock_identity,
+                       message->requesting.port_number);
+    else if (message->type == NQPTP_ANNOUNCE)
+        nqptp_text_add(&line,
+                       ", grandmaster %016" PRIx64 ", priority1 %u, clockClass %u, clockAccuracy "
+                       "%02x, variance %04x, priority2 %u, stepsRemoved %u",
+                       a->grandmaster_identity, a->priority1, a->clock_class, a->clock_accuracy,
+                       a->offset_scaled_log_variance, a->priority2, a->steps_removed);
     return text;
 }
 
 const char *nqptp_bytes_describe(const uint8_t *data, size_t length, char *text, size_t size) {
     size_t fits = (size - sizeof "...") / 2;
-    bool whole = length <= fits;
+    struct nqptp_text digits = {text, size, 0};
 
-    if (!whole)
-        length = fits;
-    for (size_t i = 0; i < length; i++)
-        snprintf(text + 2 * i, 3, "%02x", data[i]);
-    snprintf(text + 2 * length, sizeof "...", "%s", whole ? "" : "...");
+    *text = '\0';
+    for (size_t i = 0; i < length && i < fits; i++)
+        nqptp_text_add(&digits, "%02x", data[i]);
+    if (length > fits)
+        nqptp_text_add(&digits, "...");
     return text;
 }
 
-const char *nqptp_drop_describe(enum nqptp_drop drop) {
-    static const char *const words[NQPTP_DROP_COUNT] = {
-        [NQPTP_DROP_NONE] = "used",
-        [NQPTP_DROP_SHORT] = "too short",
-        [NQPTP_DROP_VERSION] = "not version 2",
-        [NQPTP_DROP_DOMAIN] = "not domain 0",
-        [NQPTP_DROP_TYPE] = "of a reserved type",
-        [NQPTP_DROP_LENGTH] = "of a wrong messageLength",
-        [NQPTP_DROP_TRUNCATED] = "too long",
-        [NQPTP_DROP_OWN] = "our own",
-        [NQPTP_DROP_UNKNOWN] = "a Follow_Up of an unknown clock",
-        [NQPTP_DROP_DUPLICATE] = "a repetition",
-        [NQPTP_DROP_LATE] = "too late",
-        [NQPTP_DROP_FULL] = "of a clock for which there is no room",
-        [NQPTP_DROP_FOREIGN] = "a Delay_Resp to another port",
-        [NQPTP_DROP_KERNEL] = "dropped by the kernel",
+const char *nqptp_drop_name(enum nqptp_drop drop) {
+    static const char *const names[NQPTP_DROP_COUNT] = {
+        [NQPTP_DROP_NONE] = "used",           [NQPTP_DROP_SHORT] = "short",
+        [NQPTP_DROP_VERSION] = "version",     [NQPTP_DROP_DOMAIN] = "domain",
+        [NQPTP_DROP_TYPE] = "type",           [NQPTP_DROP_LENGTH] = "length",
+        [NQPTP_DROP_TRUNCATED] = "truncated", [NQPTP_DROP_OWN] = "own",
+        [NQPTP_DROP_UNKNOWN] = "unknown",     [NQPTP_DROP_DUPLICATE] = "duplicate",
+        [NQPTP_DROP_LATE] = "late",           [NQPTP_DROP_FULL] = "full",
+        [NQPTP_DROP_FOREIGN] = "foreign",     [NQPTP_DROP_KERNEL] = "kernel",
     };
-    return words[drop];
+    return names[drop];
 }
 
-/* --- where things stand ---------------------------------------------------------------------- */
+/* --- the state in one line ------------------------------------------------------------------- */
 
-void nqptp_summary_make(const struct nqptp_engine *engine, struct nqptp_summary *summary) {
-    const struct nqptp_clock_table *table = &engine->table;
-    const struct nqptp_clients *clients = &engine->clients;
+static void add_master(struct nqptp_text *line, const struct nqptp_client *client, bool is_first,
+                       const struct nqptp_clock *clock) {
+    double ppm = clock->estimator.slope_ppm;
 
-    *summary = (struct nqptp_summary){.heard = engine->drops[NQPTP_DROP_NONE] > 0, .client = -1};
-    for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)
-        summary->clocks += table->clocks[i].in_use;
-    for (int c = 0; c < clients->top && summary->client < 0; c++)
-        if (clients->list[c].master != NQPTP_NO_CLOCK)
-            summary->client = c;
-    if (summary->client < 0)
-        return;
-    const struct nqptp_clock *clock = &table->clocks[clients->list[summary->client].master];
-    summary->lost = clock->alive_until_ns == 0;
-    summary->clock_identity = clock->clock_identity;
-    summary->address = clock->address;
-    summary->rate_ppm = clock->estimator.slope_ppm;
-    summary->noise_us = clock->estimator.noise_us;
+    if (!is_first)
+        nqptp_text_add(line, "%s: ", client->shown);
+    nqptp_text_add(line, "master ");
+    add_clock(line, clock->clock_identity, &clock->address);
+    if (clock->alive_until_ns == 0)
+        nqptp_text_add(line, ", lost");
+    else
+        nqptp_text_add(line, ", %+.1f ppm, %.0f us", fabs(ppm) < 0.05 ? 0 : ppm,
+                       clock->estimator.noise_us);
 }
 
-bool nqptp_summary_news(const struct nqptp_summary *summary, const struct nqptp_summary *old) {
-    if (summary->heard != old->heard || summary->clocks != old->clocks ||
-        summary->client != old->client || summary->lost != old->lost ||
-        summary->clock_identity != old->clock_identity ||
-        !nqptp_address_equal(&summary->address, &old->address))
-        return true;
-    return !summary->lost && /* else the numbers are not shown */
-           (fabs(summary->rate_ppm - old->rate_ppm) >= 1 ||
-            fabs(summary->noise_us - old->noise_us) > 1 + old->noise_us / 4);
-}
-
-const char *nqptp_summary_format(const struct nqptp_engine *engine,
-                                 const struct nqptp_summary *summary, char text[NQPTP_STORY_MAX]) {
+const char *nqptp_story_state(const struct nqptp_engine *engine, char text[NQPTP_STORY_MAX]) {
     struct nqptp_text line = {text, NQPTP_STORY_MAX, 0};
+    const struct nqptp_clients *clients = &engine->clients;
+    unsigned count = nqptp_clocks_in_use(&engine->table);
+    int c = 0;
 
-    if (summary->clocks == 0) {
-        nqptp_text_add(&line, "listening, nothing heard %s", summary->heard ? "now" : "yet");
+    if (count == 0) {
+        nqptp_text_add(&line, "listening, nothing heard %s",
+                       engine->drops[NQPTP_DROP_NONE] > 0 ? "now" : "yet");
         return text;
     }
-    if (summary->client < 0) {
+    while (c < clients->top && clients->list[c].master == NQPTP_NO_CLOCK)
+        c++;
+    if (c < clients->top)
+        add_master(&line, &clients->list[c], c == 0,
+                   &engine->table.clocks[clients->list[c].master]);
+    else
         nqptp_text_add(&line, "no master");
-    } else {
-        if (summary->client > 0)
-            nqptp_text_add(&line, "%s: ", engine->clients.list[summary->client].shown);
-        nqptp_text_add(&line, "master ");
-        add_clock(&line, summary->clock_identity, &summary->address);
-        if (summary->lost)
-            nqptp_text_add(&line, ", lost");
-        else
-            nqptp_text_add(&line, ", %+.1f ppm, %.0f us",
-                           fabs(summary->rate_ppm) < 0.05 ? 0 : summary->rate_ppm,
-                           summary->noise_us);
-    }
-    nqptp_text_add(&line, summary->client < 0 ? "; %u clock%s heard" : ", %u clock%s",
-                   summary->clocks, summary->clocks == 1 ? "" : "s");
+    nqptp_text_add(&line, ", %u clock%s", count, count == 1 ? "" : "s");
     return text;
 }

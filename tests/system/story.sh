@@ -32,7 +32,7 @@ tells 'why another one wins' 'master is now 000000000000000a at 10\.77\.0\.2, th
 kill "$first"
 tells 'that it falls silent' 'master 000000000000000a .* is lost: no usable sample for 3\.[0-9] s$'
 tells 'and who follows' \
-    'master is now 000000000000000b at 10\.77\.0\.3, for the one before is silent$'
+    'master is now 000000000000000b at 10\.77\.0\.3, because the one before is silent$'
 kill -STOP "$second"
 tells 'that there is nobody to follow' 'master 000000000000000b .* is lost: no usable sample for 3\.[0-9] s; its last values stay$'
 kill -CONT "$second"
@@ -111,7 +111,7 @@ is_told 'the service manager is told that it is ready' 'listening, nothing heard
 start_sender --to 10.77.0.1 --from 10.77.0.2 --skew 12 --rate 16
 is_told 'the master' "master $identity at 10\.77\.0\.2, [+-][0-9.]* ppm, [0-9]* us, 1 clock\""
 control 'T 10.77.0.3'
-is_told 'that there is none' 'no master; 1 clock heard"'
+is_told 'that there is none' 'no master, 1 clock"'
 control 'T 10.77.0.2'
 sleep 5
 stop_senders

@@ -137,8 +137,7 @@ static void print_message(const struct nqptp_packet *packet, enum nqptp_drop dro
 
     printf("%.6f  from %s: %s; %s\n", since_first_s(packet->receive_time_ns),
            nqptp_address_format(&packet->source, from),
-           parsed ? nqptp_message_describe(&message, text) : "a datagram",
-           nqptp_drop_describe(drop));
+           parsed ? nqptp_message_describe(&message, text) : "a datagram", nqptp_drop_name(drop));
 }
 
 static void print_summary(const struct replay *r, const struct capture *capture) {
@@ -151,7 +150,7 @@ static void print_summary(const struct replay *r, const struct capture *capture)
     for (int drop = 0; drop < NQPTP_DROP_COUNT; drop++)
         if (r->engine.drops[drop] > 0)
             printf("%8" PRIu64 " %s\n", r->engine.drops[drop],
-                   nqptp_drop_describe((enum nqptp_drop)drop));
+                   nqptp_drop_name((enum nqptp_drop)drop));
     nqptp_status_text(&(struct nqptp_status){.engine = &r->engine,
                                              .version = PACKAGE_VERSION,
                                              .now_ns = r->now_ns,

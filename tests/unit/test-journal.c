@@ -86,7 +86,8 @@ static void test_events(void) {
     CHECK_EQ_U64(lines(&log, last), 1, "events: another kind has ten of its own");
     happen(&journal, &w, NQPTP_EVENT_MASTER, 1, now_ns + 5 * S);
     CHECK_EQ_U64(lines(&log, last), 2, "events: after 5 s the next, with the number left out");
-    CHECK_EQ_STR(last, "nqptp: 4999 others of this kind were left out since the last such line\n",
+    CHECK_EQ_STR(last,
+                 "nqptp: 4999 others of this kind were left out since the last line of its kind\n",
                  "events: the number left out, in words");
     happen(&journal, &w, NQPTP_EVENT_MASTER, 1, now_ns + 5 * S);
     CHECK_EQ_U64(lines(&log, last), 1, "events: the number is told once");
@@ -126,9 +127,15 @@ static void test_look(void) {
     CHECK_EQ_U64(nqptp_journal_due_ns(&journal, &w.engine), 5001 * S,
                  "state: looked at after a second if an event happened");
     CHECK(nqptp_journal_look(&journal, &w.engine, 5001 * S, text), "that is news");
-    CHECK_EQ_STR(text, "no master; 1 clock heard", "namely this");
+    CHECK_EQ_STR(text, "no master, 1 clock", "namely this");
     CHECK(!nqptp_journal_look(&journal, &w.engine, 5002 * S, text), "but once");
-    CHECK_EQ_STR(text, "no master; 1 clock heard", "though it is still so");
+    CHECK_EQ_STR(text, "no master, 1 clock", "though it is still so");
+    w.now_ns = 5003 * S;
+    (void)send_pair(&w, &s);
+    CHECK(nqptp_journal_look(&journal, &w.engine, 5004 * S, text), "state: a master is news");
+    w.engine.table.clocks[0].estimator.slope_ppm += 0.2;
+    CHECK(nqptp_journal_look(&journal, &w.engine, 5014 * S, text),
+          "state: another rate of the master is news");
 }
 
 int main(void) {

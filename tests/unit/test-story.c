@@ -102,8 +102,9 @@ static void test_reasons_of_the_comparison(void) {
     far.address = at("192.0.2.2");
     far.port_number = APPLE_PORT;
     contest(&w, &far, &a, &near, 0);
-    CHECK_SAYS(&w, "/nqptp: master is now 0000000000000012 at 192.0.2.1, by address, for all else "
-                   "is equal");
+    CHECK_SAYS(&w,
+               "/nqptp: master is now 0000000000000012 at 192.0.2.1, by address, because all else "
+               "is equal");
 }
 
 static void test_reasons_of_the_list(void) {
@@ -114,8 +115,9 @@ static void test_reasons_of_the_list(void) {
     (void)send_pair(&w, &two);
     command(&w, "T 192.0.2.2");
     CHECK_SAYS(&w, "/nqptp: only clocks at 1 address may be master now: 192.0.2.2");
-    CHECK_SAYS(&w, "/nqptp: master is now 0000000000000002 at 192.0.2.2, for the one before is not "
-                   "listed any more");
+    CHECK_SAYS(&w,
+               "/nqptp: master is now 0000000000000002 at 192.0.2.2, because the one before is not "
+               "listed any more");
     command(&w, "/nqptp T 192.0.2.2 192.0.2.1");
     CHECK_EQ_U64(essential(&w), 1, "the first in the list stays");
     command(&w, "/nqptp T 192.0.2.1 192.0.2.2");
@@ -200,7 +202,7 @@ static void test_another_follows(void) {
     (void)send_pair(&w, &two);
     until_told(&w, 2 * S);
     CHECK_SAYS(&w, "master 0000000000000001 at 192.0.2.1 is lost: no usable sample for 3.0 s");
-    CHECK_SAYS(&w, "/nqptp: master is now 0000000000000002 at 192.0.2.2, for the one before is "
+    CHECK_SAYS(&w, "/nqptp: master is now 0000000000000002 at 192.0.2.2, because the one before is "
                    "silent");
     until_told(&w, 3 * S);
     CHECK_SAYS(&w,
@@ -266,17 +268,10 @@ static void test_steps(void) {
 
 /* --- where things stand ---------------------------------------------------------------------- */
 
-static struct nqptp_summary summary_of(const struct world *w) {
-    struct nqptp_summary summary;
-    nqptp_summary_make(&w->engine, &summary);
-    return summary;
-}
-
 static void check_stands(const struct world *w, const char *line) {
     char text[NQPTP_STORY_MAX];
-    struct nqptp_summary summary = summary_of(w);
 
-    CHECK_EQ_STR(nqptp_summary_format(&w->engine, &summary, text), line, "%s", line);
+    CHECK_EQ_STR(nqptp_story_state(&w->engine, text), line, "%s", line);
 }
 
 static void test_summary(void) {
@@ -285,9 +280,9 @@ static void test_summary(void) {
 
     check_stands(&w, "listening, nothing heard yet");
     (void)send_announce(&w, &s);
-    check_stands(&w, "no master; 1 clock heard");
+    check_stands(&w, "no master, 1 clock");
     (void)send_announce(&w, &other);
-    check_stands(&w, "no master; 2 clocks heard");
+    check_stands(&w, "no master, 2 clocks");
     (void)send_pair(&w, &s);
     struct nqptp_estimator *e = &w.engine.table.clocks[w.engine.clients.list[0].master].estimator;
     e->slope_ppm = 12.34;
@@ -295,24 +290,8 @@ static void test_summary(void) {
     check_stands(&w, "master 000000000000000a at 192.0.2.1, +12.3 ppm, 41 us, 2 clocks");
     e->slope_ppm = -0.04;
     check_stands(&w, "master 000000000000000a at 192.0.2.1, +0.0 ppm, 41 us, 2 clocks");
-    struct nqptp_summary before = summary_of(&w), after;
-    after = before;
-    CHECK(!nqptp_summary_news(&after, &before), "nothing is new");
-    after.rate_ppm += 0.9;
-    after.noise_us *= 1.2;
-    CHECK(!nqptp_summary_news(&after, &before), "nor if the numbers drift");
-    after.rate_ppm += 0.2;
-    CHECK(nqptp_summary_news(&after, &before), "they drifted far");
-    after = before;
-    after.noise_us *= 1.4;
-    CHECK(nqptp_summary_news(&after, &before), "it is noisier");
     pass(&w, 4 * S);
     check_stands(&w, "master 000000000000000a at 192.0.2.1, lost, 2 clocks");
-    after = summary_of(&w);
-    CHECK(nqptp_summary_news(&after, &before), "the master is lost");
-    before = after;
-    after.noise_us += 1000;
-    CHECK(!nqptp_summary_news(&after, &before), "and its numbers no news");
     command(&w, "/x T 192.0.2.1");
     command(&w, "T");
     (void)send_pair(&w, &s);
@@ -361,6 +340,20 @@ static void test_odd_rate(void) {
           "a usual rate after an odd one is told as that");
 }
 
+static void test_words_of_each_kind(void) {
+    struct world w = world_begin();
+    char text[NQPTP_STORY_MAX];
+
+    for (int kind = 0; kind < NQPTP_EVENT_KINDS; kind++) {
+        struct nqptp_event event = {.kind = (enum nqptp_event_kind)kind, .client = -1};
+        bool of_client = kind == NQPTP_EVENT_LIST || kind == NQPTP_EVENT_ACTIVITY ||
+                         kind == NQPTP_EVENT_MASTER || kind == NQPTP_EVENT_NO_MASTER;
+        if (!of_client)
+            CHECK(!strstr(nqptp_story_event(&w.engine, &event, text), "(null)"),
+                  "event of kind %d: it has words", kind);
+    }
+}
+
 int main(void) {
     test_master();
     test_reasons_of_the_comparison();
@@ -372,5 +365,6 @@ int main(void) {
     test_steps();
     test_odd_rate();
     test_summary();
+    test_words_of_each_kind();
     return tap_done();
 }
