@@ -10,7 +10,7 @@
  * percentile and the maximum in microseconds, separated by commas. Exits with 1 if the maximum is
  * above MAX-US, and with 2 if an object is not of layout 10 or loses its master.
  */
-#include "../lib/client.h"
+#include "../lib/layout4-client.h"
 
 #include <inttypes.h>
 #include <stdatomic.h>
