@@ -82,21 +82,21 @@ static bool find_port(const char *table, uint16_t port, const struct nqptp_addre
     return found;
 }
 
-/* The first line of a file of a process that begins so, without that beginning; "" if none does. */
+/*
+ * Reads the first line of a file of a process that begins so, without that beginning; "" if none
+ * does. Lines are read whole: users can choose what a long control group has where a buffer ends.
+ */
 static void read_line(int pid, const char *file, const char *beginning, char *text, size_t size) {
-    char path[64], line[512];
-    size_t length = strlen(beginning);
+    char path[64], *line = NULL;
+    size_t length = strlen(beginning), room = 0;
 
     *text = '\0';
     snprintf(path, sizeof path, "/proc/%d/%s", pid, file);
     FILE *stream = fopen(path, "re");
-    while (stream && fgets(line, sizeof line, stream)) {
-        if (strncmp(line, beginning, length) != 0)
-            continue;
-        line[strcspn(line, "\n")] = '\0';
-        snprintf(text, size, "%s", line + length);
-        break;
-    }
+    while (stream && !*text && getline(&line, &room, stream) > 0)
+        if (strncmp(line, beginning, length) == 0)
+            snprintf(text, size, "%.*s", (int)strcspn(line + length, "\n"), line + length);
+    free(line);
     if (stream)
         fclose(stream);
 }
