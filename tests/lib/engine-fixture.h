@@ -240,6 +240,34 @@ static inline void pause_player(struct world *w) {
     command(w, "/nqptp P");
 }
 
+/* As send_announce(), but this number of steps from its grandmaster. */
+static inline void announce_steps(struct world *w, const struct sender *from,
+                                  uint16_t steps_removed) {
+    uint8_t message[sizeof apple_announce];
+
+    memcpy(message, apple_announce, sizeof message);
+    put_source(message, from->clock_identity, from->port_number);
+    put_sequence_id(message, (uint16_t)(w->now_ns / MS));
+    put_log_interval(message, 0);
+    put_priority1(message, from->priority1);
+    put_grandmaster(message, from->grandmaster_identity);
+    put_steps_removed(message, steps_removed);
+    (void)deliver(w, from, message, sizeof message);
+}
+
+/* Both send for 5 s: a pair each 125 ms, an Announce each second. */
+static inline void play_both_5s(struct world *w, struct sender *a, struct sender *b) {
+    for (int n = 0; n < 40; n++) {
+        if (n % 8 == 0) {
+            (void)send_announce(w, a);
+            (void)send_announce(w, b);
+        }
+        (void)send_pair(w, a);
+        (void)send_pair(w, b);
+        pass(w, 123 * MS);
+    }
+}
+
 /* The identity of the master, or 0. */
 static inline uint64_t master_of(const struct world *w) {
     int i = w->engine.clients.list[0].master;

@@ -1104,6 +1104,58 @@ static void test_anything(void) {
 }
 
 /* Called by their addresses, so that no compiler puts all their worlds into one stack frame. */
+static void test_wake_up_when_listed_again(void) {
+    struct world w = world_begin();
+    struct sender s = sender(1, "192.0.2.1", 100);
+
+    command(&w, "T 192.0.2.1");
+    for (int n = 0; n < 5; n++) {
+        (void)send_announce(&w, &s);
+        pass(&w, S);
+    }
+    command(&w, "T");
+    pass(&w, 20 * S);
+    command(&w, "T 192.0.2.1");
+    (void)send_announce(&w, &s);
+    CHECK_EQ_U64(w.effects.reply_count, 1,
+                 "a clock that is listed again is woken up at its first Announce");
+}
+
+static void test_same_list_changes_nothing(void) {
+    struct world w = world_begin();
+
+    command(&w, "T 192.0.2.1 192.0.2.2");
+    w.engine.clients.list[0].hysteresis = (struct nqptp_hysteresis){80, w.now_ns};
+    command(&w, "T 192.0.2.1 192.0.2.2");
+    CHECK_EQ_U64(w.engine.clients.list[0].hysteresis.weight, 80,
+                 "T with the list in force keeps the delay of a change of master");
+    CHECK(idle(&w), "T with the list in force has no effect");
+}
+
+/* A new client's object may hold the record of a process before. */
+static void test_inherited_late(void) {
+    struct sender m = sender(1, "192.0.2.1", 100);
+    struct world w = world_of(&m);
+    const struct nqptp_shm_record old = {
+        .grandmaster_identity = 1, .offset_ns = m.offset_ns, .start_time_ns = 1000 * S};
+    const char text[] = "/x T 192.0.2.1";
+
+    play(&w, &m, 4 * S);
+    command_octets(&w, text, strlen(text), &old);
+    int c = w.answer.client;
+    CHECK_EQ_U64(w.effects.publish, 3,
+                 "a client that inherits is published together with one of the same clock");
+    CHECK_EQ_U64(w.effects.records[c].start_time_ns, 1000 * S,
+                 "a client that inherits keeps the start time of its object");
+    command(&w, "/x T");
+    pass(&w, 70 * S);
+    play(&w, &m, 4 * S);
+    uint64_t start_ns = w.engine.table.clocks[0].reading.start_time_ns;
+    command(&w, "/x T 192.0.2.1");
+    CHECK_EQ_U64(w.effects.records[c].start_time_ns, start_ns,
+                 "a mastership that begins later has the start time of the clock");
+}
+
 static void (*const all_tests[])(void) = {
     test_named_list,
     test_activity,
@@ -1137,6 +1189,9 @@ static void (*const all_tests[])(void) = {
     test_several_addresses,
     test_change_of_list,
     test_anything,
+    test_wake_up_when_listed_again,
+    test_same_list_changes_nothing,
+    test_inherited_late,
 };
 
 int main(void) {

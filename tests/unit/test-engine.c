@@ -726,6 +726,222 @@ static void test_rest(void) {
 }
 
 /* Called by their addresses, so that no compiler puts all their worlds into one stack frame. */
+/* Clients take the identity 0 for "no master". */
+static void test_no_grandmaster(void) {
+    struct world w = world_begin();
+    struct sender s = sender(1, "192.0.2.1", 100);
+
+    s.grandmaster_identity = 0;
+    play(&w, &s, 2 * S);
+    CHECK(!has_master(&w.record), "a clock with grandmasterIdentity 0 does not become master");
+    s.grandmaster_identity = 1;
+    play(&w, &s, 2 * S);
+    s.grandmaster_identity = 0;
+    play(&w, &s, 2 * S);
+    CHECK_EQ_U64(w.record.grandmaster_identity, 1,
+                 "a master that announces grandmasterIdentity 0 keeps the identity before");
+}
+
+static void test_repeated_announce(void) {
+    struct sender m = sender(1, "192.0.2.1", 200), o = sender(2, "192.0.2.2", 100);
+    struct world w = world_of(&m);
+
+    play(&w, &m, S);
+    (void)send_pair(&w, &o);
+    (void)send_announce(&w, &o);
+    w.now_ns += 30 * US;
+    CHECK_EQ_U64(send_announce(&w, &o), NQPTP_DROP_DUPLICATE,
+                 "an Announce that comes twice is counted as a duplicate");
+    CHECK_EQ_U64(master_of(&w), 1, "an Announce that comes twice does not displace the master");
+}
+
+/* When a master falls silent, all others may qualify at once. */
+static void test_all_that_qualify_are_told(void) {
+    struct world w = world_begin();
+    struct sender m = sender(1, "192.0.2.1", 10), others[24];
+    unsigned qualified = 0;
+
+    for (unsigned i = 0; i < 24; i++) {
+        char address[32];
+        snprintf(address, sizeof address, "192.0.2.%u", 10 + i);
+        others[i] = sender(100 + i, address, 200);
+    }
+    (void)send_announce(&w, &m);
+    (void)send_pair(&w, &m);
+    for (unsigned i = 0; i < 24; i++)
+        (void)send_announce(&w, &others[i]);
+    for (int n = 0; n < 30; n++) {
+        for (unsigned i = 0; i < 24; i++) {
+            (void)send_pair(&w, &others[i]);
+            for (unsigned e = 0; e < w.effects.event_count; e++)
+                qualified += w.effects.events[e].kind == NQPTP_EVENT_QUALIFIED;
+        }
+        uint64_t next_ns = w.now_ns + 100 * MS, due_ns;
+        while ((due_ns = nqptp_engine_deadline(&w.engine)) <= next_ns) {
+            w.now_ns = due_ns;
+            nqptp_engine_expire(&w.engine, due_ns, &w.effects);
+            for (unsigned e = 0; e < w.effects.event_count; e++)
+                qualified += w.effects.events[e].kind == NQPTP_EVENT_QUALIFIED;
+        }
+        w.now_ns = next_ns;
+    }
+    CHECK_EQ_U64(qualified, 24, "24 clocks that qualify at once are all told");
+}
+
+static void test_rest_after_lone_follow_up(void) {
+    struct world w = world_begin();
+    struct sender m = sender(1, "192.0.2.1", 1);
+
+    (void)send_announce(&w, &m);
+    (void)send_pair(&w, &m);
+    for (unsigned i = 0; i < 6; i++) {
+        char address[32];
+        snprintf(address, sizeof address, "192.0.2.%u", 10 + i);
+        struct sender other = sender(10 + i, address, 200);
+        (void)send_announce(&w, &other);
+        (void)send_pair(&w, &other);
+    }
+    play(&w, &m, S / 2);
+    uint64_t due_ns = w.now_ns + 125 * MS;
+    (void)send_follow_up(&w, &m, m.sequence_id++, time_of(&w, &m));
+    pass(&w, 101 * MS);
+    CHECK(nqptp_engine_rest_until_ns(&w.engine, w.now_ns) <= due_ns,
+          "after a lone Follow_Up packets rest no longer than until the next Sync");
+}
+
+static void test_one_step_is_not_silent(void) {
+    struct world w = world_begin();
+    struct sender s = sender(1, "192.0.2.1", 100);
+    unsigned woken = 0;
+
+    command(&w, "T 192.0.2.1");
+    for (int n = 0; n < 32; n++) {
+        if (n % 8 == 0) {
+            (void)send_announce(&w, &s);
+            woken += w.effects.reply_count;
+        }
+        (void)send_one_step(&w, &s, s.sequence_id++, 0x0400, time_of(&w, &s));
+        pass(&w, 125 * MS);
+    }
+    CHECK_EQ_U64(woken, 1, "a one-step clock that gives its time is not woken up again");
+}
+
+/* As send_pair(), but the Follow_Up has this time and this correction. */
+static void send_corrected(struct world *w, struct sender *from, uint64_t origin_ns,
+                           int64_t correction_ns) {
+    uint8_t message[sizeof apple_follow_up];
+
+    (void)send_sync(w, from, from->sequence_id);
+    w->now_ns += MS;
+    memcpy(message, apple_follow_up, sizeof message);
+    put_correction(message, correction_ns * 65536);
+    put_source(message, from->clock_identity, from->port_number);
+    put_sequence_id(message, from->sequence_id++);
+    put_timestamp(message, origin_ns);
+    (void)deliver(w, from, message, sizeof message);
+}
+
+/* Apple's corrections differ from packet to packet though the clock sleeps. */
+static void test_stop_with_corrections(void) {
+    static const int64_t corrections_ns[] = {1401459, 1456792, 1479791, 1498500};
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct world w = world_begin();
+    unsigned woken = 0, stopped = 0;
+    uint64_t stopped_at_ns = 0;
+
+    pause_player(&w);
+    command(&w, "/nqptp T 192.0.2.1");
+    for (unsigned n = 0; n < 1000; n++) {
+        if (n % 8 == 0)
+            (void)send_announce(&w, &s);
+        if (n == 8)
+            stopped_at_ns = time_of(&w, &s);
+        send_corrected(&w, &s, n < 8 ? time_of(&w, &s) : stopped_at_ns, corrections_ns[n % 4]);
+        for (unsigned i = 0; n > 16 && i < w.effects.reply_count; i++)
+            woken += w.effects.replies[i].general;
+        pass(&w, 124 * MS);
+        stopped += told(&w, NQPTP_EVENT_STOPPED, 1);
+        if (n != 60)
+            continue;
+        CHECK(nqptp_clock_is_asleep(&w.engine.table.clocks[0]),
+              "a clock that repeats its time with other corrections is asleep");
+        CHECK(!nqptp_clock_is_alive(&w.engine.table.clocks[0], w.now_ns),
+              "a clock that is asleep is not alive");
+    }
+    CHECK_EQ_U64(stopped, 1, "a clock that stops is told once");
+    CHECK_EQ_U64(woken, 1, "a clock that stops is woken up once");
+    int64_t moved_ns = (int64_t)(w.record.offset_ns - s.offset_ns);
+    CHECK(moved_ns < 5 * (int64_t)MS && moved_ns > -5 * (int64_t)MS,
+          "a clock that stops: its last values stay");
+}
+
+/* Sends pairs whose times are `interval_ns` apart, and which come 5 us apart. */
+static void send_backlog(struct world *w, struct sender *s, uint64_t stood_ns, uint64_t interval_ns,
+                         unsigned batch) {
+    uint64_t begin_ns = time_of(w, s), count = stood_ns / interval_ns;
+
+    for (uint64_t first = 0; first < count; first += batch) {
+        uint64_t end = first + batch < count ? first + batch : count;
+        for (uint64_t n = first; n < end; n++, w->now_ns += 5 * US)
+            (void)send_sync(w, s, (uint16_t)(s->sequence_id + n));
+        for (uint64_t n = first; n < end; n++, w->now_ns += 5 * US)
+            (void)send_follow_up(w, s, (uint16_t)(s->sequence_id + n),
+                                 begin_ns + (n + 1) * interval_ns);
+    }
+    s->sequence_id = (uint16_t)(s->sequence_id + count);
+    s->offset_ns += stood_ns;
+}
+
+/* Pairs at that interval for that time. Notes how many series are published, and since when. */
+static unsigned play_at(struct world *w, struct sender *s, uint64_t interval_ns, uint64_t ns) {
+    uint64_t start_ns = w->record.start_time_ns;
+    unsigned series = 0;
+
+    for (uint64_t at_ns = 0; at_ns < ns; at_ns += interval_ns) {
+        (void)send_pair(w, s);
+        pass(w, interval_ns - MS);
+        series += w->record.start_time_ns != start_ns;
+        start_ns = w->record.start_time_ns;
+    }
+    return series;
+}
+
+static void check_stood_still(uint64_t stood_ns, unsigned syncs_a_second, unsigned batch) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct world w = world_begin();
+    uint64_t interval_ns = S / syncs_a_second;
+    char name[80];
+
+    snprintf(name, sizeof name, "%u s still, %u Syncs/s, in batches of %u",
+             (unsigned)(stood_ns / S), syncs_a_second, batch);
+    command(&w, "T 192.0.2.1");
+    (void)send_announce(&w, &s);
+    (void)play_at(&w, &s, interval_ns, 20 * S);
+    uint64_t start_ns = w.record.start_time_ns, woke_ns = w.now_ns;
+    send_backlog(&w, &s, stood_ns, interval_ns, batch);
+    CHECK_EQ_U64(w.record.start_time_ns, start_ns, "%s: the backlog begins no series", name);
+    unsigned series = play_at(&w, &s, interval_ns, S / 2 + 2 * interval_ns);
+    CHECK(offset_near(w.record.offset_ns, s.offset_ns),
+          "%s: the offset is right within half a second", name);
+    series += play_at(&w, &s, interval_ns, 20 * S);
+    CHECK(offset_near(w.record.offset_ns, s.offset_ns), "%s: the offset stays right", name);
+    CHECK_EQ_U64(series, 1, "%s: there is one new series", name);
+    CHECK(w.record.start_time_ns >= woke_ns - LATENCY_NS, "%s: the new series began after waking",
+          name);
+}
+
+static void test_host_that_stood_still(void) {
+    static const unsigned rates[] = {1, 8, 128}, batches[] = {1, 128};
+
+    for (size_t r = 0; r < sizeof rates / sizeof *rates; r++)
+        for (size_t b = 0; b < sizeof batches / sizeof *batches; b++) {
+            check_stood_still(2 * S, rates[r], batches[b]);
+            check_stood_still(10 * S, rates[r], batches[b]);
+            check_stood_still(60 * S, rates[r], batches[b]);
+            check_stood_still(600 * S, rates[r], batches[b]);
+        }
+}
+
 static void (*const all_tests[])(void) = {
     test_nothing_at_first,
     test_rest,
@@ -762,6 +978,13 @@ static void (*const all_tests[])(void) = {
     test_flood_before_the_listed_clock,
     test_flood_of_silent_master,
     test_junk,
+    test_no_grandmaster,
+    test_repeated_announce,
+    test_all_that_qualify_are_told,
+    test_rest_after_lone_follow_up,
+    test_one_step_is_not_silent,
+    test_stop_with_corrections,
+    test_host_that_stood_still,
 };
 
 int main(void) {

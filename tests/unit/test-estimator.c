@@ -626,6 +626,26 @@ static void test_random_differences(void) {
     CHECK(continued > 0, "300000 random differences: %u samples continued a series", continued);
 }
 
+static void test_slow_clock_steps(const char *what, uint64_t interval_ns, bool lossy) {
+    struct nqptp_estimator estimator = {0};
+    uint64_t now_ns = 5000 * S, offset_ns = 7000 * S, stepped_ns = 0;
+
+    for (int n = 0; n < 60; n++, now_ns += interval_ns) {
+        if (n == 30) {
+            offset_ns += 50 * MS;
+            stepped_ns = now_ns;
+        }
+        if (n >= 30 && lossy && n % 2)
+            continue;
+        if (nqptp_estimator_sample(&estimator, now_ns + offset_ns, now_ns) ==
+                NQPTP_ESTIMATE_RESTARTED &&
+            n >= 30)
+            break;
+    }
+    CHECK(now_ns - stepped_ns <= 4 * interval_ns, "a Sync each %s: a step is followed after %.1f s",
+          what, (double)(now_ns - stepped_ns) / 1e9);
+}
+
 int main(void) {
     test_first_sample();
     test_reset();
@@ -663,5 +683,9 @@ int main(void) {
     test_reordered_samples();
     test_random_times();
     test_random_differences();
+    test_slow_clock_steps("1 s", S, false);
+    test_slow_clock_steps("2.00004 s", 2 * S + 40 * US, false);
+    test_slow_clock_steps("4 s", 4 * S, false);
+    test_slow_clock_steps("1 s, every other one lost", S + 20 * US, true);
     return tap_done();
 }

@@ -668,6 +668,71 @@ static void test_bad_network(void) {
     free(arrivals);
 }
 
+/* --- late and corrected Follow_Ups ------------------------------------------------------------ */
+
+static void test_follow_up_with_the_syncs_time(void) {
+    struct world w = world_begin();
+    struct sender s = sender(1, "192.0.2.1", 100);
+    uint8_t message[sizeof apple_follow_up];
+    uint64_t start_ns = receive_time(&w), origin_ns = time_of(&w, &s);
+
+    (void)send_announce(&w, &s);
+    (void)send_one_step(&w, &s, 1, 0x0400, origin_ns);
+    w.now_ns += MS;
+    memcpy(message, apple_follow_up, sizeof message);
+    put_correction(message, 1400000 * INT64_C(65536));
+    put_source(message, s.clock_identity, s.port_number);
+    put_sequence_id(message, 1);
+    put_timestamp(message, origin_ns);
+    (void)deliver(&w, &s, message, sizeof message);
+    CHECK_EQ_U64(w.record.offset_ns, s.offset_ns + 1400000,
+                 "a Follow_Up that differs from the Sync only in its correction wins");
+    s.sequence_id = 2;
+    pass(&w, 124 * MS);
+    (void)send_pair(&w, &s);
+    CHECK_EQ_U64(w.record.start_time_ns, start_ns,
+                 "a Follow_Up that corrects the Sync's time continues the series");
+}
+
+static void test_overtaken_follow_up(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct world w = world_of(&s);
+
+    play(&w, &s, 10 * S);
+    uint64_t start_ns = w.record.start_time_ns, origin_ns = time_of(&w, &s);
+    (void)send_sync(&w, &s, s.sequence_id++);
+    pass(&w, 125 * MS);
+    play(&w, &s, S);
+    CHECK_EQ_U64(send_follow_up(&w, &s, (uint16_t)(s.sequence_id - 9), origin_ns), NQPTP_DROP_LATE,
+                 "a Follow_Up that comes 1.1 s after its Sync is late");
+    (void)send_pair(&w, &s);
+    CHECK_EQ_U64(w.record.start_time_ns, start_ns, "a late Follow_Up begins no series");
+    origin_ns = time_of(&w, &s);
+    (void)send_sync(&w, &s, s.sequence_id++);
+    pass(&w, 1100 * MS);
+    (void)send_follow_up(&w, &s, s.sequence_id, time_of(&w, &s));
+    CHECK_EQ_U64(send_follow_up(&w, &s, (uint16_t)(s.sequence_id - 1), origin_ns), NQPTP_DROP_LATE,
+                 "a Follow_Up is late if a later one waits for its Sync");
+}
+
+/* 128 Syncs a second, whose Follow_Ups come 70 ms later. */
+static void test_fast_clock(void) {
+    struct world w = world_begin();
+    struct sender s = sender(1, "192.0.2.1", 100);
+    uint64_t origins_ns[300];
+    unsigned used = 0;
+
+    (void)send_announce(&w, &s);
+    for (uint16_t n = 0; n < 300; n++) {
+        origins_ns[n] = time_of(&w, &s);
+        (void)send_sync(&w, &s, n);
+        if (n >= 9)
+            used += send_follow_up(&w, &s, (uint16_t)(n - 9), origins_ns[n - 9]) == NQPTP_DROP_NONE;
+        pass(&w, 7812500);
+    }
+    CHECK_EQ_U64(used, 291, "Follow_Ups that trail by nine Syncs are used");
+}
+
 int main(void) {
     test_sync_then_follow_up();
     test_follow_up_then_sync();
@@ -702,5 +767,8 @@ int main(void) {
     test_clock_becomes_one_step();
     test_follow_up_before_one_step();
     test_bad_network();
+    test_follow_up_with_the_syncs_time();
+    test_overtaken_follow_up();
+    test_fast_clock();
     return tap_done();
 }

@@ -354,6 +354,20 @@ static void test_words_of_each_kind(void) {
     }
 }
 
+static void test_reason_without_a_loser(void) {
+    struct world w = world_begin();
+    struct sender a = sender(1, "192.0.2.1", 100), b = sender(2, "192.0.2.2", 200);
+    char text[NQPTP_STORY_MAX] = "";
+
+    play_both_5s(&w, &a, &b);
+    announce_steps(&w, &a, 255);
+    for (unsigned i = 0; i < w.effects.event_count; i++)
+        if (w.effects.events[i].kind == NQPTP_EVENT_MASTER)
+            nqptp_story_event(&w.engine, &w.effects.events[i], text);
+    CHECK_EQ_STR(text, "/nqptp: master is now 0000000000000002 at 192.0.2.2, the only candidate",
+                 "a clock that may not be master is not named as the one that lost");
+}
+
 int main(void) {
     test_master();
     test_reasons_of_the_comparison();
@@ -366,5 +380,6 @@ int main(void) {
     test_odd_rate();
     test_summary();
     test_words_of_each_kind();
+    test_reason_without_a_loser();
     return tap_done();
 }
