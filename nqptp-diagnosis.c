@@ -5,9 +5,9 @@
  *
  * Without an answer: facts, each on a line of its own, then commands. The facts are those that the
  * kernel vouches for: the holder of each port, the state of the loopback interface, this user's
- * right to open the ports, /dev/shm, and the object's owner, mode and size. It does not open the
- * object, because a running daemon would take that for a player. It does not judge by names,
- * command lines or the output of other programs: those are for the commands that it prints.
+ * right to open the ports, /dev/shm, and the object's owner, mode and size. The object is not
+ * opened, because a running daemon would take that for a player. Names and command lines of
+ * processes decide nothing, because a process chooses its own.
  */
 #include "nqptp-diagnosis.h"
 
@@ -31,7 +31,7 @@
 #include <unistd.h>
 
 #define ANSWER_MS 2000 /* A daemon answers in a millisecond, unless its machine is very busy. */
-#define NEXT_MAX 8
+#define NEXT_MAX 9     /* One more than there can be. */
 #define NEXT_SIZE 100
 
 /* --- asking ---------------------------------------------------------------------------------- */
@@ -41,40 +41,37 @@ static bool wants_colour(void) {
     return isatty(STDOUT_FILENO) && term && strcmp(term, "dumb") != 0 && !(refused && *refused);
 }
 
-/* Returns the colour of a line by its beginning. A line that begins with a blank continues one. */
-static const char *colour_of(const char *line, const char *before) {
-    if (*line == ' ')
-        return before;
-    return *line == '*'                                                          ? "\033[1;32m"
-           : strncmp(line, "Dropped:", 8) == 0 || strncmp(line, "Hint:", 5) == 0 ? "\033[33m"
-                                                                                 : "";
-}
-
-/* Prints an answer as printable ASCII. */
+/* Prints an answer as printable ASCII. Masters are green; what was dropped, and the hint, yellow.
+ */
 static void print(char *text, size_t length, bool coloured) {
     const char *colour = "";
-    char *rest;
+    char *rest = text, *line;
 
     for (size_t i = 0; i < length; i++)
         if ((text[i] < ' ' || text[i] > '~') && text[i] != '\n')
             text[i] = '?';
     text[length] = '\0';
-    for (char *line = text; *line; line = rest) {
-        rest = line + strcspn(line, "\n");
-        colour = coloured ? colour_of(line, colour) : "";
-        printf("%s%.*s%s\n", colour, (int)(rest - line), line, *colour ? "\033[0m" : "");
-        rest += *rest == '\n';
+    while ((line = strsep(&rest, "\n")) && (rest || *line)) {
+        if (coloured && *line != ' ') /* A line that begins with a blank continues one. */
+            colour = *line == '*'                        ? "\033[1;32m"
+                     : strncmp(line, "Dropped:", 8) == 0 ? "\033[33m"
+                     : strncmp(line, "Hint:", 5) == 0    ? "\033[33m"
+                                                         : "";
+        printf("%s%s%s\n", colour, line, *colour ? "\033[0m" : "");
     }
 }
 
+static const char *const loopback[] = {"127.0.0.1", "::1"};
+
+#define LOOPBACKS (sizeof loopback / sizeof *loopback)
+
 /* Asks at one loopback address. Returns the length of the answer, or -1 if none came. */
-static ssize_t ask(const char *loopback, uint16_t port, const char *question, char *text,
-                   size_t size) {
+static ssize_t ask(const char *at, uint16_t port, const char *question, char *text, size_t size) {
     struct nqptp_address address;
     struct sockaddr_storage name;
     ssize_t length = -1;
 
-    nqptp_address_parse(loopback, strlen(loopback), &address);
+    nqptp_address_parse(at, strlen(at), &address);
     socklen_t name_size = nqptp_socket_address(&address, port, &name);
     int fd = socket(name.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     struct pollfd answer = {.fd = fd, .events = POLLIN};
@@ -87,20 +84,15 @@ static ssize_t ask(const char *loopback, uint16_t port, const char *question, ch
     return length;
 }
 
-/* Another program may have the port. */
-static bool is_answer(const char *text, size_t length, bool json) {
-    const char *beginning = json ? "{\"version\":" : "Version:";
-    return length > strlen(beginning) && memcmp(text, beginning, strlen(beginning)) == 0;
-}
-
+/* Another program may have the port, so an answer counts only if it begins as ours do. */
 static bool print_answer(uint16_t control_port, bool json) {
-    const char *question = json ? "? json" : "?";
+    const char *beginning = json ? "{\"version\":" : "Version:";
     char text[NQPTP_STATUS_MAX + 1];
+    ssize_t length = -1;
 
-    ssize_t length = ask("127.0.0.1", control_port, question, text, NQPTP_STATUS_MAX);
-    if (length <= 0)
-        length = ask("::1", control_port, question, text, NQPTP_STATUS_MAX);
-    if (length <= 0 || !is_answer(text, (size_t)length, json))
+    for (size_t i = 0; i < LOOPBACKS && length <= 0; i++)
+        length = ask(loopback[i], control_port, json ? "? json" : "?", text, NQPTP_STATUS_MAX);
+    if (length < (ssize_t)strlen(beginning) || memcmp(text, beginning, strlen(beginning)) != 0)
         return false;
     print(text, (size_t)length, !json && wants_colour());
     return true;
@@ -128,17 +120,17 @@ __attribute__((format(printf, 2, 3))) static void say(const char *title, const c
 /* Adds a command to the next steps, once. */
 __attribute__((format(printf, 2, 3))) static void advise(struct report *report, const char *format,
                                                          ...) {
+    char *command = report->next[report->count];
+    unsigned i = 0;
     va_list arguments;
 
-    if (report->count == NEXT_MAX)
-        return;
     va_start(arguments, format);
-    vsnprintf(report->next[report->count], NEXT_SIZE, format, arguments);
+    vsnprintf(command, NEXT_SIZE, format, arguments);
     va_end(arguments);
-    for (unsigned i = 0; i < report->count; i++)
-        if (strcmp(report->next[i], report->next[report->count]) == 0)
-            return;
-    report->count++;
+    while (strcmp(report->next[i], command) != 0)
+        i++;
+    if (i == report->count)
+        report->count++;
 }
 
 static bool has_systemd(void) {
@@ -147,25 +139,18 @@ static bool has_systemd(void) {
 
 /* --- ports ------------------------------------------------------------------------------------ */
 
-static void advise_end(struct report *report, const struct nqptp_holder *holder) {
-    report->held = true;
-    if (holder->pid == 0)
-        report->hidden = true;
-    else if (!holder->service)
-        advise(report, has_systemd() ? "systemctl status %d" : "kill %d", holder->pid);
-}
-
-/* Finds the process that holds an address of the control port. */
-static bool find_control_holder(uint16_t port, struct nqptp_holder *holder) {
-    static const char *const own[] = {"127.0.0.1", "::1"};
+/* Of the control port only the loopback addresses count. */
+static bool find_holder(uint16_t port, bool control, struct nqptp_holder *holder) {
     struct nqptp_address address;
-    bool found = false;
 
-    for (size_t i = 0; i < sizeof own / sizeof *own && !found; i++) {
-        nqptp_address_parse(own[i], strlen(own[i]), &address);
-        found = nqptp_port_find_holder(port, &address, holder);
+    if (!control)
+        return nqptp_port_find_holder(port, NULL, holder);
+    for (size_t i = 0; i < LOOPBACKS; i++) {
+        nqptp_address_parse(loopback[i], strlen(loopback[i]), &address);
+        if (nqptp_port_find_holder(port, &address, holder))
+            return true;
     }
-    return found;
+    return false;
 }
 
 static void check_port(struct report *report, uint16_t port, bool control) {
@@ -173,14 +158,16 @@ static void check_port(struct report *report, uint16_t port, bool control) {
     char title[16], text[160];
 
     snprintf(title, sizeof title, "port %u", port);
-    if (!(control ? find_control_holder(port, &holder)
-                  : nqptp_port_find_holder(port, NULL, &holder))) {
+    if (!find_holder(port, control, &holder)) {
         say(title, "free");
         return;
     }
     say(title, "%s%s", nqptp_holder_describe(&holder, text, sizeof text),
         control ? ", which does not answer as this nqptp does" : "");
-    advise_end(report, &holder);
+    report->held = true;
+    report->hidden |= holder.pid == 0;
+    if (holder.pid > 0 && !holder.service)
+        advise(report, has_systemd() ? "systemctl status %d" : "kill %d", holder.pid);
 }
 
 /* Commands reach a daemon by loopback only. */
@@ -201,23 +188,17 @@ static void check_loopback(struct report *report) {
 
 /* --- this user, and the object ---------------------------------------------------------------- */
 
-static unsigned first_open_port(void) {
-    FILE *file = fopen("/proc/sys/net/ipv4/ip_unprivileged_port_start", "re");
-    unsigned first = 1024;
-
-    if (file && fscanf(file, "%u", &first) != 1)
-        first = 1024;
-    if (file)
-        fclose(file);
-    return first;
-}
-
 static void check_permission(const struct nqptp_options *options) {
     unsigned lowest =
         options->event_port < options->general_port ? options->event_port : options->general_port;
-    unsigned first = first_open_port();
     bool capable = nqptp_privileges_has(CAP_NET_BIND_SERVICE);
+    FILE *file = fopen("/proc/sys/net/ipv4/ip_unprivileged_port_start", "re");
+    unsigned first = 1024; /* The kernel's default. */
 
+    if (file) {
+        (void)!fscanf(file, "%u", &first);
+        fclose(file);
+    }
     say("permission", "%s: this user %s CAP_NET_BIND_SERVICE, and ports from %u on need none",
         capable || first <= lowest ? "yes" : "no", capable ? "has" : "lacks", first);
 }

@@ -220,22 +220,18 @@ size_t nqptp_status_json(const struct nqptp_status *status, char *buffer, size_t
 
 /* --- the text: fields ------------------------------------------------------------------------- */
 
-static const char *duration(double s, char text[CELL_SIZE]) {
+/* In the unit that leaves the fewest digits. More than two of them would mean nothing. */
+static const char *brief(double s, char text[CELL_SIZE]) {
     static const struct {
         double s;
         const char *name;
-    } units[] = {{1, "s"}, {60, "min"}, {3600, "h"}, {86400, "days"}};
-    int i = s < 60 ? 0 : s < 3600 ? 1 : s < 86400 ? 2 : 3;
+    } units[] = {{86400, "d"}, {3600, "h"}, {60, "min"}, {1, "s"}, {1e-3, "ms"}, {1e-6, "us"}};
+    size_t i = 0;
 
-    snprintf(text, CELL_SIZE, "%.1f %s", s / units[i].s, units[i].name);
-    return text;
-}
-
-/* In a unit that leaves few digits; no more than can be meant. */
-static const char *brief(double s, char text[CELL_SIZE]) {
-    double value = s < 1e-3 ? s * 1e6 : s < 1 ? s * 1e3 : s;
-
-    snprintf(text, CELL_SIZE, "%.*f%s", value < 9.95, value, s < 1e-3 ? "us" : s < 1 ? "ms" : "s");
+    while (i < sizeof units / sizeof *units - 1 && s < units[i].s)
+        i++;
+    double value = s / units[i].s;
+    snprintf(text, CELL_SIZE, "%.*f%s", value < 9.95, value, units[i].name);
     return text;
 }
 
@@ -258,16 +254,6 @@ add_field(struct nqptp_text *text, const char *title, const char *format, ...) {
         column += 1 + (int)strlen(word);
     }
     nqptp_text_add(text, "\n");
-}
-
-static void add_object(struct nqptp_text *text, const struct nqptp_status *status, int c) {
-    static const char *const uses[] = {
-        [NQPTP_USE_UNKNOWN] = "", [NQPTP_USE_NONE] = ", not in use", [NQPTP_USE_OPEN] = ", in use"};
-    const struct nqptp_client *client = &status->engine->clients.list[c];
-
-    add_field(text, "Object:", "%s, layout %u%s, player %s", client->shown,
-              status->objects[c].layout, uses[status->objects[c].use],
-              activity_names[client->activity]);
 }
 
 static void add_addresses(struct nqptp_text *text, const struct nqptp_client *client) {
@@ -313,17 +299,21 @@ static void add_master(struct nqptp_text *text, const struct nqptp_status *statu
     if (clock->reading.grandmaster_identity != clock->clock_identity)
         add_field(text, "Grandm.:", "%016" PRIx64, clock->reading.grandmaster_identity);
     add_field(text, "Sample:", "%s ago, in an unbroken series for %s",
-              duration(seconds_since(clock->sampled_at_ns, status->now_ns), age),
-              duration(seconds_since(clock->reading.start_time_ns, status->now_ns), series));
+              brief(seconds_since(clock->sampled_at_ns, status->now_ns), age),
+              brief(seconds_since(clock->reading.start_time_ns, status->now_ns), series));
     add_offset(text, clock);
     add_field(text, "Asked:", "%" PRIu64 " times, %" PRIu64 " answers", clock->requests,
               clock->answers);
 }
 
 static void add_client(struct nqptp_text *text, const struct nqptp_status *status, int c) {
+    static const char *const uses[] = {
+        [NQPTP_USE_UNKNOWN] = "", [NQPTP_USE_NONE] = ", not in use", [NQPTP_USE_OPEN] = ", in use"};
     const struct nqptp_client *client = &status->engine->clients.list[c];
 
-    add_object(text, status, c);
+    add_field(text, "Object:", "%s, layout %u%s, player %s", client->shown,
+              status->objects[c].layout, uses[status->objects[c].use],
+              activity_names[client->activity]);
     add_list(text, client);
     if (client->master == NQPTP_NO_CLOCK)
         add_field(text, "Master:", "none");
@@ -428,7 +418,7 @@ size_t nqptp_status_text(const struct nqptp_status *status, char *buffer, size_t
     char hint[NQPTP_HINT_MAX], uptime[CELL_SIZE];
 
     add_field(&text, "Version:", "%s, up %s", status->version,
-              duration(seconds_since(status->started_ns, status->now_ns), uptime));
+              brief(seconds_since(status->started_ns, status->now_ns), uptime));
     add_places(&text, status);
     for (int c = 0; c < engine->clients.top; c++)
         add_client(&text, status, c);

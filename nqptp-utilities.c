@@ -26,7 +26,8 @@
 
 #define RECEIVE_BUFFER (1 << 20) /* bytes; what the kernel grants by default holds 550 messages */
 #define PAIR_NS 500              /* a pair of clocks read in so short a time is good enough */
-#define LOCALLY_ADMINISTERED (UINT64_C(2) << 56) /* in the first octet of an EUI-64 */
+#define MAC_LENGTH 6
+#define LOCALLY_ADMINISTERED (UINT64_C(2) << 56) /* A bit in the first octet of an EUI-64. */
 
 /* --- logging ------------------------------------------------------------------------------- */
 
@@ -349,12 +350,20 @@ int nqptp_socket_receive(int fd, struct nqptp_clock_pair *last, struct nqptp_bat
     return count;
 }
 
+/* Fills in the control message that says where a datagram is to be sent from. */
+static void write_control(struct msghdr *message, int level, int type, const void *info,
+                          size_t size) {
+    message->msg_controllen = CMSG_SPACE(size);
+    struct cmsghdr *header = CMSG_FIRSTHDR(message);
+    *header = (struct cmsghdr){CMSG_LEN(size), level, type};
+    memcpy(CMSG_DATA(header), info, size);
+}
+
 int nqptp_socket_send(int fd, const struct nqptp_reply *reply, uint16_t port) {
     struct sockaddr_storage to;
     uint8_t data[sizeof reply->data];
     struct iovec vector = {data, reply->length};
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct in6_pktinfo))] = {0};
-    struct cmsghdr *header = (struct cmsghdr *)(void *)control;
     struct msghdr message = {
         .msg_name = &to,
         .msg_namelen = nqptp_socket_address(&reply->destination, port, &to),
@@ -362,23 +371,15 @@ int nqptp_socket_send(int fd, const struct nqptp_reply *reply, uint16_t port) {
         .msg_iovlen = 1,
         .msg_control = control,
     };
+    struct in_pktinfo ipv4 = {.ipi_ifindex = (int)reply->interface};
+    struct in6_pktinfo ipv6 = {reply->local.ip, reply->interface};
 
     memcpy(data, reply->data, sizeof data);
-    if (to.ss_family == AF_INET) {
-        struct in_pktinfo info = {.ipi_ifindex = (int)reply->interface};
-        memcpy(&info.ipi_spec_dst, &reply->local.ip.s6_addr[12], sizeof info.ipi_spec_dst);
-        *header = (struct cmsghdr){
-            .cmsg_len = CMSG_LEN(sizeof info), .cmsg_level = IPPROTO_IP, .cmsg_type = IP_PKTINFO};
-        memcpy(CMSG_DATA(header), &info, sizeof info);
-        message.msg_controllen = CMSG_SPACE(sizeof info);
-    } else {
-        struct in6_pktinfo info = {reply->local.ip, reply->interface};
-        *header = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof info),
-                                   .cmsg_level = IPPROTO_IPV6,
-                                   .cmsg_type = IPV6_PKTINFO};
-        memcpy(CMSG_DATA(header), &info, sizeof info);
-        message.msg_controllen = CMSG_SPACE(sizeof info);
-    }
+    memcpy(&ipv4.ipi_spec_dst, &reply->local.ip.s6_addr[12], sizeof ipv4.ipi_spec_dst);
+    if (to.ss_family == AF_INET)
+        write_control(&message, IPPROTO_IP, IP_PKTINFO, &ipv4, sizeof ipv4);
+    else
+        write_control(&message, IPPROTO_IPV6, IPV6_PKTINFO, &ipv6, sizeof ipv6);
     return sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
@@ -499,21 +500,17 @@ int nqptp_multicast(int fd, int family, uint32_t interface, bool join) {
     return result;
 }
 
-static uint64_t eui64(const uint8_t mac[6]) {
-    const uint8_t octets[8] = {mac[0], mac[1], mac[2], 0xFF, 0xFE, mac[3], mac[4], mac[5]};
-    uint64_t identity = 0;
-    for (int i = 0; i < 8; i++)
-        identity = identity << 8 | octets[i];
-    return identity;
-}
-
-/* An Ethernet-like interface; others have longer addresses, or none. */
-static bool has_mac(const struct ifaddrs *interface) {
-    static const uint8_t none[6];
+/* Returns the EUI-64 of an Ethernet-like interface; 0 if it has no MAC address. */
+static uint64_t eui64_of(const struct ifaddrs *interface) {
     const struct sockaddr_ll *link = (const struct sockaddr_ll *)(const void *)interface->ifa_addr;
+    uint64_t mac = 0;
 
-    return link && link->sll_family == AF_PACKET && !(interface->ifa_flags & IFF_LOOPBACK) &&
-           link->sll_halen == sizeof none && memcmp(link->sll_addr, none, sizeof none) != 0;
+    if (!link || link->sll_family != AF_PACKET || (interface->ifa_flags & IFF_LOOPBACK) ||
+        link->sll_halen != MAC_LENGTH)
+        return 0;
+    for (int i = 0; i < MAC_LENGTH; i++)
+        mac = mac << 8 | link->sll_addr[i];
+    return mac == 0 ? 0 : mac >> 24 << 40 | UINT64_C(0xFFFE) << 24 | (mac & 0xFFFFFF);
 }
 
 uint64_t nqptp_clock_identity(void) {
@@ -522,8 +519,7 @@ uint64_t nqptp_clock_identity(void) {
 
     if (getifaddrs(&list) == 0) {
         for (struct ifaddrs *i = list; i && identity == 0; i = i->ifa_next)
-            if (has_mac(i))
-                identity = eui64(((const struct sockaddr_ll *)(const void *)i->ifa_addr)->sll_addr);
+            identity = eui64_of(i);
         freeifaddrs(list);
     }
     if (identity != 0)
