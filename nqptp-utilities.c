@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The kernel's edge: see the header. */
+/*
+ * The kernel's edge: each function wraps system calls, and turns what they tell into types of ours.
+ * The only state is the level of the log. Nothing here decides what is done with a packet.
+ */
 #include "nqptp-utilities.h"
 
 #include "nqptp-time.h"
@@ -24,14 +27,14 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define RECEIVE_BUFFER (1 << 20) /* bytes; what the kernel grants by default holds 550 messages */
-#define PAIR_NS 500              /* a pair of clocks read in so short a time is good enough */
+#define RECEIVE_BUFFER (1 << 20) /* Bytes. The kernel's default holds 550 messages only. */
+#define PAIR_NS 500              /* A pair of clocks that took no longer to read is good enough. */
 #define MAC_LENGTH 6
 #define LOCALLY_ADMINISTERED (UINT64_C(2) << 56) /* A bit in the first octet of an EUI-64. */
 
 /* --- logging ------------------------------------------------------------------------------- */
 
-static int log_level = LOG_NOTICE; /* The one mutable variable: the log is the process's. */
+static int log_level = LOG_NOTICE; /* The only global variable: a process has one log. */
 
 void nqptp_log_open(unsigned verbosity) {
     log_level = LOG_NOTICE + (int)(verbosity < 3 ? verbosity : 3);
@@ -41,7 +44,7 @@ bool nqptp_log_enabled(int priority) {
     return priority <= log_level;
 }
 
-/* Is stderr a stream to the journal? systemd names it by device and inode. */
+/* Is stderr a stream to the journal? systemd tells the device and inode of that stream. */
 static bool log_to_journal(void) {
     const char *stream = getenv("JOURNAL_STREAM");
     char own[48];
@@ -146,7 +149,7 @@ struct nqptp_clock_pair nqptp_clock_pair_read(void) {
     return best;
 }
 
-/* Did CLOCK_REALTIME do more between two pairs than the reading error and NTP's slew allow? */
+/* Did CLOCK_REALTIME change by more than errors of reading and NTP's slewing explain? */
 static bool realtime_was_set(struct nqptp_clock_pair now, const struct nqptp_clock_pair *last) {
     int64_t change_ns =
         (int64_t)((now.realtime_ns - now.raw_ns) - (last->realtime_ns - last->raw_ns));
@@ -199,16 +202,15 @@ static int set_option(int fd, int level, int option, int value) {
     return setsockopt(fd, level, option, &value, sizeof value) < 0 ? -errno : 0;
 }
 
-/* Receive times are asked for in software only, and none for what we send: nobody would read them.
- */
+/* SO_TIMESTAMPNS gives the kernel's own stamps, of received datagrams only. */
 static int prepare(int fd, int family, bool loopback) {
     int result = family == AF_INET6 ? set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) : 0;
-    if (loopback) /* or, with route_localnet, others get at it; before Linux 5.7 only root may */
+    if (loopback) /* With route_localnet other hosts could reach it. Before 5.7 only root can. */
         setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "lo", 2);
     if (result < 0 || loopback)
         return result;
-    set_option(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1); /* without it the time of arrival has to do */
-    set_option(fd, SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER); /* or as much as there may be */
+    set_option(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1);         /* Without: time of reading. */
+    set_option(fd, SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER); /* Or less. */
     return family == AF_INET ? set_option(fd, IPPROTO_IP, IP_PKTINFO, 1)
                              : set_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
 }
@@ -242,8 +244,7 @@ static int open_socket(const struct nqptp_address *address, const char *interfac
     int result = prepare(fd, family, loopback);
     if (result == 0 && shared)
         result = nqptp_socket_share(fd);
-    if (result == 0 && !loopback &&
-        !is_wildcard(address)) /* it may come later, and again; for IPv6 as well */
+    if (result == 0 && !loopback && !is_wildcard(address)) /* It may come later. IPv6 as well. */
         result = set_option(fd, IPPROTO_IP, IP_FREEBIND, 1);
     if (result == 0)
         result = bind_socket(fd, address, interface, port);
@@ -265,7 +266,7 @@ int nqptp_socket_share(int fd) {
     return set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
 }
 
-/* Our side of the datagram: where a reply should come from. A group is no address to send from. */
+/* Reads the address and interface that a reply is sent from. A group cannot be that address. */
 static void read_local(struct cmsghdr *cmsg, struct nqptp_packet *packet) {
     if (cmsg->cmsg_level == IPPROTO_IP && cmsg->cmsg_type == IP_PKTINFO) {
         struct in_pktinfo info;
@@ -281,7 +282,7 @@ static void read_local(struct cmsghdr *cmsg, struct nqptp_packet *packet) {
     }
 }
 
-/* Does it come over IPv6 in the name of an IPv4 host? Not every kernel drops that. */
+/* Did an IPv6 packet come with the mapped address of an IPv4 host? Some kernels accept that. */
 static bool is_forged(const struct sockaddr_storage *sender) {
     const struct sockaddr_in6 *ipv6 = (const struct sockaddr_in6 *)sender;
 
@@ -297,7 +298,7 @@ static const struct timespec *read_packet(struct mmsghdr *message, struct nqptp_
 
     *packet = (struct nqptp_packet){
         .data = header->msg_iov->iov_base,
-        .length = is_forged(header->msg_name) ? 0 : message->msg_len, /* too short, then */
+        .length = is_forged(header->msg_name) ? 0 : message->msg_len, /* Dropped as too short. */
         .truncated = header->msg_flags & MSG_TRUNC,
         .source = address_of(header->msg_name),
     };
@@ -312,7 +313,7 @@ static const struct timespec *read_packet(struct mmsghdr *message, struct nqptp_
     return (header->msg_flags & MSG_CTRUNC) ? NULL : found;
 }
 
-/* Gives the kernel all of the room again that it is told of by message i. */
+/* Prepares entry i for recvmmsg(2), which overwrites the lengths in it. */
 static void batch_renew(struct nqptp_batch *batch, int i) {
     batch->messages[i].msg_hdr = (struct msghdr){
         .msg_name = &batch->senders[i],
@@ -383,7 +384,7 @@ int nqptp_socket_send(int fd, const struct nqptp_reply *reply, uint16_t port) {
     return sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-/* The filter's bytes are those of the UDP header and what follows, clauses 13.3.2 and annex D.2. */
+/* The filter sees the UDP header and the message behind it: clause 13.3.2. */
 int nqptp_socket_guard(int fd, bool guarded) {
     enum { UDP = 8, REFUSE = 12 };
     struct sock_filter code[] = {
@@ -479,7 +480,7 @@ int nqptp_interfaces_drain(int fd) {
 
     while (recv(fd, discarded, sizeof discarded, 0) > 0)
         ;
-    return errno == EAGAIN ? 0 : -errno; /* ENOBUFS: there was more, and the caller looks anyway */
+    return errno == EAGAIN ? 0 : -errno; /* After ENOBUFS the caller looks as well. */
 }
 
 int nqptp_multicast(int fd, int family, uint32_t interface, bool join) {
@@ -494,7 +495,7 @@ int nqptp_multicast(int fd, int family, uint32_t interface, bool join) {
         if (request.gr_group.ss_family == family &&
             setsockopt(fd, family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6,
                        join ? MCAST_JOIN_GROUP : MCAST_LEAVE_GROUP, &request, sizeof request) < 0 &&
-            errno != EADDRINUSE) /* it is a member already */
+            errno != EADDRINUSE) /* It is a member already. */
             result = -errno;
     }
     return result;

@@ -17,30 +17,30 @@
 
 /* --- logging, on stderr -------------------------------------------------------------------- */
 
-#define NQPTP_LOG_BYTES (LOG_DEBUG + 1) /* a priority below those of syslog(3) */
+#define NQPTP_LOG_BYTES (LOG_DEBUG + 1) /* A priority below those of syslog(3). */
 
 /*
- * Sets how much is logged: 0 LOG_NOTICE and what is more important, 1 also LOG_INFO, 2 also
- * LOG_DEBUG, 3 also NQPTP_LOG_BYTES.
+ * Sets how much is logged. 0: priority LOG_NOTICE and higher ones. 1: also LOG_INFO. 2: also
+ * LOG_DEBUG. 3: also NQPTP_LOG_BYTES.
  */
 void nqptp_log_open(unsigned verbosity);
 
-/* Would a message of this priority (syslog(3)) be seen? */
+/* Returns whether messages of this priority (syslog(3)) are logged. */
 bool nqptp_log_enabled(int priority);
 
 /* Logs one line. Under the journal the line carries its priority. */
 void nqptp_log(int priority, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /*
- * Writes text that another process chose as printable text between double quotes. Other characters,
- * and those that mean something to a shell even there, become '?'. Cuts it to what `size`, at least
- * 3, can hold. Returns out.
+ * Writes text that another process chose, between double quotes, into `out`. Characters that are
+ * not printable, and those that a shell interprets between double quotes, become '?'. Text that is
+ * too long for `size`, which is at least 3, is cut. Returns out.
  */
 const char *nqptp_quote(const char *text, char *out, size_t size);
 
 /*
- * Returns what keeps this process's user from making files in /dev/shm, with the next step, or NULL
- * if nothing does. Creates nothing.
+ * Returns why the user of this process cannot make files in /dev/shm, and what to do about it; NULL
+ * if the user can. Creates nothing.
  */
 const char *nqptp_dev_shm_trouble(void);
 
@@ -49,21 +49,24 @@ const char *nqptp_dev_shm_trouble(void);
 /* CLOCK_MONOTONIC_RAW in nanoseconds. */
 uint64_t nqptp_clock_now_ns(void);
 
-/* Two clocks read at the same moment: to 0.25 us, or half of the shortest of three attempts. */
+/* Two clocks, read at the same moment. */
 struct nqptp_clock_pair {
-    uint64_t raw_ns;      /* CLOCK_MONOTONIC_RAW */
-    uint64_t realtime_ns; /* CLOCK_REALTIME */
+    uint64_t raw_ns;      /* CLOCK_MONOTONIC_RAW. */
+    uint64_t realtime_ns; /* CLOCK_REALTIME. */
 };
 
+/* Reads both clocks, to 0.25 us. On a busy machine the best of three attempts may be worse. */
 struct nqptp_clock_pair nqptp_clock_pair_read(void);
 
 /*
- * Converts the kernel's receive time, CLOCK_REALTIME, to CLOCK_MONOTONIC_RAW by the pair `now` that
- * was read when the datagram was taken from its socket. `arrival_ns` (CLOCK_MONOTONIC_RAW, read
- * just before) stands in for a receive time that is missing (NULL), in the future, or not to be
- * trusted because CLOCK_REALTIME was set since `*last`, the pair used before; zeroed, that says
- * there was none. A time that is too late only delays a sample, which the estimator forgives, if
- * there are not many of them; one that is too early it would believe.
+ * Converts `stamp`, the kernel's receive time by CLOCK_REALTIME, to CLOCK_MONOTONIC_RAW. `now` is
+ * the pair that was read when the datagram was taken from its socket; `arrival_ns` is
+ * CLOCK_MONOTONIC_RAW just before. `*last` is the pair of the datagrams before; zeroed, there were
+ * none.
+ *
+ * Returns arrival_ns if the stamp is missing (NULL) or in the future, or if CLOCK_REALTIME was set
+ * since `*last`, so that the stamp cannot be trusted. A time that is too late makes a sample that
+ * looks delayed, and the estimator ignores a few of these. It would believe one that is too early.
  */
 uint64_t nqptp_clock_receive_time_ns(const struct timespec *stamp, uint64_t arrival_ns,
                                      struct nqptp_clock_pair now,
@@ -71,48 +74,48 @@ uint64_t nqptp_clock_receive_time_ns(const struct timespec *stamp, uint64_t arri
 
 /* --- datagrams ----------------------------------------------------------------------------- */
 
-/* Writes address and port as the kernel wants them. Returns how long that is. */
+/* Writes address and port as the kernel expects them. Returns the length. */
 socklen_t nqptp_socket_address(const struct nqptp_address *address, uint16_t port,
                                struct sockaddr_storage *storage);
 
 /*
- * Opens a UDP socket bound to a loopback address and the port. -EADDRINUSE means what it says;
- * -EAFNOSUPPORT and -EADDRNOTAVAIL mean that this family is not to be had here.
+ * Opens a UDP socket bound to a loopback address and the port. -EADDRINUSE: the port is in use.
+ * -EAFNOSUPPORT or -EADDRNOTAVAIL: this machine does not have this address family.
  */
 int nqptp_socket_open_local(const struct nqptp_address *address, uint16_t port);
 
 /*
- * The same with receive times and multicast in mind, bound to an address, 0.0.0.0 and :: being
- * every one of their family, and to an interface, unless that is NULL. The address need not exist.
- * IPv6 ones are V6ONLY. shared: see below. -ENODEV: the interface does not exist; -EPERM: binding
- * to one takes CAP_NET_RAW, as it did before Linux 5.7.
+ * Opens a UDP socket with receive times, bound to an address, and to an interface unless that is
+ * NULL. 0.0.0.0 and :: are all addresses of their family. The address need not exist yet. `shared`
+ * does what nqptp_socket_share() does. -ENODEV: the interface does not exist. -EPERM: before Linux
+ * 5.7 binding to an interface needs CAP_NET_RAW.
  */
 int nqptp_socket_open_at(const struct nqptp_address *address, const char *interface, uint16_t port,
                          bool shared);
 
-/* Lets other shared sockets be bound where this one is. */
+/* Allows other shared sockets to be bound to the same address and port. */
 int nqptp_socket_share(int fd);
 
 /*
- * While guarded, a socket is given no datagram but those that say to be PTP version 2 of domain 0,
- * and a Sync, a Follow_Up or an Announce; the kernel drops and counts the rest, before it takes
- * any room. Returns 0 or -errno.
+ * Sets or removes the guard. On a guarded socket the kernel drops all datagrams except Syncs,
+ * Follow_Ups and Announces of PTP version 2 and domain 0. It counts what it drops, and needs no
+ * memory for it. Returns 0 or -errno.
  */
 int nqptp_socket_guard(int fd, bool guarded);
 
-/* Datagrams that the kernel dropped so far, for want of room or by the guard. */
+/* Returns how many datagrams the kernel dropped so far: it had no room, or the guard was set. */
 uint32_t nqptp_socket_drops(int fd);
 
 #define NQPTP_BATCH 128
-#define NQPTP_DATAGRAM_MAX 4352 /* above any PTP message and any command */
+#define NQPTP_DATAGRAM_MAX 4352 /* More than any PTP message or command has. */
 #define NQPTP_CONTROL_SIZE                                                                         \
     (CMSG_SPACE(sizeof(struct timespec)) + CMSG_SPACE(sizeof(struct in6_pktinfo)))
 
-/* Datagrams taken from a socket in one go, and the room they are taken into. */
+/* Datagrams that were read from a socket by one call. */
 struct nqptp_batch {
     struct nqptp_packet packets[NQPTP_BATCH];
     struct sockaddr_storage senders[NQPTP_BATCH];
-    /* What follows is the kernel's, and none of the reader's business. */
+    /* The members below are for recvmmsg(2) only. */
     struct mmsghdr messages[NQPTP_BATCH];
     struct iovec vectors[NQPTP_BATCH];
     _Alignas(struct cmsghdr) uint8_t control[NQPTP_BATCH][NQPTP_CONTROL_SIZE];
@@ -123,11 +126,12 @@ struct nqptp_batch {
 void nqptp_batch_init(struct nqptp_batch *batch);
 
 /*
- * Takes what is there, at most NQPTP_BATCH datagrams. Returns their number, 0 if there is none, or
- * -errno.
- * *last is the pair of clocks when this socket was read before, zeroed at first: packets that wait
- * in one socket while another one is read must not miss that CLOCK_REALTIME was set. NULL says that
- * receive times are not needed.
+ * Reads the datagrams that are there, at most NQPTP_BATCH. Returns their number, 0 if there is
+ * none, or -errno.
+ *
+ * *last is the pair of clocks when this socket was read before, zeroed at first. Each socket has
+ * its own: while packets wait in one socket, another one may be read after CLOCK_REALTIME was set.
+ * NULL: the caller needs no receive times.
  */
 int nqptp_socket_receive(int fd, struct nqptp_clock_pair *last, struct nqptp_batch *batch);
 
@@ -137,12 +141,12 @@ struct nqptp_unsent {
     int error; /* Why the last one could not, -errno; 0 if it was sent. */
 };
 
-/* Sends a reply to the port of its destination. What the network refuses is lost, as UDP is. */
+/* Sends a reply to the port of its destination. Returns 0 or -errno; nothing is sent again. */
 int nqptp_socket_send(int fd, const struct nqptp_reply *reply, uint16_t port);
 
 /*
- * Returns whether the sender of a command is on this host: a local process may send to ::1 from any
- * IPv6 address that it likes, but to 127.0.0.1 from loopback addresses only.
+ * Returns whether an answer to the sender of a command stays on this machine. A local process can
+ * send to ::1 from any IPv6 address, but to 127.0.0.1 from loopback addresses only.
  */
 bool nqptp_sender_is_local(const struct sockaddr_storage *sender);
 
@@ -155,26 +159,28 @@ void nqptp_sender_answer(int fd, const struct sockaddr_storage *sender, const ch
 #define NQPTP_INTERFACES_MAX 64
 #define NQPTP_ADDRESSES_MAX 128
 
-/* The interfaces that can do multicast, and all addresses of this host; more are left out. */
+/* The interfaces that can do multicast, and all addresses of this machine, up to these numbers. */
 struct nqptp_interfaces {
     unsigned count, address_count;
     uint32_t indices[NQPTP_INTERFACES_MAX];
     struct nqptp_address addresses[NQPTP_ADDRESSES_MAX];
-    uint32_t owners[NQPTP_ADDRESSES_MAX]; /* the interface that each of them belongs to */
+    uint32_t owners[NQPTP_ADDRESSES_MAX]; /* The interface of each address. */
 };
 
 int nqptp_interfaces_read(struct nqptp_interfaces *interfaces);
 
-/* A socket that becomes readable when an interface or address comes or goes; drain it and look. */
+/* Opens a socket that becomes readable when an interface or an address comes or goes. */
 int nqptp_interfaces_watch(void);
+
+/* Reads all from that socket, so that the caller waits for the next change. */
 int nqptp_interfaces_drain(int fd);
 
 /* Joins or leaves the groups of PTP (annexes D.3 and E.3) on one interface. */
 int nqptp_multicast(int fd, int family, uint32_t interface, bool join);
 
 /*
- * A clockIdentity for us: the EUI-64 made of the first interface's MAC address (7.5.2.2.2), or
- * a random one with the "local" bit if there is no interface yet.
+ * Returns a clockIdentity for us: the EUI-64 made of the first MAC address (7.5.2.2.2), or a random
+ * one with the "local" bit if there is no interface with a MAC address yet.
  */
 uint64_t nqptp_clock_identity(void);
 
