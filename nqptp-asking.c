@@ -6,6 +6,9 @@
  * out addresses where a clock is alive, our own, and those that it has asked already. While a round
  * finds a silent address, the next one begins 2 s after it. Otherwise nothing is due until a clock
  * is lost or a command comes.
+ *
+ * The neighbour table is read if it could give a client a stand-in. While it does not, the wait
+ * until the next time doubles, because a stranger may send for hours.
  */
 #include "nqptp-asking.h"
 
@@ -13,6 +16,15 @@
 
 #define ASK_NS (2 * NQPTP_S)        /* A silent address is asked this often. */
 #define ASK_MIN_NS (200 * NQPTP_MS) /* Commands do not make it more often than this. */
+
+#define NEIGHBOURS_MIN_NS (500 * NQPTP_MS)
+#define NEIGHBOURS_MAX_NS (32 * NQPTP_S)
+
+void nqptp_asking_init(struct nqptp_asking *asking) {
+    *asking = (struct nqptp_asking){.at_ns = NQPTP_NO_DEADLINE,
+                                    .neighbours_due_ns = NQPTP_NO_DEADLINE,
+                                    .neighbours_wait_ns = NEIGHBOURS_MIN_NS};
+}
 
 void nqptp_asking_begin(struct nqptp_asking *asking, const struct nqptp_clients *clients,
                         uint64_t now_ns) {
@@ -79,6 +91,24 @@ static void ask(struct nqptp_asking *asking, struct nqptp_clock_table *table,
         nqptp_effects_send_request(effects, self, address, sequence_id);
 }
 
+/*
+ * Returns the next address of this client in the round, or NULL. Behind its list comes the stand-in
+ * that it follows, if any: the sender may know us by the address that it sent to from there.
+ */
+static const struct nqptp_address *next_address(struct nqptp_asking *asking,
+                                                const struct nqptp_client *client,
+                                                const struct nqptp_clock_table *table) {
+    unsigned peer = asking->peer++;
+    bool stands_in = client->has_list && client->master != NQPTP_NO_CLOCK &&
+                     !nqptp_client_lists_clock(client, client->master);
+
+    if (!nqptp_client_plays(client) || peer > client->peer_count)
+        return NULL;
+    if (peer < client->peer_count)
+        return &client->peers[peer].address;
+    return stands_in ? &table->clocks[client->master].address : NULL;
+}
+
 void nqptp_asking_go_on(struct nqptp_asking *asking, const struct nqptp_clients *clients,
                         struct nqptp_clock_table *table, const struct nqptp_self *self,
                         uint64_t now_ns, struct nqptp_effects *effects) {
@@ -86,8 +116,8 @@ void nqptp_asking_go_on(struct nqptp_asking *asking, const struct nqptp_clients 
         asking->round_at_ns = now_ns;
     for (; asking->client < clients->top; asking->client++, asking->peer = 0) {
         const struct nqptp_client *client = &clients->list[asking->client];
-        while (nqptp_client_plays(client) && asking->peer < client->peer_count) {
-            const struct nqptp_address *address = &client->peers[asking->peer++].address;
+        const struct nqptp_address *address;
+        while ((address = next_address(asking, client, table))) {
             if (is_served_by(table, address, now_ns) || nqptp_self_has_address(self, address) ||
                 was_asked(asking, clients, address))
                 continue;
@@ -98,4 +128,31 @@ void nqptp_asking_go_on(struct nqptp_asking *asking, const struct nqptp_clients 
     bool again = asking->asked;
     nqptp_asking_begin(asking, clients, now_ns);
     asking->at_ns = again ? asking->round_at_ns + ASK_NS : NQPTP_NO_DEADLINE;
+}
+
+void nqptp_asking_note_command(struct nqptp_asking *asking, struct nqptp_clients *clients, int c,
+                               uint64_t now_ns) {
+    bool was_unused = clients->list[c].unused;
+
+    clients->list[c].unused = false;
+    nqptp_asking_hasten_neighbours(asking);
+    if (was_unused)
+        nqptp_asking_begin(asking, clients, now_ns);
+}
+
+void nqptp_asking_plan_neighbours(struct nqptp_asking *asking, const struct nqptp_clients *clients,
+                                  const struct nqptp_clock_table *table, uint64_t now_ns) {
+    asking->neighbours_due_ns = nqptp_clients_need_neighbours(clients, table, now_ns)
+                                    ? asking->neighbours_at_ns + asking->neighbours_wait_ns
+                                    : NQPTP_NO_DEADLINE;
+}
+
+void nqptp_asking_hasten_neighbours(struct nqptp_asking *asking) {
+    asking->neighbours_wait_ns = NEIGHBOURS_MIN_NS;
+}
+
+void nqptp_asking_note_neighbours(struct nqptp_asking *asking, uint64_t now_ns) {
+    asking->neighbours_at_ns = now_ns;
+    if (asking->neighbours_wait_ns < NEIGHBOURS_MAX_NS)
+        asking->neighbours_wait_ns *= 2;
 }

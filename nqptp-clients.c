@@ -9,8 +9,9 @@
  *   is_candidate()   does its reading belong to the grandmaster that it announces, and may the
  *                    client follow it?
  * A client without a list may follow any clock. With one it may follow the clocks at the listed
- * addresses. While it hears none of these it may follow a stand-in: the clock of a listed address,
- * heard at an address that no other client lists.
+ * addresses. While it hears none of these it may follow a stand-in at an address that no other
+ * client lists: the clock of a listed address, or, if no clock was ever heard at a listed address,
+ * any clock of the same host by the kernel's neighbour table.
  *
  * The best candidate wins: the first address of an ordered list, then the data set comparison.
  * keeps_master() may overrule that. Without a candidate the last master stays, as its last values
@@ -24,6 +25,7 @@
  */
 #include "nqptp-clients.h"
 
+#include "nqptp-text.h"
 #include "nqptp-time.h"
 
 #include <string.h>
@@ -121,9 +123,56 @@ void nqptp_clients_add_clock(struct nqptp_clients *clients, const struct nqptp_c
         if (peer->announced && !announced)
             continue;
         peer->clock_identity = clock->clock_identity;
+        clients->list[c].heard_count += !peer->identified;
         peer->identified = true;
         peer->announced = announced;
     }
+}
+
+/* The clock in row i is at the address of `neighbour`: notes it at listed addresses of its host. */
+static void note_host(struct nqptp_clients *clients, int i, const struct nqptp_neighbour *neighbour,
+                      const struct nqptp_neighbours *neighbours) {
+    for (unsigned n = 0; n < neighbours->count; n++) {
+        if (!nqptp_neighbour_is_same_host(&neighbours->list[n], neighbour))
+            continue;
+        for (int c = 0; c < clients->top; c++) {
+            struct nqptp_peer *peer = peer_at(&clients->list[c], &neighbours->list[n].address);
+            if (!peer)
+                continue;
+            peer->same_host |= nqptp_clock_bit(i);
+            clients->list[c].same_host |= nqptp_clock_bit(i);
+        }
+    }
+}
+
+void nqptp_clients_note_neighbours(struct nqptp_clients *clients,
+                                   const struct nqptp_clock_table *table,
+                                   const struct nqptp_neighbours *neighbours) {
+    uint32_t listed = nqptp_clients_listed(clients);
+
+    for (int i = 0; i < table->clocks_top; i++) {
+        if (!table->clocks[i].in_use || (listed & nqptp_clock_bit(i)))
+            continue;
+        for (unsigned n = 0; n < neighbours->count; n++)
+            if (nqptp_address_equal(&neighbours->list[n].address, &table->clocks[i].address))
+                note_host(clients, i, &neighbours->list[n], neighbours);
+    }
+}
+
+bool nqptp_clients_need_neighbours(const struct nqptp_clients *clients,
+                                   const struct nqptp_clock_table *table, uint64_t now_ns) {
+    uint32_t strangers = 0, listed = nqptp_clients_listed(clients);
+
+    for (int i = 0; i < table->clocks_top; i++)
+        if (table->clocks[i].in_use && nqptp_clock_is_alive(&table->clocks[i], now_ns))
+            strangers |= nqptp_clock_bit(i) & ~listed;
+    for (int c = 0; c < clients->top && strangers; c++) {
+        const struct nqptp_client *client = &clients->list[c];
+        if (client->heard_count == 0 && client->peer_count > 0 &&
+            (strangers & client->same_host) == 0 && nqptp_client_plays(client))
+            return true;
+    }
+    return false;
 }
 
 void nqptp_clients_remove_clock(struct nqptp_clients *clients, int i) {
@@ -131,6 +180,10 @@ void nqptp_clients_remove_clock(struct nqptp_clients *clients, int i) {
         struct nqptp_client *client = &clients->list[c];
         client->listed &= ~nqptp_clock_bit(i);
         client->qualified &= ~nqptp_clock_bit(i);
+        for (unsigned p = 0; p < client->peer_count && (client->same_host & nqptp_clock_bit(i));
+             p++)
+            client->peers[p].same_host &= ~nqptp_clock_bit(i);
+        client->same_host &= ~nqptp_clock_bit(i);
         if (client->master == i)
             client->master = NQPTP_NO_CLOCK;
     }
@@ -161,6 +214,14 @@ uint32_t nqptp_clients_masters(const struct nqptp_clients *clients) {
     for (int c = 0; c < clients->top; c++)
         if (clients->list[c].master != NQPTP_NO_CLOCK)
             masters |= nqptp_clock_bit(clients->list[c].master);
+    return masters;
+}
+
+uint32_t nqptp_clients_stand_ins(const struct nqptp_clients *clients) {
+    uint32_t masters = 0;
+    for (int c = 0; c < clients->top; c++)
+        if (clients->list[c].has_list && clients->list[c].master != NQPTP_NO_CLOCK)
+            masters |= nqptp_clock_bit(clients->list[c].master) & ~clients->list[c].listed;
     return masters;
 }
 
@@ -209,42 +270,6 @@ int nqptp_clients_next(const struct nqptp_clients *clients) {
     return clients->top < NQPTP_CLIENTS_MAX ? clients->top : -1;
 }
 
-/* Returns the bytes of the printable character of UTF-8 at the beginning of the text, or 0. */
-static size_t printable_length(const char *text) {
-    static const uint32_t least[] = {0, ' ', 0xA0, 0x800, 0x10000}; /* by the number of bytes */
-    unsigned char first = (unsigned char)text[0];
-    size_t bytes = first < 0x80 ? 1 : first < 0xC0 ? 5 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
-    uint32_t code = bytes == 1 ? first : first & (0x7FU >> bytes);
-
-    if (bytes == 5 || first >= 0xF8)
-        return 0;
-    for (size_t i = 1; i < bytes; i++) {
-        if ((text[i] & 0xC0) != 0x80) /* it ends before: there is a NUL at the end at least */
-            return 0;
-        code = code << 6 | (text[i] & 0x3F);
-    }
-    bool directs = (code >= 0x200B && code <= 0x200F) || (code >= 0x2028 && code <= 0x202E) ||
-                   (code >= 0x2060 && code <= 0x206F) || code == 0xFEFF;
-    bool is_none = code == 0x7F || (code >= 0xD800 && code <= 0xDFFF) || code > 0x10FFFF;
-    return code < least[bytes] || directs || is_none ? 0 : bytes;
-}
-
-void nqptp_name_show(const char *name, char shown[NQPTP_NAME_SIZE]) {
-    size_t bytes, at = 0;
-
-    for (; *name && at < NQPTP_NAME_SIZE - 1; name += bytes) {
-        bytes = printable_length(name);
-        if (bytes == 0 || at + bytes >= NQPTP_NAME_SIZE) {
-            shown[at++] = '?';
-            bytes = 1;
-            continue;
-        }
-        memcpy(shown + at, name, bytes);
-        at += bytes;
-    }
-    shown[at] = '\0';
-}
-
 void nqptp_clients_remove(struct nqptp_clients *clients, int c) {
     clients->list[c] = clients->list[--clients->top];
 }
@@ -256,7 +281,7 @@ int nqptp_clients_add(struct nqptp_clients *clients, const char *name) {
     struct nqptp_client *client = &clients->list[clients->top++];
     *client = (struct nqptp_client){.master = NQPTP_NO_CLOCK, .published = NQPTP_NO_CLOCK};
     strncpy(client->name, name, sizeof client->name - 1);
-    nqptp_name_show(client->name, client->shown);
+    nqptp_text_show(client->name, client->shown, sizeof client->shown);
     return c;
 }
 
@@ -297,9 +322,13 @@ bool nqptp_client_set_peers(const struct nqptp_clock_table *table, struct nqptp_
     for (int i = 0; i < table->clocks_top; i++)
         if (table->clocks[i].in_use)
             bind_row(table, client, i);
-    for (unsigned i = 0; i < client->peer_count; i++)
+    client->heard_count = client->same_host = 0;
+    for (unsigned i = 0; i < client->peer_count; i++) {
         if (!client->peers[i].identified)
             identify_peer(table, &client->peers[i]);
+        client->heard_count += client->peers[i].identified;
+        client->same_host |= client->peers[i].same_host;
+    }
     bool same = old.has_list && old.peer_count == client->peer_count;
     for (unsigned i = 0; same && i < old.peer_count; i++) {
         const struct nqptp_peer *peer = peer_at(client, &old.peers[i].address);
@@ -346,21 +375,31 @@ static bool hears_newcomer(const struct nqptp_clock_table *table, const struct n
     return false;
 }
 
+/* Whether the clock in row i was heard at the listed address before, too. */
+static bool was_heard_at(const struct nqptp_clock_table *table, const struct nqptp_peer *peer,
+                         int i) {
+    return peer->identified && peer->clock_identity == table->clocks[i].clock_identity;
+}
+
 /*
  * Returns the silent list entry that the clock in row i, heard at another address, stands in for,
- * or NULL. There is none while the client hears any listed clock, and none for a clock that another
- * client lists. A listed clock that begins to send ends no stand-in before it qualifies, but none
- * begins then: the first packet of a listed clock says which identity to copy.
+ * or NULL: an entry where the same clock was heard, or, if no listed address was ever heard, an
+ * address of the same host. There is none while the client hears any listed clock, and none for a
+ * clock that another client lists. A listed clock that begins to send ends no stand-in before it
+ * qualifies, but none begins then: the first packet of a listed clock says which identity to copy.
  */
 static const struct nqptp_peer *silent_peer_of(const struct nqptp_clock_table *table,
                                                const struct nqptp_client *client, int i,
                                                uint64_t now_ns) {
-    if ((client->reserved & nqptp_clock_bit(i)) || hears_list(table, client, now_ns) ||
-        (i != client->master && hears_newcomer(table, client, now_ns)))
+    bool is_master = i == client->master;
+    uint32_t same_host = is_master || client->heard_count == 0 ? nqptp_clock_bit(i) : 0;
+
+    if ((client->reserved & nqptp_clock_bit(i)) ||
+        (client->heard_count == 0 && !(client->same_host & same_host)) ||
+        hears_list(table, client, now_ns) || (!is_master && hears_newcomer(table, client, now_ns)))
         return NULL;
     for (unsigned p = 0; p < client->peer_count; p++)
-        if (client->peers[p].identified &&
-            client->peers[p].clock_identity == table->clocks[i].clock_identity)
+        if (was_heard_at(table, &client->peers[p], i) || (client->peers[p].same_host & same_host))
             return &client->peers[p];
     return NULL;
 }
@@ -409,21 +448,24 @@ static bool is_candidate(const struct nqptp_clock_table *table, const struct nqp
 /* --- selection ------------------------------------------------------------------------------- */
 
 /* In an ordered list the clock at the first address comes first, then its stand-in. */
-static int precedence(const struct nqptp_client *client, const struct nqptp_clock *clock) {
+static int precedence(const struct nqptp_clock_table *table, const struct nqptp_client *client,
+                      int i) {
     const struct nqptp_peer *first = &client->peers[0];
 
     if (!client->first_wins || client->peer_count == 0)
         return 0;
-    if (nqptp_address_equal(&first->address, &clock->address))
+    if (nqptp_address_equal(&first->address, &table->clocks[i].address))
         return 2;
-    return first->identified && first->clock_identity == clock->clock_identity;
+    return was_heard_at(table, first, i) || (first->same_host & nqptp_clock_bit(i));
 }
 
-static bool is_better(const struct nqptp_client *client, const struct nqptp_clock *a,
-                      const struct nqptp_clock *b) {
-    int lead = precedence(client, a) - precedence(client, b);
+/* Whether the clock in row a is a better master than that in row b. */
+static bool is_better(const struct nqptp_clock_table *table, const struct nqptp_client *client,
+                      int a, int b) {
+    int lead = precedence(table, client, a) - precedence(table, client, b);
     struct nqptp_difference difference;
-    return lead != 0 ? lead > 0 : nqptp_clock_compare(a, b, &difference) < 0;
+    return lead != 0 ? lead > 0
+                     : nqptp_clock_compare(&table->clocks[a], &table->clocks[b], &difference) < 0;
 }
 
 /* Whether the master stays although the best candidate is another clock, or there is none. */
@@ -437,7 +479,7 @@ static bool keeps_master(const struct nqptp_clock_table *table, const struct nqp
         return may_follow(table, client, old, now_ns);
     const struct nqptp_clock *from = &table->clocks[old], *to = &table->clocks[best];
     if (!nqptp_hysteresis_holds(&client->hysteresis, now_ns) ||
-        precedence(client, to) > precedence(client, from))
+        precedence(table, client, best) > precedence(table, client, old))
         return false; /* the first of an ordered list is back: the client wants no other */
     if (!nqptp_clock_is_alive(from, now_ns) && may_follow(table, client, old, now_ns))
         return nqptp_address_equal(&from->address, &to->address); /* one sender, many identities */
@@ -451,7 +493,7 @@ static int best_candidate(const struct nqptp_clock_table *table, const struct nq
 
     for (int i = 0; i < table->clocks_top; i++)
         if (i != except && is_candidate(table, client, i, now_ns) &&
-            (best == NQPTP_NO_CLOCK || is_better(client, &table->clocks[i], &table->clocks[best])))
+            (best == NQPTP_NO_CLOCK || is_better(table, client, i, best)))
             best = i;
     return best;
 }
@@ -478,7 +520,8 @@ struct nqptp_reason nqptp_client_reason(const struct nqptp_clock_table *table,
 
     if (client->has_list && !nqptp_client_lists_clock(client, client->master)) {
         const struct nqptp_peer *peer = silent_peer_of(table, client, client->master, now_ns);
-        reason.won = NQPTP_WON_STANDS_IN;
+        reason.won = peer && !was_heard_at(table, peer, client->master) ? NQPTP_WON_SAME_HOST
+                                                                        : NQPTP_WON_STANDS_IN;
         reason.address = peer ? peer->address : winner->address;
         return reason;
     }
@@ -494,7 +537,7 @@ struct nqptp_reason nqptp_client_reason(const struct nqptp_clock_table *table,
     if (rival == NQPTP_NO_CLOCK)
         return reason;
     reason.won = NQPTP_WON_FIRST;
-    if (precedence(client, winner) <= precedence(client, &table->clocks[rival])) {
+    if (precedence(table, client, client->master) <= precedence(table, client, rival)) {
         reason.won = NQPTP_WON_COMPARED;
         nqptp_clock_compare(winner, &table->clocks[rival], &reason.difference);
     }

@@ -8,6 +8,7 @@
 #define NQPTP_CLIENTS_H
 
 #include "nqptp-clock-sources.h"
+#include "nqptp-neighbours.h"
 
 #define NQPTP_CLIENTS_MAX 64
 #define NQPTP_PEERS_MAX 256
@@ -22,6 +23,7 @@ struct nqptp_peer {
     uint64_t clock_identity; /* The clock that announced itself there last, or was heard last. */
     bool identified;         /* A clock was heard there, so that clock_identity is valid. */
     bool announced;          /* That clock has announced itself there. */
+    uint32_t same_host;      /* Bit i: the clock in row i is at another address of that host. */
     uint16_t next;           /* Of those with the same hash: 1 + its number, 0 if it is the last. */
 };
 
@@ -31,6 +33,7 @@ enum nqptp_won {
     NQPTP_WON_COMPARED,  /* Its data set is better than its rival's. */
     NQPTP_WON_FIRST,     /* It is the first of the client's list. */
     NQPTP_WON_STANDS_IN, /* The listed address where it was heard before is silent. */
+    NQPTP_WON_SAME_HOST, /* A listed address of its host is silent. */
     NQPTP_WON_SILENT,    /* The master before it gave no sample for too long. */
     NQPTP_WON_UNLISTED,  /* The client does not list the master before it any more. */
 };
@@ -38,7 +41,7 @@ enum nqptp_won {
 struct nqptp_reason {
     enum nqptp_won won;
     struct nqptp_difference difference; /* COMPARED: what told the winner from its rival. */
-    struct nqptp_address address;       /* STANDS_IN: the address that is silent. */
+    struct nqptp_address address;       /* STANDS_IN, SAME_HOST: the silent address. */
 };
 
 /* What a player said last about its playing. */
@@ -47,16 +50,18 @@ enum nqptp_activity { NQPTP_STOPPED, NQPTP_PLAYING, NQPTP_PAUSED };
 /* What one client asked for, and the master that it has. */
 struct nqptp_client {
     char name[NQPTP_NAME_SIZE];  /* The name of its object, with the slash. */
-    char shown[NQPTP_NAME_SIZE]; /* The name for people: see nqptp_name_show(). */
+    char shown[NQPTP_NAME_SIZE]; /* The name for people: see nqptp_text_show(). */
     bool first_wins; /* Its list is ordered: the first address wins while it is alive. */
     enum nqptp_activity activity;
     bool says_begin; /* It has sent B, so it plays only from a B on. */
     bool unused;     /* No process has had its object open for long, nor did it send a command. */
     bool has_list;   /* It has sent a list; until then it follows any clock. */
+    unsigned heard_count; /* The number of listed addresses where a clock was ever heard. */
     unsigned peer_count;
     struct nqptp_peer peers[NQPTP_PEERS_MAX];
     uint16_t first[NQPTP_HASHES]; /* Of the peers of one hash: 1 + its number, 0 if none. */
     uint32_t listed;              /* Bit i: the list has the address of the clock in row i. */
+    uint32_t same_host; /* Bit i: the clock in row i is at another address of a listed host. */
     uint32_t reserved;  /* Bit i: other clients list the clock in row i, and this one does not. */
     uint32_t qualified; /* Bit i: the clock in row i qualified, and has been alive since. */
     int master;         /* The row of its master, or NQPTP_NO_CLOCK. */
@@ -77,12 +82,6 @@ int nqptp_clients_find(const struct nqptp_clients *clients, const char *name);
 /* Returns the number that the next client will get, or -1 if all are taken. */
 int nqptp_clients_next(const struct nqptp_clients *clients);
 
-/*
- * Writes the name as people may see it: printable UTF-8 as it is, and a ? for each other byte. A
- * client may choose any bytes but control characters.
- */
-void nqptp_name_show(const char *name, char shown[NQPTP_NAME_SIZE]);
-
 /* Removes client c. The last client gets its number. */
 void nqptp_clients_remove(struct nqptp_clients *clients, int c);
 
@@ -100,6 +99,21 @@ void nqptp_clients_add_clock(struct nqptp_clients *clients, const struct nqptp_c
 
 /* Row i is empty now: a client whose master was there has none. */
 void nqptp_clients_remove_clock(struct nqptp_clients *clients, int i);
+
+/*
+ * Whether the kernel's neighbour table could give a client that plays a stand-in: no clock was ever
+ * heard at its listed addresses, and one is alive at an address that no client lists.
+ */
+bool nqptp_clients_need_neighbours(const struct nqptp_clients *clients,
+                                   const struct nqptp_clock_table *table, uint64_t now_ns);
+
+/* Notes which unlisted clocks are at another address of a listed host. */
+void nqptp_clients_note_neighbours(struct nqptp_clients *clients,
+                                   const struct nqptp_clock_table *table,
+                                   const struct nqptp_neighbours *neighbours);
+
+/* The rows whose clocks are the master of a client that has a list without them. */
+uint32_t nqptp_clients_stand_ins(const struct nqptp_clients *clients);
 
 /* Whether any client lists this address. */
 bool nqptp_clients_list_address(const struct nqptp_clients *clients,

@@ -33,8 +33,8 @@
 #define ANNOUNCE_AGAIN_NS (100 * NQPTP_MS) /* One sequenceId within this time is one datagram. */
 
 void nqptp_engine_init(struct nqptp_engine *engine, uint64_t clock_identity) {
-    *engine = (struct nqptp_engine){.self.port = {clock_identity, NQPTP_PORT_NUMBER},
-                                    .asking.at_ns = NQPTP_NO_DEADLINE};
+    *engine = (struct nqptp_engine){.self.port = {clock_identity, NQPTP_PORT_NUMBER}};
+    nqptp_asking_init(&engine->asking);
 }
 
 int nqptp_engine_add_client(struct nqptp_engine *engine, const char *name,
@@ -83,34 +83,28 @@ static void publish_clock(const struct nqptp_engine *engine, int i, struct nqptp
             nqptp_effects_publish(effects, c);
 }
 
-/* Client c has no master now: its row is empty, or the client may not follow it any more. */
-static void tell_no_master(int c, int old, struct nqptp_effects *effects) {
-    struct nqptp_event event = nqptp_event_of_client(NQPTP_EVENT_NO_MASTER, c);
-
-    event.reason.won = old == NQPTP_NO_CLOCK ? NQPTP_WON_SILENT : NQPTP_WON_UNLISTED;
-    nqptp_effects_tell(effects, event);
-}
-
-/* Client c has chosen. If its master is another one than was published, tells and publishes that.
+/*
+ * Client c has chosen. If its master is another one than was published, tells and publishes that.
+ * It has none if the row of its old master is empty, or the client may not follow that any more.
  */
 static void tell_choice(struct nqptp_engine *engine, int c, int old, uint64_t now_ns,
                         struct nqptp_effects *effects) {
     struct nqptp_client *client = &engine->clients.list[c];
+    struct nqptp_event event = nqptp_event_of_client(NQPTP_EVENT_NO_MASTER, c);
 
     if (client->master == client->published)
         return;
     client->published = client->master;
     nqptp_effects_publish(effects, c);
-    if (client->master == NQPTP_NO_CLOCK) {
-        tell_no_master(c, old, effects);
-        return;
+    event.reason.won = old == NQPTP_NO_CLOCK ? NQPTP_WON_SILENT : NQPTP_WON_UNLISTED;
+    if (client->master != NQPTP_NO_CLOCK) {
+        struct nqptp_clock *clock = &engine->table.clocks[client->master];
+        if (nqptp_client_carry_on(client, clock))
+            publish_clock(engine, client->master, effects);
+        event = nqptp_event_of_clock(NQPTP_EVENT_MASTER, clock);
+        event.client = c;
+        event.reason = nqptp_client_reason(&engine->table, client, old, now_ns);
     }
-    struct nqptp_clock *clock = &engine->table.clocks[client->master];
-    if (nqptp_client_carry_on(client, clock))
-        publish_clock(engine, client->master, effects);
-    struct nqptp_event event = nqptp_event_of_clock(NQPTP_EVENT_MASTER, clock);
-    event.client = c;
-    event.reason = nqptp_client_reason(&engine->table, client, old, now_ns);
     nqptp_effects_tell(effects, event);
 }
 
@@ -137,6 +131,20 @@ static void select_masters(struct nqptp_engine *engine, uint64_t now_ns,
     uint32_t kept = nqptp_clients_playing_masters(&engine->clients);
     for (int i = 0; i < engine->table.clocks_top; i++)
         engine->table.clocks[i].kept = kept >> i & 1;
+    nqptp_asking_plan_neighbours(&engine->asking, &engine->clients, &engine->table, now_ns);
+}
+
+uint64_t nqptp_engine_neighbours_due_ns(const struct nqptp_engine *engine) {
+    return engine->asking.neighbours_due_ns;
+}
+
+void nqptp_engine_neighbours(struct nqptp_engine *engine, const struct nqptp_neighbours *neighbours,
+                             uint64_t now_ns, struct nqptp_effects *effects) {
+    nqptp_effects_begin(effects);
+    nqptp_clients_note_neighbours(&engine->clients, &engine->table, neighbours);
+    nqptp_asking_note_neighbours(&engine->asking, now_ns);
+    select_masters(engine, now_ns, effects);
+    nqptp_effects_finish(effects, &engine->table, &engine->clients);
 }
 
 /* --- rows ---------------------------------------------------------------------------------- */
@@ -171,6 +179,7 @@ static int row_of(struct nqptp_engine *engine, const struct nqptp_packet *packet
         delete_clock(engine, i, effects);
     nqptp_clock_create(&engine->table, i, identity, &packet->source, now_ns);
     nqptp_clients_add_clock(&engine->clients, &engine->table, i, false);
+    nqptp_asking_hasten_neighbours(&engine->asking);
     nqptp_effects_tell(effects,
                        nqptp_event_of_clock(NQPTP_EVENT_CREATED, &engine->table.clocks[i]));
     return i;
@@ -241,19 +250,23 @@ static void use_sample(struct nqptp_engine *engine, int i, const struct nqptp_sa
     select_masters(engine, now_ns, effects);
 }
 
-static void use_samples(struct nqptp_engine *engine, int i, const struct nqptp_samples *samples,
-                        uint64_t now_ns, struct nqptp_effects *effects) {
+/* Uses what a Sync or Follow_Up of the clock in row i gave. Returns why it gave nothing, if so. */
+static enum nqptp_drop use_samples(struct nqptp_engine *engine, int i,
+                                   const struct nqptp_packet *packet,
+                                   enum nqptp_pairing_result result,
+                                   const struct nqptp_samples *samples, uint64_t now_ns,
+                                   struct nqptp_effects *effects) {
+    if (result == NQPTP_PAIRING_LATE)
+        return NQPTP_DROP_LATE;
+    if (result == NQPTP_PAIRING_DUPLICATE)
+        return NQPTP_DROP_DUPLICATE;
+    note_arrival(&engine->table.clocks[i], packet, now_ns);
     for (unsigned n = 0; n < samples->count; n++)
         use_sample(engine, i, &samples->list[n], now_ns, effects);
+    return NQPTP_DROP_NONE;
 }
 
 /* --- messages -------------------------------------------------------------------------------- */
-
-static enum nqptp_drop drop_of(enum nqptp_pairing_result result) {
-    return result == NQPTP_PAIRING_LATE        ? NQPTP_DROP_LATE
-           : result == NQPTP_PAIRING_DUPLICATE ? NQPTP_DROP_DUPLICATE
-                                               : NQPTP_DROP_NONE;
-}
 
 static enum nqptp_drop handle_sync(struct nqptp_engine *engine, const struct nqptp_packet *packet,
                                    const struct nqptp_message *message, uint64_t now_ns,
@@ -263,15 +276,13 @@ static enum nqptp_drop handle_sync(struct nqptp_engine *engine, const struct nqp
     if (i == NQPTP_NO_CLOCK)
         return NQPTP_DROP_FULL;
     struct nqptp_clock *clock = &engine->table.clocks[i];
-    enum nqptp_drop drop = drop_of(
-        nqptp_pairing_sync(&clock->pairing, message, packet->receive_time_ns, now_ns, &samples));
-    if (drop != NQPTP_DROP_NONE)
-        return drop;
-    note_arrival(clock, packet, now_ns);
-    use_samples(engine, i, &samples, now_ns, effects);
-    if (is_listed(engine, i))
+    enum nqptp_pairing_result result =
+        nqptp_pairing_sync(&clock->pairing, message, packet->receive_time_ns, now_ns, &samples);
+    enum nqptp_drop drop = use_samples(engine, i, packet, result, &samples, now_ns, effects);
+    if (drop == NQPTP_DROP_NONE &&
+        (is_listed(engine, i) || (nqptp_clients_stand_ins(&engine->clients) >> i & 1)))
         nqptp_effects_send_delay_req(effects, &engine->self, clock, message->sequence_id);
-    return NQPTP_DROP_NONE;
+    return drop;
 }
 
 static enum nqptp_drop handle_follow_up(struct nqptp_engine *engine,
@@ -283,14 +294,10 @@ static enum nqptp_drop handle_follow_up(struct nqptp_engine *engine,
     if (i == NQPTP_NO_CLOCK)
         return NQPTP_DROP_UNKNOWN;
     struct nqptp_clock *clock = &engine->table.clocks[i];
-    enum nqptp_drop drop =
-        drop_of(nqptp_pairing_follow_up(&clock->pairing, message, packet->receive_time_ns,
-                                        clock->reading.local_time_ns, now_ns, &samples));
-    if (drop != NQPTP_DROP_NONE)
-        return drop;
-    note_arrival(clock, packet, now_ns);
-    use_samples(engine, i, &samples, now_ns, effects);
-    return NQPTP_DROP_NONE;
+    enum nqptp_pairing_result result =
+        nqptp_pairing_follow_up(&clock->pairing, message, packet->receive_time_ns,
+                                clock->reading.local_time_ns, now_ns, &samples);
+    return use_samples(engine, i, packet, result, &samples, now_ns, effects);
 }
 
 static enum nqptp_drop handle_announce(struct nqptp_engine *engine,
@@ -443,15 +450,6 @@ static void command_activity(struct nqptp_engine *engine, const struct nqptp_com
     nqptp_effects_tell(effects, nqptp_event_of_client(NQPTP_EVENT_ACTIVITY, c));
 }
 
-/* A client that sends a command after a long time may play again by the list that it had. */
-static void note_use(struct nqptp_engine *engine, int c, uint64_t now_ns) {
-    bool was_unused = engine->clients.list[c].unused;
-
-    engine->clients.list[c].unused = false;
-    if (was_unused)
-        nqptp_asking_begin(&engine->asking, &engine->clients, now_ns);
-}
-
 static struct nqptp_answer apply(struct nqptp_engine *engine, const struct nqptp_command *command,
                                  uint64_t now_ns, struct nqptp_effects *effects) {
     int c = client_of(engine, command);
@@ -465,7 +463,7 @@ static struct nqptp_answer apply(struct nqptp_engine *engine, const struct nqptp
                            : "no client of that name has sent T yet",
             .client = -1,
         };
-    note_use(engine, c, now_ns);
+    nqptp_asking_note_command(&engine->asking, &engine->clients, c, now_ns);
     if (command->letter == 'T')
         command_timing_peers(engine, command, c, now_ns, effects);
     else
@@ -543,7 +541,7 @@ void nqptp_engine_expire(struct nqptp_engine *engine, uint64_t now_ns,
     if (clock->pairing.waiting_until_ns > 0 && clock->pairing.waiting_until_ns <= now_ns) {
         struct nqptp_samples samples;
         nqptp_pairing_expire(&clock->pairing, &samples);
-        use_samples(engine, i, &samples, now_ns, effects);
+        use_sample(engine, i, &samples.list[0], now_ns, effects);
     } else if (clock->alive_until_ns > 0 && clock->alive_until_ns <= now_ns) {
         tell_lost(engine, i, now_ns, effects);
     } else if (clock->wake_up_at_ns > 0) {

@@ -77,6 +77,13 @@ void nqptp_engine_remove_client(struct nqptp_engine *engine, int c);
 void nqptp_engine_set_own_addresses(struct nqptp_engine *engine,
                                     const struct nqptp_address *addresses, unsigned count);
 
+/* Returns when to read the kernel's neighbour table and to tell it, or NQPTP_NO_DEADLINE. */
+uint64_t nqptp_engine_neighbours_due_ns(const struct nqptp_engine *engine);
+
+/* Takes in the kernel's neighbour table, or what could be read of it. */
+void nqptp_engine_neighbours(struct nqptp_engine *engine, const struct nqptp_neighbours *neighbours,
+                             uint64_t now_ns, struct nqptp_effects *effects);
+
 /* Takes in a datagram to port 319 or 320. Returns NQPTP_DROP_NONE, or why it was not used. */
 enum nqptp_drop nqptp_engine_packet(struct nqptp_engine *engine, const struct nqptp_packet *packet,
                                     uint64_t now_ns, struct nqptp_effects *effects);

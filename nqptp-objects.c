@@ -11,6 +11,7 @@
 #include "nqptp-objects.h"
 
 #include "nqptp-shm-file.h"
+#include "nqptp-text.h"
 #include "nqptp-time.h"
 
 #include <errno.h>
@@ -53,7 +54,7 @@ static void explain(const char *name, int result) {
     const char *trouble = nqptp_dev_shm_trouble();
     char shown[NQPTP_NAME_SIZE];
 
-    nqptp_name_show(name, shown);
+    nqptp_text_show(name, shown, sizeof shown);
     if (trouble)
         nqptp_log(LOG_ERR, "cannot make %s: %s", shown, trouble);
     else if (result == -EBUSY || (result == -EEXIST && nqptp_shm_is_leased(name)))
@@ -112,7 +113,7 @@ static void check_name(struct nqptp_objects *objects, struct nqptp_shm *shm, uin
     char shown[NQPTP_NAME_SIZE];
     unsigned withheld;
 
-    nqptp_name_show(shm->name, shown);
+    nqptp_text_show(shm->name, shown, sizeof shown);
     if (result == 0 || !nqptp_warning_due(&objects->renewed, now_ns, &withheld))
         return;
     if (result < 0)

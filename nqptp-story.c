@@ -54,6 +54,8 @@ static void add_reason(struct nqptp_text *line, const struct nqptp_reason *reaso
     static const char *const words[] = {
         [NQPTP_WON_ALONE] = ", the only candidate",
         [NQPTP_WON_FIRST] = ", the first in the list",
+        [NQPTP_WON_STANDS_IN] = ", in place of ",
+        [NQPTP_WON_SAME_HOST] = ", another address of the host of ",
         [NQPTP_WON_SILENT] = ", because the one before is silent",
         [NQPTP_WON_UNLISTED] = ", because the one before is not listed any more",
     };
@@ -61,8 +63,8 @@ static void add_reason(struct nqptp_text *line, const struct nqptp_reason *reaso
 
     if (reason->won == NQPTP_WON_COMPARED)
         add_difference(line, &reason->difference);
-    else if (reason->won == NQPTP_WON_STANDS_IN)
-        nqptp_text_add(line, ", in place of %s, which is silent",
+    else if (reason->won == NQPTP_WON_STANDS_IN || reason->won == NQPTP_WON_SAME_HOST)
+        nqptp_text_add(line, "%s%s, which is silent", words[reason->won],
                        nqptp_address_format(&reason->address, address));
     else
         nqptp_text_add(line, "%s", words[reason->won]);

@@ -19,4 +19,10 @@ void nqptp_text_add(struct nqptp_text *text, const char *format, ...)
 void nqptp_text_add_arguments(struct nqptp_text *text, const char *format, va_list arguments)
     __attribute__((format(printf, 2, 0)));
 
+/*
+ * Writes text that another program chose as people may see it: printable UTF-8 unchanged, and a ?
+ * for each other byte. Cuts it to what `size` bytes can hold.
+ */
+void nqptp_text_show(const char *text, char *shown, size_t size);
+
 #endif

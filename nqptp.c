@@ -22,6 +22,7 @@
 #include "nqptp-service.h"
 #include "nqptp-shm-file.h"
 #include "nqptp-startup.h"
+#include "nqptp-text.h"
 #include "nqptp-time.h"
 #include "nqptp-utilities.h"
 
@@ -77,6 +78,7 @@ struct nqptp {
     struct nqptp_objects objects;
     struct nqptp_endpoints endpoints;
     struct nqptp_engine engine;
+    struct nqptp_neighbours neighbours; /* What was read last; too large for a small stack. */
     struct nqptp_batch batch;
     char status_text[NQPTP_STATUS_MAX]; /* Too large for a small stack. */
 };
@@ -222,7 +224,7 @@ static int take_commands(struct nqptp *nqptp, enum source socket) {
         if (!answer.refusal && command.letter == '?')
             send_status(nqptp, socket, i, command.json, now_ns);
         if (answer.refusal && nqptp_warning_due(&nqptp->refused_command, now_ns, &withheld)) {
-            nqptp_name_show(command.name, shown);
+            nqptp_text_show(command.name, shown, sizeof shown);
             nqptp_log(LOG_WARNING,
                       "%s%scommand refused: %s (%u others refused since the last such warning)",
                       shown, *shown ? ": " : "", answer.refusal, withheld);
@@ -296,12 +298,20 @@ static void on_clock_set(struct nqptp *nqptp) {
 /* --- deadlines -------------------------------------------------------------------------------- */
 
 static uint64_t engine_due_ns(const struct nqptp *nqptp) {
-    return nqptp_engine_deadline(&nqptp->engine);
+    uint64_t neighbours_ns = nqptp_engine_neighbours_due_ns(&nqptp->engine);
+    uint64_t due_ns = nqptp_engine_deadline(&nqptp->engine);
+
+    return neighbours_ns < due_ns ? neighbours_ns : due_ns;
 }
 
 static void expire_engine(struct nqptp *nqptp, uint64_t now_ns) {
     struct nqptp_effects effects;
 
+    if (nqptp_engine_neighbours_due_ns(&nqptp->engine) <= now_ns) {
+        nqptp_neighbours_read(&nqptp->neighbours); /* if it fails, there are none */
+        nqptp_engine_neighbours(&nqptp->engine, &nqptp->neighbours, now_ns, &effects);
+        carry_out(nqptp, &effects, now_ns);
+    }
     while (nqptp_engine_deadline(&nqptp->engine) <= now_ns) {
         nqptp_engine_expire(&nqptp->engine, now_ns, &effects);
         carry_out(nqptp, &effects, now_ns);

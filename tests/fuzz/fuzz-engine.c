@@ -368,6 +368,33 @@ static void set_own_addresses(struct run *run, struct fuzz_input *input) {
     nqptp_engine_set_own_addresses(&run->engine, addresses, count);
 }
 
+/* Four addresses in a row are one host's. */
+static unsigned host_of(const struct nqptp_address *address) {
+    return address->ip.s6_addr[15] / 4;
+}
+
+/* Tells the engine part of the kernel's neighbour table, whether it is due or not. */
+static void tell_neighbours(struct run *run, struct fuzz_input *input) {
+    static struct nqptp_neighbours neighbours;
+
+    neighbours.count = fuzz_octet(input) % ADDRESSES;
+    for (unsigned i = 0; i < neighbours.count; i++) {
+        struct nqptp_address address = address_of(fuzz_octet(input) % ADDRESSES);
+        neighbours.list[i] =
+            (struct nqptp_neighbour){address, 1, {(uint8_t)host_of(&address), 0, 0, 0, 0, 1}};
+    }
+    nqptp_engine_neighbours(&run->engine, &neighbours, run->now_ns, &run->effects);
+    REQUIRE(run->effects.reply_count == 0);
+    REQUIRE(nqptp_engine_neighbours_due_ns(&run->engine) > run->now_ns);
+    require_all(run, true);
+    for (int c = 0; c < run->engine.clients.top; c++)
+        for (unsigned p = 0; p < run->engine.clients.list[c].peer_count; p++)
+            for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)
+                REQUIRE(!(run->engine.clients.list[c].peers[p].same_host >> i & 1) ||
+                        host_of(&run->engine.clients.list[c].peers[p].address) ==
+                            host_of(&run->engine.table.clocks[i].address));
+}
+
 /* What the client asked for is asked of the next engine, as what its object kept is. */
 static void ask_again(const struct nqptp_client *client, int c, uint64_t now_ns) {
     const struct nqptp_shm_record none = {0};
@@ -439,6 +466,9 @@ static void step(struct run *run, struct fuzz_input *input) {
         break;
     case 6:
         play(run, input);
+        break;
+    case 7:
+        tell_neighbours(run, input);
         break;
     case 8:
         inherit(run, input);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fuzz target for nqptp-message: the input is a datagram, and also the text of an address, and the
- * octets of one. What is read must not depend on what is around it, and what is written must be
- * read as what it was.
+ * Fuzz target for nqptp-message: the input is a datagram, and also the text of an address, the
+ * octets of one, and a piece of the kernel's neighbour table. What is read must not depend on what
+ * is around it, and what is written must be read as what it was.
  */
 #include "nqptp-message.h"
+#include "nqptp-neighbours.h"
 
 #include "fuzz.h"
 
@@ -124,9 +125,26 @@ static void try_addresses(const uint8_t *data, size_t size) {
     }
 }
 
+/* What is cut off gives no neighbour that the whole does not give. */
+static void try_neighbours(const uint8_t *data, size_t size) {
+    static struct nqptp_neighbours whole, part;
+    uint8_t *copy = fuzz_copy(data, size);
+
+    whole.count = part.count = 0;
+    int result = nqptp_neighbours_parse(&whole, copy, size);
+    REQUIRE(result <= 1 && whole.count <= size / 64); /* the least that one takes */
+    free(copy);
+    copy = fuzz_copy(data, size / 2);
+    (void)nqptp_neighbours_parse(&part, copy, size / 2);
+    REQUIRE(part.count <= whole.count);
+    REQUIRE(memcmp(part.list, whole.list, part.count * sizeof *part.list) == 0);
+    free(copy);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     try_parse(data, size);
     try_write((struct fuzz_input){data, size});
     try_addresses(data, size);
+    try_neighbours(data, size);
     return 0;
 }

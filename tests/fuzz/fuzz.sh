@@ -31,8 +31,8 @@ command -v "$cc" >/dev/null || { echo "no $cc here; it is in Debian package clan
 sources_of() { # TARGET
     case $1 in
     estimator) echo "$top/nqptp-estimator.c" ;;
-    message) echo "$top/nqptp-message.c" "$top/nqptp-address.c" ;;
-    *) for module in address message interval pairing estimator clock-sources clients commands \
+    message) echo "$top/nqptp-message.c" "$top/nqptp-address.c" "$top/nqptp-neighbours.c" ;;
+    *) for module in address neighbours message interval pairing estimator clock-sources clients commands \
         effects wake-up asking message-handlers text hints status; do
         echo "$top/nqptp-$module.c"
     done ;;

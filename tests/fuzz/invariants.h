@@ -59,7 +59,10 @@ static inline bool hears_its_list(const struct nqptp_engine *engine,
     return false;
 }
 
-/* A listed clock; or, while none is alive, the same clock at an address that no client lists. */
+/*
+ * A listed clock; or, while none is alive, the same clock at an address that no client lists, or
+ * one of a listed host, if no listed address was heard before it became master.
+ */
 static inline bool may_follow(const struct nqptp_engine *engine, const struct nqptp_client *client,
                               int row, uint64_t now_ns) {
     const struct nqptp_clock *clock = &engine->table.clocks[row];
@@ -71,21 +74,29 @@ static inline bool may_follow(const struct nqptp_engine *engine, const struct nq
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
         if (c < engine->clients.top && nqptp_client_lists_clock(&engine->clients.list[c], row))
             return false;
-    for (unsigned i = 0; i < client->peer_count; i++)
-        if (client->peers[i].identified && client->peers[i].clock_identity == clock->clock_identity)
+    bool heard = false, same_host = false;
+    for (unsigned i = 0; i < client->peer_count; i++) {
+        const struct nqptp_peer *peer = &client->peers[i];
+        if (peer->identified && peer->clock_identity == clock->clock_identity)
             return true;
-    return false;
+        heard = heard || peer->identified;
+        same_host = same_host || (peer->same_host >> row & 1);
+    }
+    return same_host && (!heard || row == client->master);
 }
 
 /* How much a client prefers it: at the first address, the clock of that elsewhere, any other. */
-static inline int preference(const struct nqptp_client *client, const struct nqptp_clock *clock) {
+static inline int preference(const struct nqptp_engine *engine, const struct nqptp_client *client,
+                             int row) {
+    const struct nqptp_clock *clock = &engine->table.clocks[row];
     const struct nqptp_peer *first = &client->peers[0];
 
     if (!client->first_wins || client->peer_count == 0)
         return 0;
-    return nqptp_address_equal(&first->address, &clock->address)                 ? 2
-           : first->identified && first->clock_identity == clock->clock_identity ? 1
-                                                                                 : 0;
+    if (nqptp_address_equal(&first->address, &clock->address))
+        return 2;
+    return (first->identified && first->clock_identity == clock->clock_identity) ||
+           (first->same_host >> row & 1);
 }
 
 static inline int compare(const struct nqptp_clock *a, const struct nqptp_clock *b) {
@@ -114,7 +125,7 @@ static inline void require_master(const struct nqptp_engine *engine,
         if (i == m || !is_rival(client, &clocks[i], i, now_ns))
             continue;
         REQUIRE(m != NQPTP_NO_CLOCK && nqptp_clock_is_alive(&clocks[m], now_ns));
-        int lead = preference(client, &clocks[m]) - preference(client, &clocks[i]);
+        int lead = preference(engine, client, m) - preference(engine, client, i);
         REQUIRE(lead >= 0);
         REQUIRE(lead > 0 || compare(&clocks[m], &clocks[i]) < 0);
     }
@@ -183,7 +194,7 @@ static inline void require_client(const struct nqptp_engine *engine, int c) {
         bool listed = clock->in_use && has_address(client, &clock->address);
         bool of_a_link = IN6_IS_ADDR_LINKLOCAL(&clock->address.ip); /* one link may have won */
         REQUIRE(nqptp_client_lists_clock(client, i) == listed || (of_a_link && listed));
-        REQUIRE(clock->in_use || !(client->qualified >> i & 1));
+        REQUIRE(clock->in_use || !((client->qualified | client->same_host) >> i & 1));
     }
 }
 
@@ -211,12 +222,25 @@ static inline void require_state(const struct nqptp_engine *engine, uint64_t now
 
 /* --- what is to be done ---------------------------------------------------------------------- */
 
-/* Nothing is ever sent to an address that no client has listed. */
+/* Whether a clock at the address is the master of a client that has a list without it. */
+static inline bool stands_in(const struct nqptp_engine *engine,
+                             const struct nqptp_address *address) {
+    for (int c = 0; c < engine->clients.top; c++) {
+        const struct nqptp_client *client = &engine->clients.list[c];
+        if (client->has_list && client->master != NQPTP_NO_CLOCK &&
+            nqptp_address_equal(&engine->table.clocks[client->master].address, address))
+            return true;
+    }
+    return false;
+}
+
+/* Nothing is ever sent to an address that no client has listed and where no stand-in is. */
 static inline void require_reply(const struct nqptp_engine *engine,
                                  const struct nqptp_reply *reply) {
     struct nqptp_message message;
 
-    REQUIRE(has_address_of_any(engine, &reply->destination));
+    REQUIRE(has_address_of_any(engine, &reply->destination) ||
+            (!reply->general && stands_in(engine, &reply->destination)));
     REQUIRE(reply->length <= sizeof reply->data);
     REQUIRE(nqptp_message_parse(reply->data, reply->length, &message) == NQPTP_MESSAGE_OK);
     REQUIRE(message.type == (reply->general ? NQPTP_ANNOUNCE : NQPTP_DELAY_REQ));

@@ -7,6 +7,7 @@
  */
 #include "nqptp-commands.h"
 #include "nqptp-message-handlers.h"
+#include "nqptp-text.h"
 
 #include "../lib/random.h"
 #include "../lib/tap.h"
@@ -327,7 +328,7 @@ static void test_shown_names(void) {
     char shown[NQPTP_NAME_SIZE];
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        nqptp_name_show(names[i].name, shown);
+        nqptp_text_show(names[i].name, shown, sizeof shown);
         CHECK_EQ_STR(shown, names[i].shown, "name %zu is shown as printable UTF-8", i);
     }
 }

@@ -276,16 +276,24 @@ static void test_no_delay_req_to_unlisted_clock(void) {
     CHECK(!w.effects.reply_count, "and no more when it is not");
 }
 
-static void test_no_delay_req_to_stand_in(void) {
+static void test_delay_req_to_stand_in(void) {
     struct world w = world_begin();
     struct sender listed = sender(1, "192.0.2.1", 100), elsewhere = sender(1, "192.0.2.2", 100);
 
     command(&w, "T 192.0.2.1");
     play(&w, &listed, S);
+    (void)send_sync(&w, &elsewhere, elsewhere.sequence_id++);
+    CHECK(!w.effects.reply_count,
+          "a copy of the listed clock that is no stand-in gets no Delay_Req");
     play(&w, &elsewhere, 5 * S);
     CHECK(is_at(&w.record, &elsewhere.address), "a clock stands in");
+    (void)send_sync(&w, &elsewhere, elsewhere.sequence_id++);
+    CHECK(w.effects.reply_count == 1 &&
+              same_address(&w.effects.replies[0].destination, &elsewhere.address),
+          "a stand-in gets a Delay_Req for its Sync");
+    play(&w, &listed, S);
     (void)send_sync(&w, &elsewhere, elsewhere.sequence_id);
-    CHECK(!w.effects.reply_count, "but its address is not listed, so nothing goes there");
+    CHECK(!w.effects.reply_count, "it gets none any more when the listed clock is back");
 }
 
 /* --- what is not for us ---------------------------------------------------------------------- */
@@ -959,7 +967,7 @@ static void (*const all_tests[])(void) = {
     test_delay_req_to_listed_clock,
     test_one_delay_req_for_each_sync,
     test_no_delay_req_to_unlisted_clock,
-    test_no_delay_req_to_stand_in,
+    test_delay_req_to_stand_in,
     test_our_own_packets,
     test_many_own_addresses,
     test_delay_resp,
