@@ -30,7 +30,7 @@ struct size {
     unsigned clocks, clients, addresses;
 };
 
-static struct world w;
+static struct world home;
 static struct sender clocks[NQPTP_CLOCKS_MAX];
 static char lists[NQPTP_CLIENTS_MAX][8192];
 
@@ -55,49 +55,49 @@ static void make_clock(unsigned i) {
 
     snprintf(address, sizeof address, "10.0.%u.%u", i / 200, 1 + i % 200);
     clocks[i] = sender(1 + i, address, (uint8_t)(100 + i));
-    (void)send_announce(&w, &clocks[i]);
-    (void)send_pair(&w, &clocks[i]);
+    (void)send_announce(&home, &clocks[i]);
+    (void)send_pair(&home, &clocks[i]);
 }
 
 static void make_world(const struct size *size) {
-    w.now_ns = 5000 * S;
-    begin_engine(&w.engine, OUR_IDENTITY);
+    home.now_ns = 5000 * S;
+    begin_engine(&home.engine, OUR_IDENTITY);
     for (unsigned i = 0; i < size->clients; i++) {
         char begin[64];
         write_list(lists[i], sizeof lists[i], i, size->addresses);
-        command(&w, lists[i]);
+        command(&home, lists[i]);
         snprintf(begin, sizeof begin, "/scale-%u B", i);
-        command(&w, begin);
+        command(&home, begin);
     }
     for (unsigned i = 0; i < size->clocks; i++)
         make_clock(i);
     for (unsigned turn = 0; turn < 3; turn++) {
-        pass(&w, S);
+        pass(&home, S);
         for (unsigned i = 0; i < size->clocks; i++) {
-            (void)send_announce(&w, &clocks[i]);
-            (void)send_pair(&w, &clocks[i]);
+            (void)send_announce(&home, &clocks[i]);
+            (void)send_pair(&home, &clocks[i]);
         }
     }
 }
 
 static void do_sample(const struct size *size, unsigned turn) {
-    w.now_ns += MS;
-    (void)send_pair(&w, &clocks[turn % size->clocks]);
+    home.now_ns += MS;
+    (void)send_pair(&home, &clocks[turn % size->clocks]);
 }
 
 static void do_stranger(unsigned turn) {
     struct sender stranger = sender(100000 + turn, "192.0.2.1", 248);
 
     stranger.address.ip.s6_addr[15] = (uint8_t)turn;
-    (void)send_sync(&w, &stranger, 1);
+    (void)send_sync(&home, &stranger, 1);
 }
 
 static void do_list(const struct size *size, unsigned turn) {
-    command(&w, lists[turn % size->clients]);
+    command(&home, lists[turn % size->clients]);
 }
 
 static void do_deadline(void) {
-    pass(&w, 125 * MS);
+    pass(&home, 125 * MS);
 }
 
 static void do_work(enum work work, const struct size *size, unsigned turn) {
