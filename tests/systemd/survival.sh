@@ -140,4 +140,15 @@ left_over_of_root() {
     check "over one that root has open the service starts" inside systemctl start nqptp
     check "with an object of the service" shell 'test "$(stat -c %U /dev/shm/nqptp)" = nqptp'
     shell 'kill -- "$(cat /run/holder)"'
+
+    inside systemctl stop nqptp
+    change_unit User=stranger
+    check "a drop-in names another user, and root left an object" \
+        shell 'touch /dev/shm/nqptp && chmod 600 /dev/shm/nqptp'
+    check "a drop-in names another user: the service starts" inside systemctl start nqptp
+    check "a drop-in names another user: the object belongs to that user" \
+        shell 'test "$(stat -c %U /dev/shm/nqptp)" = stranger'
+    inside systemctl stop nqptp
+    undo_change
+    inside systemctl start nqptp
 }
