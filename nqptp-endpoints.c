@@ -262,8 +262,7 @@ static void set_membership(const struct nqptp_endpoints *endpoints, uint32_t int
             continue;
         int result = nqptp_multicast(endpoint->fd, family_of(endpoint), interface, join);
         if (tell && result < 0 && result != -ENODEV)
-            nqptp_log(LOG_INFO, "no PTP multicast on interface %" PRIu32 ": %s", interface,
-                      strerror(-result));
+            nqptp_log_error(LOG_INFO, result, "no PTP multicast on interface %" PRIu32, interface);
     }
 }
 
@@ -289,8 +288,8 @@ static void follow_interface(struct nqptp_endpoints *endpoints, unsigned i) {
     int result = endpoint->fd < 0 ? open_endpoint(endpoints, i) : 0;
     if (result < 0 && result != -ENODEV && result != -EAFNOSUPPORT && result != endpoint->error) {
         char place[NQPTP_PLACE_SIZE];
-        nqptp_log(LOG_WARNING, "cannot open UDP port %u%s: %s", endpoints->ports[endpoint->general],
-                  nqptp_endpoint_place(endpoint, place), strerror(-result));
+        nqptp_log_error(LOG_WARNING, result, "cannot open UDP port %u%s",
+                        endpoints->ports[endpoint->general], nqptp_endpoint_place(endpoint, place));
     }
     endpoint->error = result;
 }
@@ -360,7 +359,7 @@ void nqptp_endpoints_follow(struct nqptp_endpoints *endpoints) {
     int result = nqptp_interfaces_read(now);
 
     if (result < 0 && !endpoints->unread)
-        nqptp_log(LOG_WARNING, "cannot read the list of interfaces: %s", strerror(-result));
+        nqptp_log_error(LOG_WARNING, result, "cannot read the list of interfaces");
     endpoints->unread = result < 0;
     if (endpoints->unread)
         return;

@@ -65,7 +65,7 @@ static void explain(const char *name, int result) {
         nqptp_log(LOG_ERR, "cannot make %s: the limit of file sizes (ulimit -f) is below 16 KiB",
                   shown);
     else
-        nqptp_log(LOG_ERR, "cannot make %s in /dev/shm: %s", shown, strerror(-result));
+        nqptp_log_error(LOG_ERR, result, "cannot make %s in /dev/shm", shown);
 }
 
 /* Without inotify a player of another layout may have to wait, or to be started again. */
@@ -207,9 +207,8 @@ static void keep(struct nqptp_objects *objects, int c, const struct nqptp_comman
         result = nqptp_kept_write(fd, NQPTP_KEPT_ACTIVITY, activity, length);
     }
     if (result < 0 && nqptp_warning_due(&objects->not_kept, now_ns, &withheld))
-        nqptp_log(LOG_WARNING,
-                  "cannot keep what clients asked for: %s; after a restart they must ask again",
-                  strerror(-result));
+        nqptp_log_error(LOG_WARNING, result,
+                        "clients must ask again after a restart, because it cannot be kept");
 }
 
 void nqptp_objects_command(struct nqptp_objects *objects, int c,

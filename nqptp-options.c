@@ -5,12 +5,12 @@
  */
 #include "nqptp-options.h"
 
+#include "nqptp-privileges.h"
 #include "nqptp-shm.h"
 #include "nqptp-utilities.h"
 
+#include <errno.h>
 #include <getopt.h>
-#include <grp.h>
-#include <pwd.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,32 +20,31 @@
 
 enum kind { ACTION, VERBOSE, JSON, INTERFACE, LAYOUT, USER, GROUP, PORT };
 
+#define PORT_AT(member) offsetof(struct nqptp_options, member)
+
 static const struct row {
     const char *name;
     char letter;       /* 0: none */
     const char *value; /* What it takes, for the help text; NULL: nothing. */
     enum kind kind;
-    enum nqptp_action action; /* Of an ACTION. */
-    size_t port;              /* Of a PORT: where it is in struct nqptp_options. */
+    size_t detail; /* Of an ACTION: which. Of a PORT: where it is in struct nqptp_options. */
     const char *help;
 } rows[] = {
-    {"version", 'V', NULL, ACTION, NQPTP_SHOW_VERSION, 0, "print the version"},
-    {"help", 'h', NULL, ACTION, NQPTP_SHOW_HELP, 0, "print this text"},
-    {"verbose", 'v', NULL, VERBOSE, NQPTP_RUN, 0, "log more; -vv each message, -vvv its bytes"},
-    {"status", 0, NULL, ACTION, NQPTP_SHOW_STATUS, 0, "print what the running nqptp is doing"},
-    {"json", 0, NULL, JSON, NQPTP_RUN, 0, "with --status: as JSON"},
-    {"interface", 'i', "NAME|ADDRESS", INTERFACE, NQPTP_RUN, 0, "listen there only; repeatable"},
-    {"smi", 0, "VERSION", LAYOUT, NQPTP_RUN, 0,
+    {"version", 'V', NULL, ACTION, NQPTP_SHOW_VERSION, "print the version"},
+    {"help", 'h', NULL, ACTION, NQPTP_SHOW_HELP, "print this text"},
+    {"verbose", 'v', NULL, VERBOSE, 0, "log more; -vv each message, -vvv its bytes"},
+    {"status", 0, NULL, ACTION, NQPTP_SHOW_STATUS, "print what the running nqptp is doing"},
+    {"json", 0, NULL, JSON, 0, "with --status: as JSON"},
+    {"interface", 'i', "NAME|ADDRESS", INTERFACE, 0, "listen there only; repeatable"},
+    {"smi", 0, "VERSION", LAYOUT, 0,
      "shared memory interface " NQPTP_SHM_LAYOUTS " or auto [auto]"},
-    {"user", 0, "NAME", USER, NQPTP_RUN, 0, "the user to become when started as root [nqptp]"},
-    {"group", 0, "NAME", GROUP, NQPTP_RUN, 0, "the group that may use the shared memory [nqptp]"},
-    {"event-port", 0, "PORT", PORT, NQPTP_RUN, offsetof(struct nqptp_options, event_port),
-     "instead of UDP port 319"},
-    {"general-port", 0, "PORT", PORT, NQPTP_RUN, offsetof(struct nqptp_options, general_port),
-     "instead of UDP port 320"},
-    {"control-port", 0, "PORT", PORT, NQPTP_RUN, offsetof(struct nqptp_options, control_port),
-     "instead of UDP port 9000"},
-    {"claim", 0, NULL, ACTION, NQPTP_CLAIM, 0, "as root: free the name /nqptp for the service"},
+    {"user", 0, "NAME", USER, 0, "the user to become when started as root [nqptp]"},
+    {"group", 0, "NAME", GROUP, 0, "the group that may use the shared memory [nqptp]"},
+    {"event-port", 0, "PORT", PORT, PORT_AT(event_port), "instead of UDP port 319"},
+    {"general-port", 0, "PORT", PORT, PORT_AT(general_port), "instead of UDP port 320"},
+    {"control-port", 0, "PORT", PORT, PORT_AT(control_port), "instead of UDP port 9000"},
+    {"claim", 0, NULL, ACTION, NQPTP_CLAIM,
+     "as root: free the name /nqptp for a daemon of --user="},
 };
 
 #define ROWS (sizeof rows / sizeof *rows)
@@ -68,34 +67,32 @@ void nqptp_options_help(void) {
     }
 }
 
-/* Each of these takes in a value. They return NULL, or what is wrong with it. */
-
-static const char *read_port(const char *text, uint16_t *port) {
+/* Reads a decimal number. Returns 0 if it is none, or above max. */
+static unsigned read_number(const char *text, unsigned max) {
     char *end;
     unsigned long value = strtoul(text, &end, 10);
 
-    if (*text < '0' || *text > '9' || *end != '\0' || value < 1 || value > 65535)
-        return "a port is 1 to 65535";
-    *port = (uint16_t)value;
-    return NULL;
+    return *text >= '0' && *text <= '9' && *end == '\0' && value <= max ? (unsigned)value : 0;
 }
 
 static const char *read_layout(const char *text, unsigned *layout) {
-    char *end;
-    unsigned long number = strtoul(text, &end, 10);
-    bool automatic = strcmp(text, "auto") == 0;
+    bool is_auto = strcmp(text, "auto") == 0;
 
-    *layout = automatic || number > UINT16_MAX ? NQPTP_SHM_AUTO : (unsigned)number;
-    if (!automatic && (*text < '1' || *end != '\0' || !nqptp_shm_layout(*layout)))
+    *layout = is_auto ? NQPTP_SHM_AUTO : read_number(text, 99);
+    if (!is_auto && !nqptp_shm_layout(*layout))
         return "--smi= takes " NQPTP_SHM_LAYOUTS " or auto";
     return nqptp_shm_can_serve(*layout) ? NULL : "with this C library only --smi=10 and auto work";
 }
 
-/* Takes in the option of a row. Returns NULL, or what is wrong with it. */
+/* Takes in the option of a row. Returns NULL, or what is wrong with the value. */
 static const char *take(struct nqptp_options *options, const struct row *row, const char *value) {
+    uint16_t *port = (uint16_t *)(void *)((char *)options + row->detail);
+    uid_t user;
+    gid_t group;
+
     switch (row->kind) {
     case ACTION:
-        options->action = row->action;
+        options->action = (enum nqptp_action)row->detail;
         return NULL;
     case VERBOSE:
         options->verbosity++;
@@ -109,13 +106,13 @@ static const char *take(struct nqptp_options *options, const struct row *row, co
         return read_layout(value, &options->layout);
     case USER:
         options->user = value;
-        options->user_given = true;
-        return getpwnam(value) ? NULL : "there is no user of the name that --user= gives";
+        return nqptp_user_find(value, &user, &group) == -ENOENT ? "there is no such user" : NULL;
     case GROUP:
         options->group = value;
-        return getgrnam(value) ? NULL : "there is no group of the name that --group= gives";
+        return nqptp_group_find(value, &group) == -ENOENT ? "there is no such group" : NULL;
     case PORT:
-        return read_port(value, (uint16_t *)(void *)((char *)options + row->port));
+        *port = (uint16_t)read_number(value, UINT16_MAX);
+        return *port > 0 ? NULL : "a port is 1 to 65535";
     }
     return NULL;
 }
@@ -156,13 +153,17 @@ static const char *refused_option(char **argv, char letter[3]) {
     return optopt == 0 || optopt >= FIRST ? argv[optind - 1] : letter;
 }
 
-/* Logs why the command line is refused, in one line, so that "systemctl status" shows it. */
-static void complain(const char *complaint, const char *culprit) {
+/*
+ * Logs why the command line is refused, in one line, so that "systemctl status" shows it. The
+ * culprit is the word that is wrong, or NULL. Returns false.
+ */
+static bool refuse(const char *culprit, const char *complaint) {
     char quoted[80];
 
     nqptp_log(LOG_ERR, "%s%s%s; see nqptp --help",
               culprit ? nqptp_quote(culprit, quoted, sizeof quoted) : "", culprit ? ": " : "",
               complaint);
+    return false;
 }
 
 /* Returns what is wrong with options that are right one by one, or NULL. */
@@ -178,26 +179,28 @@ static const char *find_conflict(const struct nqptp_options *options) {
     return NULL;
 }
 
-/* Reads all options. Returns NULL, or what is wrong; *culprit is the word that is, or NULL. */
-static const char *read_all(int argc, char **argv, struct nqptp_options *options, char letter[3],
-                            const char **culprit) {
+/* Reads all options. Returns false if it has refused one. */
+static bool read_all(int argc, char **argv, struct nqptp_options *options) {
     struct option names[ROWS + 1];
-    char letters[3 * ROWS];
+    char letters[3 * ROWS], letter[3];
+    const char *complaint;
     int option;
 
     list_options(names, letters);
     opterr = 0;
     while ((option = getopt_long(argc, argv, letters, names, NULL)) != -1) {
         const struct row *row = row_of(option);
-        *culprit = row ? optarg : refused_option(argv, letter);
-        const char *complaint = row             ? take(options, row, optarg)
-                                : option == ':' ? "this option needs a value"
-                                                : "there is no such option, or it takes no value";
-        if (complaint)
-            return complaint;
+        if (!row)
+            return refuse(refused_option(argv, letter),
+                          option == ':' ? "this option needs a value"
+                                        : "there is no such option, or it takes no value");
+        if ((complaint = take(options, row, optarg)))
+            return refuse(optarg, complaint);
     }
-    *culprit = optind < argc ? argv[optind] : NULL;
-    return *culprit ? "nqptp takes options only" : find_conflict(options);
+    if (optind < argc)
+        return refuse(argv[optind], "nqptp takes options only");
+    complaint = find_conflict(options);
+    return !complaint || refuse(NULL, complaint);
 }
 
 struct nqptp_options nqptp_options_read(int argc, char **argv) {
@@ -209,13 +212,8 @@ struct nqptp_options nqptp_options_read(int argc, char **argv) {
         .control_port = NQPTP_CONTROL_PORT,
         .layout = NQPTP_SHM_AUTO,
     };
-    const char *culprit;
-    char letter[3];
-    const char *complaint = read_all(argc, argv, &options, letter, &culprit);
 
-    if (complaint) {
-        complain(complaint, culprit);
+    if (!read_all(argc, argv, &options))
         options.action = NQPTP_REFUSE;
-    }
     return options;
 }

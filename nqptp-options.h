@@ -21,7 +21,6 @@ struct nqptp_options {
     enum nqptp_action action;
     unsigned verbosity;
     const char *user, *group;
-    bool user_given; /* Otherwise the user, nqptp, need not exist. */
     unsigned layout; /* of client 0's object, or NQPTP_SHM_AUTO */
     uint16_t event_port, general_port, control_port;
     bool json; /* with NQPTP_SHOW_STATUS */

@@ -8,10 +8,37 @@
 #include <errno.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+/* Returns why a look-up found nothing. getpwnam(3) lists many values that mean "not found". */
+static int lookup_error(void) {
+    bool failed = errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == EIO;
+
+    return failed ? -errno : -ENOENT;
+}
+
+int nqptp_user_find(const char *name, uid_t *user, gid_t *group) {
+    errno = 0;
+    const struct passwd *entry = getpwnam(name);
+    if (!entry)
+        return lookup_error();
+    *user = entry->pw_uid;
+    *group = entry->pw_gid;
+    return 0;
+}
+
+int nqptp_group_find(const char *name, gid_t *group) {
+    errno = 0;
+    const struct group *entry = getgrnam(name);
+    if (!entry)
+        return lookup_error();
+    *group = entry->gr_gid;
+    return 0;
+}
 
 /* Takes all capabilities but `kept` from what a program that we execute could inherit or gain. */
 static void bequeath_only(uint64_t kept) {

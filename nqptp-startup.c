@@ -16,34 +16,14 @@
 #include "nqptp-utilities.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <linux/capability.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/signalfd.h>
-#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
 #define WAIT_S 60 /* how long a service waits for a busy port */
-
-static void explain_permission(uint16_t port, const char *place, int error) {
-    if (error == EPERM || nqptp_privileges_has(CAP_NET_BIND_SERVICE))
-        nqptp_log(
-            LOG_ERR,
-            "UDP port %u%s is forbidden, though not for lack of CAP_NET_BIND_SERVICE: if this "
-            "is the service, allow the port by SocketBindAllow=udp:%u in its unit: "
-            "systemctl edit nqptp",
-            port, place, port);
-    else
-        nqptp_log(
-            LOG_ERR,
-            "no permission for UDP port %u%s: it requires CAP_NET_BIND_SERVICE (which root and "
-            "the service have), or sysctl net.ipv4.ip_unprivileged_port_start=%u",
-            port, place, port);
-}
 
 /* A port that could not be opened. */
 struct failure {
@@ -56,7 +36,7 @@ struct failure {
 };
 
 /* Logs which process has the port. With `wait` it tells the service manager too. */
-static void explain_busy(const struct failure *failure, bool wait) {
+static enum nqptp_exit explain_busy(const struct failure *failure, bool wait) {
     struct nqptp_holder holder;
     char name[160], text[NQPTP_SERVICE_TEXT_MAX];
     bool found = nqptp_port_find_holder(failure->port,
@@ -74,24 +54,41 @@ static void explain_busy(const struct failure *failure, bool wait) {
     nqptp_log(LOG_ERR, "%s", text);
     if (wait)
         nqptp_service_waiting(text, 2 * WAIT_S);
+    return NQPTP_PORT_BUSY;
+}
+
+static enum nqptp_exit explain_permission(const struct failure *failure) {
+    bool capable = failure->error == -EPERM || nqptp_privileges_has(CAP_NET_BIND_SERVICE);
+
+    if (capable)
+        nqptp_log(
+            LOG_ERR,
+            "UDP port %u%s is forbidden, though not for lack of CAP_NET_BIND_SERVICE: if this "
+            "is the service, allow the port by SocketBindAllow=udp:%u in its unit: "
+            "systemctl edit nqptp",
+            failure->port, failure->place, failure->port);
+    else
+        nqptp_log(LOG_ERR,
+                  "no permission for UDP port %u%s: it requires CAP_NET_BIND_SERVICE (which root "
+                  "and the service have), or sysctl net.ipv4.ip_unprivileged_port_start=%u",
+                  failure->port, failure->place, failure->port);
+    return NQPTP_NO_PERMISSION;
 }
 
 static enum nqptp_exit explain(const struct failure *failure) {
     switch (-failure->error) {
     case EADDRINUSE:
-        explain_busy(failure, false);
-        return NQPTP_PORT_BUSY;
+        return explain_busy(failure, false);
     case EACCES:
     case EPERM:
-        explain_permission(failure->port, failure->place, -failure->error);
-        return NQPTP_NO_PERMISSION;
+        return explain_permission(failure);
     case EADDRNOTAVAIL:
         nqptp_log(LOG_ERR, "no loopback address for UDP port %u; as root, run: ip link set lo up",
                   failure->port);
         return NQPTP_FAILED;
     default:
-        nqptp_log(LOG_ERR, "cannot open UDP port %u%s: %s", failure->port, failure->place,
-                  strerror(-failure->error));
+        nqptp_log_error(LOG_ERR, failure->error, "cannot open UDP port %u%s", failure->port,
+                        failure->place);
         return NQPTP_FAILED;
     }
 }
@@ -101,14 +98,12 @@ static struct failure open_control(uint16_t port, int control[2]) {
     static const char *const own[2] = {"127.0.0.1", "::1"};
     struct failure failure = {.port = port, .is_control = true, .has_address = true};
 
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 2 && failure.error == 0; i++) {
         nqptp_address_parse(own[i], strlen(own[i]), &failure.address);
         control[i] = nqptp_socket_open_local(&failure.address, port);
         bool absent = control[i] == -EAFNOSUPPORT || control[i] == -EADDRNOTAVAIL;
-        if (control[i] >= 0 || (absent && (i == 0 || control[0] >= 0)))
-            continue;
-        failure.error = control[i];
-        break;
+        if (control[i] < 0 && !(absent && (i == 0 || control[0] >= 0)))
+            failure.error = control[i];
     }
     return failure;
 }
@@ -119,7 +114,6 @@ static struct failure open_ports(const struct nqptp_options *options,
     const struct nqptp_endpoint *failed;
     struct failure failure = {.error = nqptp_endpoints_open(endpoints, &failed)};
 
-    control[0] = control[1] = -1;
     if (failure.error < 0) {
         failure.port = endpoints->ports[failed->general];
         failure.has_address = failed->limit.has_address;
@@ -127,25 +121,12 @@ static struct failure open_ports(const struct nqptp_options *options,
         nqptp_endpoint_place(failed, failure.place);
     } else {
         failure = open_control(options->control_port, control);
-    }
-    if (failure.error < 0) {
-        nqptp_endpoints_close(endpoints);
-        if (control[0] >= 0)
+        if (failure.error < 0 && control[0] >= 0)
             close(control[0]);
     }
+    if (failure.error < 0)
+        nqptp_endpoints_close(endpoints);
     return failure;
-}
-
-/* Returns the signals that end the daemon. */
-static sigset_t end_signals(void) {
-    sigset_t set;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGHUP);
-    sigaddset(&set, SIGUSR1);
-    return set;
 }
 
 /*
@@ -155,14 +136,15 @@ static sigset_t end_signals(void) {
 static enum nqptp_exit wait_for_ports(const struct nqptp_options *options,
                                       struct nqptp_endpoints *endpoints, int control[2],
                                       struct failure *failure) {
-    const sigset_t ends = end_signals();
     uint64_t give_up_ns = nqptp_clock_now_ns() + WAIT_S * NQPTP_S;
+    sigset_t blocked;
 
+    sigprocmask(SIG_BLOCK, NULL, &blocked);
     explain_busy(failure, true);
     while (failure->error == -EADDRINUSE) {
         if (nqptp_clock_now_ns() >= give_up_ns)
             return NQPTP_PORT_BUSY;
-        int signal = sigtimedwait(&ends, NULL, &(struct timespec){.tv_sec = 1});
+        int signal = sigtimedwait(&blocked, NULL, &(struct timespec){.tv_sec = 1});
         if (signal > 0)
             return signal == SIGUSR1 ? NQPTP_RESTART : NQPTP_DONE;
         *failure = open_ports(options, endpoints, control);
@@ -170,37 +152,51 @@ static enum nqptp_exit wait_for_ports(const struct nqptp_options *options,
     return failure->error < 0 ? explain(failure) : NQPTP_GO_ON;
 }
 
-/* The group that may use the objects, or -1. */
-static gid_t group_id(const struct nqptp_options *options) {
-    const struct group *group = getgrnam(options->group);
+/* The user that a daemon started as root becomes. */
+struct owner {
+    const char *name;
+    uid_t user;
+    gid_t group; /* of the objects */
+};
 
-    if (!group)
-        nqptp_log(
-            LOG_WARNING,
-            "there is no group %s: players that need it, up to Shairport Sync 4.2, cannot use "
-            "%s; as root, run: groupadd -r %s",
-            options->group, NQPTP_INTERFACE_NAME, options->group);
-    return group ? group->gr_gid : (gid_t)-1;
-}
+/* Finds the group that may use the objects: -1 if there is none. */
+static enum nqptp_exit find_group(const struct nqptp_options *options, gid_t *group) {
+    int result = nqptp_group_find(options->group, group);
 
-/* Whether a look-up failed for want of something, and not because there is no such user. */
-static bool lookup_failed(void) {
-    return errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == EIO;
-}
-
-/* The user to become: the one that was given, else nqptp, else nobody, which owns almost nothing.
- */
-static const struct passwd *find_user(const struct nqptp_options *options) {
-    errno = 0;
-    const struct passwd *user = getpwnam(options->user);
-
-    if (user || options->user_given || lookup_failed())
-        return user;
+    if (result == 0)
+        return NQPTP_GO_ON;
+    *group = (gid_t)-1;
+    if (result != -ENOENT) {
+        nqptp_log_error(LOG_ERR, result, "cannot look up group %s", options->group);
+        return NQPTP_FAILED;
+    }
     nqptp_log(LOG_WARNING,
-              "there is no user %s; going on as nobody; as root, run: useradd -r -g %s %s",
-              options->user, options->group, options->user);
-    errno = 0;
-    return getpwnam("nobody");
+              "there is no group %s: players that need it, up to Shairport Sync 4.2, cannot use "
+              "%s; as root, run: groupadd -r %s",
+              options->group, NQPTP_INTERFACE_NAME, options->group);
+    return NQPTP_GO_ON;
+}
+
+/*
+ * Finds the user to become: nobody, which owns almost nothing, if there is no user nqptp and no
+ * other one was given. Its group is that of the user if `group` is -1.
+ */
+static enum nqptp_exit find_owner(const struct nqptp_options *options, gid_t group,
+                                  struct owner *owner) {
+    owner->name = options->user;
+    int result = nqptp_user_find(owner->name, &owner->user, &owner->group);
+    if (result == -ENOENT) {
+        nqptp_log(LOG_WARNING,
+                  "there is no user %s; going on as nobody; as root, run: useradd -r -g %s %s",
+                  owner->name, options->group, owner->name);
+        owner->name = "nobody";
+        result = nqptp_user_find(owner->name, &owner->user, &owner->group);
+    }
+    if (group != (gid_t)-1)
+        owner->group = group;
+    if (result < 0)
+        nqptp_log_error(LOG_ERR, result, "cannot look up user %s", owner->name);
+    return result < 0 ? NQPTP_FAILED : NQPTP_GO_ON;
 }
 
 /*
@@ -216,40 +212,44 @@ static uint64_t needed_capabilities(const struct nqptp_endpoints *endpoints, uid
            (user == 0 ? UINT64_C(1) << CAP_CHOWN : 0);
 }
 
-static int claim_for(uid_t user, gid_t group) {
-    int result = nqptp_shm_claim(NQPTP_INTERFACE_NAME, user, group);
+/*
+ * Takes away what another user left at the object's name. Does nothing while another process has
+ * the event port: the object may be what that process serves. That is so for the usual port too
+ * when this process uses another one, because both serve the same name.
+ */
+static enum nqptp_exit free_name(const struct nqptp_options *options, const struct owner *owner) {
+    struct nqptp_holder holder;
 
+    if (nqptp_port_find_holder(NQPTP_EVENT_PORT, NULL, &holder) ||
+        nqptp_port_find_holder(options->event_port, NULL, &holder))
+        return NQPTP_DONE;
+    int result = nqptp_shm_claim(NQPTP_INTERFACE_NAME, owner->user, owner->group);
     if (result > 0)
         nqptp_log(LOG_NOTICE,
-                  "another user had put something at /dev/shm%s; it is out of the way now",
-                  NQPTP_INTERFACE_NAME);
+                  "what was at /dev/shm%s did not belong to user %s; an empty object of that user "
+                  "is there now",
+                  NQPTP_INTERFACE_NAME, owner->name);
     else if (result < 0)
-        nqptp_log(LOG_ERR, "cannot free /dev/shm%s, where another user put something: %s",
-                  NQPTP_INTERFACE_NAME, strerror(-result));
-    return result;
+        nqptp_log_error(LOG_ERR, result,
+                        "cannot take away what does not belong to user %s at /dev/shm%s",
+                        owner->name, NQPTP_INTERFACE_NAME);
+    return result < 0 ? NQPTP_FAILED : NQPTP_DONE;
 }
 
-/* Started as root: clears what another user left in our place, then becomes less than root. */
+/* Started as root: frees the object's name, then becomes less than root. */
 static enum nqptp_exit leave_root(const struct nqptp_options *options,
                                   const struct nqptp_endpoints *endpoints, gid_t group) {
-    const struct passwd *user = find_user(options);
-    if (!user && lookup_failed()) {
-        nqptp_log(LOG_ERR, "cannot look up user %s: %s", options->user, strerror(errno));
+    struct owner owner;
+
+    if (find_owner(options, group, &owner) != NQPTP_GO_ON)
         return NQPTP_FAILED;
-    }
-    if (!user) {
-        nqptp_log(LOG_ERR, "there is no user to become; name one with --user=");
-        return NQPTP_FAILED;
-    }
-    claim_for(user->pw_uid, group != (gid_t)-1 ? group : user->pw_gid);
-    int result = nqptp_privileges_drop(user->pw_uid, group != (gid_t)-1 ? group : user->pw_gid,
-                                       needed_capabilities(endpoints, user->pw_uid));
-    if (result < 0) {
-        nqptp_log(LOG_ERR, "cannot become user %s: %s; --user=root stays root", user->pw_name,
-                  strerror(-result));
-        return NQPTP_NO_PERMISSION;
-    }
-    return NQPTP_GO_ON;
+    free_name(options, &owner);
+    int result =
+        nqptp_privileges_drop(owner.user, owner.group, needed_capabilities(endpoints, owner.user));
+    if (result == 0)
+        return NQPTP_GO_ON;
+    nqptp_log_error(LOG_ERR, result, "cannot become user %s (--user=root stays root)", owner.name);
+    return NQPTP_NO_PERMISSION;
 }
 
 enum nqptp_exit nqptp_startup(const struct nqptp_options *options,
@@ -262,47 +262,34 @@ enum nqptp_exit nqptp_startup(const struct nqptp_options *options,
         status = wait_for_ports(options, endpoints, control, &failure);
     else if (failure.error < 0)
         status = explain(&failure);
-    if (status != NQPTP_GO_ON)
-        return status;
-    *group = group_id(options);
-    return geteuid() == 0 ? leave_root(options, endpoints, *group) : NQPTP_GO_ON;
-}
-
-int nqptp_startup_signals(void) {
-    struct sigaction hangup = {0};
-    sigset_t set = end_signals();
-
-    sigaddset(&set, SIGIO);
-    sigaddset(&set, NQPTP_LEASE_SIGNAL);
-    /* A blocked signal comes by the descriptor also if it was ignored, as SIGINT is in a shell's
-     * background. But nohup ignores SIGHUP so that the daemon outlives the terminal. */
-    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler == SIG_IGN)
-        sigdelset(&set, SIGHUP);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    signal(SIGPIPE, SIG_IGN); /* The reader of our stderr may end before us. */
-    signal(SIGXFSZ, SIG_IGN); /* A limit of file sizes shall be an error that we can explain. */
-    int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-    return fd < 0 ? -errno : fd;
+    if (status == NQPTP_GO_ON)
+        status = find_group(options, group);
+    return status == NQPTP_GO_ON && geteuid() == 0 ? leave_root(options, endpoints, *group)
+                                                   : status;
 }
 
 enum nqptp_exit nqptp_startup_claim(const struct nqptp_options *options) {
-    const struct passwd *user = getpwnam(options->user);
-    const struct group *group = getgrnam(options->group);
-    struct nqptp_holder holder;
+    struct owner owner;
+    gid_t group;
 
-    if (!user) {
-        nqptp_log(LOG_ERR,
-                  "there is no user %s to free %s for; name one with --user=", options->user,
-                  NQPTP_INTERFACE_NAME);
-        return NQPTP_FAILED;
-    }
-    if (nqptp_port_find_holder(options->event_port, NULL, &holder))
-        return NQPTP_DONE; /* the object may be what that process serves */
-    return claim_for(user->pw_uid, group ? group->gr_gid : user->pw_gid) < 0 ? NQPTP_FAILED
-                                                                             : NQPTP_DONE;
+    return find_group(options, &group) == NQPTP_GO_ON &&
+                   find_owner(options, group, &owner) == NQPTP_GO_ON
+               ? free_name(options, &owner)
+               : NQPTP_FAILED;
 }
 
-int nqptp_startup_timer(clockid_t clock) {
-    int fd = timerfd_create(clock, TFD_NONBLOCK | TFD_CLOEXEC);
-    return fd < 0 ? -errno : fd;
+void nqptp_startup_block_signals(sigset_t *set) {
+    const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGIO, NQPTP_LEASE_SIGNAL};
+    struct sigaction hangup = {0};
+
+    sigemptyset(set);
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+        sigaddset(set, signals[i]);
+    /* A blocked signal comes by the descriptor also if it was ignored, as SIGINT is in a shell's
+     * background. But nohup ignores SIGHUP so that the daemon outlives the terminal. */
+    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler == SIG_IGN)
+        sigdelset(set, SIGHUP);
+    sigprocmask(SIG_BLOCK, set, NULL);
+    signal(SIGPIPE, SIG_IGN); /* The reader of our stderr may end before us. */
+    signal(SIGXFSZ, SIG_IGN); /* A limit of file sizes shall be an error that we can explain. */
 }

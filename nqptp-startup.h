@@ -6,6 +6,7 @@
 #include "nqptp-endpoints.h"
 #include "nqptp-options.h"
 
+#include <signal.h>
 #include <sys/types.h>
 
 /* The exit status of the program; nqptp(8) says what each means. */
@@ -21,9 +22,9 @@ enum nqptp_exit {
 
 /*
  * Blocks the signals that the loop handles, so that none ends the process half way through the
- * start. Returns a descriptor that tells when one came, or -1.
+ * start. *set becomes the set of them.
  */
-int nqptp_startup_signals(void);
+void nqptp_startup_block_signals(sigset_t *set);
 
 /*
  * Opens the ports, and gives up what root could do if this process is root's. control[] are the
@@ -34,10 +35,7 @@ int nqptp_startup_signals(void);
 enum nqptp_exit nqptp_startup(const struct nqptp_options *options,
                               struct nqptp_endpoints *endpoints, int control[2], gid_t *group);
 
-/* --claim: frees the name /nqptp for the daemon, whatever another user has put there. */
+/* --claim: frees the name /nqptp for a daemon of --user=, whatever another user has put there. */
 enum nqptp_exit nqptp_startup_claim(const struct nqptp_options *options);
-
-/* Makes a timer of that clock. Returns its descriptor or -errno. */
-int nqptp_startup_timer(clockid_t clock);
 
 #endif

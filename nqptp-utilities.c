@@ -87,6 +87,16 @@ void nqptp_log(int priority, const char *format, ...) {
     write_line(line);
 }
 
+void nqptp_log_error(int priority, int error, const char *format, ...) {
+    char text[900];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    nqptp_log(priority, "%s: %s", text, strerror(-error));
+}
+
 const char *nqptp_quote(const char *text, char *out, size_t size) {
     size_t length = 0;
 

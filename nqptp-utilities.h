@@ -31,6 +31,10 @@ bool nqptp_log_enabled(int priority);
 /* Logs one line. Under the journal the line carries its priority. */
 void nqptp_log(int priority, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Logs one line that ends with what the error, -errno, means. */
+void nqptp_log_error(int priority, int error, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
 /*
  * Writes text that another process chose, between double quotes, into `out`. Characters that are
  * not printable, and those that a shell interprets between double quotes, become '?'. Text that is

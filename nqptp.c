@@ -2,11 +2,11 @@
 /*
  * The daemon: one context, one thread, one epoll.
  *
- * In each round the loop does what is due, by the table of deadlines, sets the timer for what is
- * due next, and waits. Then it reads packets first and commands after them, one batch of each
- * socket. The engine turns each packet, command and deadline into effects, which carry_out()
- * carries out: records go to the objects, events to the log, replies into a queue that is sent once
- * the packets that came meanwhile have been read.
+ * In each round the loop does what is due, by the table of deadlines, and waits until the next
+ * thing is due or a descriptor can be read. Then it reads packets first and commands after them,
+ * one batch of each socket. The engine turns each packet, command and deadline into effects, which
+ * carry_out() carries out: records go to the objects, events to the log, replies into a queue that
+ * is sent once the packets that came meanwhile have been read.
  *
  * It knows no PTP, and does nothing while nothing happens.
  */
@@ -28,6 +28,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <net/if.h>
 #include <signal.h>
 #include <stdio.h>
@@ -50,7 +51,6 @@ enum source {
     CONTROL_IPV4,
     CONTROL_IPV6,
     SIGNALS,
-    TIMER,
     CLOCK_SET, /* CLOCK_REALTIME was set */
     INTERFACES,
     SOURCES
@@ -64,13 +64,13 @@ struct nqptp {
     const struct nqptp_options *options;
     int epoll;
     int fds[SOURCES];
+    sigset_t signals; /* that the descriptor SIGNALS tells of */
     bool stopping, restarting;
     uint64_t started_ns;
     uint64_t checksum_errors;  /* that the kernel had counted by then */
     uint64_t rest_ns;          /* until then packets may wait to be read */
     uint64_t flooded_until_ns; /* until then the kernel drops what is of no use */
     uint64_t busy_ns;          /* when to try again for a port, or NQPTP_NO_DEADLINE */
-    uint64_t timer_ns;         /* what the timer is set to, or NQPTP_NO_DEADLINE */
     struct nqptp_service service;
     struct nqptp_faults faults;
     struct nqptp_spaced_warning refused_command;
@@ -267,12 +267,12 @@ static void on_signal(struct nqptp *nqptp) {
         on_opening(nqptp);
 }
 
-static void follow_interfaces(struct nqptp *nqptp, uint64_t now_ns) {
+static void follow_interfaces(struct nqptp *nqptp) {
     nqptp_endpoints_follow(&nqptp->endpoints);
     nqptp_engine_set_own_addresses(&nqptp->engine, nqptp->endpoints.own,
                                    nqptp->endpoints.own_count);
-    nqptp->busy_ns =
-        nqptp_endpoints_must_retry(&nqptp->endpoints) ? now_ns + BUSY_NS : NQPTP_NO_DEADLINE;
+    nqptp->busy_ns = nqptp_endpoints_must_retry(&nqptp->endpoints) ? nqptp_clock_now_ns() + BUSY_NS
+                                                                   : NQPTP_NO_DEADLINE;
 }
 
 /* A timer that is never to expire, but is cancelled when CLOCK_REALTIME is set. */
@@ -304,7 +304,8 @@ static uint64_t engine_due_ns(const struct nqptp *nqptp) {
     return neighbours_ns < due_ns ? neighbours_ns : due_ns;
 }
 
-static void expire_engine(struct nqptp *nqptp, uint64_t now_ns) {
+static void expire_engine(struct nqptp *nqptp) {
+    uint64_t now_ns = nqptp_clock_now_ns();
     struct nqptp_effects effects;
 
     if (nqptp_engine_neighbours_due_ns(&nqptp->engine) <= now_ns) {
@@ -327,16 +328,12 @@ static uint64_t rest_due_ns(const struct nqptp *nqptp) {
                                         : engine_ns;
 }
 
-static void end_rest(struct nqptp *nqptp, uint64_t now_ns) {
-    (void)now_ns;
-    read_packets(nqptp);
-}
-
 static uint64_t objects_due_ns(const struct nqptp *nqptp) {
     return nqptp_objects_due_ns(&nqptp->objects, &nqptp->engine.clients);
 }
 
-static void retry_objects(struct nqptp *nqptp, uint64_t now_ns) {
+static void retry_objects(struct nqptp *nqptp) {
+    uint64_t now_ns = nqptp_clock_now_ns();
     struct nqptp_effects effects;
 
     if (nqptp_objects_retry(&nqptp->objects, &nqptp->engine, now_ns, &effects))
@@ -347,8 +344,7 @@ static uint64_t flood_due_ns(const struct nqptp *nqptp) {
     return nqptp->endpoints.guarded ? nqptp->flooded_until_ns : NQPTP_NO_DEADLINE;
 }
 
-static void end_flood(struct nqptp *nqptp, uint64_t now_ns) {
-    (void)now_ns;
+static void end_flood(struct nqptp *nqptp) {
     nqptp_endpoints_guard(&nqptp->endpoints, false);
 }
 
@@ -360,44 +356,36 @@ static uint64_t service_due_ns(const struct nqptp *nqptp) {
     return nqptp_service_due_ns(&nqptp->service, &nqptp->journal, &nqptp->engine);
 }
 
-static void tell_service(struct nqptp *nqptp, uint64_t now_ns) {
-    nqptp_service_tell(&nqptp->service, &nqptp->journal, &nqptp->engine, now_ns);
+static void tell_service(struct nqptp *nqptp) {
+    nqptp_service_tell(&nqptp->service, &nqptp->journal, &nqptp->engine, nqptp_clock_now_ns());
 }
 
 /* When something is due, and what to do then. In each round they are looked at from the top. */
 static const struct {
     uint64_t (*due_ns)(const struct nqptp *nqptp);
-    void (*act)(struct nqptp *nqptp, uint64_t now_ns);
+    void (*act)(struct nqptp *nqptp);
 } deadlines[] = {
-    {rest_due_ns, end_rest},   {engine_due_ns, expire_engine},   {objects_due_ns, retry_objects},
-    {flood_due_ns, end_flood}, {busy_due_ns, follow_interfaces}, {service_due_ns, tell_service},
+    {rest_due_ns, read_packets}, {engine_due_ns, expire_engine},   {objects_due_ns, retry_objects},
+    {flood_due_ns, end_flood},   {busy_due_ns, follow_interfaces}, {service_due_ns, tell_service},
 };
 
 #define DEADLINES (sizeof deadlines / sizeof *deadlines)
 
 static void act_on_deadlines(struct nqptp *nqptp) {
-    for (size_t i = 0; i < DEADLINES; i++) {
-        uint64_t now_ns = nqptp_clock_now_ns(); /* Time does not go back behind a packet's. */
-        if (deadlines[i].due_ns(nqptp) <= now_ns)
-            deadlines[i].act(nqptp, now_ns);
-    }
+    for (size_t i = 0; i < DEADLINES; i++)
+        if (deadlines[i].due_ns(nqptp) <= nqptp_clock_now_ns())
+            deadlines[i].act(nqptp);
 }
 
-/* Sets the timer if it would come too late. One that comes too early only finds nothing to do. */
-static void arm_timer(struct nqptp *nqptp) {
+/* Returns how long epoll may wait for what is due next, in ms: -1 for ever. */
+static int next_deadline_ms(const struct nqptp *nqptp) {
     uint64_t due_ns = NQPTP_NO_DEADLINE, now_ns = nqptp_clock_now_ns();
 
     for (size_t i = 0; i < DEADLINES; i++)
         if (deadlines[i].due_ns(nqptp) < due_ns)
             due_ns = deadlines[i].due_ns(nqptp);
-    if (due_ns >= nqptp->timer_ns)
-        return;
-    uint64_t left_ns = due_ns > now_ns ? due_ns - now_ns : 1;
-    struct itimerspec timer = {
-        .it_value = {(time_t)(left_ns / NQPTP_S), (long)(left_ns % NQPTP_S)},
-    };
-    timerfd_settime(nqptp->fds[TIMER], 0, &timer, NULL);
-    nqptp->timer_ns = due_ns;
+    uint64_t left_ms = due_ns > now_ns ? (due_ns - now_ns - 1) / NQPTP_MS + 1 : 0;
+    return left_ms <= INT_MAX ? (int)left_ms : -1;
 }
 
 /* --- the loop --------------------------------------------------------------------------------- */
@@ -411,8 +399,6 @@ static void set_rest(struct nqptp *nqptp) {
 }
 
 static void dispatch(struct nqptp *nqptp, enum source source) {
-    uint64_t expirations;
-
     switch (source) {
     case CONTROL_IPV4:
     case CONTROL_IPV6:
@@ -421,16 +407,12 @@ static void dispatch(struct nqptp *nqptp, enum source source) {
     case SIGNALS:
         on_signal(nqptp);
         break;
-    case TIMER: /* What is due is done at the beginning of the next round. */
-        if (nqptp_faults_read(&nqptp->faults, nqptp->fds[TIMER], &expirations, sizeof expirations))
-            nqptp->timer_ns = NQPTP_NO_DEADLINE;
-        break;
     case CLOCK_SET:
         on_clock_set(nqptp);
         break;
     case INTERFACES:
         nqptp_faults_note(&nqptp->faults, nqptp_interfaces_drain(nqptp->fds[INTERFACES]));
-        follow_interfaces(nqptp, nqptp_clock_now_ns());
+        follow_interfaces(nqptp);
         break;
     case SOURCES:
         break;
@@ -453,9 +435,9 @@ static void loop(struct nqptp *nqptp) {
     while (!nqptp->stopping) {
         act_on_deadlines(nqptp);
         set_rest(nqptp);
-        arm_timer(nqptp);
         bool reply = nqptp->endpoints.queued > 0;
-        int count = epoll_wait(nqptp->epoll, events, EVENTS_MAX, reply ? 0 : -1);
+        int count =
+            epoll_wait(nqptp->epoll, events, EVENTS_MAX, reply ? 0 : next_deadline_ms(nqptp));
         nqptp_faults_note(&nqptp->faults, count < 0 ? -errno : 0);
         handle_events(nqptp, events, count);
         if (reply)
@@ -484,32 +466,38 @@ static enum nqptp_exit open_objects(struct nqptp *nqptp) {
     return NQPTP_GO_ON;
 }
 
-static enum nqptp_exit open_sources(struct nqptp *nqptp) {
-    nqptp->epoll = epoll_create1(EPOLL_CLOEXEC);
-    int result =
-        nqptp->epoll < 0 ? -errno : nqptp_endpoints_watch(&nqptp->endpoints, nqptp->epoll, SOURCES);
-    nqptp->fds[TIMER] = nqptp_startup_timer(CLOCK_MONOTONIC);
-    nqptp->fds[CLOCK_SET] = nqptp_startup_timer(CLOCK_REALTIME);
-    nqptp->fds[INTERFACES] = nqptp_interfaces_watch();
+/* Makes the descriptors of epoll that are not open yet. Returns 0 or -errno. */
+static int make_sources(struct nqptp *nqptp) {
+    if ((nqptp->epoll = epoll_create1(EPOLL_CLOEXEC)) < 0 ||
+        (nqptp->fds[SIGNALS] = signalfd(-1, &nqptp->signals, SFD_NONBLOCK | SFD_CLOEXEC)) < 0 ||
+        (nqptp->fds[CLOCK_SET] = timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK | TFD_CLOEXEC)) < 0)
+        return -errno;
     watch_clock(nqptp);
+    nqptp->fds[INTERFACES] = nqptp_interfaces_watch();
+    return nqptp->fds[INTERFACES] < 0 ? nqptp->fds[INTERFACES] : 0;
+}
+
+static enum nqptp_exit open_sources(struct nqptp *nqptp) {
+    int result = make_sources(nqptp);
+
+    if (result == 0)
+        result = nqptp_endpoints_watch(&nqptp->endpoints, nqptp->epoll, SOURCES);
     for (enum source source = 0; source < SOURCES && result == 0; source++) {
         struct epoll_event event = {.events = EPOLLIN, .data.u32 = source};
-        if (source <= CONTROL_IPV6 && nqptp->fds[source] < 0)
-            continue; /* This machine lacks that family. */
-        if (nqptp->fds[source] < 0)
-            result = nqptp->fds[source];
-        else if (epoll_ctl(nqptp->epoll, EPOLL_CTL_ADD, nqptp->fds[source], &event) < 0)
+        /* The control port is closed for a family that this machine lacks. */
+        if (nqptp->fds[source] >= 0 &&
+            epoll_ctl(nqptp->epoll, EPOLL_CTL_ADD, nqptp->fds[source], &event) < 0)
             result = -errno;
     }
     if (result < 0)
-        nqptp_log(LOG_ERR, "cannot set up the event loop: %s", strerror(-result));
+        nqptp_log_error(LOG_ERR, result, "cannot set up the event loop");
     return result < 0 ? NQPTP_FAILED : NQPTP_GO_ON;
 }
 
 static enum nqptp_exit start(struct nqptp *nqptp) {
     gid_t group;
 
-    nqptp->fds[SIGNALS] = nqptp_startup_signals();
+    nqptp_startup_block_signals(&nqptp->signals);
     enum nqptp_exit status =
         nqptp_startup(nqptp->options, &nqptp->endpoints, &nqptp->fds[CONTROL_IPV4], &group);
     if (status != NQPTP_GO_ON)
@@ -519,7 +507,7 @@ static enum nqptp_exit start(struct nqptp *nqptp) {
     if ((status = open_sources(nqptp)) != NQPTP_GO_ON ||
         (status = open_objects(nqptp)) != NQPTP_GO_ON)
         return status;
-    follow_interfaces(nqptp, nqptp_clock_now_ns());
+    follow_interfaces(nqptp);
     nqptp_service_ready(&nqptp->service, &nqptp->journal, &nqptp->engine, nqptp_clock_now_ns());
     return NQPTP_GO_ON;
 }
@@ -542,7 +530,6 @@ static enum nqptp_exit run(const struct nqptp_options *options) {
         return NQPTP_FAILED;
     }
     nqptp->options = options;
-    nqptp->timer_ns = NQPTP_NO_DEADLINE;
     nqptp->started_ns = nqptp_clock_now_ns();
     nqptp->checksum_errors = nqptp_checksum_errors();
     nqptp_batch_init(&nqptp->batch);

@@ -127,6 +127,16 @@ start_service
 inode=$(stat -c %i $object)
 "$nqptp" --claim --user=root --group=root
 is 'while a daemon has the port nothing is done' "$(stat -c %i $object)" "$inode"
+"$nqptp" --claim --user=root --group=root --event-port=1319
+is 'while a daemon has port 319 nothing is done for one with another port' "$(stat -c %i $object)" \
+    "$inode"
+"$nqptp" --user=root --event-port=1319 --general-port=1320 --control-port=1900 2>"$tmp/second" &
+second=$!
+eventually 5 test -s "$tmp/second"
+kill $second
+wait $second 2>/dev/null
+is 'a second daemon of root with other ports leaves the object of the first' \
+    "$(stat -c %i $object)" "$inode"
 stop_daemon KILL
 "$nqptp" --claim --user=nobody --group=root
 is "an object of the service's user stays" "$(stat -c %i $object)" "$inode"

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # Proves that a system call of the event loop that fails again and again slows the daemon down: it
-# warns, does not spin, and goes on when the fault is over. strace makes the calls fail.
+# warns, does not spin, and goes on when the fault is over. And that the daemon says what it lacks
+# when a call fails at the start. strace makes the calls fail.
 
 # shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
@@ -93,5 +94,41 @@ wrong() {
 }
 is_root || set -- --user=root --group=root
 is 'too few descriptors: that is what the daemon says' "$(wrong "$@")" ''
+
+# --- calls that fail at the start ---
+
+# The daemon ends with this status and these words when the call fails.
+start_fails() { # CALL ERROR WORDS OPTION...
+    call=$1 error=$2 words=$3 status=0
+    shift 3
+    timeout 10 strace -qq -e "trace=$call" -e "inject=$call:error=$error" -o "$tmp/calls" \
+        "$nqptp" "$@" 2>"$tmp/log" || status=$?
+    is "$call fails with $error at the start: exit status" "$status" 1
+    is "$call fails with $error at the start: the daemon says so" "$(tail -n 1 "$tmp/log")" \
+        "nqptp: error: cannot set up the event loop: $words"
+}
+
+for call in epoll_create1 signalfd4 timerfd_create; do
+    start_fails "$call" EMFILE 'Too many open files' "$@"
+    start_fails "$call" ENOMEM 'Cannot allocate memory' "$@"
+done
+
+# Lets each file that is opened, and all after it, fail. The service is not started again after
+# status 2, so a passing lack of something must not look like a wrong option.
+wrongly_refused() { # ERROR
+    for first in $(seq 60); do
+        status=0
+        timeout 10 strace -qq -e trace=openat -e "inject=openat:error=$1:when=$first+" \
+            -o "$tmp/calls" "$nqptp" --claim --user=root --group=root 2>"$tmp/log" || status=$?
+        has_failed || break
+        if test $status = 2 || grep -q 'there is no' "$tmp/log"; then
+            echo "$first: $status: $(cat "$tmp/log")"
+        fi
+    done
+}
+for error in EMFILE ENFILE ENOMEM; do
+    is "files cannot be opened ($error): no user or group is said to be missing" \
+        "$(wrongly_refused $error)" ''
+done
 
 done_testing

@@ -44,7 +44,7 @@ check '-V begins with Version' says_first '^Version: .'
 run_as "$nqptp" -h
 is '-h exits with 0' "$status" 0
 check '-h tells the usage on stdout' says_first '^usage: '
-for wrong in --nonsense -x stray --smi=5 --smi --user=no-such-user --group=no-such-group \
+for wrong in --nonsense -x stray --smi=5 --smi=x --smi= --smi --user=no-such-user --group=no-such-group \
     --status=now --vers=1 --event-port=0 --event-port=70000 --general-port=x --control-port= '-v stray' \
     '--event-port=500 --general-port=500' --control-port=319 '--status -i here'; do
     # shellcheck disable=SC2086 # some are two words
