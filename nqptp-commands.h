@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The words of the control port: a datagram's text -> a command. What a command does is the
- * engine's business.
- */
+/* The words of the control port: a datagram -> a command. The engine carries commands out. */
 #ifndef NQPTP_COMMANDS_H
 #define NQPTP_COMMANDS_H
 
@@ -19,17 +16,16 @@ struct nqptp_command {
     char name[NQPTP_NAME_SIZE]; /* The object's name, with the slash; empty: the text has none. */
     char letter;                /* T, B, P, E or ?. */
     bool json;                  /* Of `?`: the status as JSON, not as text. */
-    enum nqptp_shm_asked asked; /* What it tells of the layout that its client reads. */
+    enum nqptp_shm_asked asked; /* What the text tells of the layout that its client reads. */
     unsigned count;             /* The number of addresses of a T. */
     struct nqptp_address addresses[NQPTP_PEERS_MAX];
 };
 
 /*
- * `T` or `/name T`, followed by addresses, each after a space; `/name B`, `/name P`, `/name E`;
- * `?`, `? json`. A NUL, an LF or a CR LF at the end is allowed.
- * Returns NULL, or why it is no command, in words that do not depend on what was sent. *command is
- * undefined then.
+ * Reads `T` or `/name T`, followed by addresses with a space before each; `/name B`, `/name P`,
+ * `/name E`; `?`, `? json`. One NUL, one LF or one CR LF at the end is allowed. Returns NULL, or
+ * why the datagram is no command, in constant words. *command is undefined then.
  */
-const char *nqptp_command_parse(const char *text, size_t length, struct nqptp_command *command);
+const char *nqptp_command_parse(const char *data, size_t length, struct nqptp_command *command);
 
 #endif
