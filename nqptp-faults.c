@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* System calls that should not fail: see the header. */
+/* System calls of the loop that fail: see the header. */
 #include "nqptp-faults.h"
 
 #include "nqptp-time.h"

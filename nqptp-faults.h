@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * System calls of the event loop that should not fail. What makes one fail is most likely still
- * there in the next round, so epoll reports its descriptor again at once. The loop then takes its
- * time for each round, and the log says why.
+ * System calls of the event loop that should not fail. When one fails, it most likely fails again
+ * in the next round, and epoll reports its descriptor again at once. Then each round of the loop
+ * takes 100 ms, so that the daemon does not spin, and the log says why.
  */
 #ifndef NQPTP_FAULTS_H
 #define NQPTP_FAULTS_H
@@ -10,7 +10,7 @@
 #include "nqptp-journal.h"
 
 struct nqptp_faults {
-    int error; /* 0, or -errno of a call of this round */
+    int error; /* -errno of a call that failed in this round, or 0. */
     struct nqptp_spaced_warning warning;
 };
 

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIRST 256 /* What getopt_long() returns for row 0, beyond all letters. */
+#define FIRST 256 /* What getopt_long() returns for row 0. It is above all letters. */
 
 enum kind { ACTION, VERBOSE, JSON, INTERFACE, LAYOUT, USER, GROUP, PORT };
 
@@ -24,8 +24,8 @@ enum kind { ACTION, VERBOSE, JSON, INTERFACE, LAYOUT, USER, GROUP, PORT };
 
 static const struct row {
     const char *name;
-    char letter;       /* 0: none */
-    const char *value; /* What it takes, for the help text; NULL: nothing. */
+    char letter;       /* 0: it has none. */
+    const char *value; /* The name of its value in the help text; NULL: it takes none. */
     enum kind kind;
     size_t detail; /* Of an ACTION: which. Of a PORT: where it is in struct nqptp_options. */
     const char *help;
@@ -117,11 +117,11 @@ static const char *take(struct nqptp_options *options, const struct row *row, co
     return NULL;
 }
 
-/* Fills in what getopt_long() wants to know. */
+/* Fills in the options as getopt_long() takes them. */
 static void list_options(struct option names[ROWS + 1], char letters[3 * ROWS]) {
     size_t used = 0;
 
-    letters[used++] = ':'; /* It is to tell a missing value from an unknown option. */
+    letters[used++] = ':'; /* So getopt_long() returns ':' for a missing value. */
     for (size_t i = 0; i < ROWS; i++) {
         bool takes = rows[i].value != NULL;
         names[i] = (struct option){rows[i].name, takes ? required_argument : no_argument, NULL,
@@ -143,8 +143,8 @@ static const struct row *row_of(int option) {
 }
 
 /*
- * Returns the option that getopt_long() has just refused: of a long one it leaves the argument
- * only, of a letter the letter only.
+ * Returns the option that getopt_long() has just refused. For a long option that is its word on the
+ * command line, for a letter it is made in `letter`.
  */
 static const char *refused_option(char **argv, char letter[3]) {
     letter[0] = '-';

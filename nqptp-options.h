@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The command line: what is asked for, or why it is refused. It looks up the names of users, groups
- * and interfaces, and changes nothing.
- */
+/* The command line. Names of users and groups are looked up; nothing is changed. */
 #ifndef NQPTP_OPTIONS_H
 #define NQPTP_OPTIONS_H
 
@@ -14,16 +11,16 @@ enum nqptp_action {
     NQPTP_SHOW_HELP,
     NQPTP_SHOW_STATUS,
     NQPTP_CLAIM,
-    NQPTP_REFUSE, /* it was said why */
+    NQPTP_REFUSE, /* The log says why. */
 };
 
 struct nqptp_options {
     enum nqptp_action action;
     unsigned verbosity;
     const char *user, *group;
-    unsigned layout; /* of client 0's object, or NQPTP_SHM_AUTO */
+    unsigned layout; /* The layout of /nqptp, or NQPTP_SHM_AUTO. */
     uint16_t event_port, general_port, control_port;
-    bool json; /* with NQPTP_SHOW_STATUS */
+    bool json; /* With NQPTP_SHOW_STATUS: print JSON. */
     struct nqptp_limits limits;
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Only a daemon that was started as root drops anything. The service never is root: its unit gives
- * it CAP_NET_BIND_SERVICE, bounds that by SocketBindAllow=, and denies capset(2).
+ * Only a daemon that was started as root gives up anything. The service never is root: its unit
+ * gives it CAP_NET_BIND_SERVICE, limits that by SocketBindAllow=, and denies capset(2).
  */
 #include "nqptp-privileges.h"
 
@@ -40,7 +40,7 @@ int nqptp_group_find(const char *name, gid_t *group) {
     return 0;
 }
 
-/* Takes all capabilities but `kept` from what a program that we execute could inherit or gain. */
+/* Drops all capabilities except `kept` from the sets that an executed program gains them from. */
 static void bequeath_only(uint64_t kept) {
     for (unsigned long i = 0; prctl(PR_CAPBSET_READ, i, 0UL, 0UL, 0UL) >= 0; i++) {
         if (kept >> i & 1)
@@ -50,7 +50,7 @@ static void bequeath_only(uint64_t kept) {
     }
 }
 
-/* A container's engine may have left root fewer capabilities than `kept` asks for. */
+/* Gives up what is not in `kept`. In a container root may have less than that already. */
 static int keep_only(uint64_t kept) {
     struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
     struct __user_cap_data_struct sets[2] = {{0}};

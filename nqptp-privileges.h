@@ -15,7 +15,7 @@ int nqptp_group_find(const char *name, gid_t *group);
 
 /*
  * For a process of root: becomes that user for good, with that group only, then gives up all
- * capabilities but those whose bits are set in `kept`. Returns 0 or -errno.
+ * capabilities except those whose bits are set in `kept`. Returns 0 or -errno.
  */
 int nqptp_privileges_drop(uid_t user, gid_t group, uint64_t kept);
 

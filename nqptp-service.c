@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* systemd shows the line after "Status:", and ends a service whose watchdog it does not hear. */
+/* systemd shows the STATUS= line as "Status:", and kills a service that stops sending WATCHDOG=1.
+ */
 #include "nqptp-service.h"
 
 #include <stdio.h>
@@ -13,7 +14,7 @@
 #define sd_watchdog_enabled(unset, usec) ((void)(usec), 0)
 #endif
 
-/* Tells the state, if that is news or something else is to be told in the same message. */
+/* Sends `also`, and the state if the journal has news of it. Sends nothing if there is neither. */
 static void notify(struct nqptp_journal *journal, const struct nqptp_engine *engine,
                    const char *also, uint64_t now_ns) {
     char text[NQPTP_STORY_MAX], state[NQPTP_STORY_MAX + 32];

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a service manager hears from the daemon by sd_notify(3): that it is ready, that it stops,
- * that it is alive, and its state in one line. Without one, or without libsystemd, nothing. Times
- * are CLOCK_MONOTONIC_RAW.
+ * What the daemon tells a service manager by sd_notify(3): that it waits for a port, that it is
+ * ready, that it is alive, that it stops, and its state in one line. Without a service manager, or
+ * without libsystemd, these functions do nothing. Times are CLOCK_MONOTONIC_RAW.
  */
 #ifndef NQPTP_SERVICE_H
 #define NQPTP_SERVICE_H
 
 #include "nqptp-journal.h"
 
-/* All zero: there is no service manager. */
+/* All zero means that there is no service manager. */
 struct nqptp_service {
-    bool notifies;            /* There is one. */
-    uint64_t watchdog_ns;     /* How often it wants to hear from us; 0: never. */
-    uint64_t watchdog_due_ns; /* When it is to hear from us again. */
+    bool notifies;            /* A service manager listens. */
+    uint64_t watchdog_ns;     /* The daemon says in this period that it is alive; 0: never. */
+    uint64_t watchdog_due_ns; /* When it says so next. */
 };
 
 /*

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The ports come first: a process that cannot have them touches nothing that another process may be
- * using. Then a process of root clears what another user left at the object's name, and becomes an
- * ordinary user. Every error ends with the next step.
+ * The ports are opened first: a process that cannot have them touches nothing that another process
+ * may be using. Then a process of root frees the object's name from what another user left there,
+ * and becomes an ordinary user. Each error message ends with the next step.
  */
 #include "nqptp-startup.h"
 
@@ -25,14 +25,14 @@
 
 #define WAIT_S 60 /* how long a service waits for a busy port */
 
-/* A port that could not be opened. */
+/* A port that could not be opened, and why. */
 struct failure {
-    int error; /* -errno; 0: all ports are open */
+    int error; /* -errno, or 0 if all ports are open. */
     uint16_t port;
     bool is_control;
     bool has_address;
     struct nqptp_address address;
-    char place[NQPTP_PLACE_SIZE]; /* where it was to be opened, in words that follow the number */
+    char place[NQPTP_PLACE_SIZE]; /* Where it was to be opened, in words after the number. */
 };
 
 /* Logs which process has the port. With `wait` it tells the service manager too. */
@@ -200,10 +200,9 @@ static enum nqptp_exit find_owner(const struct nqptp_options *options, gid_t gro
 }
 
 /*
- * Returns the capabilities that a daemon started as root still needs once the ports are bound: the
- * right to bind those of an interface that comes back, and, if it stays root, the right to give the
- * object to its group. A daemon that was not started as root keeps what it was given: the service's
- * unit bounds its one capability by SocketBindAllow=.
+ * Returns the capabilities that a daemon started as root needs after the ports are bound. One is
+ * for binding the ports of an interface that comes back. If it stays root, another one is for
+ * giving the object to its group.
  */
 static uint64_t needed_capabilities(const struct nqptp_endpoints *endpoints, uid_t user) {
     bool reopen = nqptp_endpoints_may_reopen(endpoints);
@@ -214,8 +213,8 @@ static uint64_t needed_capabilities(const struct nqptp_endpoints *endpoints, uid
 
 /*
  * Takes away what another user left at the object's name. Does nothing while another process has
- * the event port: the object may be what that process serves. That is so for the usual port too
- * when this process uses another one, because both serve the same name.
+ * port 319 or the event port, because that process may serve the object. A daemon with another
+ * event port serves the same name.
  */
 static enum nqptp_exit free_name(const struct nqptp_options *options, const struct owner *owner) {
     struct nqptp_holder holder;
@@ -285,11 +284,11 @@ void nqptp_startup_block_signals(sigset_t *set) {
     sigemptyset(set);
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
         sigaddset(set, signals[i]);
-    /* A blocked signal comes by the descriptor also if it was ignored, as SIGINT is in a shell's
-     * background. But nohup ignores SIGHUP so that the daemon outlives the terminal. */
+    /* The descriptor reports a blocked signal even if it is ignored, as SIGINT is in the background
+     * of a shell. But nohup ignores SIGHUP so that the daemon outlives the terminal. */
     if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler == SIG_IGN)
         sigdelset(set, SIGHUP);
     sigprocmask(SIG_BLOCK, set, NULL);
     signal(SIGPIPE, SIG_IGN); /* The reader of our stderr may end before us. */
-    signal(SIGXFSZ, SIG_IGN); /* A limit of file sizes shall be an error that we can explain. */
+    signal(SIGXFSZ, SIG_IGN); /* A limit of file sizes becomes an error, which the log explains. */
 }

@@ -21,7 +21,7 @@ enum nqptp_exit {
 };
 
 /*
- * Blocks the signals that the loop handles, so that none ends the process half way through the
+ * Blocks the signals that the loop handles, so that none ends the process in the middle of the
  * start. *set becomes the set of them.
  */
 void nqptp_startup_block_signals(sigset_t *set);

@@ -8,7 +8,7 @@
  * carry_out() carries out: records go to the objects, events to the log, replies into a queue that
  * is sent once the packets that came meanwhile have been read.
  *
- * It knows no PTP, and does nothing while nothing happens.
+ * It knows no PTP, and does not wake up while nothing happens.
  */
 #include "nqptp-commands.h"
 #include "nqptp-diagnosis.h"
@@ -40,13 +40,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#define FIRST_COMMAND_NS 25000000 /* a player that waits for an object repeats its T each 5 ms */
-#define FLOODED_NS (10 * NQPTP_S) /* after more came at once than can be read in one go */
-#define BUSY_NS (10 * NQPTP_S)    /* between tries for a port that another program has */
-#define OPENING_ROUNDS 16         /* of commands that are read before an opener is let in */
-#define SIGNALS_MAX 256           /* Signals that are taken together. */
+#define FIRST_COMMAND_NS (25 * NQPTP_MS) /* A waiting player repeats its T every 5 ms. */
+#define FLOODED_NS (10 * NQPTP_S)        /* The guard stays for this time after a full batch. */
+#define BUSY_NS (10 * NQPTP_S)           /* The time between two tries for a busy port. */
+#define OPENING_ROUNDS 16                /* Batches of commands that are read for one opener. */
+#define SIGNALS_MAX 256                  /* Signals that are taken together. */
 
-/* The tags that epoll returns: see dispatch(). Those of the endpoints come after them. */
+/* The tags that epoll returns: see dispatch(). The tags of the endpoints come after them. */
 enum source {
     CONTROL_IPV4,
     CONTROL_IPV6,
@@ -64,13 +64,13 @@ struct nqptp {
     const struct nqptp_options *options;
     int epoll;
     int fds[SOURCES];
-    sigset_t signals; /* that the descriptor SIGNALS tells of */
+    sigset_t signals; /* The signals that the descriptor SIGNALS reports. */
     bool stopping, restarting;
     uint64_t started_ns;
-    uint64_t checksum_errors;  /* that the kernel had counted by then */
-    uint64_t rest_ns;          /* until then packets may wait to be read */
-    uint64_t flooded_until_ns; /* until then the kernel drops what is of no use */
-    uint64_t busy_ns;          /* when to try again for a port, or NQPTP_NO_DEADLINE */
+    uint64_t checksum_errors;  /* The kernel's count at the start. */
+    uint64_t rest_ns;          /* Until then packets may wait to be read. */
+    uint64_t flooded_until_ns; /* Until then the kernel drops what the engine would ignore. */
+    uint64_t busy_ns;          /* When to try again for a port, or NQPTP_NO_DEADLINE. */
     struct nqptp_service service;
     struct nqptp_faults faults;
     struct nqptp_spaced_warning refused_command;
@@ -85,7 +85,7 @@ struct nqptp {
 
 /* --- carrying out effects -------------------------------------------------------------------- */
 
-/* No sender waits for a reply, but players wait for packets that may have come: those go first. */
+/* Replies are sent later, because no sender waits for them, but players wait for samples. */
 static void reply_later(struct nqptp *nqptp, const struct nqptp_reply *reply) {
     if (nqptp_log_enabled(LOG_DEBUG))
         nqptp_journal_message("to", &reply->destination, reply->data, reply->length,
@@ -104,14 +104,17 @@ static void carry_out(struct nqptp *nqptp, const struct nqptp_effects *effects, 
 
 /* --- commands -------------------------------------------------------------------------------- */
 
-/* Obeys a command. An answer without client and refusal to other than `?`: the log says why. */
+/*
+ * Parses a command and carries it out. An answer with neither client nor refusal means, unless the
+ * command is `?`, that there is no object for the client; the log says why.
+ */
 static struct nqptp_answer handle_command(struct nqptp *nqptp, const char *text, size_t length,
                                           uint64_t now_ns, struct nqptp_command *command) {
     struct nqptp_effects effects;
     struct nqptp_answer answer = {nqptp_command_parse(text, length, command), -1};
 
     if (answer.refusal)
-        command->name[0] = '\0'; /* it was not read */
+        command->name[0] = '\0'; /* The parser may not have come to the name. */
     if (answer.refusal ||
         !nqptp_objects_has_client(&nqptp->objects, &nqptp->engine, command, now_ns))
         return answer;
@@ -120,7 +123,7 @@ static struct nqptp_answer handle_command(struct nqptp *nqptp, const char *text,
     return answer;
 }
 
-/* Brings every client back to where the daemon before this one had it. */
+/* Obeys the commands that the process before this one kept, so each client is where it was. */
 static void restore_clients(struct nqptp *nqptp, char *names) {
     char *text = malloc(NQPTP_OBJECTS_KEPT_MAX); /* too large for a small stack */
     struct nqptp_command command;
@@ -134,7 +137,7 @@ static void restore_clients(struct nqptp *nqptp, char *names) {
     nqptp_objects_keep_names(&nqptp->objects);
 }
 
-/* --- what epoll wakes us for ------------------------------------------------------------------ */
+/* --- what epoll reports ----------------------------------------------------------------------- */
 
 static void on_packets(struct nqptp *nqptp, unsigned endpoint) {
     struct nqptp_effects effects;
@@ -153,10 +156,10 @@ static void on_packets(struct nqptp *nqptp, unsigned endpoint) {
     if (count < NQPTP_BATCH)
         return;
     nqptp->flooded_until_ns = now_ns + FLOODED_NS;
-    nqptp_endpoints_guard(&nqptp->endpoints, true); /* The kernel makes room for what is useful. */
+    nqptp_endpoints_guard(&nqptp->endpoints, true);
 }
 
-/* A batch of each endpoint that is open. */
+/* Reads a batch from each endpoint that is open. */
 static void read_packets(struct nqptp *nqptp) {
     for (unsigned i = 0; i < nqptp->endpoints.count; i++)
         if (nqptp->endpoints.list[i].fd >= 0)
@@ -203,7 +206,7 @@ static void send_status(struct nqptp *nqptp, enum source socket, int i, bool jso
     nqptp_sender_answer(nqptp->fds[socket], sender, text, length);
 }
 
-/* Takes a batch of commands, after the packets that came before it. */
+/* Carries out a batch of commands, after the packets. Returns their number, or -errno. */
 static int take_commands(struct nqptp *nqptp, enum source socket) {
     struct nqptp_command command;
     char shown[NQPTP_NAME_SIZE];
@@ -275,7 +278,7 @@ static void follow_interfaces(struct nqptp *nqptp) {
                                                                    : NQPTP_NO_DEADLINE;
 }
 
-/* A timer that is never to expire, but is cancelled when CLOCK_REALTIME is set. */
+/* Sets a timer that does not expire, but that the kernel cancels when CLOCK_REALTIME is set. */
 static void watch_clock(struct nqptp *nqptp) {
     struct itimerspec far = {.it_value.tv_sec = (time_t)1 << 33};
 
@@ -360,7 +363,7 @@ static void tell_service(struct nqptp *nqptp) {
     nqptp_service_tell(&nqptp->service, &nqptp->journal, &nqptp->engine, nqptp_clock_now_ns());
 }
 
-/* When something is due, and what to do then. In each round they are looked at from the top. */
+/* What waits: when it is due, and what to do then. Each round goes through the rows in order. */
 static const struct {
     uint64_t (*due_ns)(const struct nqptp *nqptp);
     void (*act)(struct nqptp *nqptp);
@@ -390,7 +393,7 @@ static int next_deadline_ms(const struct nqptp *nqptp) {
 
 /* --- the loop --------------------------------------------------------------------------------- */
 
-/* Decides whether packets wake us up, or wait for the timer. */
+/* Decides whether packets end the wait, or stay in their sockets until rest_ns. */
 static void set_rest(struct nqptp *nqptp) {
     uint64_t until_ns = nqptp_engine_rest_until_ns(&nqptp->engine, nqptp_clock_now_ns());
 
@@ -419,7 +422,7 @@ static void dispatch(struct nqptp *nqptp, enum source source) {
     }
 }
 
-/* Packets come first: a player hears by them, and no number of commands may delay them. */
+/* Packets come first: no number of commands may delay the samples that players wait for. */
 static void handle_events(struct nqptp *nqptp, const struct epoll_event *events, int count) {
     for (int i = 0; i < count; i++)
         if (events[i].data.u32 >= SOURCES)
@@ -453,9 +456,9 @@ static enum nqptp_exit open_objects(struct nqptp *nqptp) {
     char back[NQPTP_KEPT_MAX];
 
     nqptp_shm_bring_all_back(back, sizeof back);
-    /* Players that were there before us open the object as soon as they see it: the ports are open,
-     * so let the commands come in that tell what they read. But one that is there already they can
-     * open now, and until we have our lease on it they find in it what it happens to be. */
+    /* A player that waits for a daemon opens the object as soon as there is one. Its commands,
+     * which tell what it reads, can come since the ports are open: wait for them. But players can
+     * open an object that is there already, so adopt that at once. */
     if (access(NQPTP_SHM_DIRECTORY NQPTP_INTERFACE_NAME, F_OK) < 0)
         nanosleep(&(struct timespec){.tv_nsec = FIRST_COMMAND_NS}, NULL);
     if (nqptp_objects_add(&nqptp->objects, &nqptp->engine, NQPTP_INTERFACE_NAME,
@@ -541,8 +544,6 @@ static enum nqptp_exit run(const struct nqptp_options *options) {
     free(nqptp); /* The kernel closes the descriptors. */
     return status;
 }
-
-/* --- instead of running ----------------------------------------------------------------------- */
 
 int main(int argc, char **argv) {
     struct nqptp_options options = nqptp_options_read(argc, argv);
