@@ -32,7 +32,6 @@ def judge_status(identity, offset_ns):
 def judge_fresh(seconds):
     status = json.load(sys.stdin)
     master = status['clients'][0]['master']
-    print(f'master {master}', status['clocks'])
     return master is not None and float(status['clocks'][master]['sample_age_s']) <= seconds
 
 

@@ -93,7 +93,7 @@ sounds() {
     chroot "$copy" python3 /opt/judge.py sound /opt/pcm 2
 }
 
-# The age of the last sample, in whole seconds.
+# Is the last sample of the player's master at most a second old?
 sample_is_fresh() {
     chroot "$copy" nqptp --status --json | chroot "$copy" python3 /opt/judge.py fresh 1
 }
