@@ -86,8 +86,39 @@ static bool goes_before(const struct nqptp_clock_table *table, uint32_t listed, 
     return table->clocks[a].heard_at_ns < table->clocks[b].heard_at_ns;
 }
 
+static unsigned count_rows_at(const struct nqptp_clock_table *table,
+                              const struct nqptp_address *address) {
+    unsigned count = 0;
+
+    for (int i = 0; i < table->clocks_top; i++)
+        count += table->clocks[i].in_use && nqptp_address_equal(&table->clocks[i].address, address);
+    return count;
+}
+
+/*
+ * Returns the newest row, among those of the mask, of the address that has the most rows, or
+ * NQPTP_NO_CLOCK if no address has two. So one address cannot keep all others out.
+ */
+static int crowded_row(const struct nqptp_clock_table *table, uint32_t mask) {
+    int found = NQPTP_NO_CLOCK;
+    unsigned most = 2;
+
+    for (int i = 0; i < table->clocks_top; i++) {
+        if (!(mask & nqptp_clock_bit(i)))
+            continue;
+        unsigned count = count_rows_at(table, &table->clocks[i].address);
+        if (count < most || (count == most && found != NQPTP_NO_CLOCK &&
+                             table->clocks[i].created_at_ns <= table->clocks[found].created_at_ns))
+            continue;
+        most = count;
+        found = i;
+    }
+    return found;
+}
+
 int nqptp_clock_row_for(const struct nqptp_clock_table *table, uint32_t listed, uint32_t pinned,
-                        bool newcomer_is_listed, uint64_t now_ns) {
+                        const struct nqptp_address *newcomer, bool newcomer_is_listed,
+                        uint64_t now_ns) {
     int victim = NQPTP_NO_CLOCK;
 
     for (int i = 0; i < NQPTP_CLOCKS_MAX; i++) {
@@ -101,8 +132,11 @@ int nqptp_clock_row_for(const struct nqptp_clock_table *table, uint32_t listed, 
         return victim;
     bool victim_is_listed = listed & nqptp_clock_bit(victim);
     bool idle = now_ns - table->clocks[victim].heard_at_ns >= NEWCOMER_IDLE_NS;
-    bool may_go = newcomer_is_listed ? idle || !victim_is_listed : idle && !victim_is_listed;
-    return may_go ? victim : NQPTP_NO_CLOCK;
+    if (newcomer_is_listed ? idle || !victim_is_listed : idle && !victim_is_listed)
+        return victim;
+    if (count_rows_at(table, newcomer) > 0)
+        return NQPTP_NO_CLOCK;
+    return crowded_row(table, ~pinned & (newcomer_is_listed ? UINT32_MAX : ~listed));
 }
 
 void nqptp_clock_create(struct nqptp_clock_table *table, int i, uint64_t clock_identity,
@@ -111,6 +145,7 @@ void nqptp_clock_create(struct nqptp_clock_table *table, int i, uint64_t clock_i
         .in_use = true,
         .clock_identity = clock_identity,
         .address = *address,
+        .created_at_ns = now_ns,
         .heard_at_ns = now_ns,
     };
     if (i >= table->clocks_top)

@@ -44,6 +44,7 @@ struct nqptp_clock {
     struct nqptp_address address;
     struct nqptp_address local; /* Our address that the last message came to. */
     uint32_t interface;         /* The interface that the last message came in by. */
+    uint64_t created_at_ns;     /* When this row was made. */
     uint64_t heard_at_ns;       /* The arrival of the last Sync, Follow_Up or Announce accepted. */
     uint64_t packets;           /* The number of those messages. */
     uint64_t requests;          /* The number of Delay_Reqs to it. */
@@ -132,15 +133,17 @@ int nqptp_clock_find(const struct nqptp_clock_table *table, uint64_t clock_ident
                      const struct nqptp_address *address);
 
 /*
- * Finds the row that a newcomer may have: a free one, else that of the clock idle longest among
- * those that may go. Bit i of `listed` says that a client lists the clock in row i, bit i of
- * `pinned` that it is a client's master: that one never goes. Unlisted clocks go first, a listed
- * one only for another listed one. Only a listed newcomer takes the row of a clock that was heard
- * in the last 5 s, and only if that clock is unlisted. Returns its number, or NQPTP_NO_CLOCK if
- * none may go.
+ * Finds the row that a newcomer at that address may have: a free one, else that of the clock idle
+ * longest among those that may go. Bit i of `listed` says that a client lists the clock in row i,
+ * bit i of `pinned` that it is a client's master: that one never goes. Unlisted clocks go first, a
+ * listed one only for another listed one. Only a listed newcomer takes the row of a clock that was
+ * heard in the last 5 s, and only if that clock is unlisted. If so none may go, a newcomer at an
+ * address without a row takes the newest row of the address that has the most, two at least.
+ * Returns its number, or NQPTP_NO_CLOCK if none may go.
  */
 int nqptp_clock_row_for(const struct nqptp_clock_table *table, uint32_t listed, uint32_t pinned,
-                        bool newcomer_is_listed, uint64_t now_ns);
+                        const struct nqptp_address *newcomer, bool newcomer_is_listed,
+                        uint64_t now_ns);
 
 /* Puts a new clock into row i. */
 void nqptp_clock_create(struct nqptp_clock_table *table, int i, uint64_t clock_identity,

@@ -166,7 +166,7 @@ static int row_of(struct nqptp_engine *engine, const struct nqptp_packet *packet
         return i;
 
     i = nqptp_clock_row_for(&engine->table, nqptp_clients_listed(&engine->clients),
-                            nqptp_clients_masters(&engine->clients),
+                            nqptp_clients_masters(&engine->clients), &packet->source,
                             nqptp_clients_list_address(&engine->clients, &packet->source), now_ns);
     if (i == NQPTP_NO_CLOCK) {
         nqptp_effects_tell(effects, (struct nqptp_event){.kind = NQPTP_EVENT_REFUSED,

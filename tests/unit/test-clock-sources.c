@@ -125,9 +125,14 @@ static struct table_fixture bench_full(void) {
     return b;
 }
 
-static int room(const struct table_fixture *b, bool listed) {
+static int room_at(const struct table_fixture *b, uint8_t number, bool listed) {
+    struct nqptp_address newcomer = host(number);
     return nqptp_clock_row_for(&b->table, nqptp_clients_listed(&b->clients),
-                               nqptp_clients_masters(&b->clients), listed, b->now_ns);
+                               nqptp_clients_masters(&b->clients), &newcomer, listed, b->now_ns);
+}
+
+static int room(const struct table_fixture *b, bool listed) {
+    return room_at(b, 99, listed);
 }
 
 static void test_newcomer_to_full_table(void) {
@@ -173,6 +178,40 @@ static void test_listed_are_not_evicted_for_unlisted(void) {
     for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)
         b.table.clocks[i].heard_at_ns = b.now_ns;
     CHECK_EQ_I64(room(&b, true), NQPTP_NO_CLOCK, "but not one that speaks");
+}
+
+/* A table of busy clocks: `count` of them at one address, the others at an address each. */
+static struct table_fixture crowded(unsigned count) {
+    struct table_fixture b = table_begin();
+
+    for (unsigned n = 0; n < NQPTP_CLOCKS_MAX; n++, b.now_ns += MS)
+        (void)add(&b, n + 1, (uint8_t)(n % 3 == 1 && n / 3 < count ? 50 : n + 1));
+    return b;
+}
+
+static void test_one_address_cannot_fill_the_table(void) {
+    struct table_fixture b = table_begin();
+    unsigned made = 0;
+
+    for (unsigned n = 0; n < NQPTP_CLOCKS_MAX; n++, b.now_ns += MS)
+        made += add(&b, n + 1, 50) != NQPTP_NO_CLOCK;
+    CHECK_EQ_U64(made, 32, "32 clocks of one address fit an empty table");
+    CHECK_EQ_I64(room_at(&b, 50, false), NQPTP_NO_CLOCK, "a 33rd clock of that address has no row");
+    CHECK_EQ_I64(room(&b, false), 31, "a clock of another address takes its newest row");
+    b.clients.list[0].master = 31;
+    CHECK_EQ_I64(room(&b, false), 30, "a clock of another address takes no master's row");
+    b.clients.list[0].listed = UINT32_MAX;
+    CHECK_EQ_I64(room(&b, false), NQPTP_NO_CLOCK,
+                 "a clock of another address that is not listed takes no listed one's row");
+    CHECK_EQ_I64(room(&b, true), 30, "a listed clock of another address takes the newest row");
+    CHECK_EQ_I64(room_at(&b, 50, true), NQPTP_NO_CLOCK,
+                 "a listed clock of an address that has rows takes none");
+    b = crowded(1);
+    CHECK_EQ_I64(room(&b, false), NQPTP_NO_CLOCK, "no address has two rows: none may go");
+    b = crowded(2);
+    CHECK_EQ_I64(room(&b, false), 4, "the address with the most rows has two: its newest goes");
+    b = crowded(5);
+    CHECK_EQ_I64(room(&b, false), 13, "the address with the most rows has five: its newest goes");
 }
 
 /* --- the comparison -------------------------------------------------------------------------- */
@@ -469,6 +508,7 @@ int main(void) {
     test_newcomer_among_busy_clocks();
     test_master_is_never_evicted();
     test_listed_are_not_evicted_for_unlisted();
+    test_one_address_cannot_fill_the_table();
     test_each_rung();
     test_equal_clocks();
     test_total_order();

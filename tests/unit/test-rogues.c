@@ -207,6 +207,33 @@ static void test_names(void) {
     check_names("/nqptp T 192.0.2.1", 4);
 }
 
+/* Client A lists a sender that goes by 40 names; client B's honest sender begins later. */
+static void test_names_do_not_fill_the_table(void) {
+    struct world w = world_begin();
+    struct sender honest = sender(1000, "192.0.2.9", 100);
+    struct told t = {.publications = 0};
+    bool followed = true;
+
+    command(&w, "/a T 192.0.2.1");
+    command(&w, "/b T 192.0.2.9");
+    int c = nqptp_clients_find(&w.engine.clients, "/b");
+    for (unsigned n = 0; n < 20 * 8; n++) {
+        for (unsigned name = n % 8 * 5; name < n % 8 * 5 + 5; name++) {
+            struct sender rogue = sender(name + 1, "192.0.2.1", (uint8_t)name);
+            rogue.sequence_id = (uint16_t)n;
+            turn(&w, &t, &rogue, true, false);
+        }
+        if (n == 80)
+            CHECK_EQ_U64(record_count(&w), 32, "names: one sender has all 32 rows");
+        if (n >= 80) {
+            turn(&w, &t, &honest, n % 8 == 0, false);
+            followed = followed && record_of(&w.engine, c).clock_identity == 1000;
+        }
+        rest(&w, &t);
+    }
+    CHECK(followed, "names: another client's sender has its row and is master at once, and stays");
+}
+
 /* --- times ----------------------------------------------------------------------------------- */
 
 static void check_times(unsigned turns_each, uint64_t apart_ns) {
@@ -373,6 +400,7 @@ int main(void) {
     test_priorities();
     test_ever_better_clocks();
     test_names();
+    test_names_do_not_fill_the_table();
     test_times();
     test_random_times();
     test_one_step_is_not_delayed();

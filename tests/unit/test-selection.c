@@ -484,7 +484,7 @@ static int add_on_link(struct table_fixture *b, uint64_t identity, uint32_t link
     struct nqptp_address address = {.scope_id = link};
 
     memcpy(address.ip.s6_addr, (const uint8_t[16]){0xFE, 0x80, [15] = 2}, 16);
-    int i = nqptp_clock_row_for(&b->table, 0, 0, true, b->now_ns);
+    int i = nqptp_clock_row_for(&b->table, 0, 0, &address, true, b->now_ns);
     nqptp_clock_create(&b->table, i, identity, &address, b->now_ns);
     announce(b, i, link == 7 ? 100 : 1);
     (void)sample(b, i);
