@@ -25,15 +25,11 @@ bool nqptp_faults_read(struct nqptp_faults *faults, int fd, void *data, size_t s
 }
 
 void nqptp_faults_slow_down(struct nqptp_faults *faults, uint64_t now_ns) {
-    unsigned withheld;
-
     if (faults->error == 0)
         return;
-    if (nqptp_warning_due(&faults->warning, now_ns, &withheld))
-        nqptp_log(LOG_WARNING,
-                  "the event loop is slowed down: a system call failed: %s (%u others since the "
-                  "last such warning)",
-                  strerror(-faults->error), withheld);
+    if (nqptp_warning_due(&faults->warning, now_ns))
+        nqptp_log(LOG_WARNING, "the event loop is slowed down: a system call failed: %s",
+                  strerror(-faults->error));
     faults->error = 0;
     nanosleep(&(struct timespec){.tv_nsec = ROUND_NS}, NULL);
 }

@@ -11,7 +11,7 @@
 
 struct nqptp_faults {
     int error; /* -errno of a call that failed in this round, or 0. */
-    struct nqptp_spaced_warning warning;
+    struct nqptp_log_limit warning;
 };
 
 /* Notes the result of a call, which may be -errno; EINTR is no fault. Returns it. */

@@ -11,45 +11,36 @@
 #include <stdio.h>
 #include <string.h>
 
-#define WARNING_SPACING_NS (5 * NQPTP_S)
-#define EVENT_LINES 10 /* The maximum of a kind in EVENTS_NS. */
-#define EVENTS_NS (5 * NQPTP_S)
+#define LIMIT_NS (5 * NQPTP_S)
+#define EVENT_LINES 10            /* The maximum of a kind in LIMIT_NS. */
 #define NEWS_NS NQPTP_S           /* Between looks while events happen. */
 #define NUMBERS_NS (10 * NQPTP_S) /* Between looks while only numbers change. */
 
-bool nqptp_warning_due(struct nqptp_spaced_warning *warning, uint64_t now_ns, unsigned *withheld) {
-    if (now_ns < warning->next_ns) {
-        warning->withheld++;
-        return false;
+/* Returns whether another line may be logged now; if not, it is counted. */
+static bool may_log(struct nqptp_log_limit *limit, unsigned lines, uint64_t now_ns) {
+    if (now_ns >= limit->until_ns) {
+        limit->until_ns = now_ns + LIMIT_NS;
+        limit->lines = 0;
     }
-    *withheld = warning->withheld;
-    *warning = (struct nqptp_spaced_warning){.next_ns = now_ns + WARNING_SPACING_NS};
-    return true;
+    bool may = limit->lines < lines;
+    limit->lines += may;
+    limit->withheld += !may;
+    return may;
+}
+
+bool nqptp_warning_due(struct nqptp_log_limit *warning, uint64_t now_ns) {
+    return may_log(warning, 1, now_ns);
 }
 
 /* --- events ---------------------------------------------------------------------------------- */
 
-/* Returns whether one more event of that kind may be logged now; if not, it is counted. */
-static bool may_log(struct nqptp_event_limit *limit, uint64_t now_ns) {
-    if (now_ns >= limit->until_ns) {
-        limit->until_ns = now_ns + EVENTS_NS;
-        limit->lines = 0;
-    }
-    if (limit->lines == EVENT_LINES) {
-        limit->withheld++;
-        return false;
-    }
-    limit->lines++;
-    return true;
-}
-
 static void log_event(struct nqptp_journal *journal, const struct nqptp_engine *engine,
                       const struct nqptp_event *event, uint64_t now_ns) {
-    struct nqptp_event_limit *limit = &journal->limits[event->kind];
+    struct nqptp_log_limit *limit = &journal->limits[event->kind];
     int priority = nqptp_story_essential(event) ? LOG_NOTICE : LOG_INFO;
     char text[NQPTP_STORY_MAX];
 
-    if (!nqptp_log_enabled(priority) || !may_log(limit, now_ns))
+    if (!nqptp_log_enabled(priority) || !may_log(limit, EVENT_LINES, now_ns))
         return;
     nqptp_log(priority, "%s", nqptp_story_event(engine, event, text));
     if (limit->withheld > 0)

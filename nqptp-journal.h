@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What is logged, and how often: a kind of warning once in 5 s, a kind of event ten times in 5 s.
- * What is left out is counted. The words of events are those of nqptp-story. Times are
+ * The events that are left out are counted. Their words are those of nqptp-story. Times are
  * CLOCK_MONOTONIC_RAW.
  */
 #ifndef NQPTP_JOURNAL_H
@@ -10,28 +10,19 @@
 #include "nqptp-story.h"
 #include "nqptp-utilities.h"
 
-/* A kind of warning that other hosts or processes can cause. All zero: there was none yet. */
-struct nqptp_spaced_warning {
-    uint64_t next_ns;
-    unsigned withheld;
-};
-
-/*
- * Returns whether 5 s have passed since the last warning of this kind. Then *withheld is how many
- * were left out since.
- */
-bool nqptp_warning_due(struct nqptp_spaced_warning *warning, uint64_t now_ns, unsigned *withheld);
-
-/* How much may be logged of one kind of event. */
-struct nqptp_event_limit {
+/* How much was logged of one kind of warning or event. All zero: nothing yet. */
+struct nqptp_log_limit {
     uint64_t until_ns; /* The end of the present 5 s. */
     unsigned lines;    /* Logged in them. */
-    unsigned withheld; /* Left out since the last line of this kind. */
+    unsigned withheld; /* Left out since the last line that said how many. */
 };
+
+/* Returns whether 5 s have passed since the last warning of this kind. */
+bool nqptp_warning_due(struct nqptp_log_limit *warning, uint64_t now_ns);
 
 /* All zero at the start. */
 struct nqptp_journal {
-    struct nqptp_event_limit limits[NQPTP_EVENT_KINDS];
+    struct nqptp_log_limit limits[NQPTP_EVENT_KINDS];
     bool news;                      /* An event happened since the last look at the state. */
     uint64_t looked_at_ns;          /* When that look was. */
     uint64_t looked_packets;        /* How many packets had come by then. */

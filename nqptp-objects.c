@@ -88,11 +88,10 @@ int nqptp_objects_add(struct nqptp_objects *objects, struct nqptp_engine *engine
     int c = nqptp_clients_next(&engine->clients);
     struct nqptp_object *object = &objects->list[c];
     struct nqptp_shm_record old;
-    unsigned withheld;
     int result = nqptp_shm_open(&object->shm, name, layout, objects->group, now_ns);
 
     if (result < 0) {
-        if (nqptp_warning_due(&objects->not_made, now_ns, &withheld))
+        if (nqptp_warning_due(&objects->not_made, now_ns))
             explain(name, result);
         return result;
     }
@@ -111,10 +110,9 @@ int nqptp_objects_add(struct nqptp_objects *objects, struct nqptp_engine *engine
 static void check_name(struct nqptp_objects *objects, struct nqptp_shm *shm, uint64_t now_ns) {
     int result = nqptp_shm_mend(shm, now_ns);
     char shown[NQPTP_NAME_SIZE];
-    unsigned withheld;
 
     nqptp_text_show(shm->name, shown, sizeof shown);
-    if (result == 0 || !nqptp_warning_due(&objects->renewed, now_ns, &withheld))
+    if (result == 0 || !nqptp_warning_due(&objects->renewed, now_ns))
         return;
     if (result < 0)
         explain(shm->name, result);
@@ -193,7 +191,6 @@ int nqptp_objects_keep_names(const struct nqptp_objects *objects) {
 static void keep(struct nqptp_objects *objects, int c, const struct nqptp_command *command,
                  const char *text, size_t length, uint64_t now_ns) {
     int fd = objects->list[c].shm.fd;
-    unsigned withheld;
     int result;
 
     if (command->letter == 'T') {
@@ -206,7 +203,7 @@ static void keep(struct nqptp_objects *objects, int c, const struct nqptp_comman
             (size_t)snprintf(activity, sizeof activity, "%s %c", command->name, command->letter);
         result = nqptp_kept_write(fd, NQPTP_KEPT_ACTIVITY, activity, length);
     }
-    if (result < 0 && nqptp_warning_due(&objects->not_kept, now_ns, &withheld))
+    if (result < 0 && nqptp_warning_due(&objects->not_kept, now_ns))
         nqptp_log_error(LOG_WARNING, result,
                         "clients must ask again after a restart, because it cannot be kept");
 }
@@ -215,12 +212,11 @@ void nqptp_objects_command(struct nqptp_objects *objects, int c,
                            const struct nqptp_command *command, const char *text, size_t length,
                            uint64_t now_ns) {
     struct nqptp_shm *shm = &objects->list[c].shm;
-    unsigned withheld;
 
     objects->list[c].asked_at_ns = now_ns;
     check_name(objects, shm, now_ns);
     if (!nqptp_shm_ask(shm, command->asked, now_ns) &&
-        nqptp_warning_due(&objects->other_layout, now_ns, &withheld))
+        nqptp_warning_due(&objects->other_layout, now_ns))
         nqptp_log(LOG_NOTICE, "a client asks for another layout of %s than the %u that others use",
                   shm->name, nqptp_shm_version(shm));
     keep(objects, c, command, text, length, now_ns);

@@ -27,7 +27,7 @@ struct nqptp_objects {
     gid_t group;          /* The group that may use the objects, or -1. */
     const char *group_name;
     bool told_unwatched; /* It was logged that inotify does not work. */
-    struct nqptp_spaced_warning not_made, other_layout, renewed, not_kept;
+    struct nqptp_log_limit not_made, other_layout, renewed, not_kept;
 };
 
 /* Begins with no object. */

@@ -73,7 +73,7 @@ struct nqptp {
     uint64_t busy_ns;          /* When to try again for a port, or NQPTP_NO_DEADLINE. */
     struct nqptp_service service;
     struct nqptp_faults faults;
-    struct nqptp_spaced_warning refused_command;
+    struct nqptp_log_limit refused_command;
     struct nqptp_journal journal;
     struct nqptp_objects objects;
     struct nqptp_endpoints endpoints;
@@ -210,7 +210,6 @@ static void send_status(struct nqptp *nqptp, enum source socket, int i, bool jso
 static int take_commands(struct nqptp *nqptp, enum source socket) {
     struct nqptp_command command;
     char shown[NQPTP_NAME_SIZE];
-    unsigned withheld;
 
     read_packets(nqptp);
     int count = nqptp_socket_receive(nqptp->fds[socket], NULL, &nqptp->batch);
@@ -226,11 +225,10 @@ static int take_commands(struct nqptp *nqptp, enum source socket) {
                                   (const char *)packet->data, packet->length, now_ns);
         if (!answer.refusal && command.letter == '?')
             send_status(nqptp, socket, i, command.json, now_ns);
-        if (answer.refusal && nqptp_warning_due(&nqptp->refused_command, now_ns, &withheld)) {
+        if (answer.refusal && nqptp_warning_due(&nqptp->refused_command, now_ns)) {
             nqptp_text_show(command.name, shown, sizeof shown);
-            nqptp_log(LOG_WARNING,
-                      "%s%scommand refused: %s (%u others refused since the last such warning)",
-                      shown, *shown ? ": " : "", answer.refusal, withheld);
+            nqptp_log(LOG_WARNING, "%s%scommand refused: %s", shown, *shown ? ": " : "",
+                      answer.refusal);
         }
     }
     return count;
