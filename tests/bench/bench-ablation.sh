@@ -29,8 +29,8 @@ two high bins support each other	s/ - us > to_us(STEP_NS))/ - us > 1e12)/
 the second witness	s/= e->suspect;/= sample;/; s/bool proven = /bool proven = true || /
 lateness	/fit.level_us += lateness/d
 lateness after several delays	s/if (f->n < LATE_BINS ||/if (true ||/
-no such lateness with 1 ms of noise	s/^#define LATE_NOISE_MOST_US .*/#define LATE_NOISE_MOST_US 1e12/
-no more than 20 for lateness	s/^#define LATE_MOST .*/#define LATE_MOST 64/
+no lateness of this kind with 1 ms of noise	s/^#define LATE_NOISE_MOST_US .*/#define LATE_NOISE_MOST_US 1e12/
+at most 20 samples for lateness	s/^#define LATE_MOST .*/#define LATE_MOST 64/
 low peaks	s/bool complete = /bool complete = false \&\& /
 the limit of 5 ms for low peaks	s/shift_least_ns(e, STEP_NS)/shift_least_ns(e, INT64_MAX)/
 the chance of low bins	s/^#define SERIES_CHANCE .*/#define SERIES_CHANCE 2/

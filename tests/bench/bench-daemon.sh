@@ -180,7 +180,7 @@ accuracy_head() {
         rms p99 first 1ms 100us step med p95
     printf '%-22s%13s |%25s |%16s |%19s |%7s |%14s\n' '' '' 'after 5 s ' 'after 30 s ' 'seconds to   ' \
         '' 'latency  '
-    echo 'row,round,who,publications,least_us,rms_us,p99_us,max_us,rms_30_us,p99_30_us,max_30_us,'`
+    echo 'row,round,daemon,publications,least_us,rms_us,p99_us,max_us,rms_30_us,p99_30_us,max_30_us,'`
         `'first_s,to_1ms_s,to_100us_s,step_max_us,latency_median_us,latency_p95_us' \
         >"$results/daemon-accuracy.csv"
     echo 'row,rms_ratio,rms_ratio_max' >"$results/daemon-ratios.csv"
@@ -355,7 +355,7 @@ cost_head() {
     echo 'the rival does not send. PSS: memory in kB, its share of what is shared.'
     echo
     printf '%-22s%9s%12s%9s%8s%12s%8s\n' '' packets Delay_Reqs 'CPU us' 'CPU %' 'wake-ups/s' PSS
-    echo 'row,round,who,packets,delay_reqs,cpu_us_per_packet,cpu_percent,wakeups_per_s,pss_kb' \
+    echo 'row,round,daemon,packets,delay_reqs,cpu_us_per_packet,cpu_percent,wakeups_per_s,pss_kb' \
         >"$results/daemon-cost.csv"
 }
 
@@ -425,7 +425,7 @@ flood_head() {
     echo 'dropped by the filter that the daemon gave the kernel; the others found no room.'
     echo
     printf '%-22s%12s%14s\n' '' 'sent/s' 'dealt with/s'
-    echo 'row,round,who,sent_per_s,dealt_with_per_s' >"$results/daemon-floods.csv"
+    echo 'row,round,daemon,sent_per_s,dealt_with_per_s' >"$results/daemon-floods.csv"
 }
 
 # Of the host of that process: datagrams read or filtered out, and those that found no room.

@@ -260,7 +260,7 @@ static void scores_free(struct score scores[RULES]) {
 
 struct figure {
     const char *stream, *what, *unit;
-    double ours, theirs; /* NAN: there is no such figure */
+    double ours, theirs; /* NAN: the figure is missing */
     bool as_ratio;       /* the limit is one of ours / theirs */
     double limit;        /* NAN: there is none */
 };
@@ -476,7 +476,7 @@ static void measure_rates(struct bench *b) {
     }
 }
 
-/* The times to get over something: at most these. NAN: there is no such limit. */
+/* Limits for the time to recover from an event. NAN: no limit. */
 struct recovery {
     double p90_s, p98_s, worst_s;
 };

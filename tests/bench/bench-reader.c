@@ -27,8 +27,8 @@
 #define READS_MAX 200000
 #define TURNS_MAX 20000 /* publications, and messages of each kind */
 #define TICK_NS MS
-#define EARLY_NS (2 * MS) /* a publication is awaited so long before it is due */
-#define LATE_NS (4 * MS)  /* and so long after */
+#define EARLY_NS (2 * MS) /* when to begin to wait for a publication, before it is due */
+#define LATE_NS (4 * MS)  /* and when to stop, after it */
 #define STAY_NS (2 * SECOND)
 #define SYNC 0
 #define LATER 30 /* s: errors are told of this time on as well */
@@ -297,7 +297,7 @@ static void find_begin(const struct record *r, struct watched *w) {
         w->begun_ns = r->watched_since_ns;
 }
 
-/* The sender was still at work, and it had been for so long. */
+/* The sender was still at work, and had been for `skip` seconds. */
 static bool counts(const struct watched *w, int64_t time_ns, double skip) {
     return time_ns >= w->begun_ns + (int64_t)(skip * 1e9) &&
            time_ns <= w->syncs.list[w->syncs.count - 1].out_ns;

@@ -2,7 +2,7 @@
 /*
  * A daemon that works the way the reference nqptp (1.2.5) is described to work, to be measured
  * beside ours on the same stream. It is no player's daemon: it does the part that costs time, or
- * decides how accurate the result is, and no more.
+ * decides how accurate the result is, and nothing else.
  *
  * That is: select(2) with a timeout of 10 ms; one datagram a turn from each socket that is ready;
  * its time of reception is when select returned; every datagram is written out as hexadecimal
@@ -86,7 +86,7 @@ static void publish(struct daemon *d, uint64_t local_ns) {
     atomic_thread_fence(memory_order_seq_cst);
 }
 
-/* Returns how long the text would be, so that nobody can leave the work out. */
+/* Returns how long the text would be, so that the compiler cannot leave the work out. */
 static size_t write_out(const uint8_t *data, size_t length) {
     char *text = malloc(3 * length + 1);
     size_t written = 0;

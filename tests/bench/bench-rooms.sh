@@ -67,7 +67,7 @@ play_there() { # GENERATION SECONDS
         sed 's/^/player: /' "$tmp/said" >&2
 }
 
-# Both players play for so long. The event begins after 3 s.
+# Both players play for SECONDS. The event begins after 3 s.
 row() { # NAME SECONDS [EVENT...]
     name=$1 seconds=$2
     shift 2

@@ -11,7 +11,7 @@
 
 /*
  * It takes a rise as it is in its first second and a 16th of it later; a fall not at all in its
- * first second, and later a 256th of it, of no more than 2.5 ms of it.
+ * first second, and later a 256th of it, of at most 2.5 ms of it.
  */
 struct reference {
     bool begun;

@@ -9,7 +9,7 @@
 #define PAUSE_NS                                                                                   \
     (400 * MS) /* between two commands, so that what is alive at first is not for ever */
 
-/* Padding included: what nobody has written to is the same to the last octet. */
+/* Padding included: what no command has written to is the same to the last octet. */
 static bool same_octets(const void *a, const void *b, size_t size) {
     return memcmp(a, b, size) == 0;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fuzz target for the whole engine: the input is a sequence of steps, such as packets made to fit
- * what came before, packets of any octets, commands, deadlines, and time that passes. After each
- * everything in invariants.h must hold, and what changed for a client must have been told it.
+ * Fuzz target for the whole engine: the input is a sequence of steps, for example packets made to
+ * fit what came before, packets of any octets, commands, deadlines, and time that passes. After
+ * each everything in invariants.h must hold, and what changed for a client must have been told it.
  */
 #include "invariants.h"
 #include "../lib/random.h"
@@ -43,7 +43,7 @@ static struct nqptp_engine next_engine; /* of the next process */
 
 /* --- what must hold after each step ----------------------------------------------------------- */
 
-/* 9.3.2.5: who is not listed takes a living master's place only by a second Announce. */
+/* 9.3.2.5: an unlisted clock takes a living master's place only by a second Announce. */
 static void require_qualified(const struct run *run, int c) {
     const struct nqptp_client *client = &run->engine.clients.list[c];
     const struct nqptp_clock *clocks = run->engine.table.clocks;

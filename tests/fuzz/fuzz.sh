@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Builds the fuzz targets with clang, and runs each for so many seconds with libFuzzer under
+# Builds the fuzz targets with clang, and runs each for SECONDS with libFuzzer under
 # AddressSanitizer and UndefinedBehaviorSanitizer, one after the other, from the corpus in the
 # source tree and what earlier runs have added to it in the build directory. Says what was reached,
 # and fails if there is a finding. What `make fuzz` calls.
@@ -47,7 +47,7 @@ build_target() { # TARGET
         -I"$top" "$top/tests/fuzz/fuzz-$1.c" $(sources_of "$1") -lm -o "$build/fuzz-$1"
 }
 
-# Commands may be 4096 octets long and one too long; the others need no more than a few messages.
+# Commands may be 4096 octets long and one too long; a few messages are enough for the others.
 longest() { # TARGET
     case $1 in
     commands) echo 6000 ;;

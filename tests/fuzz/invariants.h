@@ -14,7 +14,7 @@
 
 #define REST_MOST_NS UINT64_C(1000000000) /* no packet waits longer to be read */
 #define UNREST_SOME 48                    /* what a few changes of master amount to */
-#define UNREST_NS UINT64_C(5000000000)    /* after more of them the next has to wait so long */
+#define UNREST_NS UINT64_C(5000000000)    /* how long the next change waits after too many */
 #define STEPS_REMOVED_LIMIT 255           /* 9.3.2.5 d */
 
 /* --- the rules for masters ------------------------------------------------------------------- */
@@ -104,7 +104,7 @@ static inline int compare(const struct nqptp_clock *a, const struct nqptp_clock 
     return nqptp_clock_compare(a, b, &difference);
 }
 
-/* A clock that must not be worse than the master: it needs nobody's absence to become one. */
+/* A clock that must not be worse than the master: it can become master while others are alive. */
 static inline bool is_rival(const struct nqptp_client *client, const struct nqptp_clock *clock,
                             int row, uint64_t now_ns) {
     return is_sound(clock, now_ns) &&

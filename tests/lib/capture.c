@@ -91,7 +91,7 @@ static uint64_t time_ns(const struct capture_interface *interface, uint64_t tick
     return ns + (uint64_t)interface->offset_s * NS_PER_S;
 }
 
-/* Hands out a packet of so many bytes at data, which must lie before `stop`. */
+/* Hands out a packet of `length` bytes at data, which must lie before `stop`. */
 static bool give(struct capture *c, unsigned interface, uint64_t ticks, const uint8_t *data,
                  const uint8_t *stop, size_t length, struct capture_packet *packet) {
     if (length > (size_t)(stop - data))

@@ -25,7 +25,7 @@ struct capture {
     struct capture_interface interfaces[CAPTURE_INTERFACES_MAX];
     unsigned interface_count;
     unsigned packets;      /* read so far */
-    const char *complaint; /* why it is at its end; NULL: because there is no more */
+    const char *complaint; /* why it is at its end; NULL: it was read to its end */
 };
 
 struct capture_packet {

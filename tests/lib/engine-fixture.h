@@ -197,7 +197,7 @@ static inline void pass(struct world *w, uint64_t ns) {
     w->now_ns = end_ns;
 }
 
-/* For so long a pair each 125 ms, an Announce each second. */
+/* Sends a pair each 125 ms and an Announce each second for `ns`. */
 static inline void play(struct world *w, struct sender *from, uint64_t ns) {
     for (uint64_t at_ns = 0; at_ns < ns; at_ns += 125 * MS) {
         if (at_ns % S == 0)
@@ -310,7 +310,7 @@ static inline bool published_no_master(const struct world *w) {
            r->start_time_ns == 0;
 }
 
-/* Is there nothing to be done, but for so many events to be told? */
+/* Whether nothing is to be done, except that event_count events are to be told. */
 static inline bool idle_but(const struct world *w, unsigned event_count) {
     const struct nqptp_effects *e = &w->effects;
     return !e->publish && e->reply_count == 0 && e->event_count == event_count;

@@ -97,7 +97,7 @@ in_there() { # COMMAND...
 
 # --- the daemon, its masters and its client -------------------------------------------------------
 
-# Starts the daemon without waiting for it. As an ordinary user there is nobody else to become.
+# Starts the daemon without waiting for it. An ordinary user cannot become another one.
 launch_daemon() { # [OPTION...]
     is_root || set -- --user=root --group=root "$@"
     "$nqptp" "$@" 2>"$tmp/log" &

@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Who sent the vectors below, and whose request the Delay_Resp answers. */
+/* The clocks that sent the vectors below, and the port whose request the Delay_Resp answers. */
 #define APPLE_IDENTITY UINT64_C(0x98698AAF9C950008)
 #define APPLE_PORT 0x8005
 #define PTP4L_IDENTITY UINT64_C(0x0242ACFFFE110002)

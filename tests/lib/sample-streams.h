@@ -15,21 +15,21 @@
 #define STREAM_SYNCS_PER_S 8.0 /* unless the scenario says otherwise */
 #define STREAM_SYNCS_PER_S_MAX 128
 #define STREAM_SYNCS (STREAM_SECONDS * STREAM_SYNCS_PER_S_MAX)
-#define STREAM_SLOW_S 6e-3 /* a slow packet takes so much longer */
+#define STREAM_SLOW_S 6e-3 /* what a slow packet takes longer */
 
 /* What happens at `at_s`; all that is 0 does not. */
 struct event {
     const char *name;
     double at_s;
-    double away_s;       /* so long the master sends nothing, */
+    double away_s;       /* how long the master sends nothing, */
     bool repeats;        /* or its last time again and again */
-    double step_s;       /* its clock is so much ahead afterwards, */
-    double skew_ppm;     /* runs at so much more, */
+    double step_s;       /* how far its clock is ahead afterwards, */
+    double skew_ppm;     /* by how much faster it runs, */
     double warm_ppm;     /* or comes to do so in 30 s */
-    double path_s;       /* and its packets take so much longer */
+    double path_s;       /* and how much longer its packets take */
     bool new_identity;   /* of the grandmaster, which is announced */
-    double again_s;      /* So long after all that the clock steps again, */
-    double again_step_s; /* by so much. */
+    double again_s;      /* After which time the clock steps again, */
+    double again_step_s; /* and by how much. */
 };
 
 struct scenario {

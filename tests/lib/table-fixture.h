@@ -96,7 +96,7 @@ static inline unsigned only(int i) {
     return i < 0 ? 0 : 1u << i;
 }
 
-/* So long, and these clocks (bit i: clock i) give a sample each at the end. */
+/* Lets `ns` pass; at its end these clocks (bit i: clock i) give a sample each. */
 static inline void wait_with(struct table_fixture *b, uint64_t ns, unsigned clocks) {
     b->now_ns += ns;
     for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)

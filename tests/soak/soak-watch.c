@@ -163,7 +163,7 @@ static bool look(const struct watch *w, struct shm_structure_set *set) {
     struct shm_structure_10 first, second;
 
     for (int i = 0; i < ATTEMPTS; i++) {
-        if (i > 0) /* who writes may have to wait for a processor */
+        if (i > 0) /* the writer may have to wait for a processor */
             nanosleep(&(struct timespec){.tv_nsec = LOOK_NS}, NULL);
         memcpy(&first, (const void *)w->map, sizeof first);
         atomic_thread_fence(memory_order_seq_cst);
@@ -225,7 +225,7 @@ static void judge(struct watch *w, const struct shm_structure_set *set, int64_t 
     if (clock)
         judge_master(w, clock, set, raw_ns);
     else if (set->master_clock_id != 0)
-        fault(w, raw_ns, "%016" PRIx64 " is master, which nobody may be", set->master_clock_id);
+        fault(w, raw_ns, "%016" PRIx64 " is master, though no clock may be", set->master_clock_id);
     else if (any_settled(w, raw_ns))
         fault(w, raw_ns, "there is no master, but there are clocks");
 }

@@ -159,7 +159,7 @@ set_truth() { # CLOCK NS-MORE
     echo $(($(cat "$tmp/truth$1") + $2)) >"$tmp/truth$1"
 }
 
-# Tells the daemon who may be master for the object that is watched, the favourite first.
+# Tells the daemon which clocks may be master for the object that is watched, the first choice first.
 send_list() {
     addresses=''
     for one in $listed; do
@@ -302,7 +302,7 @@ happens_address() {
     done
 }
 
-# The client wants six clocks, in another order. Clock 0, which serves nobody who is mute, is
+# The client wants six clocks, in another order. Clock 0, which stops serving receivers that send nothing, is
 # always among them: once forgotten it would never be heard again.
 happens_list() {
     roll 8

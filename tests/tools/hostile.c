@@ -274,7 +274,8 @@ static int open_and_close(struct hostile *h) {
 
 /* --- commands -------------------------------------------------------------------------------- */
 
-/* Good and bad ones, of 40 clients, as fast as may be. None is of /nqptp, but for questions. */
+/* Good and bad commands of 40 clients, as fast as possible. Those without a client are questions.
+ */
 static int flood(struct hostile *h) {
     static const struct {
         const char *before, *after; /* the number of the client */

@@ -338,7 +338,7 @@ static const char *broken(const struct player *p, const struct look *before,
     if (look->id == 0)
         return look->local_ns || look->offset_ns || look->start_ns ? "no clock, but times" : NULL;
     if (!known_id(&p->options, look->id))
-        return "a clock that nobody sent";
+        return "a clock that no sender has";
     if (mutex &&
         (!memchr(look->ip, '\0', sizeof look->ip) ||
          (inet_pton(AF_INET, look->ip, &any) != 1 && inet_pton(AF_INET6, look->ip, &any) != 1)))
@@ -433,8 +433,8 @@ static const char usage[] =
     "  --to ADDRESS                   where to send commands [0.0.0.0 for 2021, 127.0.0.1]\n"
     "  --patient                      look for the object for 10 s\n"
     "  --play ADDRESS                 then play by the clock there\n"
-    "  --wait SECONDS                 then wait so long for a clock to play by\n"
-    "  --watch SECONDS                then read on for so long, and check each look\n"
+    "  --wait SECONDS                 then wait this long for a clock to play by\n"
+    "  --watch SECONDS                then read on for this long, and check each look\n"
     "  --interval SECONDS             between two looks [0.002]\n"
     "  --ids HEX[,HEX...]             the only clocks there may be\n"
     "  --fresh SECONDS                how old the last sample may be\n"

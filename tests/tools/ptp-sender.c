@@ -74,7 +74,7 @@ struct options {
     int64_t correction_ns;
     double rate, announce_rate, seconds, skew_ppm, lose_sync_percent, serve_muted, wild_percent;
     double sleep_after, sleep_for; /* seconds; 0: it never does */
-    double fickle;                 /* every so many seconds it becomes the other one of two: */
+    double fickle;                 /* the seconds after which it becomes the other one of two: */
     uint64_t other_offset_ns, other_grandmaster;
     unsigned other_priority1;
     bool no_announce, no_sync, absurd, one_step, reorder, duplicate, low_ports, verbose, general,
@@ -283,7 +283,7 @@ static void make_announce(struct message *m, const struct options *o, uint64_t i
     put(m->data + 68, 8, identity);
 }
 
-/* A whole message of any type, for those who send them cut short or bent. */
+/* A whole message of any type, to be sent cut short or damaged. */
 static void make_any(struct message *m, const struct options *o, enum type type, uint64_t identity,
                      uint16_t sequence_id) {
     switch (type) {
@@ -599,7 +599,7 @@ static void tell(const struct sender *s, const struct message *m, enum channel c
     fflush(stdout);
 }
 
-/* Notes who sent us anything at all: that keeps him served. */
+/* Notes which receiver sent us anything: that keeps it served. */
 static void listen_to(struct sender *s, int socket, enum channel channel) {
     struct sockaddr_storage from = {0};
     char control[128];
@@ -669,7 +669,7 @@ static void run_masters(struct sender *s, uint64_t end_ns) {
     }
 }
 
-/* --- those who mean no good ------------------------------------------------------------------ */
+/* --- hostile senders ------------------------------------------------------------------------- */
 
 static const enum type all_types[] = {
     SYNC,     DELAY_REQ, PDELAY_REQ, PDELAY_RESP, FOLLOW_UP, DELAY_RESP, PDELAY_RESP_FOLLOW_UP,
@@ -879,11 +879,11 @@ static const char usage[] =
     "  --priority1 N, --priority-step N\n"
     "  --offset NS            master's time minus CLOCK_MONOTONIC_RAW; + 1 s for each master\n"
     "  --skew PPM             by which it runs fast\n"
-    "  --fickle SECONDS       every so many it becomes the other one of two, which has\n"
+    "  --fickle SECONDS       after this time it becomes the other one of two, which has\n"
     "  --other-offset NS (added), --other-priority1 N, --other-grandmaster HEX\n"
     "  --absurd-intervals     state any logMessageInterval, another one each time\n"
-    "  --correction NS        leave so much to the correctionFields\n"
-    "  --wild-percent N       so many of the two-step correctionFields are random\n"
+    "  --correction NS        leave this much to the correctionFields\n"
+    "  --wild-percent N       this share of the two-step correctionFields is random\n"
     "  --sequence N           the sequenceId before the first one\n"
     "  --one-step, --reorder, --duplicate, --lose-sync-percent N\n"
     "  --delay none|wired|wifi|holdwifi|sleepwifi|badwifi\n"
@@ -893,7 +893,8 @@ static const char usage[] =
     "  --mirror               all destinations get the same, with the same delays\n"
     "  --sleep-after SECONDS, --sleep-for SECONDS   its two-step clock stands still meanwhile;\n"
     "                         if the second is negative, it jumps forward\n"
-    "  --serve-muted SECONDS  stop serving who sends us nothing for so long (with --low-ports)\n"
+    "  --serve-muted SECONDS  stop serving receivers that send nothing for this long (with "
+    "--low-ports)\n"
     "  --mode masters|junk|truncate|flood, --count N\n"
     "  --seconds N, --seed N\n"
     "  --verbose, --verbose-general   tell what comes in by port 319; by port 320\n";

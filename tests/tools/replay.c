@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Runs a capture, pcap or pcapng, through the engine, and prints what the daemon would have
- * published and told. It needs neither ports nor root, and its time is that of the capture.
+ * published and told. It needs no ports and no root, and its time is that of the capture.
  *
  * Datagrams to UDP ports 319 and 320 are taken as received, unless the host sent them to which
  * Syncs are sent; those to port 9000 as commands.
@@ -208,7 +208,8 @@ static bool is_ptp(const struct capture_datagram *d) {
     return d->destination_port == NQPTP_EVENT_PORT || d->destination_port == NQPTP_GENERAL_PORT;
 }
 
-/* Notes who sends Syncs, and to whom: what the latter say is not what they hear. */
+/* Notes which hosts send Syncs, and to which receivers: what a receiver says is not what it hears.
+ */
 static void look_ahead(struct replay *r, struct capture capture) {
     struct capture_packet packet;
     struct capture_datagram datagram;

@@ -305,7 +305,7 @@ static const char usage[] =
     "usage: shm-reader [options]\n"
     "  --interval SECONDS, --count N  between reads [1]; how many [for ever]\n"
     "  --raw-truth NS                 the master's true time is CLOCK_MONOTONIC_RAW + NS\n"
-    "  --skew PPM                     and it runs fast by so much\n"
+    "  --skew PPM                     and it runs fast by this rate\n"
     "  --realtime-truth NS            the master's true time is CLOCK_REALTIME + NS\n"
     "  --expect-id HEX, --expect-ip ADDRESS\n"
     "  --within NS [--median]         what every read, or their median, may err\n"
@@ -314,7 +314,7 @@ static const char usage[] =
     "  --quiet                        print only the summary\n"
     "  --wait-master SECONDS          first wait for a master (as expected)\n"
     "  --wait-none SECONDS            first wait for no master\n"
-    "  --hold SECONDS                 map it, and read it so much later\n"
+    "  --hold SECONDS                 map it, and read it this much later\n"
     "  --command TEXT [--to ADDRESS] [--port N] [--no-nul]   only send this command\n"
     "  --now                          only print CLOCK_MONOTONIC_RAW in nanoseconds\n"
     "Exits with 1 if anything was not as expected, with 3 if it waited in vain.\n";

@@ -281,7 +281,7 @@ static void test_what_is_no_datagram(void) {
     p.length--;
     CHECK(capture_datagram(&p, &d) && d.length == 2 && d.truncated, "a datagram that was cut off");
     p.link = 147;
-    CHECK(!capture_datagram(&p, &d), "a link layer that nobody knows");
+    CHECK(!capture_datagram(&p, &d), "an unknown link layer");
 }
 
 /* --- files that are cut off, damaged or none
@@ -309,7 +309,7 @@ static void test_every_prefix(bool pcapng) {
 
     for (size_t length = 0; length < f.length; length++)
         silent += read_tight(f.bytes, length).complaint == NULL;
-    /* Where a block or a packet ends, nobody can tell that there was more. */
+    /* If the file ends where a block or a packet ends, it is not known that there was more. */
     CHECK_EQ_U64(silent, pcapng ? 3 : 2, "a file that is cut off is complained about");
 }
 

@@ -94,7 +94,7 @@ static void pair_looking(struct world *w, struct view *v, struct sender *s, uint
     pass_looking(w, v, 124 * MS);
 }
 
-/* For so many times 125 ms, with an Announce each second. */
+/* Plays for `pairs` times 125 ms, with an Announce each second. */
 static void play_looking(struct world *w, struct view *v, struct sender *s, unsigned pairs) {
     for (unsigned n = 0; n < pairs; n++) {
         if (n % 8 == 0) {
@@ -131,9 +131,9 @@ static bool same_octets(const struct nqptp_engine *before, const struct nqptp_en
 
 /* One that asked for nothing, if there is none by that name. */
 static const struct nqptp_client *client(const struct world *w, const char *name) {
-    static const struct nqptp_client nobody;
+    static const struct nqptp_client none;
     int c = nqptp_clients_find(&w->engine.clients, name);
-    return c < 0 ? &nobody : &w->engine.clients.list[c];
+    return c < 0 ? &none : &w->engine.clients.list[c];
 }
 
 static void test_named_list(void) {
@@ -147,7 +147,8 @@ static void test_named_list(void) {
     CHECK(w.added && w.answer.client == 1, "another name makes a client");
     CHECK(w.command.asked == NQPTP_SHM_ASKED_NAMED, "by a named command");
     CHECK_EQ_U64(w.effects.publish, 2, "whose record is published");
-    CHECK(client(&w, "/x")->has_list && client(&w, "/x")->peer_count == 0, "that lists nobody");
+    CHECK(client(&w, "/x")->has_list && client(&w, "/x")->peer_count == 0,
+          "a T without addresses makes a list without addresses");
     command(&w, "/x T 192.0.2.7");
     CHECK(!w.added && w.answer.client == 1, "once");
     CHECK_EQ_U64(client(&w, "/x")->peer_count, 1, "and has a list of its own");
@@ -157,7 +158,8 @@ static void test_named_list(void) {
     CHECK_EQ_U64(client(&w, "/nqptp")->peer_count, 1, "it replaces its list");
     CHECK_EQ_U64(client(&w, "/x")->peer_count, 1, "and no other");
     command(&w, "T");
-    CHECK_EQ_U64(client(&w, "/x")->peer_count, 1, "nor does a bare T alone");
+    CHECK_EQ_U64(client(&w, "/x")->peer_count, 1,
+                 "a bare T alone leaves the list of a named client as it is");
     command(&w, "?");
     CHECK(w.command.asked == NQPTP_SHM_ASKED_NOTHING && w.command.letter == '?', "? has no form");
 }
@@ -227,8 +229,8 @@ static void test_bad_input(void) {
     CHECK_REFUSED("a named question", "/x ?");
     CHECK_REFUSED("a bad address", "/x T 192.0.2.1 z");
     CHECK_REFUSED("a bad address for a new name", "/new T 192.0.2.1 z");
-    CHECK_REFUSED("B of nobody", "/nobody B");
-    CHECK_REFUSED("E of nobody", "/nobody E");
+    CHECK_REFUSED("B of an unknown client is refused", "/nobody B");
+    CHECK_REFUSED("E of an unknown client is refused", "/nobody E");
     CHECK_REFUSED("a space before the name", " /x T");
     CHECK_REFUSED("a name without a slash", "x T");
     CHECK_REFUSED("a slash alone", "/ T");
@@ -373,7 +375,8 @@ static void test_masters_of_their_own(void) {
     CHECK_EQ_U64(master_for(&w, 2), 2, "two follows its own");
     CHECK_EQ_U64(record_count(&w), 2, "in one table");
     (void)send_pair(&w, &one);
-    CHECK_EQ_U64(w.effects.publish, 1 << 0 | 1 << 1, "a sample is for those who follow it");
+    CHECK_EQ_U64(w.effects.publish, 1 << 0 | 1 << 1,
+                 "a sample is published for the clients that follow its clock");
     (void)send_pair(&w, &two);
     CHECK_EQ_U64(w.effects.publish, 1 << 2, "and for no others");
     command(&w, "T");
@@ -384,9 +387,9 @@ static void test_masters_of_their_own(void) {
     CHECK_EQ_U64(w.effects.publish, 1 << 1, "a named T is of its own");
     CHECK(master_for(&w, 1) == 0 && master_for(&w, 2) == 2, "and of no other");
     (void)send_sync(&w, &one, one.sequence_id);
-    CHECK_EQ_U64(w.effects.reply_count, 0, "who is on no list is not asked for the delay");
+    CHECK_EQ_U64(w.effects.reply_count, 0, "a clock on no list gets no Delay_Req");
     (void)send_sync(&w, &two, two.sequence_id);
-    CHECK_EQ_U64(w.effects.reply_count, 1, "who is on any list is");
+    CHECK_EQ_U64(w.effects.reply_count, 1, "a clock on the list of any client gets one");
 }
 
 static void test_first_address_wins(void) {
@@ -496,7 +499,7 @@ static void test_inherit_once(void) {
     CHECK(w.record.start_time_ns > 5000 * S, "which is a new mastership");
 }
 
-/* A client whose object holds an older series of a clock that somebody follows already. */
+/* A client whose object holds an older series of a clock that another client follows already. */
 static void test_inherit_later(void) {
     struct sender s = sender(1, "192.0.2.1", 100);
     struct world w = world_begin();
@@ -508,7 +511,7 @@ static void test_inherit_later(void) {
     command_octets(&w, text, strlen(text), &before);
     command(&w, "/other T 192.0.2.1");
     CHECK_EQ_U64(w.record.start_time_ns, 4000 * S, "the clock has one start for all");
-    CHECK_EQ_U64(w.effects.publish, 3, "and who followed it before is told");
+    CHECK_EQ_U64(w.effects.publish, 3, "the client that followed it before gets it as well");
 }
 
 /* --- waking up ------------------------------------------------------------------------------- */
@@ -539,7 +542,8 @@ static void check_wake_up(const struct world *w, const struct sender *to, uint8_
     CHECK_EQ_U64(reply->data[47], priority1, "%s: with priority1 %u", name, priority1);
     CHECK(reply->general && same_address(&reply->destination, &to->address) &&
               same_address(&reply->local, &local) && reply->interface == INTERFACE,
-          "%s: to the general port of who announced himself, the way it came", name);
+          "%s: to the general port of the clock that announced itself, the way its Announce came",
+          name);
 }
 
 static void check_pair(uint8_t theirs, uint8_t first, uint8_t second, uint8_t priority2) {
@@ -576,7 +580,7 @@ static void test_wake_up_pairs(void) {
     check_pair(255, 254, 250, 248);
 }
 
-/* priority2 is the peer's, but for the first Announce to one of priority1 2 or less. */
+/* priority2 is the peer's, except in the first Announce to one of priority1 2 or less. */
 static void check_priority2(uint8_t priority1, uint8_t first, uint8_t first_priority2,
                             uint8_t second) {
     struct world w = world_begin();
@@ -631,18 +635,19 @@ static void test_when_to_wake_up(void) {
     struct world w = world_begin();
     struct sender s = sender(1, "192.0.2.1", 100), talks = sender(2, "192.0.2.2", 100);
 
-    CHECK_EQ_U64(sent_while_announcing(&w, &s, 10), 0, "without a list nobody is woken up");
+    CHECK_EQ_U64(sent_while_announcing(&w, &s, 10), 0, "without a list no clock is woken up");
     command(&w, "T 192.0.2.9");
-    CHECK_EQ_U64(sent_while_announcing(&w, &s, 10), 0, "nor who is not listed");
+    CHECK_EQ_U64(sent_while_announcing(&w, &s, 10), 0, "an unlisted clock is not woken up");
     command(&w, "T 192.0.2.1 192.0.2.2");
-    CHECK_EQ_U64(w.effects.reply_count, 0, "nor at the command");
+    CHECK_EQ_U64(w.effects.reply_count, 0, "the command itself sends nothing");
     CHECK_EQ_U64(sent_while_announcing(&w, &s, 1), 2, "but at the first Announce after it");
     CHECK_EQ_U64(sent_while_announcing(&w, &s, 1), 0, "not at the second");
     CHECK_EQ_U64(sent_while_announcing(&w, &s, 1), 2, "at the third, for it gave no time yet");
     CHECK_EQ_U64(sent_while_announcing(&w, &s, 20), 0, "and never again");
     CHECK_EQ_U64(sent_while_announcing(&w, &talks, 1), 2, "another clock too");
     (void)send_pair(&w, &talks);
-    CHECK_EQ_U64(sent_while_announcing(&w, &talks, 10), 0, "it gave its time, so no more");
+    CHECK_EQ_U64(sent_while_announcing(&w, &talks, 10), 0,
+                 "a clock that gave its time is not woken up again");
 }
 
 /* The number of Delay_Reqs that go to the address while this time passes. */
@@ -778,7 +783,7 @@ static void test_no_wake_up_of_who_was_unlisted(void) {
     CHECK_EQ_U64(w.effects.reply_count, 0, "unlisted within 150 ms it gets no second Announce");
 }
 
-/* A stopped clock repeats its time for so many Syncs; returns how many messages woke it up. */
+/* A stopped clock repeats its time for `pairs` Syncs; returns how many messages woke it up. */
 static unsigned stop_for(struct world *w, struct sender *s, uint64_t stopped_ns, unsigned pairs) {
     unsigned sent = 0;
 
@@ -823,7 +828,7 @@ static struct world begin_listed(struct view *v, const char *list) {
     return w;
 }
 
-/* The clock's time stands still for so many Syncs. */
+/* The clock's time stands still for this number of Syncs. */
 static void sleep_looking(struct world *w, struct view *v, struct sender *s, uint64_t stopped_ns,
                           unsigned pairs) {
     for (unsigned n = 0; n < pairs; n++) {
@@ -898,7 +903,7 @@ static void test_silent_and_back(void) {
     command(&w, "/x B");
     command(&w, "/x E");
     pass_looking(&w, &v, 121 * S);
-    CHECK(!has_master(&v.seen), "silent for 121 s: it is no more");
+    CHECK(!has_master(&v.seen), "after 121 s of silence the master is gone");
 }
 
 static void check_begin(const char *name, uint64_t silence_ns, unsigned starts) {
@@ -950,7 +955,7 @@ static void test_begin_of_another(void) {
     check_view(&v, "B of another client");
 }
 
-/* It runs so much slower or faster for 5 s, then at its own pace again. */
+/* It runs slower or faster by this rate for 5 s, then at its own rate again. */
 static void check_pace(const char *name, int64_t ns_per_pair) {
     struct sender s = sender(1, "192.0.2.1", 100);
     struct view v;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Proves the rules of the clock table: how message intervals are known, who gets a slot when all
- * are taken, which of two clocks is better and that this is a total order, when a clock is alive,
- * and what its samples come to. Whom a client follows is in test-selection.
+ * Proves the rules of the clock table: how message intervals are known, which clock gets a row when
+ * all are taken, which of two clocks is better and that this is a total order, when a clock is
+ * alive, and what its samples come to. Which clock a client follows is in test-selection.
  */
 #include "nqptp-clock-sources.h"
 
@@ -37,7 +37,7 @@ static void test_every_log_interval(void) {
     CHECK_EQ_U64(wrong, 0, "-7 to +4 state an interval, all else does not and is measured");
 }
 
-/* The interval of messages that came so many ms after each other, and stated none. */
+/* The interval of messages that came at these spacings, in ms, and stated none. */
 static uint64_t measured_ms(unsigned count, const uint64_t *spacings_ms) {
     struct nqptp_interval interval = {0};
     uint64_t now_ns = 5 * S;
@@ -55,7 +55,8 @@ static void test_measured_interval(void) {
     CHECK_EQ_U64(measured_ms(1, spacings_ms), 250, "two messages: what is between them");
     CHECK_EQ_U64(measured_ms(3, spacings_ms), 250, "four messages: the median");
     CHECK_EQ_U64(measured_ms(5, spacings_ms), 250, "six: a pause and a burst do not count");
-    CHECK_EQ_U64(measured_ms(10, spacings_ms), 250, "eleven: nor later ones");
+    CHECK_EQ_U64(measured_ms(10, spacings_ms), 250,
+                 "eleven messages: a burst and long pauses do not count");
     uint64_t of_two_ms = measured_ms(2, spacings_ms);
     CHECK(of_two_ms >= 250 && of_two_ms <= 9000, "three: between the two");
 }
@@ -89,7 +90,7 @@ static void test_find(void) {
     CHECK_EQ_I64(nqptp_clock_find(&b.table, 1, &three), NQPTP_NO_CLOCK, "or not at all");
     one.scope_id = 3;
     CHECK_EQ_I64(nqptp_clock_find(&b.table, 1, &one), first,
-                 "a scope of such an address does not count");
+                 "the scope of an address that is not link-local does not count");
     delete (&b, first);
     CHECK_EQ_I64(nqptp_clock_find(&b.table, 1, &one), NQPTP_NO_CLOCK, "once deleted it is gone");
     CHECK_EQ_I64(nqptp_clock_find(&b.table, 2, &one), second, "and others are not");
@@ -152,8 +153,9 @@ static void test_newcomer_among_busy_clocks(void) {
 
     for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)
         b.table.clocks[i].heard_at_ns = b.now_ns - (i == 9 ? 5 * S - 1 : 1 * S);
-    CHECK_EQ_I64(room(&b, false), NQPTP_NO_CLOCK, "nobody is silent for 5 s: no room");
-    CHECK_EQ_I64(room(&b, true), 9, "but for a listed clock, in the slot idle longest");
+    CHECK_EQ_I64(room(&b, false), NQPTP_NO_CLOCK,
+                 "no clock is silent for 5 s: an unlisted clock finds no row");
+    CHECK_EQ_I64(room(&b, true), 9, "a listed clock takes the row that was silent longest");
     b.now_ns += 1;
     CHECK_EQ_I64(room(&b, false), 9, "silent for 5 s: room for any");
 }
@@ -163,7 +165,7 @@ static void test_master_is_never_evicted(void) {
 
     b.clients.list[0].master = 0;
     CHECK_EQ_I64(room(&b, false), 1, "the master stays, though it is idle longest");
-    CHECK_EQ_I64(room(&b, true), 1, "whoever comes");
+    CHECK_EQ_I64(room(&b, true), 1, "a listed clock takes the row of an unlisted one");
 }
 
 static void test_listed_are_not_evicted_for_unlisted(void) {
@@ -245,7 +247,7 @@ static struct pair twins(void) {
 
 /*
  * Rungs in the order of figures 27 and 28, then the address; on each the values of both ends are
- * such that a comparison of any narrower or signed type would err.
+ * so that a comparison of any narrower or signed type would err.
  */
 static void set_rung(struct pair *p, int rung, bool swap) {
     struct nqptp_clock *low = swap ? &p->worse : &p->better;

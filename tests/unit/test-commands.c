@@ -24,7 +24,7 @@ static bool same_octets(const struct nqptp_engine *before, const struct nqptp_en
 
 /* --- T --------------------------------------------------------------------------------------- */
 
-/* This text lists 192.0.2.1 and 2001:db8::1, and no more. */
+/* This text lists 192.0.2.1 and 2001:db8::1, and nothing else. */
 static void check_list_of_two(const char *name, const char *text, size_t length) {
     struct world w = world_begin();
 
@@ -89,10 +89,10 @@ static void test_no_master_is_published_once(void) {
     }
     CHECK_EQ_U64(publications, 0, "and not again while the clock goes on");
     command(&w, "T");
-    CHECK(idle(&w), "nor when the same list is given again");
+    CHECK(idle(&w), "the same list again changes nothing");
     command(&w, "T 192.0.2.9");
     CHECK(idle_but(&w, 1) && told(&w, NQPTP_EVENT_LIST, 0),
-          "nor for another list that nobody is in");
+          "another list without a known clock publishes nothing");
 }
 
 /* There may be a record of a process before this one. */
@@ -116,7 +116,7 @@ static void test_list_takes_effect_at_once(void) {
     command(&w, "T 192.0.2.9 192.0.2.1 192.0.2.2");
     CHECK_EQ_U64(w.record.clock_identity, 1, "another one makes the best of its clocks master");
     command(&w, "T 192.0.2.9");
-    CHECK(published_no_master(&w), "one that nobody is in leaves none");
+    CHECK(published_no_master(&w), "a list without a known clock leaves no master");
 }
 
 static void test_same_list_again(void) {
@@ -130,7 +130,7 @@ static void test_same_list_again(void) {
     command(&w, "T 192.0.2.1 192.0.2.9");
     CHECK(idle(&w), "the same list again: nothing to do");
     command(&w, "T 192.0.2.9   192.0.2.1");
-    CHECK(idle(&w), "nor in another order");
+    CHECK(idle(&w), "the same addresses in another order change nothing");
     CHECK_EQ_U64(w.engine.clients.list[0].peer_count, 2, "it is the same list");
     (void)send_pair(&w, &s);
     CHECK_EQ_U64(w.record.start_time_ns, reading.start_time_ns, "and the series goes on");

@@ -150,7 +150,7 @@ static int open_elsewhere(const uint16_t ports[2], const char *limit,
     if (child == 0) {
         for (int fd = STDERR_FILENO + 1; fd < 100; fd++)
             if (fd != channel[1])
-                close(fd); /* its own sockets are in nobody's way */
+                close(fd); /* its own sockets are in no other's way */
         result = open_for(&endpoints, ports, limit, NULL, place);
         bool told = write(channel[1], &result, sizeof result) == sizeof result &&
                     write(channel[1], place, NQPTP_PLACE_SIZE) == NQPTP_PLACE_SIZE;
@@ -165,7 +165,7 @@ static int open_elsewhere(const uint16_t ports[2], const char *limit,
     return told ? result : 1;
 }
 
-/* Checks that somebody else finds the limit's place taken. */
+/* Checks that another socket finds the limit's place taken. */
 static void check_taken(const uint16_t ports[2], const char *limit, const char *expected) {
     char place[NQPTP_PLACE_SIZE];
     int fd = open_loopback();
@@ -196,7 +196,7 @@ static void test_side_by_side(const uint16_t ports[2]) {
     close_all(&one);
 }
 
-/* Who has the port everywhere, and lets it be shared or not, which decides. */
+/* Another socket has the port at all addresses; whether it shares the port decides. */
 static void test_shared(const uint16_t ports[2]) {
     struct nqptp_endpoints endpoints;
     char place[NQPTP_PLACE_SIZE];
@@ -204,7 +204,7 @@ static void test_shared(const uint16_t ports[2]) {
     int fd = nqptp_socket_open_at(&everywhere, NULL, ports[0], false);
 
     CHECK_EQ_I64(open_for(&endpoints, ports, "127.0.0.1", NULL, place), -EADDRINUSE,
-                 "who has the port everywhere keeps us out");
+                 "a socket that has the port at all addresses keeps us out");
     CHECK_EQ_STR(place, " of 127.0.0.1", "it says where");
     nqptp_socket_share(fd);
     CHECK_EQ_I64(open_for(&endpoints, ports, "127.0.0.1", NULL, place), 0, "unless he shares it");
@@ -212,7 +212,7 @@ static void test_shared(const uint16_t ports[2]) {
     struct nqptp_address all;
     nqptp_address_parse("0.0.0.0", 7, &all);
     fd = nqptp_socket_open_at(&all, NULL, ports[0], true);
-    CHECK(fd >= 0, "who shares it may also come later");
+    CHECK(fd >= 0, "a socket that shares the port may also come later");
     close(fd);
     close_all(&endpoints);
 }
@@ -365,7 +365,7 @@ static void test_watching(const uint16_t ports[2]) {
     nqptp_endpoints_rest(&endpoints, true);
     CHECK_EQ_U64(ready(epoll), 0, "endpoints that rest are not reported");
     nqptp_endpoints_rest(&endpoints, false);
-    CHECK_EQ_U64(ready(epoll), 101, "endpoints that rest no more are reported");
+    CHECK_EQ_U64(ready(epoll), 101, "endpoints that no longer rest are reported");
     close_all(&endpoints);
     close(epoll);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Proves the rules of the engine for clocks and their records: what is published when, whom a
- * Delay_Req goes to, what is ignored, when records come and go and what people are told of it,
+ * Proves the rules of the engine for clocks and their records: what is published when, which clock
+ * a Delay_Req goes to, what is ignored, when records come and go and what people are told of it,
  * and that no flood and no junk does it harm. Pairs of Sync and Follow_Up are in test-pairing,
  * commands in test-commands.
  */
@@ -134,7 +134,7 @@ static void test_series_begins_when_clock_went_on(void) {
         publications += w.effects.publish != 0;
         pass(&w, 124 * MS);
     }
-    CHECK_EQ_U64(publications, 1, "a clock that stopped is published no more");
+    CHECK_EQ_U64(publications, 1, "a clock that stopped is not published again");
     CHECK_EQ_U64(master_of(&w), 1, "but stays the master while there is no other");
     uint64_t local_ns = receive_time(&w);
     (void)send_pair(&w, &s);
@@ -246,7 +246,7 @@ static void test_one_delay_req_for_each_sync(void) {
     command(&w, "T 192.0.2.9 192.0.2.1");
     (void)send_announce(&w, &s);
     (void)send_announce(&w, &s);
-    CHECK(!w.effects.reply_count, "an Announce is not answered, but for the first");
+    CHECK(!w.effects.reply_count, "only the first Announce is answered");
     (void)send_sync(&w, &s, 1);
     CHECK(w.effects.reply_count, "a Sync is");
     (void)send_sync(&w, &s, 1);
@@ -273,7 +273,7 @@ static void test_no_delay_req_to_unlisted_clock(void) {
     CHECK(w.effects.reply_count, "as soon as it is listed it is asked");
     command(&w, "T");
     (void)send_sync(&w, &s, 103);
-    CHECK(!w.effects.reply_count, "and no more when it is not");
+    CHECK(!w.effects.reply_count, "it is not answered when the clock is no longer listed");
 }
 
 static void test_delay_req_to_stand_in(void) {
@@ -314,13 +314,16 @@ static void test_our_own_packets(void) {
     CHECK_EQ_U64(send_sync(&w, &us, 1), NQPTP_DROP_NONE, "but not another port of our identity");
     us.port_number = NQPTP_PORT_NUMBER;
     us.clock_identity++;
-    CHECK_EQ_U64(send_sync(&w, &us, 1), NQPTP_DROP_NONE, "nor another clock on this host");
+    CHECK_EQ_U64(send_sync(&w, &us, 1), NQPTP_DROP_NONE,
+                 "a Sync of another clock on this host is used");
     us.clock_identity--;
     us.address = at("192.0.2.1");
-    CHECK_EQ_U64(send_sync(&w, &us, 1), NQPTP_DROP_NONE, "nor our identity from elsewhere");
+    CHECK_EQ_U64(send_sync(&w, &us, 1), NQPTP_DROP_NONE,
+                 "a Sync with our identity from elsewhere is used");
     nqptp_engine_set_own_addresses(&w.engine, own, 1);
     us.address = at("2001:db8::200");
-    CHECK_EQ_U64(send_sync(&w, &us, 1), NQPTP_DROP_NONE, "nor from an address we had once");
+    CHECK_EQ_U64(send_sync(&w, &us, 1), NQPTP_DROP_NONE,
+                 "a Sync from an address that we had once is used");
 }
 
 static void test_many_own_addresses(void) {
@@ -336,7 +339,8 @@ static void test_many_own_addresses(void) {
     us.address = own[NQPTP_OWN_ADDRESSES_MAX - 1];
     nqptp_engine_set_own_addresses(&w.engine, own, NQPTP_OWN_ADDRESSES_MAX + 1);
     CHECK_EQ_U64(send_sync(&w, &us, 1), NQPTP_DROP_OWN, "the last address that fits is known");
-    CHECK_EQ_U64(w.engine.self.address_count, NQPTP_OWN_ADDRESSES_MAX, "and no more are taken");
+    CHECK_EQ_U64(w.engine.self.address_count, NQPTP_OWN_ADDRESSES_MAX,
+                 "addresses above the maximum are ignored");
 }
 
 static enum nqptp_drop send_delay_resp(struct world *w, const struct sender *from,
@@ -422,7 +426,7 @@ static void test_refusals_are_counted(void) {
 
 /* --- records --------------------------------------------------------------------------------- */
 
-/* So many clocks, each with an address of its own. */
+/* The clock with number n has its own address. */
 static struct sender nth(unsigned n) {
     struct sender s = sender(0x10000 + n, "10.0.0.0", 200);
 
@@ -526,7 +530,7 @@ static void test_master_is_deleted(void) {
     CHECK(idle(&w), "once");
     CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), NQPTP_NO_DEADLINE, "then nothing is due");
     (void)send_sync(&w, &s, 500);
-    CHECK(!w.effects.publish, "nor is it published again for a clock without an offset");
+    CHECK(!w.effects.publish, "after that a Sync alone publishes nothing");
 }
 
 static void test_deleted_master_has_a_successor(void) {
@@ -559,7 +563,7 @@ static void test_deletions_one_at_a_time(void) {
 
 /* --- floods and junk ------------------------------------------------------------------------- */
 
-/* While the master sends, 10000 clocks that nobody knows send a pair each; 1 ms between them. */
+/* While the master sends, 10000 unknown clocks send a pair each; 1 ms between them. */
 static void flood(struct world *w, struct sender *master, uint8_t priority1, unsigned *lost,
                   unsigned *unpublished) {
     for (unsigned n = 0; n < 10000; n++) {
@@ -586,7 +590,7 @@ static void test_flood_with_list(void) {
     command(&w, "T 192.0.2.1");
     flood(&w, &master, 0, &lost, &unpublished);
     CHECK_EQ_U64(lost, 0, "10000 better clocks never displace the listed master");
-    CHECK_EQ_U64(unpublished, 0, "nor is one of its samples lost");
+    CHECK_EQ_U64(unpublished, 0, "none of the master's samples is lost");
     CHECK_EQ_U64(record_count(&w), 32, "the table is full");
     CHECK(w.engine.drops[NQPTP_DROP_FULL] > 9000, "and most of them are refused");
     CHECK(sane(&w), "all is in order");
@@ -599,17 +603,17 @@ static void test_flood_without_list(void) {
 
     flood(&w, &master, 101, &lost, &unpublished);
     CHECK_EQ_U64(lost, 0, "without a list 10000 worse clocks do not displace the master");
-    CHECK_EQ_U64(unpublished, 0, "nor is one of its samples lost");
+    CHECK_EQ_U64(unpublished, 0, "none of the master's samples is lost");
 }
 
 static void test_flood_before_the_listed_clock(void) {
     struct world w = world_of_32();
     struct sender late = sender(1, "192.0.2.1", 255);
-    struct sender nobody = sender(2, "192.0.2.3", 255);
+    struct sender worst = sender(2, "192.0.2.3", 255);
     unsigned lost = 0, unpublished = 0;
 
     command(&w, "T 192.0.2.1");
-    flood(&w, &nobody, 0, &lost, &unpublished);
+    flood(&w, &worst, 0, &lost, &unpublished);
     CHECK_EQ_U64(master_of(&w), 0, "10000 unlisted clocks are no master");
     (void)send_announce(&w, &late);
     (void)send_pair(&w, &late);
@@ -692,7 +696,7 @@ static void test_junk(void) {
     CHECK(publications > 500, "and clocks were followed: %u publications", publications);
 }
 
-/* So many clocks that announce themselves and give a sample each, and stay alive for 3 s. */
+/* `count` clocks that announce themselves, give a sample each, and stay alive for 3 s. */
 static void gather(struct world *w, uint8_t count) {
     for (uint8_t i = 0; i < count; i++) {
         struct sender s = sender(0x100u + i, "10.0.1.1", (uint8_t)(100 + i));
@@ -724,9 +728,9 @@ static void test_rest(void) {
     (void)send_pair(&w, &master);
     CHECK_EQ_U64(rest(&w), 100 * MS, "once it is there they may again");
     command(&w, "/other T 10.0.9.9");
-    CHECK_EQ_U64(rest(&w), 0, "nor while a client waits for its first sample");
+    CHECK_EQ_U64(rest(&w), 0, "while a client waits for its first sample, packets do not rest");
     command(&w, "/other T");
-    CHECK(rest(&w) > 0, "one that may follow nobody waits for none");
+    CHECK(rest(&w) > 0, "a client that may follow no clock waits for no sample");
     command(&w, "/other T 10.0.0.1");
     CHECK(rest(&w) > 0, "nothing keeps them once it has one");
     pass(&w, 11 * S);

@@ -386,7 +386,7 @@ static void test_bursts(int64_t interval_ns, int64_t longest_ns) {
     }
     CHECK_EQ_U64(run.restarts, 0, "what comes late and together each %" PRId64 " us is no step",
                  interval_ns / US);
-    check_within(run_error(&run), SETTLED_ERROR, "nor is anything lost");
+    check_within(run_error(&run), SETTLED_ERROR, "the error stays within the limit");
 }
 
 /* Another path, or a step as small: no new series, and what is published does not jump. */
@@ -459,7 +459,7 @@ static void test_swap(void) {
     CHECK_EQ_U64(run.restarts, 1, "and no other");
 }
 
-/* The master repeats one time for so long, and then goes on from there. */
+/* The master repeats one time for `ns`, and then goes on from there. */
 static struct run run_stopped(int64_t ns) {
     struct run run = run_settled();
     uint64_t stopped_at_ns = run.local_ns + run.offset_ns;

@@ -103,7 +103,8 @@ static void test_follow_up_fields(void) {
     CHECK_EQ_I64(apple.correction_ns, 1401459, "Apple's Follow_Up: correctionField");
     CHECK_EQ_U64(apple.origin_timestamp_ns, UINT64_C(788996499983000),
                  "Apple's Follow_Up: preciseOriginTimestamp");
-    CHECK(no_announce(&apple) && no_requesting(&apple), "Apple's Follow_Up: no more than its own");
+    CHECK(no_announce(&apple) && no_requesting(&apple),
+          "Apple's Follow_Up: only its own fields are set");
 
     CHECK_EQ_U64(ptp4l.type, NQPTP_FOLLOW_UP, "ptp4l's Follow_Up: messageType");
     check_header("ptp4l's Follow_Up", &ptp4l, PTP4L_IDENTITY, PTP4L_PORT, 0xFFFE, -3);
@@ -366,7 +367,7 @@ static void test_addresses(void) {
     check_address("fe80::1", "fe80::1");
     check_address("fe80::1%eth0", "fe80::1");
     check_address("fe80::1%2", "fe80::1");
-    check_address("fe80::1%a-very-long-interface-name-that-nobody-will-ever-have", "fe80::1");
+    check_address("fe80::1%a-very-long-interface-name-that-no-machine-will-ever-have", "fe80::1");
     check_address("1111:2222:3333:4444:5555:6666:255.255.255.255",
                   "1111:2222:3333:4444:5555:6666:ffff:ffff");
     check_address("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
@@ -417,7 +418,8 @@ static void test_address_length_counts(void) {
     char out[INET6_ADDRSTRLEN];
 
     CHECK_EQ_I64(nqptp_address_parse(text, 9, &address), 0, "the first of two words is read");
-    CHECK_EQ_STR(nqptp_address_format(&address, out), "192.0.2.7", "and no more of the text");
+    CHECK_EQ_STR(nqptp_address_format(&address, out), "192.0.2.7",
+                 "only the first part of the text is read");
     CHECK_EQ_I64(nqptp_address_parse(text, sizeof text - 1, &address), -EINVAL,
                  "two words are not one address");
     CHECK_EQ_I64(nqptp_address_parse("192.0.2.7\0junk", 14, &address), -EINVAL,
@@ -457,7 +459,8 @@ static void test_address_equality(void) {
 static void test_address_scope(void) {
     CHECK_EQ_U64(address_of("fe80::1%lo").scope_id, 1, "the name of an interface is its number");
     CHECK_EQ_U64(address_of("fe80::1%1").scope_id, 1, "a number is one, too");
-    CHECK_EQ_U64(address_of("fe80::1%no-such").scope_id, 0, "no interface has that name: none");
+    CHECK_EQ_U64(address_of("fe80::1%no-such").scope_id, 0,
+                 "an unknown interface name gives no scope");
     CHECK_EQ_U64(address_of("2001:db8::1%lo").scope_id, 0, "an address of no link has no scope");
 }
 

@@ -207,7 +207,8 @@ static void test_other_hosts(void) {
     (void)play_and_tell(&w, &third, 10 * S);
     CHECK_EQ_U64(master_of(&w), 0, "other host: it is not followed");
     (void)play_and_tell(&w, &unknown, 10 * S);
-    CHECK_EQ_U64(master_of(&w), 0, "other host: nor is one that the kernel does not know");
+    CHECK_EQ_U64(master_of(&w), 0,
+                 "other host: a clock that the kernel does not know is no master");
     unsigned told = play_and_tell(&w, &third, 600 * S);
     CHECK(told <= 600 / 32 + 4, "other host: after a while the table is read each 32 s (%u)", told);
     know("192.0.2.4", 2);
@@ -244,7 +245,7 @@ static void test_row_of_a_stand_in(void) {
     table.count = 0;
     command(&w, "/nqptp B");
     (void)play_and_tell(&w, &s, 5 * S);
-    CHECK_EQ_U64(master_of(&w), 0, "same host: who gets the row is looked up afresh");
+    CHECK_EQ_U64(master_of(&w), 0, "same host: the next clock in the row is looked up afresh");
 }
 
 /* A sender that serves only receivers that it hears needs a Delay_Req from the address it knows. */

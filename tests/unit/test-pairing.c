@@ -44,7 +44,7 @@ static void test_follow_up_then_sync(void) {
     CHECK_EQ_U64(send_sync(&w, &s, 2), NQPTP_DROP_NONE, "the Sync");
     CHECK(published(&w, &s, local_ns), "gives the sample, of when it came");
     CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), w.now_ns + 3 * S + 1,
-                 "and nothing waits any more but for the next");
+                 "after the sample the next deadline is the master's silence");
 }
 
 /* What a pair with these corrections says that the first sample of a series is. */
@@ -112,7 +112,7 @@ static void test_lone_follow_up_is_used_in_time(void) {
     CHECK_EQ_U64(send_sync(&w, &s, 2), NQPTP_DROP_DUPLICATE, "its Sync comes too late");
     CHECK(idle(&w), "and gives no second sample");
     CHECK_EQ_U64(send_follow_up(&w, &s, 2, time_of(&w, &s)), NQPTP_DROP_DUPLICATE,
-                 "nor does it when repeated");
+                 "its Follow_Up again is a duplicate");
 }
 
 static void test_next_sync_ends_the_wait(void) {
@@ -209,7 +209,8 @@ static void test_repeated_lone_follow_up(void) {
     CHECK_EQ_U64(send_follow_up(&w, &s, 2, time_of(&w, &s)), NQPTP_DROP_DUPLICATE,
                  "a lone Follow_Up that is repeated is dropped");
     CHECK(idle(&w), "it does not end the wait of the first");
-    CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), deadline_ns, "nor prolong it");
+    CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), deadline_ns,
+                 "a repeated Follow_Up does not prolong the wait");
 }
 
 static void test_repetitions_are_no_stopped_clock(void) {
@@ -246,10 +247,11 @@ static void test_late_messages(void) {
     CHECK_EQ_U64(send_sync(&w, &s, 3), NQPTP_DROP_LATE, "a Sync of long ago is dropped");
     CHECK_EQ_U64(send_follow_up(&w, &s, 3, origin_ns), NQPTP_DROP_LATE, "so is a Follow_Up");
     CHECK(idle(&w), "without any effect");
-    CHECK_EQ_U64(w.engine.table.clocks[0].heard_at_ns, heard_ns, "nor is its clock heard by it");
+    CHECK_EQ_U64(w.engine.table.clocks[0].heard_at_ns, heard_ns,
+                 "a late message does not count as hearing its clock");
 }
 
-/* Who was stopped finds what came meanwhile, and none of it is news. */
+/* A daemon that was stopped finds the packets that came meanwhile, and none of them is new. */
 static void test_what_waited(void) {
     struct sender s = sender(1, "192.0.2.1", 100);
     struct world w = world_of(&s);
@@ -506,7 +508,7 @@ static void test_pairs_by_sequence_id(void) {
     (void)send_sync(&w, &s, 0x0102);
     w.now_ns += MS;
     (void)send_follow_up(&w, &s, 0x0202, time_of(&w, &s));
-    CHECK(idle(&w), "nor is one that is equal in half");
+    CHECK(idle(&w), "a sequenceId that is equal in its low octet is no pair");
 }
 
 /* --- one-step -------------------------------------------------------------------------------- */
@@ -551,7 +553,7 @@ static void test_sync_that_is_not_one_step(void) {
     (void)send_one_step(&w, &s, 1, NQPTP_FLAG_TWO_STEP, time_of(&w, &s));
     CHECK(idle(&w), "a Sync with twoStepFlag is no sample, whatever time it carries");
     (void)send_one_step(&w, &s, 2, 0, 0);
-    CHECK(idle(&w), "nor is one without time");
+    CHECK(idle(&w), "a one-step Sync without a time is no sample");
 }
 
 /* A sender that sets a rough time in its Sync, forgets twoStepFlag, and sends Follow_Ups. */
@@ -661,7 +663,7 @@ static void test_bad_network(void) {
     }
     CHECK(publications > PAIRS / 2, "%u messages of %d pairs, by a bad network: %u samples", count,
           PAIRS, publications);
-    CHECK(publications <= PAIRS, "no more than one of each pair");
+    CHECK(publications <= PAIRS, "each pair gives at most one publication");
     CHECK_EQ_U64(after_the_first, 0, "and none of a repetition");
     CHECK_EQ_U64(w.engine.table.clocks[0].reading.start_time_ns, start_ns, "in one series");
     free(samples);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Proves that no sender makes what is published thrash: not one that alternates grandmasters,
- * priorities or times, jumps about, states absurd intervals or goes by many names; that nobody
- * outside the list gets in by another's name; and that who comes to his senses is followed again.
+ * priorities or times, jumps about, states absurd intervals or has many identities; that no
+ * unlisted clock gets in by another's identity; and that a clock that behaves again is followed
+ * again.
  */
 #include "../lib/engine-fixture.h"
 
@@ -153,7 +154,7 @@ static void check_priorities(const char *name, bool both, unsigned turns_each, b
         turn(&w, &t, &b, n % 8 == 0, false);
         rest(&w, &t);
     }
-    CHECK_EQ_U64(t.record.clock_identity, 2, "who is the better one for 7 s is master");
+    CHECK_EQ_U64(t.record.clock_identity, 2, "the clock that is better for 7 s is master");
 }
 
 static void test_priorities(void) {
@@ -163,7 +164,7 @@ static void test_priorities(void) {
     check_priorities("without a list", true, 8, false);
 }
 
-/* Nobody lists anything, and each second a clock appears that is better than all before. */
+/* No client has a list, and each second a clock appears that is better than all before. */
 static void test_ever_better_clocks(void) {
     struct world w = world_begin();
     struct told t = {.publications = 0};
@@ -182,7 +183,7 @@ static void test_ever_better_clocks(void) {
     CHECK_EQ_U64(t.late, 0, "and for good");
 }
 
-/* Behind one listed address a clock of another name, and a better one, after so many turns. */
+/* Behind one listed address a clock of another name, and a better one, after `turns` turns. */
 static void check_names(const char *list, unsigned turns_each) {
     struct sender s = sender(1, "192.0.2.1", 100);
     struct told t;
@@ -278,7 +279,7 @@ static void test_random_times(void) {
     CHECK(t.series <= 20, "any time with each Sync: %u series", t.series);
     CHECK_EQ_U64(t.late, 0, "and none after half a minute");
     CHECK(t.record.clock_identity == 2 && offset_near(t.record.offset_ns, other.offset_ns),
-          "for such a clock is as good as silent, and the other one is followed");
+          "a clock like this counts as silent, and the other one is followed");
 }
 
 static void test_one_step_is_not_delayed(void) {
@@ -361,7 +362,7 @@ static void test_intervals(void) {
 
 /* --- names of others ------------------------------------------------------------------------- */
 
-/* The listed clock speaks for so many turns, then is silent for so many; a stranger never stops. */
+/* The listed clock sends for some turns, then is silent for some; an unlisted one never stops. */
 static void check_impostor(unsigned speaks, unsigned silent, bool flaps, unsigned wanted) {
     struct sender s = sender(1, "192.0.2.1", 200), impostor = sender(1, "192.0.2.66", 0);
     struct told t;
@@ -382,7 +383,7 @@ static void check_impostor(unsigned speaks, unsigned silent, bool flaps, unsigne
     else
         CHECK(wrong > 0 && wrong < wanted, "except while it is silent: %u turns", wrong);
     turns(&w, &t, &s, 1);
-    CHECK(is_at(&w.record, &s.address), "nor once it speaks again");
+    CHECK(is_at(&w.record, &s.address), "the listed clock is master once it sends again");
 }
 
 static void test_impostor(void) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Proves which clock a client follows: when a clock qualifies, the best of all without a list and
- * the best of it with one, who stands in for a silent clock, and that nobody is followed rather
- * than somebody who may not be.
+ * the best of it with one, which clock stands in for a silent one, and that a client follows no
+ * clock rather than one that it may not follow.
  */
 #include "nqptp-clock-sources.h"
 
@@ -25,7 +25,7 @@ static void test_first_clock_needs_one_announce(void) {
           "choosing again changes nothing");
 }
 
-/* Who is master after a better clock announced itself twice, so long after each other? */
+/* The master after a better clock announced itself twice, with this time between. */
 static bool second_announce_displaces(int8_t log_interval, uint64_t spacing_ns) {
     struct table_fixture b = table_begin();
     int old = add_ready(&b, 1, 1, 200);
@@ -36,7 +36,7 @@ static bool second_announce_displaces(int8_t log_interval, uint64_t spacing_ns) 
     CHECK_EQ_I64(master(&b), old, "one Announce of a better clock does not displace it");
     for (uint64_t ns = 0; ns < spacing_ns; ns += 100 * MS)
         wait_with(&b, 100 * MS, 3);
-    CHECK_EQ_I64(master(&b), old, "nor does time");
+    CHECK_EQ_I64(master(&b), old, "time alone does not make it master");
     announce_path(&b, better, 10, 0, log_interval);
     return master(&b) == better;
 }
@@ -143,7 +143,7 @@ static void test_missing_announces_do_not_unqualify(void) {
         wait_with(&b, S, 3);
         announce(&b, worse, 100);
     }
-    CHECK_EQ_I64(master(&b), better, "and stays though it announces itself no more");
+    CHECK_EQ_I64(master(&b), better, "it stays master though it no longer announces itself");
 }
 
 static void test_qualified_stays_qualified(void) {
@@ -224,7 +224,7 @@ static void test_with_list_the_best_of_it(void) {
     list_host(&b, 3);
     CHECK_EQ_I64(master(&b), bad, "another list, another master");
     list_host(&b, 9);
-    CHECK_EQ_I64(master(&b), NQPTP_NO_CLOCK, "nobody there is known: no master");
+    CHECK_EQ_I64(master(&b), NQPTP_NO_CLOCK, "a list without a known clock: no master");
     CHECK_EQ_I64(add_ready(&b, 9, 9, 200), 3, "a clock appears there");
     CHECK_EQ_I64(master(&b), 3, "and is master");
 }
@@ -532,7 +532,7 @@ static void test_same_list_changes_nothing(void) {
     list_host(&b, 1);
     CHECK_EQ_U64(b.clients.list[0].peers[0].clock_identity, 2,
                  "the same list again changes nothing");
-    CHECK_EQ_U64(b.clients.list[0].listed, 3, "nor which records are listed");
+    CHECK_EQ_U64(b.clients.list[0].listed, 3, "the rows that are listed stay the same");
 }
 
 int main(void) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Proves that the shared memory object is what clients expect, that readers who do as they should
- * never see half a record, and that no client can keep the writer from writing: not one that was
- * killed with the mutex in its hands, nor one that was stopped, scribbles or truncates.
+ * Proves that the shared memory object is what clients expect, that readers that follow the
+ * protocol never see half a record, and that no client can keep the writer from writing: not one
+ * that was killed with the mutex in its hands, or by one that was stopped, scribbles or truncates.
  */
 #include "nqptp-shm-file.h"
 #include "nqptp-shm-mutex.h"
@@ -139,7 +139,7 @@ static void test_new_object(const char *name) {
 
     struct shm_structure *map = client_map(name);
     nqptp_shm_stop(&shm, false);
-    CHECK(map && is_no_master(map), "removed, it says so to those who have it mapped");
+    CHECK(map && is_no_master(map), "a removed object says so to clients that have it mapped");
     CHECK(stat(path, &status) < 0 && errno == ENOENT, "and its name is gone");
     munmap(map, sizeof *map);
 }
@@ -485,7 +485,7 @@ static void test_served_by_another(const char *name) {
           "and stays as it is");
     client = client_map(name);
     CHECK_EQ_I64(nqptp_shm_open(&shm, name, 4, NO_GROUP, START_NS), -EBUSY,
-                 "nor while a client has it mapped");
+                 "an object that a client has mapped is not to be had either");
     end_holder(other);
     shm = open_as(name, 4, START_NS);
     CHECK_EQ_U64(shm.map->v4.master_clock_id, 7, "once that one is dead it is");
@@ -672,7 +672,7 @@ static bool signalled(void) {
     return sigtimedwait(&set, NULL, &ten_seconds) == NQPTP_LEASE_SIGNAL;
 }
 
-/* The version that a client finds who has sent this, so long ago, and opens in this way. */
+/* The version that a client finds that sent this command some time ago, and opens in this way. */
 static int found(struct nqptp_shm *shm, bool read_only, uint64_t now_ns, pid_t *client) {
     int channel[2];
     int8_t version = -1;
@@ -904,7 +904,7 @@ static void test_hundred_openings(const char *name) {
     nqptp_shm_stop(&shm, false);
 }
 
-/* Who may not wait is refused, and must find the right layout when it tries again in no time. */
+/* A client that may not wait is refused, and finds the right layout when it tries again at once. */
 static void test_impatient(const char *name) {
     struct nqptp_shm shm = open_as(name, NQPTP_SHM_AUTO, START_NS);
     char path[128];
@@ -928,7 +928,7 @@ static void test_impatient(const char *name) {
     nqptp_shm_stop(&shm, false);
 }
 
-/* Who only looks at files sends no command, so nobody is to be let in by that. */
+/* A process that only looks at files sends no command, so no client is expected then. */
 static void test_looked_at(const char *name) {
     struct nqptp_shm shm = open_as(name, NQPTP_SHM_AUTO, START_NS);
     char path[128];
@@ -941,7 +941,8 @@ static void test_looked_at(const char *name) {
     CHECK_EQ_U64(nqptp_shm_deadline(&shm), START_NS + 1000 * MS, "in a second there is a lease");
     nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, START_NS + 5 * MS);
     CHECK(shm.lease.state == NQPTP_LEASE_HELD, "or when a player comes");
-    CHECK_EQ_I64(found(&shm, true, START_NS + 5 * MS, &client), 10, "who finds what it reads");
+    CHECK_EQ_I64(found(&shm, true, START_NS + 5 * MS, &client), 10,
+                 "a client that reads finds layout 10 after that");
     CHECK(leaves(&shm, client, START_NS + 6 * MS), "it ends, and there is a lease");
 
     nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, START_NS + 6 * MS);
@@ -1118,7 +1119,7 @@ static void test_taken_over(const char *name, bool killed) {
     nqptp_shm_retry(&shm, START_NS + 1001 * MS);
     CHECK(shm.map->v4.master_clock_id == 2, "%s: then it is taken over", fate);
     CHECK_EQ_U64(nqptp_shm_deadline(&shm), NQPTP_NO_DEADLINE, "and nothing waits");
-    CHECK_EQ_I64(ended(second), 0, "%s: who waited behind it gets the record", fate);
+    CHECK_EQ_I64(ended(second), 0, "%s: the client that waited behind it gets the record", fate);
     if (!killed) {
         kill(culprit, SIGCONT);
         CHECK_EQ_I64(ended(culprit), 0, "continued, it unlocks, unmaps and reads on unharmed");
@@ -1264,7 +1265,7 @@ static void test_adopted_in_trouble(const char *name) {
     }
 }
 
-/* Who was asleep when the word that it sleeps on was written over, or the object emptied. */
+/* A client that slept while the word it sleeps on was written over, or the object emptied. */
 static void test_waits_in_vain(const char *name, bool cut) {
     struct nqptp_shm shm = open_object(name);
     struct shm_structure *map = client_map(name);
@@ -1280,7 +1281,7 @@ static void test_waits_in_vain(const char *name, bool cut) {
     else
         memset(&map->shm_mutex, 0, sizeof map->shm_mutex);
     publish(&shm, 2, START_NS);
-    CHECK_EQ_I64(ended(second), 0, "a mutex that looks free: who waits for it is woken");
+    CHECK_EQ_I64(ended(second), 0, "a mutex that looks free: a client that waits for it is woken");
     end_holder(culprit);
     munmap(map, sizeof *map);
     nqptp_shm_stop(&shm, false);

@@ -174,9 +174,9 @@ static void test_nothing(void) {
     CHECK(has_row(text, "Version:", "1.2.3", "up 10s"), "version, and for how long it runs");
     CHECK(has_row(text, "Object:", "/nqptp, layout 10, in use", "player stopped"), "the object");
     CHECK(has_row(text, "Master:", "none", ""), "at first there is no master");
-    CHECK(has_row(text, "List:", "never", ""), "nor a list");
-    CHECK(has_row(text, "Clocks:", " 0 of 32", ""), "nor a clock");
-    CHECK(has_row(text, "Packets:", " 0 used", " 0 dropped"), "nor a packet");
+    CHECK(has_row(text, "List:", "never", ""), "no list is shown");
+    CHECK(has_row(text, "Clocks:", " 0 of 32", ""), "no clock is shown");
+    CHECK(has_row(text, "Packets:", " 0 used", " 0 dropped"), "no packet is shown");
     CHECK(has_row(text, "Hint:", "nothing was heard", "319 and 320"), "which it remarks upon");
     CHECK(length > 0 && text[length - 1] == '\n', "it ends with its last line");
     length = write_json(&w, text);
@@ -202,7 +202,8 @@ static void test_master(void) {
     CHECK(has_row(text, "Master:", "98698aaf9c950008 at 192.0.2.1", "on eth0"),
           "identity, address and interface");
     CHECK(!strstr(text, "Grandm.:"), "a grandmaster that is the clock itself is not named");
-    CHECK(has_row(text, "Sample:", " 2.6s ago", " for 13s"), "how old its last and first samples are");
+    CHECK(has_row(text, "Sample:", " 2.6s ago", " for 13s"),
+          "how old its last and first samples are");
     CHECK(has_row(text, "Offset:", "-7463494420.5", " s, error "), "the offset, with its sign");
     CHECK(has_row(text, "Rate:", " ppm", "noise "), "rate and noise");
     CHECK(has_row(text, "Clock identity", "Address", "GM"), "what the columns are");
@@ -352,7 +353,7 @@ static void test_player_of_a_silent_sender(void) {
     check_hint(&w, "the player plays, but its sender is silent", "a player of a silent sender");
 }
 
-/* For so long, with a clock whose rate is that. */
+/* Plays for `ns` with a clock of that rate. */
 static void play_at_rate(struct world *w, struct sender *s, uint64_t ns, double ppm) {
     for (uint64_t passed_ns = 0; passed_ns < ns; passed_ns += S) {
         play(w, s, S);
@@ -399,7 +400,7 @@ static void test_hints(void) {
     pass(&w, 121 * S);
     check_hint(&w, "for two minutes", "no clock any more");
     command(&w, "/nqptp T 192.0.2.1");
-    check_hint(&w, "for two minutes", "nor one of a list");
+    check_hint(&w, "for two minutes", "no clock any more: a list changes nothing");
 }
 
 static void test_wrong_checksums(void) {
@@ -536,10 +537,11 @@ static void test_use(void) {
     command(&other, "/nqptp T");
     status = status_of(&other);
     (void)nqptp_status_text(&status, text, sizeof text);
-    CHECK(!strstr(text, "Hint:"), "who has it open and an empty list is idle");
+    CHECK(!strstr(text, "Hint:"), "a client with the object open and an empty list is idle");
     status.objects[0].use = NQPTP_USE_NONE;
     (void)nqptp_status_text(&status, text, sizeof text);
-    CHECK(has_row(text, "Hint:", "in group nqptp", ""), "who has not may lack the right");
+    CHECK(has_row(text, "Hint:", "in group nqptp", ""),
+          "a client without the object open may lack the right to open it");
     status = status_of(&w);
     status.objects[0].use = NQPTP_USE_UNKNOWN;
     (void)nqptp_status_text(&status, text, sizeof text);

@@ -39,7 +39,7 @@ static void test_master(void) {
     CHECK_EQ_U64(essential(&w), 1, "one of the two is for everybody");
 }
 
-/* Both listed, the better one gives its sample last. The worse one is so many steps removed. */
+/* Both listed, the better one gives its sample last. The worse one is `steps` steps removed. */
 static void contest(struct world *w, const struct sender *worse, struct nqptp_announce *better,
                     const struct sender *winner, uint16_t steps_removed) {
     *w = world_begin();
@@ -137,7 +137,7 @@ static void test_reasons_of_the_list(void) {
     CHECK_SAYS(&w, "/x: the player pauses");
     command(&w, "/x E");
     CHECK_SAYS(&w, "/x: the player ends");
-    CHECK_EQ_U64(essential(&w), 0, "which is for who asks");
+    CHECK_EQ_U64(essential(&w), 0, "that line is for -v only");
 }
 
 static void test_stand_in(void) {
@@ -154,7 +154,7 @@ static void test_stand_in(void) {
                    "which is silent");
 }
 
-/* Runs to the next deadline, and so on, until it tells something or so long has passed. */
+/* Runs from deadline to deadline until something is told or `ns` has passed. */
 static void until_told(struct world *w, uint64_t ns) {
     uint64_t end_ns = w->now_ns + ns;
 
@@ -189,7 +189,7 @@ static void test_lost_and_back(void) {
     until_told(&w, 121 * S);
     CHECK_SAYS(&w, "clock deleted 0000000000000001 at 192.0.2.1");
     CHECK_SAYS(&w, "/nqptp: there is no master now: the last one is silent for 120 s");
-    CHECK_EQ_U64(essential(&w), 1, "the end of the record itself is for who asks");
+    CHECK_EQ_U64(essential(&w), 1, "the end of the record itself is for -v only");
 }
 
 static void test_another_follows(void) {
@@ -208,10 +208,10 @@ static void test_another_follows(void) {
     CHECK_SAYS(&w,
                "master 0000000000000002 at 192.0.2.2 is lost: no usable sample for 3.0 s; its last "
                "values stay");
-    CHECK_EQ_U64(essential(&w), 1, "of a clock that nobody follows nothing is said");
+    CHECK_EQ_U64(essential(&w), 1, "a clock that no client follows is not told of");
 }
 
-/* Repeats its last time for so long, four times a second. */
+/* Repeats its last time for `ns`, four times a second. */
 static void stand_still(struct world *w, struct sender *s, uint64_t origin_ns, uint64_t ns) {
     for (uint64_t end_ns = w->now_ns + ns; w->now_ns < end_ns;) {
         (void)send_sync(w, s, s->sequence_id);
@@ -304,7 +304,7 @@ static void test_summary(void) {
     check_stands(&w, "listening, nothing heard now");
 }
 
-/* Plays for so long at that rate. Returns how often an event told of the rate, and its last line.
+/* Plays for `seconds` at that rate. Returns how often an event told of the rate, and its last line.
  */
 static unsigned rate_events(struct world *w, struct sender *s, unsigned seconds, double ppm,
                             char line[NQPTP_STORY_MAX]) {

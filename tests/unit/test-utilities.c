@@ -41,7 +41,7 @@ static void test_receive_time(void) {
     CHECK_EQ_U64(convert(-3000, now, last), RAW + 3000, "within the error of reading two clocks");
     CHECK_EQ_U64(convert(-6000, now, last), arrival_ns, "a time in the future is not believed");
     CHECK_EQ_U64(convert(2 * S, now, last), RAW - 2 * (uint64_t)S, "two seconds old");
-    CHECK_EQ_U64(convert(9 * S, now, last), RAW - 9 * (uint64_t)S, "nor is an old one made young");
+    CHECK_EQ_U64(convert(9 * S, now, last), RAW - 9 * (uint64_t)S, "an old time is not made young");
     CHECK_EQ_U64(nqptp_clock_receive_time_ns(NULL, 77, now, &last), 77, "no time at all");
 
     last.realtime_ns -= (uint64_t)S / 2;
@@ -182,7 +182,7 @@ static const char *holder_of(uint16_t port, const struct nqptp_address *address)
     return nqptp_holder_describe(found ? &holder : NULL, text, sizeof text);
 }
 
-/* Who has the port is told, but not that it is we who have it. */
+/* Which process has the port is told, except when it is this one. */
 static void test_holder(int receiver, const char *loopback) {
     struct nqptp_address wildcard = everywhere_of(loopback), address;
     uint16_t port = port_of(receiver);
@@ -190,7 +190,7 @@ static void test_holder(int receiver, const char *loopback) {
     nqptp_address_parse(loopback, strlen(loopback), &address);
     CHECK_EQ_STR(holder_of(port, NULL), "the process that holds it is not visible from here",
                  "our own socket is no holder");
-    CHECK(!nqptp_port_taken(port, &wildcard), "nor does it take the port");
+    CHECK(!nqptp_port_taken(port, &wildcard), "the check does not take the port");
     pid_t child = fork();
     if (child == 0)
         for (;;)
@@ -278,7 +278,8 @@ static void test_datagrams(const char *loopback) {
     uint64_t after_ns = nqptp_clock_now_ns();
     const struct nqptp_packet *first = &batch->packets[0];
     CHECK(first->length == 1 && first->data[0] == 0 && !first->truncated, "the first byte came");
-    CHECK_EQ_STR(nqptp_address_format(&first->source, text), loopback, "from whom it came");
+    CHECK_EQ_STR(nqptp_address_format(&first->source, text), loopback,
+                 "the source address is right");
     CHECK_EQ_STR(nqptp_address_format(&first->local, text), loopback, "where it came to");
     CHECK(first->interface > 0, "by what interface");
     CHECK(first->receive_time_ns + 10000 > before_ns && first->receive_time_ns < after_ns + 10000,
