@@ -58,37 +58,10 @@ make_network() {
 
 # --- the sender -----------------------------------------------------------------------------------
 
-# As much like an AirPlay sender as ptp4l can be. With follow_up_info and E2E it sends nothing, and
-# says nothing, unless it is told that its port is asCapable.
-ptp4l_configuration() {
-    cat <<'END'
-[global]
-network_transport       UDPv4
-delay_mechanism         E2E
-transportSpecific       0x1
-time_stamping           software
-twoStepFlag             1
-follow_up_info          1
-asCapable               true
-path_trace_enabled      1
-masterOnly              1
-free_running            1
-priority1               248
-priority2               248
-clockClass              248
-clockAccuracy           0xFE
-offsetScaledLogVariance 0x436A
-logAnnounceInterval     -2
-logSyncInterval         -3
-announceReceiptTimeout  2
-END
-}
-
 start_sender() {
     if command -v ptp4l >/dev/null; then
         say "The sender is ptp4l. Its clock is this machine's, so the true offset is 0."
-        ptp4l_configuration >/run/ptp4l.conf
-        start nsenter -t "$there" -n ptp4l -i sender -f /run/ptp4l.conf -m -q >/run/sender.log 2>&1
+        start nsenter -t "$there" -n ptp4l -i sender -f tests/lib/ptp4l.conf -m -q >/run/sender.log 2>&1
     else
         say "The sender is tests/tools/ptp-sender, because ptp4l (package linuxptp) is not installed. Its"
         say "clock counts from this machine's start, so the offset is large and negative."

@@ -263,7 +263,7 @@ fi
 
 mount -t tmpfs tmpfs /run
 cp "$nqptp" /run/nqptp
-tmp=/run
+tmp=/run work=/run
 mount -t tmpfs -o nr_inodes=1,mode=1777 tmpfs /dev/shm
 run
 is '/dev/shm full: exit status 1' "$status" 1

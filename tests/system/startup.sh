@@ -10,7 +10,7 @@
 
 # shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
-starts=${STARTUPS:-60}
+starts=${STARTUPS:-30}
 enter $((120 + starts * 2))
 
 object=/dev/shm/nqptp

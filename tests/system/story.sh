@@ -69,7 +69,7 @@ tells 'a Follow_Up with its time' 'Follow_Up .*, origin [0-9]*\.[0-9]\{9\} s$'
 tells 'an Announce' "Announce .*, grandmaster $identity, priority1 248, .*, stepsRemoved 0$"
 tells 'what is sent' 'to 10\.77\.0\.2: Delay_Req .*-32776, sequenceId'
 tells '-vvv shows their bytes' "44 bytes: 1002002c0000060[0-9a-f]*$identity"
-in_there "$sender" --to 10.77.0.1 --mode junk --count 200
+in_there "$sender" --to 10.77.0.1 --mode junk --count 200 --rate 1000
 tells 'what is no message is not shown as one' 'from 10\.77\.0\.2: a datagram; dropped: '
 check_not 'no byte of the network gets into the log as it is' grep -q '[^ -~]' "$tmp/log"
 stop_senders
