@@ -162,31 +162,23 @@ void nqptp_lease_release(struct nqptp_lease *lease, enum nqptp_opener opener, bo
         take(lease);
 }
 
-static void act_on_close(struct nqptp_lease *lease, uint64_t now_ns) {
-    lease->close_waits = false;
-    lease->refusals = 0;
-    lease->quiet_until_ns = now_ns + QUIET_NS;
-    arm_and_take(lease, now_ns);
-}
-
 void nqptp_lease_check_closed(struct nqptp_lease *lease, uint64_t now_ns) {
     if (!read_events(lease) || !wants_lease(lease))
         return;
-    if (now_ns >= lease->quiet_until_ns) {
-        act_on_close(lease, now_ns);
-        return;
-    }
     lease->close_waits = true;
     lease->retry_ns = lease->quiet_until_ns;
+    nqptp_lease_retry(lease, now_ns);
 }
 
 void nqptp_lease_retry(struct nqptp_lease *lease, uint64_t now_ns) {
     if (!wants_lease(lease) || now_ns < lease->retry_ns)
         return;
-    if (lease->close_waits)
-        act_on_close(lease, now_ns);
-    else
-        arm_and_take(lease, now_ns);
+    if (lease->close_waits) {
+        lease->close_waits = false;
+        lease->refusals = 0;
+        lease->quiet_until_ns = now_ns + QUIET_NS;
+    }
+    arm_and_take(lease, now_ns);
 }
 
 int nqptp_lease_is_in_use(int fd) {

@@ -48,6 +48,10 @@ struct nqptp_lease {
     uint64_t quiet_until_ns; /* The next close is acted on then at the earliest. */
 };
 
+/* A lease that was not opened: no function does anything with it. */
+#define NQPTP_LEASE_OF_NOTHING                                                                     \
+    { .fd = -1, .inotify = -1, .state = NQPTP_LEASE_UNAVAILABLE, .retry_ns = NQPTP_NO_DEADLINE }
+
 /* Takes the lease on the file, or notes that another process has it open. */
 void nqptp_lease_open(struct nqptp_lease *lease, int fd, const char *path, uint64_t now_ns);
 

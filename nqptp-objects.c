@@ -33,7 +33,7 @@ void nqptp_objects_init(struct nqptp_objects *objects, gid_t group, const char *
 
 /* --- what goes wrong -------------------------------------------------------------------------- */
 
-/* A client chose the name of a named object, and perhaps one that another program needs. */
+/* Logs what has the name of an object. A client chose the name of a named object. */
 static void explain_foreign(const char *name, const char *shown) {
     const struct passwd *user = getpwuid(geteuid());
     char found[64];
@@ -190,19 +190,11 @@ int nqptp_objects_keep_names(const struct nqptp_objects *objects) {
 
 static void keep(struct nqptp_objects *objects, int c, const struct nqptp_command *command,
                  const char *text, size_t length, uint64_t now_ns) {
-    int fd = objects->list[c].shm.fd;
-    int result;
-
-    if (command->letter == 'T') {
-        result = nqptp_kept_write(fd, NQPTP_KEPT_LIST, text, length);
-        if (result == 0 && c > 0)
-            result = nqptp_objects_keep_names(objects);
-    } else {
-        char activity[NQPTP_NAME_SIZE + 2];
-        length =
-            (size_t)snprintf(activity, sizeof activity, "%s %c", command->name, command->letter);
-        result = nqptp_kept_write(fd, NQPTP_KEPT_ACTIVITY, activity, length);
-    }
+    bool list = command->letter == 'T';
+    int result = nqptp_kept_write(objects->list[c].shm.fd,
+                                  list ? NQPTP_KEPT_LIST : NQPTP_KEPT_ACTIVITY, text, length);
+    if (result == 0 && list && c > 0)
+        result = nqptp_objects_keep_names(objects);
     if (result < 0 && nqptp_warning_due(&objects->not_kept, now_ns))
         nqptp_log_error(LOG_WARNING, result,
                         "clients must ask again after a restart, because it cannot be kept");
@@ -213,7 +205,7 @@ void nqptp_objects_command(struct nqptp_objects *objects, int c,
                            uint64_t now_ns) {
     struct nqptp_shm *shm = &objects->list[c].shm;
 
-    objects->list[c].asked_at_ns = now_ns;
+    objects->list[c].asked_at_ns = objects->list[c].used_at_ns = now_ns;
     check_name(objects, shm, now_ns);
     if (!nqptp_shm_ask(shm, command->asked, now_ns) &&
         nqptp_warning_due(&objects->other_layout, now_ns))
@@ -223,12 +215,14 @@ void nqptp_objects_command(struct nqptp_objects *objects, int c,
 }
 
 enum nqptp_opener nqptp_objects_opener(const struct nqptp_objects *objects) {
-    return nqptp_shm_opener(&objects->list[0].shm);
+    return nqptp_lease_opener(&objects->list[0].shm.lease);
 }
 
 void nqptp_objects_signalled(struct nqptp_objects *objects, enum nqptp_opener opener,
                              uint64_t now_ns) {
     nqptp_shm_signalled(&objects->list[0].shm, opener, now_ns);
+    if (opener != NQPTP_OPENER_NONE)
+        objects->list[0].used_at_ns = now_ns;
     explain_watch(objects);
 }
 
@@ -279,12 +273,12 @@ uint64_t nqptp_objects_due_ns(const struct nqptp_objects *objects,
                               const struct nqptp_clients *clients) {
     uint64_t due_ns = NQPTP_NO_DEADLINE;
 
-    for (int c = 0; c < clients->top; c++)
-        if (nqptp_client_plays(&clients->list[c]))
+    for (int c = 0; c < clients->top; c++) {
+        if (nqptp_client_plays(&clients->list[c]) && objects->check_at_ns < due_ns)
             due_ns = objects->check_at_ns;
-    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
         if (nqptp_shm_deadline(&objects->list[c].shm) < due_ns)
             due_ns = nqptp_shm_deadline(&objects->list[c].shm);
+    }
     return due_ns;
 }
 
@@ -292,10 +286,9 @@ void nqptp_objects_status(const struct nqptp_objects *objects, struct nqptp_stat
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
         const struct nqptp_shm *shm = &objects->list[c].shm;
         status->objects[c].layout = nqptp_shm_version(shm);
-        status->objects[c].use = !shm->automatic || shm->lease.state == NQPTP_LEASE_UNAVAILABLE
-                                     ? NQPTP_USE_UNKNOWN
-                                 : shm->lease.state == NQPTP_LEASE_HELD ? NQPTP_USE_NONE
-                                                                        : NQPTP_USE_OPEN;
+        status->objects[c].use = shm->lease.state == NQPTP_LEASE_UNAVAILABLE ? NQPTP_USE_UNKNOWN
+                                 : shm->lease.state == NQPTP_LEASE_HELD      ? NQPTP_USE_NONE
+                                                                             : NQPTP_USE_OPEN;
     }
 }
 
@@ -304,17 +297,10 @@ static bool may_be_in_use(const struct nqptp_shm *shm) {
     return (!shm->automatic && shm->layout->has_mutex) || nqptp_shm_is_in_use(shm);
 }
 
-static void note(uint64_t *used_at_ns, uint64_t at_ns) {
-    if (*used_at_ns < at_ns)
-        *used_at_ns = at_ns;
-}
-
 /* Notes that the client uses its object, if it does. Returns whether it did not for long. */
 static bool is_unused(struct nqptp_object *object, uint64_t now_ns) {
     if (may_be_in_use(&object->shm))
-        note(&object->used_at_ns, now_ns);
-    note(&object->used_at_ns, object->asked_at_ns);
-    note(&object->used_at_ns, object->shm.opened_ns);
+        object->used_at_ns = now_ns;
     return now_ns - object->used_at_ns >= UNUSED_NS + CHECK_NS;
 }
 
@@ -322,7 +308,7 @@ bool nqptp_objects_retry(struct nqptp_objects *objects, struct nqptp_engine *eng
                          uint64_t now_ns, struct nqptp_effects *effects) {
     uint64_t unused = 0;
 
-    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
+    for (int c = 0; c < engine->clients.top; c++)
         nqptp_shm_retry(&objects->list[c].shm, now_ns);
     if (now_ns < objects->check_at_ns)
         return false;

@@ -17,7 +17,7 @@
 struct nqptp_object {
     struct nqptp_shm shm;
     uint64_t asked_at_ns; /* When its client sent its last command. */
-    uint64_t used_at_ns;  /* When it was seen last that the object is in use. */
+    uint64_t used_at_ns;  /* When its client was seen last to use it. */
     uint64_t look_at_ns;  /* When publishing is to check the name again. */
 };
 

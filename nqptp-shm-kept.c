@@ -22,7 +22,7 @@ static const struct place {
     off_t at;
     size_t size; /* of the longest text there */
 } places[NQPTP_KEPT_COUNT] = {
-    [NQPTP_KEPT_LIST] = {4096, NQPTP_KEPT_MAX},
+    [NQPTP_KEPT_LIST] = {NQPTP_KEPT_AT, NQPTP_KEPT_MAX},
     [NQPTP_KEPT_NAMES] = {8448, NQPTP_KEPT_MAX},
     [NQPTP_KEPT_ACTIVITY] = {12800, 128},
 };

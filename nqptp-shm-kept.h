@@ -8,6 +8,7 @@
 
 #include <stddef.h>
 
+#define NQPTP_KEPT_AT 4096  /* Where kept state begins in the file. */
 #define NQPTP_KEPT_MAX 4096 /* The bytes of the longest text. */
 
 enum nqptp_kept {

@@ -33,14 +33,19 @@
 #include <time.h>
 #include <unistd.h>
 
-#define RETRY_NS (2 * NQPTP_MS) /* Between tries for the mutex; a client holds it for 1 us. */
-#define TAKE_OVER_NS (1000 * NQPTP_MS) /* After this the holder of the mutex is gone or stuck. */
-#define PATIENCE_NS                                                                                \
-    (3000 * NQPTP_MS) /* After this the mutex is taken over, whichever the holder. */
-#define ASKED_NS                                                                                   \
-    (10000 * NQPTP_MS) /* For so long a command, or our start, tells about an opener. */
+/* Between tries for the mutex. A client holds it for 1 us. */
+#define RETRY_NS (2 * NQPTP_MS)
 
-_Static_assert(sizeof(union nqptp_shm_image) <= 4096, "kept state is behind every layout");
+/* After this the holder of the mutex is gone or stuck. */
+#define TAKE_OVER_NS (1000 * NQPTP_MS)
+
+/* After this the mutex is taken over, whichever client holds it. */
+#define PATIENCE_NS (3000 * NQPTP_MS)
+
+/* For so long a command, or our start, tells about an opener. */
+#define ASKED_NS (10000 * NQPTP_MS)
+
+_Static_assert(sizeof(union nqptp_shm_image) <= NQPTP_KEPT_AT, "kept state is behind every layout");
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
@@ -308,7 +313,8 @@ static int adopt_or_create(struct nqptp_shm *shm, uint64_t now_ns) {
 
 int nqptp_shm_open(struct nqptp_shm *shm, const char *name, unsigned layout, gid_t group,
                    uint64_t now_ns) {
-    *shm = (struct nqptp_shm){.fd = -1, .group = group, .lease.inotify = -1, .started_ns = now_ns};
+    *shm = (struct nqptp_shm){
+        .fd = -1, .group = group, .lease = NQPTP_LEASE_OF_NOTHING, .started_ns = now_ns};
     bool known = nqptp_mutex_init(&shm->mutex);
     if (!known && layout == NQPTP_SHM_AUTO)
         layout = NQPTP_SHM_LAYOUT_10;
@@ -347,18 +353,12 @@ static bool has_name(const struct nqptp_shm *shm) {
            named.st_ino == ours.st_ino;
 }
 
-static void restore_size(const struct nqptp_shm *shm) {
-    struct stat status;
-
-    if (fstat(shm->fd, &status) == 0 && status.st_size != NQPTP_SHM_SIZE)
-        (void)!ftruncate(shm->fd, NQPTP_SHM_SIZE); /* if not now, then the next time */
-}
-
 static void copy_kept(int from, int to) {
-    char text[NQPTP_KEPT_MAX];
+    char kept[NQPTP_SHM_SIZE - NQPTP_KEPT_AT];
+    ssize_t length = pread(from, kept, sizeof kept, NQPTP_KEPT_AT);
 
-    for (enum nqptp_kept which = 0; which < NQPTP_KEPT_COUNT; which++)
-        nqptp_kept_write(to, which, text, nqptp_kept_read(from, which, text));
+    if (length > 0)
+        (void)!pwrite(to, kept, (size_t)length, NQPTP_KEPT_AT);
 }
 
 int nqptp_shm_mend(struct nqptp_shm *shm, uint64_t now_ns) {
@@ -367,10 +367,11 @@ int nqptp_shm_mend(struct nqptp_shm *shm, uint64_t now_ns) {
     if (!shm->map)
         return 0;
     if (has_name(shm)) {
-        restore_size(shm);
+        (void)!ftruncate(shm->fd, NQPTP_SHM_SIZE); /* A client may have cut it short. */
         return 0;
     }
-    successor.fd = successor.lease.inotify = -1;
+    successor.fd = -1;
+    successor.lease = (struct nqptp_lease)NQPTP_LEASE_OF_NOTHING;
     successor.map = NULL;
     successor.pending = false;
     int result = adopt_or_create(&successor, now_ns);
@@ -387,15 +388,14 @@ int nqptp_shm_mend(struct nqptp_shm *shm, uint64_t now_ns) {
 }
 
 uint64_t nqptp_shm_deadline(const struct nqptp_shm *shm) {
-    uint64_t lease_ns = shm->automatic ? shm->lease.retry_ns : NQPTP_NO_DEADLINE;
-    return shm->pending && shm->retry_ns < lease_ns ? shm->retry_ns : lease_ns;
+    return shm->pending && shm->retry_ns < shm->lease.retry_ns ? shm->retry_ns
+                                                               : shm->lease.retry_ns;
 }
 
 void nqptp_shm_retry(struct nqptp_shm *shm, uint64_t now_ns) {
     if (shm->pending && now_ns >= shm->retry_ns)
         write_or_wait(shm, now_ns);
-    if (shm->automatic)
-        nqptp_lease_retry(&shm->lease, now_ns);
+    nqptp_lease_retry(&shm->lease, now_ns);
 }
 
 bool nqptp_shm_ask(struct nqptp_shm *shm, enum nqptp_shm_asked asked, uint64_t now_ns) {
@@ -434,17 +434,10 @@ static unsigned layout_for(const struct nqptp_shm *shm, enum nqptp_opener opener
     return shm->layout->version;
 }
 
-enum nqptp_opener nqptp_shm_opener(const struct nqptp_shm *shm) {
-    return nqptp_lease_opener(&shm->lease);
-}
-
 void nqptp_shm_signalled(struct nqptp_shm *shm, enum nqptp_opener opener, uint64_t now_ns) {
-    if (!shm->automatic)
-        return;
     nqptp_lease_check_closed(&shm->lease, now_ns);
     if (opener == NQPTP_OPENER_NONE)
         return;
-    shm->opened_ns = now_ns;
     /* A player with musl's shm_open() does not wait, and comes again. Another process that does not
      * wait only looked at the file, or was killed: it sent no command. */
     bool player = shm->asked != NQPTP_SHM_ASKED_NOTHING && now_ns - shm->asked_ns <= ASKED_NS;

@@ -30,7 +30,6 @@ struct nqptp_shm {
     bool automatic;             /* The layout may change while no other process has it open. */
     struct nqptp_lease lease;   /* Of an automatic one. */
     uint64_t started_ns;        /* When this process opened its first object of that name. */
-    uint64_t opened_ns;         /* When another process opened an automatic one last. */
     enum nqptp_shm_asked asked; /* What the last command told about its client. */
     uint64_t asked_ns;          /* When that command came. */
 
@@ -103,14 +102,11 @@ void nqptp_shm_retry(struct nqptp_shm *shm, uint64_t now_ns);
  */
 bool nqptp_shm_ask(struct nqptp_shm *shm, enum nqptp_shm_asked asked, uint64_t now_ns);
 
-/* How a process opens the object that waits for nqptp_shm_signalled(). */
-enum nqptp_opener nqptp_shm_opener(const struct nqptp_shm *shm);
-
 /*
- * NQPTP_LEASE_SIGNAL came: puts the right layout in place for the opener that
- * nqptp_shm_opener() told of, and lets it go on. The opener may have sent a command a moment
- * before, so read all commands after that and before this. If a process has closed the object, the
- * layout may change from now on.
+ * NQPTP_LEASE_SIGNAL came: puts the right layout in place for the opener that nqptp_lease_opener()
+ * told of, and lets it go on. The opener may have sent a command a moment before, so read all
+ * commands after that and before this. If a process has closed the object, the layout may change
+ * from now on.
  */
 void nqptp_shm_signalled(struct nqptp_shm *shm, enum nqptp_opener opener, uint64_t now_ns);
 

@@ -268,17 +268,17 @@ static bool is_aside(const char *name, char path[320]) {
     DIR *directory = opendir("/dev/shm");
     const struct dirent *entry;
     char begin[80];
-    bool found = false;
+    bool is = false;
 
     snprintf(begin, sizeof begin, ".%s.", name + 1);
-    while (directory && !found && (entry = readdir(directory))) {
-        found = strncmp(entry->d_name, begin, strlen(begin)) == 0 &&
-                strstr(entry->d_name, ".kept") != NULL;
+    while (directory && !is && (entry = readdir(directory))) {
+        is = strncmp(entry->d_name, begin, strlen(begin)) == 0 &&
+             strstr(entry->d_name, ".kept") != NULL;
         snprintf(path, 320, "/dev/shm/%s", entry->d_name);
     }
     if (directory)
         closedir(directory);
-    return found;
+    return is;
 }
 
 /* The process starts again. Is that object among those that it brings back? */
@@ -659,7 +659,7 @@ static pid_t opener(const char *name, bool read_only, int say) {
 }
 
 static void signal_came(struct nqptp_shm *shm, uint64_t now_ns) {
-    nqptp_shm_signalled(shm, nqptp_shm_opener(shm), now_ns);
+    nqptp_shm_signalled(shm, nqptp_lease_opener(&shm->lease), now_ns);
 }
 
 /* Waits for the signal that a process opens or has closed the object, as the daemon's loop does. */
