@@ -364,9 +364,10 @@ int nqptp_socket_receive(int fd, struct nqptp_clock_pair *last, struct nqptp_bat
 /* Fills in the control message that says where a datagram is to be sent from. */
 static void write_control(struct msghdr *message, int level, int type, const void *info,
                           size_t size) {
+    struct cmsghdr *header = message->msg_control;
+
     message->msg_controllen = CMSG_SPACE(size);
-    struct cmsghdr *header = CMSG_FIRSTHDR(message);
-    *header = (struct cmsghdr){CMSG_LEN(size), level, type};
+    *header = (struct cmsghdr){.cmsg_len = CMSG_LEN(size), .cmsg_level = level, .cmsg_type = type};
     memcpy(CMSG_DATA(header), info, size);
 }
 
