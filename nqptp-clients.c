@@ -16,7 +16,8 @@
  * The best candidate wins: the first address of an ordered list, then the data set comparison.
  * keeps_master() may overrule that. Without a candidate the last master stays, as its last values
  * are better than none. And when the choice has changed too often, the old master stays until 5 s
- * have passed without another change, but only while it is usable.
+ * have passed without another change, but only while it is usable. Changes are counted for the
+ * client and for each address, so that a restless sender does not delay the choice of another one.
  *
  * A client's `listed` and `qualified` are masks of rows of the clock table. They are right only if
  * each row that comes or goes is told by nqptp_clients_add_clock() and _remove_clock().
@@ -34,7 +35,8 @@
 #define CARRY_ON_NS INT64_C(5000000) /* How far off the first sample may be. */
 #define HEARD_NS (3 * NQPTP_S)       /* What was heard that long ago still sends. */
 #define NEWCOMER_PACKETS 24          /* A clock that sent so many had the time to qualify. */
-#define WEIGHT_MASTER 16             /* What a change of master weighs in the hysteresis. */
+#define WEIGHT_MASTER 16             /* What a change of master weighs for the client. */
+#define WEIGHT_ADDRESS 33            /* What it weighs for each address: two are held back. */
 
 /* --- lists ----------------------------------------------------------------------------------- */
 
@@ -148,7 +150,7 @@ static void note_host(struct nqptp_clients *clients, int i, const struct nqptp_n
 void nqptp_clients_note_neighbours(struct nqptp_clients *clients,
                                    const struct nqptp_clock_table *table,
                                    const struct nqptp_neighbours *neighbours) {
-    uint32_t listed = nqptp_clients_listed(clients);
+    uint32_t listed = nqptp_clients_rows(clients).listed;
 
     for (int i = 0; i < table->clocks_top; i++) {
         if (!table->clocks[i].in_use || (listed & nqptp_clock_bit(i)))
@@ -161,7 +163,7 @@ void nqptp_clients_note_neighbours(struct nqptp_clients *clients,
 
 bool nqptp_clients_need_neighbours(const struct nqptp_clients *clients,
                                    const struct nqptp_clock_table *table, uint64_t now_ns) {
-    uint32_t strangers = 0, listed = nqptp_clients_listed(clients);
+    uint32_t strangers = 0, listed = nqptp_clients_rows(clients).listed;
 
     for (int i = 0; i < table->clocks_top; i++)
         if (table->clocks[i].in_use && nqptp_clock_is_alive(&table->clocks[i], now_ns))
@@ -202,29 +204,6 @@ bool nqptp_clients_list_address(const struct nqptp_clients *clients,
     return false;
 }
 
-uint32_t nqptp_clients_listed(const struct nqptp_clients *clients) {
-    uint32_t listed = 0;
-    for (int c = 0; c < clients->top; c++)
-        listed |= clients->list[c].listed;
-    return listed;
-}
-
-uint32_t nqptp_clients_masters(const struct nqptp_clients *clients) {
-    uint32_t masters = 0;
-    for (int c = 0; c < clients->top; c++)
-        if (clients->list[c].master != NQPTP_NO_CLOCK)
-            masters |= nqptp_clock_bit(clients->list[c].master);
-    return masters;
-}
-
-uint32_t nqptp_clients_stand_ins(const struct nqptp_clients *clients) {
-    uint32_t masters = 0;
-    for (int c = 0; c < clients->top; c++)
-        if (clients->list[c].has_list && clients->list[c].master != NQPTP_NO_CLOCK)
-            masters |= nqptp_clock_bit(clients->list[c].master) & ~clients->list[c].listed;
-    return masters;
-}
-
 bool nqptp_client_plays(const struct nqptp_client *client) {
     return !client->unused && (client->says_begin ? client->activity == NQPTP_PLAYING
                                                   : client->has_list && client->peer_count > 0);
@@ -240,19 +219,19 @@ bool nqptp_clients_ended(const struct nqptp_clients *clients, int i) {
     return true;
 }
 
-uint32_t nqptp_clients_playing_masters(const struct nqptp_clients *clients) {
-    uint32_t masters = 0;
-    for (int c = 0; c < clients->top; c++)
-        if (clients->list[c].master != NQPTP_NO_CLOCK && nqptp_client_plays(&clients->list[c]))
-            masters |= nqptp_clock_bit(clients->list[c].master);
-    return masters;
-}
+struct nqptp_rows nqptp_clients_rows(const struct nqptp_clients *clients) {
+    struct nqptp_rows rows = {0};
 
-uint32_t nqptp_clients_qualified(const struct nqptp_clients *clients) {
-    uint32_t qualified = 0;
-    for (int c = 0; c < clients->top; c++)
-        qualified |= clients->list[c].qualified;
-    return qualified;
+    for (int c = 0; c < clients->top; c++) {
+        const struct nqptp_client *client = &clients->list[c];
+        uint32_t master = client->master == NQPTP_NO_CLOCK ? 0 : nqptp_clock_bit(client->master);
+        rows.listed |= client->listed;
+        rows.qualified |= client->qualified;
+        rows.masters |= master;
+        rows.playing |= nqptp_client_plays(client) ? master : 0;
+        rows.stand_ins |= client->has_list ? master & ~client->listed : 0;
+    }
+    return rows;
 }
 
 bool nqptp_client_lists_clock(const struct nqptp_client *client, int i) {
@@ -283,6 +262,11 @@ int nqptp_clients_add(struct nqptp_clients *clients, const char *name) {
     strncpy(client->name, name, sizeof client->name - 1);
     nqptp_text_show(client->name, client->shown, sizeof client->shown);
     return c;
+}
+
+static void forget_changes(struct nqptp_client *client) {
+    client->hysteresis = (struct nqptp_hysteresis){0};
+    memset(client->unrest, 0, sizeof client->unrest);
 }
 
 /* Binds a new list entry to the clock that announced itself at its address last. */
@@ -330,12 +314,14 @@ bool nqptp_client_set_peers(const struct nqptp_clock_table *table, struct nqptp_
         client->same_host |= client->peers[i].same_host;
     }
     bool same = old.has_list && old.peer_count == client->peer_count;
+    bool same_first = !client->first_wins || old.peer_count == 0 || client->peer_count == 0 ||
+                      nqptp_address_equal(&old.peers[0].address, &client->peers[0].address);
     for (unsigned i = 0; same && i < old.peer_count; i++) {
         const struct nqptp_peer *peer = peer_at(client, &old.peers[i].address);
         same = peer && peer->address.scope_id == old.peers[i].address.scope_id;
     }
-    if (!same)
-        client->hysteresis = (struct nqptp_hysteresis){0}; /* the client wants this change */
+    if (!same || !same_first)
+        forget_changes(client); /* the client wants this change */
     return !same;
 }
 
@@ -468,7 +454,37 @@ static bool is_better(const struct nqptp_clock_table *table, const struct nqptp_
                      : nqptp_clock_compare(&table->clocks[a], &table->clocks[b], &difference) < 0;
 }
 
-/* Whether the master stays although the best candidate is another clock, or there is none. */
+/* Returns the number of the record of changes to or from the address of the clock in row i. */
+static unsigned unrest_of(const struct nqptp_clock_table *table, int i) {
+    return hash_of(&table->clocks[i].address) % NQPTP_UNRESTS;
+}
+
+/*
+ * Whether the master changed too often to or from the address of the best candidate, or too often
+ * at all. The latter does not count if the best candidate is the first of an ordered list.
+ */
+static bool is_restless(const struct nqptp_clock_table *table, const struct nqptp_client *client,
+                        int best, uint64_t now_ns) {
+    return nqptp_hysteresis_holds(&client->unrest[unrest_of(table, best)], now_ns) ||
+           (nqptp_hysteresis_holds(&client->hysteresis, now_ns) &&
+            precedence(table, client, best) <= precedence(table, client, client->master));
+}
+
+static void note_change(const struct nqptp_clock_table *table, struct nqptp_client *client, int old,
+                        int best, uint64_t now_ns) {
+    nqptp_hysteresis_note(&client->hysteresis, WEIGHT_MASTER, now_ns);
+    if (best != NQPTP_NO_CLOCK)
+        nqptp_hysteresis_note(&client->unrest[unrest_of(table, best)], WEIGHT_ADDRESS, now_ns);
+    if (old != NQPTP_NO_CLOCK &&
+        (best == NQPTP_NO_CLOCK || unrest_of(table, old) != unrest_of(table, best)))
+        nqptp_hysteresis_note(&client->unrest[unrest_of(table, old)], WEIGHT_ADDRESS, now_ns);
+}
+
+/*
+ * Whether the master stays although the best candidate is another clock, or there is none. After
+ * too many changes it stays while it is usable; and, as one sender may go by many identities, for
+ * another one at its own address even if it is not.
+ */
 static bool keeps_master(const struct nqptp_clock_table *table, const struct nqptp_client *client,
                          int best, uint64_t now_ns) {
     int old = client->master;
@@ -477,13 +493,11 @@ static bool keeps_master(const struct nqptp_clock_table *table, const struct nqp
         return false;
     if (best == NQPTP_NO_CLOCK)
         return may_follow(table, client, old, now_ns);
-    const struct nqptp_clock *from = &table->clocks[old], *to = &table->clocks[best];
-    if (!nqptp_hysteresis_holds(&client->hysteresis, now_ns) ||
-        precedence(table, client, best) > precedence(table, client, old))
-        return false; /* the first of an ordered list is back: the client wants no other */
-    if (!nqptp_clock_is_alive(from, now_ns) && may_follow(table, client, old, now_ns))
-        return nqptp_address_equal(&from->address, &to->address); /* one sender, many identities */
-    return is_candidate(table, client, old, now_ns);
+    if (!is_restless(table, client, best, now_ns))
+        return false;
+    return nqptp_address_equal(&table->clocks[old].address, &table->clocks[best].address)
+               ? may_follow(table, client, old, now_ns)
+               : is_candidate(table, client, old, now_ns);
 }
 
 /* Returns the row of the best candidate other than row `except`, or NQPTP_NO_CLOCK. */
@@ -507,7 +521,7 @@ bool nqptp_client_select(const struct nqptp_clock_table *table, struct nqptp_cli
     if (keeps_master(table, client, best, now_ns))
         best = old;
     if (best != old)
-        nqptp_hysteresis_note(&client->hysteresis, WEIGHT_MASTER, now_ns);
+        note_change(table, client, old, best, now_ns);
     client->master = best;
     return best != old;
 }

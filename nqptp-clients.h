@@ -13,6 +13,7 @@
 #define NQPTP_CLIENTS_MAX 64
 #define NQPTP_PEERS_MAX 256
 #define NQPTP_HASHES 512  /* Of addresses: twice as many as a full list has. */
+#define NQPTP_UNRESTS 32  /* Addresses that share one wait for each other, 5 s at most. */
 #define NQPTP_NAME_MAX 62 /* The bytes of an object's name after the slash. */
 #define NQPTP_NAME_SIZE (1 + NQPTP_NAME_MAX + 1)
 
@@ -66,8 +67,9 @@ struct nqptp_client {
     uint32_t qualified; /* Bit i: the clock in row i qualified, and has been alive since. */
     int master;         /* The row of its master, or NQPTP_NO_CLOCK. */
     int published;      /* The row of the master that was published last, or NQPTP_NO_CLOCK. */
-    struct nqptp_hysteresis hysteresis; /* Of the choice of master. */
-    struct nqptp_reading inherited;     /* What an earlier process published; start 0: nothing. */
+    struct nqptp_hysteresis hysteresis;            /* Of all changes of its master. */
+    struct nqptp_hysteresis unrest[NQPTP_UNRESTS]; /* Of those to or from an address, by hash. */
+    struct nqptp_reading inherited; /* What an earlier process published; start 0: nothing. */
 };
 
 /* All entries before `top` are in use. Client 0 is the one of commands without a name. */
@@ -75,6 +77,17 @@ struct nqptp_clients {
     int top;
     struct nqptp_client list[NQPTP_CLIENTS_MAX];
 };
+
+/* Rows of the clock table that matter to any client. In each mask bit i is row i. */
+struct nqptp_rows {
+    uint32_t listed;    /* A client lists the clock. */
+    uint32_t qualified; /* The clock is qualified for a client. */
+    uint32_t masters;   /* The clock is the master of a client. */
+    uint32_t playing;   /* The clock is the master of a client that plays. */
+    uint32_t stand_ins; /* The clock is the master of a client that has a list without it. */
+};
+
+struct nqptp_rows nqptp_clients_rows(const struct nqptp_clients *clients);
 
 /* Returns the number of the client with that name, or -1. */
 int nqptp_clients_find(const struct nqptp_clients *clients, const char *name);
@@ -112,21 +125,9 @@ void nqptp_clients_note_neighbours(struct nqptp_clients *clients,
                                    const struct nqptp_clock_table *table,
                                    const struct nqptp_neighbours *neighbours);
 
-/* The rows whose clocks are the master of a client that has a list without them. */
-uint32_t nqptp_clients_stand_ins(const struct nqptp_clients *clients);
-
 /* Whether any client lists this address. */
 bool nqptp_clients_list_address(const struct nqptp_clients *clients,
                                 const struct nqptp_address *address);
-
-/* The rows whose clocks any client lists, bit i for row i. */
-uint32_t nqptp_clients_listed(const struct nqptp_clients *clients);
-
-/* The rows whose clocks are any client's master. */
-uint32_t nqptp_clients_masters(const struct nqptp_clients *clients);
-
-/* The rows whose clocks are qualified for any client. */
-uint32_t nqptp_clients_qualified(const struct nqptp_clients *clients);
 
 /*
  * Whether the client plays: from its B until its E or P, or, if it never sends B, while it has a
@@ -136,9 +137,6 @@ bool nqptp_client_plays(const struct nqptp_client *client);
 
 /* Whether the player of each client that follows the clock in row i ended, or is gone. */
 bool nqptp_clients_ended(const struct nqptp_clients *clients, int i);
-
-/* The rows whose clocks are the master of a client that plays. */
-uint32_t nqptp_clients_playing_masters(const struct nqptp_clients *clients);
 
 /* Whether the client's list has that address. */
 bool nqptp_client_lists_address(const struct nqptp_client *client,

@@ -51,7 +51,7 @@ int nqptp_engine_add_client(struct nqptp_engine *engine, const char *name,
 
 /* Whether any client lists the clock in row i. */
 static bool is_listed(const struct nqptp_engine *engine, int i) {
-    return nqptp_clients_listed(&engine->clients) >> i & 1;
+    return nqptp_clients_rows(&engine->clients).listed >> i & 1;
 }
 
 /* Announces that a listed clock sent count for qualification only while it is listed. */
@@ -112,25 +112,24 @@ static void tell_choice(struct nqptp_engine *engine, int c, int old, uint64_t no
 static void select_masters(struct nqptp_engine *engine, uint64_t now_ns,
                            struct nqptp_effects *effects) {
     struct nqptp_client *clients = engine->clients.list;
-    uint32_t before = nqptp_clients_qualified(&engine->clients);
-    uint32_t listed = nqptp_clients_listed(&engine->clients);
+    struct nqptp_rows before = nqptp_clients_rows(&engine->clients);
     int old[NQPTP_CLIENTS_MAX] = {0};
 
     for (int c = 0; c < engine->clients.top; c++) {
         old[c] = clients[c].master;
-        clients[c].reserved = listed & ~clients[c].listed;
+        clients[c].reserved = before.listed & ~clients[c].listed;
         nqptp_client_select(&engine->table, &clients[c], now_ns);
     }
-    uint32_t new = nqptp_clients_qualified(&engine->clients) & ~before;
+    struct nqptp_rows rows = nqptp_clients_rows(&engine->clients);
+    uint32_t new = rows.qualified & ~before.qualified;
     for (int i = 0; i < NQPTP_CLOCKS_MAX && new; i++)
         if (new >> i & 1)
             nqptp_effects_tell(
                 effects, nqptp_event_of_clock(NQPTP_EVENT_QUALIFIED, &engine->table.clocks[i]));
     for (int c = 0; c < engine->clients.top; c++)
         tell_choice(engine, c, old[c], now_ns, effects);
-    uint32_t kept = nqptp_clients_playing_masters(&engine->clients);
     for (int i = 0; i < engine->table.clocks_top; i++)
-        engine->table.clocks[i].kept = kept >> i & 1;
+        engine->table.clocks[i].kept = rows.playing >> i & 1;
     nqptp_asking_plan_neighbours(&engine->asking, &engine->clients, &engine->table, now_ns);
 }
 
@@ -164,9 +163,8 @@ static int row_of(struct nqptp_engine *engine, const struct nqptp_packet *packet
     int i = nqptp_clock_find(&engine->table, identity, &packet->source);
     if (i != NQPTP_NO_CLOCK)
         return i;
-
-    i = nqptp_clock_row_for(&engine->table, nqptp_clients_listed(&engine->clients),
-                            nqptp_clients_masters(&engine->clients), &packet->source,
+    struct nqptp_rows rows = nqptp_clients_rows(&engine->clients);
+    i = nqptp_clock_row_for(&engine->table, rows.listed, rows.masters, &packet->source,
                             nqptp_clients_list_address(&engine->clients, &packet->source), now_ns);
     if (i == NQPTP_NO_CLOCK) {
         nqptp_effects_tell(effects, (struct nqptp_event){.kind = NQPTP_EVENT_REFUSED,
@@ -244,7 +242,7 @@ static void use_sample(struct nqptp_engine *engine, int i, const struct nqptp_sa
             nqptp_wake_up_if_stopped(clock, &engine->self, now_ns, effects);
     } else {
         publish_clock(engine, i, effects);
-        if (sampled_at_ns > 0 && (nqptp_clients_masters(&engine->clients) >> i & 1))
+        if (sampled_at_ns > 0 && (nqptp_clients_rows(&engine->clients).masters >> i & 1))
             tell_sample(clock, &old, now_ns - sampled_at_ns, was_lost, effects);
     }
     select_masters(engine, now_ns, effects);
@@ -279,8 +277,8 @@ static enum nqptp_drop handle_sync(struct nqptp_engine *engine, const struct nqp
     enum nqptp_pairing_result result =
         nqptp_pairing_sync(&clock->pairing, message, packet->receive_time_ns, now_ns, &samples);
     enum nqptp_drop drop = use_samples(engine, i, packet, result, &samples, now_ns, effects);
-    if (drop == NQPTP_DROP_NONE &&
-        (is_listed(engine, i) || (nqptp_clients_stand_ins(&engine->clients) >> i & 1)))
+    struct nqptp_rows rows = nqptp_clients_rows(&engine->clients);
+    if (drop == NQPTP_DROP_NONE && ((rows.listed | rows.stand_ins) >> i & 1))
         nqptp_effects_send_delay_req(effects, &engine->self, clock, message->sequence_id);
     return drop;
 }

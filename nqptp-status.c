@@ -39,11 +39,11 @@ static bool qualifies(const struct nqptp_status *status, int i) {
 }
 
 static bool is_master(const struct nqptp_status *status, int i) {
-    return nqptp_clients_masters(&status->engine->clients) >> i & 1;
+    return nqptp_clients_rows(&status->engine->clients).masters >> i & 1;
 }
 
 static bool is_listed(const struct nqptp_status *status, int i) {
-    return nqptp_clients_listed(&status->engine->clients) >> i & 1;
+    return nqptp_clients_rows(&status->engine->clients).listed >> i & 1;
 }
 
 /* --- the JSON --------------------------------------------------------------------------------- */

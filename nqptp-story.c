@@ -154,7 +154,7 @@ static void add_clock_event(struct nqptp_text *line, const struct nqptp_event *e
 static bool keeps_values(const struct nqptp_engine *engine, const struct nqptp_event *event) {
     int i = nqptp_clock_find(&engine->table, event->clock_identity, &event->address);
     return (event->kind == NQPTP_EVENT_SILENT || event->kind == NQPTP_EVENT_STOPPED) &&
-           i != NQPTP_NO_CLOCK && (nqptp_clients_masters(&engine->clients) >> i & 1);
+           i != NQPTP_NO_CLOCK && (nqptp_clients_rows(&engine->clients).masters >> i & 1);
 }
 
 const char *nqptp_story_event(const struct nqptp_engine *engine, const struct nqptp_event *event,

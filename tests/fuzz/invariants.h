@@ -112,15 +112,21 @@ static inline bool is_rival(const struct nqptp_client *client, const struct nqpt
            (client->has_list ? nqptp_client_lists_clock(client, row) : clock->confirmed);
 }
 
+static inline bool is_restless(const struct nqptp_hysteresis *hysteresis, uint64_t now_ns) {
+    return hysteresis->weight > UNREST_SOME && now_ns - hysteresis->changed_at_ns < UNREST_NS;
+}
+
 static inline void require_master(const struct nqptp_engine *engine,
                                   const struct nqptp_client *client, uint64_t now_ns) {
     const struct nqptp_clock *clocks = engine->table.clocks;
     int m = client->master;
 
     REQUIRE(m == NQPTP_NO_CLOCK || may_follow(engine, client, m, now_ns));
-    if (client->hysteresis.weight > UNREST_SOME &&
-        now_ns - client->hysteresis.changed_at_ns < UNREST_NS)
+    if (is_restless(&client->hysteresis, now_ns))
         return;
+    for (unsigned i = 0; i < NQPTP_UNRESTS; i++)
+        if (is_restless(&client->unrest[i], now_ns))
+            return;
     for (int i = 0; i < NQPTP_CLOCKS_MAX; i++) {
         if (i == m || !is_rival(client, &clocks[i], i, now_ns))
             continue;

@@ -208,6 +208,79 @@ static void test_names(void) {
     check_names("/nqptp T 192.0.2.1", 4);
 }
 
+/* The most changes of master within 5 s. */
+struct pace {
+    uint64_t changed_at_ns[256];
+    unsigned changes, most;
+};
+
+static void count_change(struct pace *pace, uint64_t now_ns) {
+    unsigned within = 1;
+
+    for (unsigned i = pace->changes; i-- > 0 && now_ns - pace->changed_at_ns[i] < 5 * S;)
+        within++;
+    if (pace->changes < 256)
+        pace->changed_at_ns[pace->changes++] = now_ns;
+    pace->most = within > pace->most ? within : pace->most;
+}
+
+/*
+ * A listed sender has 30 identities. Each 400 ms the one that is master says that it is too far
+ * from its grandmaster (stepsRemoved 255), and 10.5 s later that it is not any more. Another listed
+ * sender, if any, gives its time all the while.
+ */
+static void check_many_identities(const char *list, bool has_other) {
+    struct world w = world_begin();
+    struct sender other = sender(100, "192.0.2.2", 200);
+    uint64_t banned_until_ns[31] = {0}, followed = 0;
+    struct pace pace = {.changes = 0};
+
+    command(&w, list);
+    for (unsigned n = 0; n < 150; n++) {
+        for (uint64_t id = 1; id <= 30; id++) {
+            struct sender s = sender(id, "192.0.2.1", 100);
+            s.sequence_id = (uint16_t)(n + 1);
+            if (id == master_of(&w) && banned_until_ns[id] <= w.now_ns)
+                banned_until_ns[id] = w.now_ns + 10500 * MS;
+            announce_steps(&w, &s, banned_until_ns[id] > w.now_ns ? 255 : 0);
+            (void)send_pair(&w, &s);
+            if (w.record.clock_identity != followed)
+                count_change(&pace, w.now_ns);
+            followed = w.record.clock_identity;
+        }
+        if (has_other)
+            play(&w, &other, 125 * MS);
+        if (w.record.clock_identity != followed)
+            count_change(&pace, w.now_ns);
+        followed = w.record.clock_identity;
+        pass(&w, (has_other ? 275 : 400) * MS - 30 * MS);
+    }
+    CHECK(pace.most <= 3, "%s: a sender with 30 identities, most changes in 5 s: %u", list,
+          pace.most);
+    CHECK(pace.changes >= 5, "%s: it is followed all the same, %u changes", list, pace.changes);
+}
+
+static void test_many_identities(void) {
+    check_many_identities("T 192.0.2.1", false);
+    check_many_identities("T 192.0.2.1 192.0.2.2", true);
+    check_many_identities("/nqptp T 192.0.2.1 192.0.2.2", true);
+}
+
+/* What a restless sender does delays no other one. */
+static void test_unrest_is_of_one_address(void) {
+    struct world w = world_begin();
+    struct sender a = sender(1, "192.0.2.1", 100), calm = sender(9, "192.0.2.9", 1);
+
+    command(&w, "T 192.0.2.1 192.0.2.9");
+    for (uint64_t id = 1; id <= 3; id++) {
+        a = sender(id, "192.0.2.1", (uint8_t)(100 - id));
+        play(&w, &a, 125 * MS);
+    }
+    CHECK_EQ_U64(master_of(&w), 2, "unrest: the third identity of one address waits");
+    play(&w, &calm, 125 * MS);
+    CHECK_EQ_U64(master_of(&w), 9, "unrest: a better sender at another address does not wait");
+}
+
 /* Client A lists a sender that goes by 40 names; client B's honest sender begins later. */
 static void test_names_do_not_fill_the_table(void) {
     struct world w = world_begin();
@@ -262,6 +335,31 @@ static void test_times(void) {
     check_times(8, 1000 * S);
     check_times(16, 60 * MS);
     check_times(32, UINT64_MAX / 2);
+}
+
+/*
+ * A clock that jumps by 1000 s each 8 s. While few jumps came, the first sample that contradicts
+ * the published time replaces it. After that the old time stays until the new one has lasted 5 s.
+ */
+static void test_jumps_that_last(void) {
+    struct sender s = sender(1, "192.0.2.1", 100);
+    struct told t;
+    struct world w = listed(&t, &s);
+    uint64_t offset_ns = s.offset_ns, right_at_ns = w.now_ns, first_ns = 0, longest_ns = 0;
+
+    for (unsigned n = 0; n < 4 * MINUTE; n++) {
+        s.offset_ns = offset_ns + (n % 96 < 32 ? n / 2 % 2 : n / 96 % 2) * 1000 * S;
+        turn(&w, &t, &s, n % 8 == 0, false);
+        if (t.record.offset_ns - s.offset_ns + S < 2 * S)
+            right_at_ns = w.now_ns;
+        longest_ns = w.now_ns - right_at_ns > longest_ns ? w.now_ns - right_at_ns : longest_ns;
+        first_ns = n == 8 ? longest_ns : first_ns;
+        rest(&w, &t);
+    }
+    CHECK(first_ns < S, "jumps: the first ones are followed at once");
+    CHECK(longest_ns < 6 * S, "jumps: none is held back for more than 5 s (%" PRIu64 " ms)",
+          longest_ns / MS);
+    CHECK(longest_ns > 4 * S, "jumps: when there were many, the next one is held back");
 }
 
 static void test_random_times(void) {
@@ -350,6 +448,7 @@ static void test_intervals(void) {
     CHECK_EQ_U64(t.late, 0, "whatever intervals a clock states, it is master, in one series");
     CHECK(offset_near(t.record.offset_ns, s.offset_ns), "and its offset is right");
     for (unsigned i = 0; i < 8; i++) {
+        w = listed(&t, &s); /* without the unrest of the turn before */
         turns(&w, &t, &other, 8);
         send_stating(&w, &t, &s, extremes[i], false);
         turns(&w, &t, &other, 16);
@@ -402,8 +501,11 @@ int main(void) {
     test_ever_better_clocks();
     test_names();
     test_names_do_not_fill_the_table();
+    test_many_identities();
+    test_unrest_is_of_one_address();
     test_times();
     test_random_times();
+    test_jumps_that_last();
     test_one_step_is_not_delayed();
     test_player_begins();
     test_intervals();
