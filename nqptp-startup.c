@@ -75,10 +75,11 @@ static enum nqptp_exit explain_permission(const struct failure *failure) {
     return NQPTP_NO_PERMISSION;
 }
 
-static enum nqptp_exit explain(const struct failure *failure) {
+/* Logs why the port could not be opened, and what to do. Returns the status to end with. */
+static enum nqptp_exit explain(const struct failure *failure, bool wait) {
     switch (-failure->error) {
     case EADDRINUSE:
-        return explain_busy(failure, false);
+        return explain_busy(failure, wait);
     case EACCES:
     case EPERM:
         return explain_permission(failure);
@@ -130,26 +131,30 @@ static struct failure open_ports(const struct nqptp_options *options,
 }
 
 /*
- * Tries once a second, for a minute, to open ports of which one is busy. A service that ended
- * instead would fill the journal, because its manager starts it again and again.
+ * Opens all ports. A service tries again once a second for a minute while one is busy: if it ended
+ * instead, its manager would start it again and again, and that would fill the journal.
  */
-static enum nqptp_exit wait_for_ports(const struct nqptp_options *options,
-                                      struct nqptp_endpoints *endpoints, int control[2],
-                                      struct failure *failure) {
-    uint64_t give_up_ns = nqptp_clock_now_ns() + WAIT_S * NQPTP_S;
+static enum nqptp_exit take_ports(const struct nqptp_options *options,
+                                  struct nqptp_endpoints *endpoints, int control[2]) {
+    uint64_t patience_ns = nqptp_service_is_managed() ? WAIT_S * NQPTP_S : 0;
+    uint64_t give_up_ns = nqptp_clock_now_ns() + patience_ns;
+    enum nqptp_exit status = NQPTP_GO_ON;
     sigset_t blocked;
 
     sigprocmask(SIG_BLOCK, NULL, &blocked);
-    explain_busy(failure, true);
-    while (failure->error == -EADDRINUSE) {
-        if (nqptp_clock_now_ns() >= give_up_ns)
-            return NQPTP_PORT_BUSY;
+    for (;;) {
+        struct failure failure = open_ports(options, endpoints, control);
+        if (failure.error == 0)
+            return NQPTP_GO_ON;
+        bool wait = failure.error == -EADDRINUSE && nqptp_clock_now_ns() < give_up_ns;
+        if (status == NQPTP_GO_ON || failure.error != -EADDRINUSE)
+            status = explain(&failure, wait);
+        if (!wait)
+            return status;
         int signal = sigtimedwait(&blocked, NULL, &(struct timespec){.tv_sec = 1});
         if (signal > 0)
             return signal == SIGUSR1 ? NQPTP_RESTART : NQPTP_DONE;
-        *failure = open_ports(options, endpoints, control);
     }
-    return failure->error < 0 ? explain(failure) : NQPTP_GO_ON;
 }
 
 /* The user that a daemon started as root becomes. */
@@ -253,14 +258,8 @@ static enum nqptp_exit leave_root(const struct nqptp_options *options,
 
 enum nqptp_exit nqptp_startup(const struct nqptp_options *options,
                               struct nqptp_endpoints *endpoints, int control[2], gid_t *group) {
-    enum nqptp_exit status = NQPTP_GO_ON;
-
     nqptp_endpoints_init(endpoints, &options->limits, options->event_port, options->general_port);
-    struct failure failure = open_ports(options, endpoints, control);
-    if (failure.error == -EADDRINUSE && nqptp_service_is_managed())
-        status = wait_for_ports(options, endpoints, control, &failure);
-    else if (failure.error < 0)
-        status = explain(&failure);
+    enum nqptp_exit status = take_ports(options, endpoints, control);
     if (status == NQPTP_GO_ON)
         status = find_group(options, group);
     return status == NQPTP_GO_ON && geteuid() == 0 ? leave_root(options, endpoints, *group)

@@ -58,6 +58,7 @@ enum source {
 
 #define EVENTS_MAX (SOURCES + NQPTP_ENDPOINTS_MAX)
 
+_Static_assert(NQPTP_OBJECTS_KEPT_MAX >= NQPTP_STATUS_MAX, "one buffer is for both texts");
 _Static_assert(CONTROL_IPV6 == CONTROL_IPV4 + 1, "nqptp_startup() opens two in a row");
 
 struct nqptp {
@@ -80,25 +81,23 @@ struct nqptp {
     struct nqptp_engine engine;
     struct nqptp_neighbours neighbours; /* What was read last; too large for a small stack. */
     struct nqptp_batch batch;
-    char status_text[NQPTP_STATUS_MAX]; /* Too large for a small stack. */
+    char text[NQPTP_OBJECTS_KEPT_MAX]; /* Of a status, or of what was kept. */
 };
 
 /* --- carrying out effects -------------------------------------------------------------------- */
 
-/* Replies are sent later, because no sender waits for them, but players wait for samples. */
-static void reply_later(struct nqptp *nqptp, const struct nqptp_reply *reply) {
-    if (nqptp_log_enabled(LOG_DEBUG))
-        nqptp_journal_message("to", &reply->destination, reply->data, reply->length,
-                              NQPTP_DROP_NONE);
-    nqptp_endpoints_queue(&nqptp->endpoints, reply);
-}
-
+/* Replies are queued, because no sender waits for them, but players wait for samples. */
 static void carry_out(struct nqptp *nqptp, const struct nqptp_effects *effects, uint64_t now_ns) {
     for (int c = 0; c < nqptp->engine.clients.top; c++)
         if (nqptp_effects_publishes(effects, c))
             nqptp_objects_publish(&nqptp->objects, c, &effects->records[c], now_ns);
-    for (unsigned i = 0; i < effects->reply_count; i++)
-        reply_later(nqptp, &effects->replies[i]);
+    for (unsigned i = 0; i < effects->reply_count; i++) {
+        const struct nqptp_reply *reply = &effects->replies[i];
+        if (nqptp_log_enabled(LOG_DEBUG))
+            nqptp_journal_message("to", &reply->destination, reply->data, reply->length,
+                                  NQPTP_DROP_NONE);
+        nqptp_endpoints_queue(&nqptp->endpoints, reply);
+    }
     nqptp_journal_events(&nqptp->journal, &nqptp->engine, effects, now_ns);
 }
 
@@ -125,15 +124,12 @@ static struct nqptp_answer handle_command(struct nqptp *nqptp, const char *text,
 
 /* Obeys the commands that the process before this one kept, so each client is where it was. */
 static void restore_clients(struct nqptp *nqptp, char *names) {
-    char *text = malloc(NQPTP_OBJECTS_KEPT_MAX); /* too large for a small stack */
     struct nqptp_command command;
     const char *end;
 
-    if (text)
-        nqptp_objects_kept(&nqptp->objects, names, text);
-    for (const char *line = text; line && (end = strchr(line, '\n')); line = end + 1)
+    nqptp_objects_kept(&nqptp->objects, names, nqptp->text);
+    for (const char *line = nqptp->text; (end = strchr(line, '\n')); line = end + 1)
         handle_command(nqptp, line, (size_t)(end - line), nqptp_clock_now_ns(), &command);
-    free(text);
     nqptp_objects_keep_names(&nqptp->objects);
 }
 
@@ -195,15 +191,14 @@ static struct nqptp_status status_now(const struct nqptp *nqptp, uint64_t now_ns
 static void send_status(struct nqptp *nqptp, enum source socket, int i, bool json,
                         uint64_t now_ns) {
     const struct sockaddr_storage *sender = &nqptp->batch.senders[i];
-    char *text = nqptp->status_text;
 
     if (!nqptp_sender_is_local(sender))
         return;
     nqptp_engine_drop(&nqptp->engine, NQPTP_DROP_KERNEL, nqptp_endpoints_drops(&nqptp->endpoints));
     struct nqptp_status status = status_now(nqptp, now_ns);
-    size_t length = json ? nqptp_status_json(&status, text, sizeof nqptp->status_text)
-                         : nqptp_status_text(&status, text, sizeof nqptp->status_text);
-    nqptp_sender_answer(nqptp->fds[socket], sender, text, length);
+    size_t length = json ? nqptp_status_json(&status, nqptp->text, NQPTP_STATUS_MAX)
+                         : nqptp_status_text(&status, nqptp->text, NQPTP_STATUS_MAX);
+    nqptp_sender_answer(nqptp->fds[socket], sender, nqptp->text, length);
 }
 
 /* Carries out a batch of commands, after the packets. Returns their number, or -errno. */
