@@ -33,6 +33,7 @@ def connect(player, port):
 
 class Rtsp:
     def __init__(self, player):
+        self.player = player
         self.socket = connect(player, 7000)
         self.own_address = self.socket.getsockname()[0]
         self.url = f'rtsp://{self.own_address}/1'
@@ -99,7 +100,7 @@ def set_up(rtsp):
     # The player ends if its event port is connected to without the key that pairing would give.
     streams = rtsp.ask('SETUP', rtsp.url, {'streams': [
         {'type': 103, 'ct': 2, 'audioFormat': 0x40000, 'spf': FRAMES, 'shk': KEY}]})['streams']
-    return connect(rtsp.socket.getpeername()[0], streams[0]['dataPort'])
+    return connect(rtsp.player, streams[0]['dataPort'])
 
 
 def anchor(rtsp, clock, start_ns):

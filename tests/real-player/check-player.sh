@@ -128,6 +128,26 @@ session_beside_ours() {
     check "session: /dev/shm is empty after all ended" is_empty "$copy/dev/shm"
 }
 
+# Plays for a few seconds.
+short_session() { # NAME
+    check "$1: the daemon answers" start_daemon
+    play_session "$1"
+    is_served "$1"
+    end_judging "$1: the sound is continuous"
+    end_session "$1"
+    check "$1: the daemon ends with status 0" stop "$daemon"
+}
+
+# The player lists the address that the sender connects from. The PTP may come from another one.
+sessions_by_ipv6() {
+    ip addr show dev here | grep -q fd66::1 || { echo "# no IPv6 here"; return 0; }
+    control=fd66::1 listed=fd66::2
+    short_session "session by IPv6, PTP by IPv4"
+    control=fe80::1%there listed=fe80::2 ptp_from=fe80::2%there ptp_to=fe80::1%there
+    short_session "session by link-local addresses"
+    control=10.66.0.1 listed=10.66.0.2 ptp_from=10.66.0.2 ptp_to=10.66.0.1
+}
+
 # Runs in a subshell, so that its failures are not counted.
 control() {
     failures=0
@@ -147,7 +167,7 @@ control() {
 # --- begin ----------------------------------------------------------------------------------------
 
 begin "$here"
-all_starts && change_generations && session_beside_ours
+all_starts && change_generations && session_beside_ours && sessions_by_ipv6
 control 2>&1 | sed -e 's/^# /#   /' -e 's/^\(not \)*ok [0-9]*/# \1ok/' -e 's/^#   control/# control/'
 kill "$there"
 done_testing

@@ -2,9 +2,13 @@
 # SPDX-License-Identifier: MIT
 """Judges what the daemon or the player does in a session.
 
-usage: judge.py status CLOCK-IDENTITY OFFSET    the output of nqptp --status --json on standard input
-       judge.py fresh SECONDS                   the same: is the master's last sample not older
-       judge.py sound FILE SECONDS              FILE grows as the player plays
+usage: judge.py status CLOCK-IDENTITY OFFSET ADDRESS
+       judge.py fresh SECONDS
+       judge.py sound FILE SECONDS
+
+The first two read the output of nqptp --status --json on standard input: does a player that lists
+the ADDRESS follow this clock; is the last sample of its master not older than SECONDS. FILE grows as
+the player plays.
 """
 import json
 import os
@@ -17,14 +21,14 @@ SILENCE_LIMIT = 0.02  # the sender's sound crosses zero; a player without a cloc
 OFFSET_LIMIT_NS = 1_000_000
 
 
-def judge_status(identity, offset_ns):
+def judge_status(identity, offset_ns, listed):
     status = json.load(sys.stdin)
     client = status['clients'][0]
     clock = status['clocks'][client['master']] if client['master'] is not None else {}
     error_ns = (int(clock.get('offset_ns', 0)) - offset_ns + 2**63) % 2**64 - 2**63
     print(f"player {client['player']}, list {client['list']}, layout {client['layout']}, "
           f"master {clock.get('clock_identity')}, error {error_ns} ns")
-    return (client['player'] == 'playing' and client['list'] == ['10.66.0.2'] and
+    return (client['player'] == 'playing' and client['list'] == [listed] and
             client['layout'] == 10 and client['in_use'] and
             clock.get('clock_identity') == identity and abs(error_ns) <= OFFSET_LIMIT_NS)
 
@@ -63,7 +67,7 @@ def judge_sound(path, seconds):
 
 
 if sys.argv[1] == 'status':
-    good = judge_status(sys.argv[2], int(sys.argv[3]))
+    good = judge_status(sys.argv[2], int(sys.argv[3]), sys.argv[4])
 elif sys.argv[1] == 'fresh':
     good = judge_fresh(float(sys.argv[2]))
 else:

@@ -64,6 +64,10 @@ make_network() {
     ip link set lo up && ip link add here type veth peer name there netns "$there" || return 1
     ip addr add 10.66.0.1/24 dev here && ip link set here up || return 1
     in_there sh -c 'ip link set lo up; ip addr add 10.66.0.2/24 dev there; ip link set there up'
+    # A machine without IPv6 plays by IPv4 only.
+    ip addr add fd66::1/64 dev here nodad 2>/dev/null && ip addr add fe80::1/64 dev here nodad &&
+        in_there sh -c 'ip addr add fd66::2/64 dev there nodad; ip addr add fe80::2/64 dev there nodad'
+    return 0
 }
 
 has_own_network() {

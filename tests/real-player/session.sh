@@ -7,6 +7,10 @@
 identity=98698aaf9c950008
 offset=5000000000000
 session_seconds=120
+control=10.66.0.1 # where the sender connects to the player
+listed=10.66.0.2  # what the player then lists: the sender's end of that connection
+ptp_from=10.66.0.2
+ptp_to=10.66.0.1
 
 # Ends the test if there is nothing to test with.
 begin() { # DIRECTORY-OF-THESE-SCRIPTS
@@ -18,14 +22,14 @@ begin() { # DIRECTORY-OF-THESE-SCRIPTS
 
 # A new clock for each session: it stops serving a receiver that is silent for 15 s.
 start_clock() {
-    nsenter -t "$there" -n "$TOOLS/ptp-sender" --to 10.66.0.1 --from 10.66.0.2 --low-ports \
+    nsenter -t "$there" -n "$TOOLS/ptp-sender" --to "$ptp_to" --from "$ptp_from" --low-ports \
         --serve-muted 15 --identity $identity --offset $offset >"$work/clock.log" 2>&1 &
     clock=$!
 }
 
 # The sender plays until end_session, or for $session_seconds if that never comes.
 start_session() {
-    nsenter -t "$there" -n chroot "$copy" python3 /opt/ap2.py 10.66.0.1 $identity $offset \
+    nsenter -t "$there" -n chroot "$copy" python3 /opt/ap2.py "$control" $identity $offset \
         $session_seconds >"$work/ap2.log" 2>&1 &
     session=$!
 }
@@ -51,19 +55,26 @@ end_judging() { # NAME
 }
 
 status_is_right() {
-    chroot "$copy" nqptp --status --json | chroot "$copy" python3 /opt/judge.py status $identity $offset
+    chroot "$copy" nqptp --status --json | chroot "$copy" python3 /opt/judge.py status $identity $offset \
+        "$listed"
 }
 
 sends_delay_reqs() {
-    grep -q 'to 10.66.0.2: Delay_Req' "$work/daemon.log"
+    grep -q "to ${ptp_from%\%*}: Delay_Req" "$work/daemon.log"
 }
 
 named_the_clock() {
     grep -q "NQPTP master clock $identity" "$work/log"
 }
 
+# A player that gets SIGTERM while it ends a connection may hang.
 ended_well() {
     stop "$session" || { cat "$work/ap2.log"; return 1; }
+    within 5 has_left
+}
+
+has_left() {
+    grep -q 'Connection [0-9]*: exit' "$work/log"
 }
 
 play_session() { # WHOSE-DAEMON
