@@ -125,6 +125,12 @@ alive() {
     kill -0 "$daemon" && answers
 }
 
+# Has the daemon the lease on /nqptp, as while no other process has it open? It takes the lease when
+# the last one has closed it, so wait for that before a player of another generation starts.
+leased() {
+    grep -q "LEASE *ACTIVE.*:$(stat -c %i /dev/shm/nqptp) " /proc/locks
+}
+
 # Sends a client's command, and returns when it has been obeyed: the status is asked by the same
 # port, so it is answered after.
 control() { # COMMAND

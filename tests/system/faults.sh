@@ -74,11 +74,13 @@ fails '?epoll_wait,epoll_pwait' ask # not every processor has both
 is_root || set -- --user=root --group=root
 strace -f -o "$tmp/calls" -e trace=linkat -e inject=linkat:error=EEXIST:when=1 "$nqptp" "$@" \
     2>"$tmp/log" &
+strace=$!
 check 'linkat() finds a file: it is tried again' eventually 10 answers
 check 'linkat() finds a file: it did once' grep -q INJECTED "$tmp/calls"
 daemon=$(awk '{ print $1; exit }' "$tmp/calls")
 kill "$daemon"
-eventually 5 test ! -e /dev/shm/nqptp
+wait $strace
+daemon=''
 
 # --- no more descriptors at the start ---
 

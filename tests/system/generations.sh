@@ -16,10 +16,6 @@ play() { # GENERATION OPTION...
     "$player" --generation "$generation" --play 10.77.0.2 "$@"
 }
 
-leased() {
-    grep -q "LEASE *ACTIVE.*:$(stat -c %i /dev/shm/nqptp) " /proc/locks
-}
-
 # The pause between two players is what is tested. A daemon that cannot run meanwhile because the
 # machine is busy gets the time that it needs.
 pause() {

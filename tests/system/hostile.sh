@@ -187,9 +187,6 @@ storm 'opening it without end after commands' --processes 2
 
 # Openers that never finish. Who opens waits for the daemon to give up its lease: the first one is
 # killed meanwhile, the second is stopped; the third opens and never closes.
-leased() {
-    grep -q "LEASE *ACTIVE.*:$(stat -c %i /dev/shm/nqptp) " /proc/locks
-}
 control 'T 10.77.0.2'
 check 'while no process has it open there is a lease, after half a minute at most' eventually 40 leased
 kill -STOP "$daemon"

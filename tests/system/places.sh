@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Proves that the daemon works in odd places, or says what is wrong and ends: without /proc, with a
-# small stack, without inotify, with few descriptors, and with a limit of file sizes.
+# Proves that the daemon works in odd places, or says what is wrong and ends: without /proc, without
+# O_TMPFILE, with a small stack, without inotify, with few descriptors, with a limit of file sizes.
 
 # Inner shells expand what stands in single quotes.
 # shellcheck source=tests/lib/netns.sh disable=SC2119,SC2016
@@ -30,11 +30,16 @@ ends_after() { # COMMAND OPTION...
 
 serves() { # WHERE
     check "$1: a player of 5 finds its layout" "$player" --play 10.77.0.2 --wait 5
+    eventually 5 leased
     check "$1: then one of 4.2 finds its layout" "$player" --generation 4.2 --play 10.77.0.2
     check "$1: the daemon is alive" alive
     stop_daemon
     is "$1: SIGTERM ends it" "$status" 0
-    is "$1: no file is left" "$(cd /dev/shm && find . -type f ! -path './test-*')" ''
+    is "$1: no file is left" "$(files)" ''
+}
+
+files() {
+    (cd /dev/shm && find . -type f ! -path './test-*')
 }
 
 start_sender --to 10.77.0.1 --offset 5000
@@ -50,6 +55,26 @@ daemon=$!
 check 'without /proc: it starts' eventually 10 answers
 check_not 'without /proc: inotify works' grep inotify "$tmp/log"
 serves 'without /proc'
+
+# The file system of /dev/shm lacks O_TMPFILE: strace makes each open of the directory fail.
+if has strace && strace -o /dev/null true 2>/dev/null; then
+    strace -qq -f -P /dev/shm -e trace=openat -e inject=openat:error=EOPNOTSUPP -o "$tmp/calls" \
+        "$nqptp" "$@" 2>"$tmp/log" &
+    strace=$!
+    check 'without O_TMPFILE: it starts' eventually 10 answers
+    check 'without O_TMPFILE: it was tried' grep -q 'O_TMPFILE.*INJECTED' "$tmp/calls"
+    daemon=$(awk '{ print $1; exit }' "$tmp/calls")
+    check 'without O_TMPFILE: a player of 5 finds its layout' "$player" --play 10.77.0.2 --wait 5
+    eventually 5 leased
+    check 'without O_TMPFILE: then one of 4.2 finds its layout' "$player" --generation 4.2 \
+        --play 10.77.0.2
+    kill "$daemon"
+    check 'without O_TMPFILE: SIGTERM ends it' wait $strace
+    is 'without O_TMPFILE: no file is left' "$(files)" ''
+    daemon=''
+else
+    skip 'without O_TMPFILE: it starts' 'no strace here'
+fi
 
 check 'a stack of 128 kB: it starts' start_after 'ulimit -s 128' "$@"
 check 'a stack of 128 kB: the status as JSON' "$nqptp" --status --json

@@ -124,11 +124,6 @@ stop_daemon
 
 # --- one after the other ---
 
-# The lease that makes an opener wait, as the kernel shows it.
-leased() {
-    grep -q "LEASE.*ACTIVE.*WRITE.*:$(stat -c %i $object) " /proc/locks
-}
-
 start_daemon
 check 'while nobody has the object open there is a lease on it' leased
 found=''
