@@ -88,10 +88,12 @@ static void take(struct nqptp_lease *lease) {
     if (!wants_lease(lease))
         return;
     fcntl(lease->fd, F_SETSIG, NQPTP_LEASE_SIGNAL);
-    if (fcntl(lease->fd, F_SETLEASE, F_WRLCK) == 0)
-        lease->state = NQPTP_LEASE_HELD;
-    else
-        lease->state = errno == EAGAIN ? NQPTP_LEASE_NONE : NQPTP_LEASE_UNAVAILABLE;
+    int error = fcntl(lease->fd, F_SETLEASE, F_WRLCK) == 0 ? 0 : errno;
+    if (error == ENOMEM)
+        lease->refusals = 0; /* No close will be told, so try again soon. */
+    lease->state = error == 0                           ? NQPTP_LEASE_HELD
+                   : error == EAGAIN || error == ENOMEM ? NQPTP_LEASE_NONE
+                                                        : NQPTP_LEASE_UNAVAILABLE;
     if (!wants_lease(lease))
         lease->retry_ns = NQPTP_NO_DEADLINE;
 }

@@ -331,8 +331,8 @@ void nqptp_objects_stop(struct nqptp_objects *objects, const struct nqptp_client
         if (result < 0)
             nqptp_log(
                 LOG_WARNING,
-                "cannot put %s aside for the players that have it open: %s; restart them after "
-                "the next start of nqptp",
+                "cannot remove or put aside %s: %s; after the next start of nqptp restart the "
+                "players that have it open",
                 clients->list[c].shown, strerror(-result));
     }
 }

@@ -250,21 +250,23 @@ static bool is_named(const struct nqptp_shm *shm) {
 /*
  * Opens what has the name, if it is ours. It may be another name of an object that we have open: to
  * open that would break our lease, and to close it again would give up our lock. So it is looked at
- * before it is opened. A file of this user that is not one of ours is in the way of /nqptp only.
+ * before it is opened. A file of this user that is not one of ours, or that root has closed to this
+ * user, is in the way of /nqptp only.
  */
 static int open_existing(struct nqptp_shm *shm, const char *path) {
     struct stat status;
 
     if (lstat(path, &status) < 0)
         return -errno;
-    if (!nqptp_shm_is_ours(&status)) {
-        bool in_the_way = !is_named(shm) && status.st_uid == geteuid() && unlink(path) == 0;
-        return in_the_way ? -ENOENT : -EEXIST;
+    if (nqptp_shm_is_ours(&status)) {
+        shm->fd = open(path, O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+        if (shm->fd >= 0)
+            return lock_against_daemons(shm);
+        if (errno != EACCES && errno != EPERM)
+            return errno == EWOULDBLOCK ? -EBUSY : -errno;
     }
-    shm->fd = open(path, O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
-    if (shm->fd < 0)
-        return errno == EWOULDBLOCK ? -EBUSY : errno == EPERM || errno == EACCES ? -EEXIST : -errno;
-    return lock_against_daemons(shm);
+    bool in_the_way = !is_named(shm) && status.st_uid == geteuid() && unlink(path) == 0;
+    return in_the_way ? -ENOENT : -EEXIST;
 }
 
 static int adopt(struct nqptp_shm *shm, const char *path, uint64_t now_ns) {
@@ -349,8 +351,9 @@ static bool has_name(const struct nqptp_shm *shm) {
     struct stat named, ours;
 
     nqptp_shm_path(shm->name, path);
-    return lstat(path, &named) == 0 && fstat(shm->fd, &ours) == 0 && named.st_dev == ours.st_dev &&
-           named.st_ino == ours.st_ino;
+    if (lstat(path, &named) < 0 || fstat(shm->fd, &ours) < 0)
+        return errno != ENOENT; /* It cannot be told, and it hardly ever has gone. */
+    return named.st_dev == ours.st_dev && named.st_ino == ours.st_ino;
 }
 
 static void copy_kept(int from, int to) {
@@ -486,8 +489,8 @@ int nqptp_shm_stop(struct nqptp_shm *shm, bool plays) {
     if (has_name(shm)) {
         if (in_use)
             result = nqptp_shm_put_aside(shm->name);
-        if (!in_use || result < 0)
-            shm_unlink(shm->name);
+        if ((!in_use || result < 0) && shm_unlink(shm->name) < 0)
+            result = -errno;
     }
     nqptp_shm_close(shm);
     return result;

@@ -253,7 +253,7 @@ static enum nqptp_exit leave_root(const struct nqptp_options *options,
     if (result == 0)
         return NQPTP_GO_ON;
     nqptp_log_error(LOG_ERR, result, "cannot become user %s (--user=root stays root)", owner.name);
-    return NQPTP_NO_PERMISSION;
+    return result == -EPERM ? NQPTP_NO_PERMISSION : NQPTP_FAILED;
 }
 
 enum nqptp_exit nqptp_startup(const struct nqptp_options *options,

@@ -224,6 +224,11 @@ static void test_in_the_way(const char *name) {
     shm = open_object(name);
     struct stat status = {0};
     CHECK(lstat(path, &status) == 0 && S_ISREG(status.st_mode), "an object takes its place");
+    CHECK(chmod(path, 0) == 0, "root closes the object by chmod");
+    nqptp_shm_close(&shm);
+    shm = open_object(name);
+    CHECK(shm.map && stat(path, &status) == 0 && (status.st_mode & 0600) == 0600,
+          "an object that this user may not open does not end the daemon");
     nqptp_shm_stop(&shm, false);
 }
 
