@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Proves that what --status reports without a daemon is not deceived, and deceives nobody: a process
-# chooses its name, its arguments and the name of its control group, and root pastes the commands.
+# Proves that --status names the true holder of a port, and prints commands that are safe to paste,
+# whatever name, arguments and control group a process has.
 
 # shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"

@@ -219,7 +219,7 @@ check 'there is a master' "$reader" --wait-master 10 --expect-id 0123456789abcde
 hold=$!
 eventually 5 grep -q mapped "$tmp/mapped"
 ask
-says 'somebody has the object open' '^Object: *''/nqptp, layout [0-9]*, in use, player playing'
+says 'a player has the object open' '^Object: *''/nqptp, layout [0-9]*, in use, player playing'
 says 'its master, by the interface' '^Master: *0123456789abcdef at 10.77.0.2 on here$'
 says 'and its row' '^\*LQA\. 0123456789abcdef 10.77.0.2 .* self$'
 says 'what the addresses of another client lack' \

@@ -20,33 +20,34 @@ tells() { # NAME PATTERN
 # --- the story -----------------------------------------------------------------------------------
 
 start_daemon
-tells 'it says what it is and serves' 'version .* serves /nqptp in layout 4.* ports 319, 320 and 9000'
+tells 'the log has version, object and ports at the start' 'version .* serves /nqptp in layout 4.* ports 319, 320 and 9000'
 control '/nqptp T 10.77.0.2 10.77.0.3'
-tells 'what a client asks for' '/nqptp: only clocks at 2 addresses .*: 10\.77\.0\.2 10\.77\.0\.3$'
+tells 'the log has a new list' '/nqptp: only clocks at 2 addresses .*: 10\.77\.0\.2 10\.77\.0\.3$'
 start_sender --to 10.77.0.1 --from 10.77.0.3 --identity 0b --rate 16
 second=$last_sender
-tells 'the first master' '/nqptp: master is now 000000000000000b at 10\.77\.0\.3, the only candidate$'
+tells 'the log has the first master, and why' '/nqptp: master is now 000000000000000b at 10\.77\.0\.3, the only candidate$'
 start_sender --to 10.77.0.1 --from 10.77.0.2 --identity 0a --rate 16 --offset 5000000000
 first=$last_sender
-tells 'why another one wins' 'master is now 000000000000000a at 10\.77\.0\.2, the first in the list$'
+tells 'the log has a better master, and why' 'master is now 000000000000000a at 10\.77\.0\.2, the first in the list$'
 kill "$first"
-tells 'that it falls silent' 'master 000000000000000a .* is lost: no usable sample for 3\.[0-9] s$'
-tells 'and who follows' \
+tells 'the log has a master that falls silent' 'master 000000000000000a .* is lost: no usable sample for 3\.[0-9] s$'
+tells 'the log has the master that takes its place' \
     'master is now 000000000000000b at 10\.77\.0\.3, because the one before is silent$'
 kill -STOP "$second"
-tells 'that there is nobody to follow' 'master 000000000000000b .* is lost: no usable sample for 3\.[0-9] s; its last values stay$'
+tells 'the log has the last master that falls silent, and that its values stay' \
+    'master 000000000000000b .* is lost: no usable sample for 3\.[0-9] s; its last values stay$'
 kill -CONT "$second"
-tells 'that it is back' 'master 000000000000000b .* is back after [0-9.]* s'
+tells 'the log has a master that is back' 'master 000000000000000b .* is back after [0-9.]* s'
 control '/nqptp T'
-tells 'the end' '/nqptp: no clock may be master now$'
+tells 'the log has an empty list' '/nqptp: no clock may be master now$'
 sleep 0.5
 lines=$(grep -vc warning "$tmp/log")
-check 'in a dozen lines, besides warnings of the start' test "$lines" -ge 9 -a "$lines" -le 12
+check 'the log of all this has a dozen lines, warnings of the start not counted' test "$lines" -ge 9 -a "$lines" -le 12
 sed 's/^/# /' "$tmp/log"
 stop_senders
 stop_daemon
 
-# --- a clock that keeps changing its mind -----------------------------------------------------------
+# --- many lists in a moment --------------------------------------------------------------------------
 
 start_daemon
 start_sender --to 10.77.0.1 --from 10.77.0.2 --identity 0a --rate 100
@@ -55,7 +56,7 @@ for i in $(seq 20); do
     control "/nqptp T 10.77.0.$((i % 2 * 90 + 2))"
 done
 lines=$(grep -c '/nqptp: only clocks at' "$tmp/log")
-is 'of twenty lists in a moment ten are told' "$lines" 10
+is 'of twenty lists in a moment ten are logged' "$lines" 10
 stop_senders
 stop_daemon
 
@@ -65,20 +66,20 @@ start_daemon -vvv
 control 'T 10.77.0.2'
 start_sender --low-ports --to 10.77.0.1 --from 10.77.0.2 --rate 16
 tells '-vv shows a Sync' "from 10\.77\.0\.2: Sync $identity-32776, sequenceId [0-9]*, flags 0608,"
-tells 'a Follow_Up with its time' 'Follow_Up .*, origin [0-9]*\.[0-9]\{9\} s$'
-tells 'an Announce' "Announce .*, grandmaster $identity, priority1 248, .*, stepsRemoved 0$"
-tells 'what is sent' 'to 10\.77\.0\.2: Delay_Req .*-32776, sequenceId'
+tells '-vv shows a Follow_Up with its time' 'Follow_Up .*, origin [0-9]*\.[0-9]\{9\} s$'
+tells '-vv shows an Announce' "Announce .*, grandmaster $identity, priority1 248, .*, stepsRemoved 0$"
+tells '-vv shows what is sent' 'to 10\.77\.0\.2: Delay_Req .*-32776, sequenceId'
 tells '-vvv shows their bytes' "44 bytes: 1002002c0000060[0-9a-f]*$identity"
 in_there "$sender" --to 10.77.0.1 --mode junk --count 200 --rate 1000
-tells 'what is no message is not shown as one' 'from 10\.77\.0\.2: a datagram; dropped: '
-check_not 'no byte of the network gets into the log as it is' grep -q '[^ -~]' "$tmp/log"
+tells '-vv shows that a datagram is no message' 'from 10\.77\.0\.2: a datagram; dropped: '
+check_not 'the log of junk is printable' grep -q '[^ -~]' "$tmp/log"
 stop_senders
 stop_daemon
 
 start_daemon -v
 start_sender --to 10.77.0.1 --from 10.77.0.2 --rate 16
 tells '-v shows decisions' "qualified to be master: clock $identity at 10\.77\.0\.2"
-check_not 'and no message' logged ': \(Sync\|Follow_Up\|Announce\) [0-9a-f]\{16\}-'
+check_not '-v shows no message' logged ': \(Sync\|Follow_Up\|Announce\) [0-9a-f]\{16\}-'
 stop_senders
 stop_daemon
 
@@ -107,21 +108,21 @@ is_root || set -- --user=root --group=root
 NOTIFY_SOCKET="$tmp/nobody" strace -f -e trace=sendmsg -s 300 -o "$tmp/calls" "$nqptp" "$@" \
     2>"$tmp/log" &
 eventually 10 answers || not_ok 'the daemon starts'
-is_told 'the service manager is told that it is ready' 'listening, nothing heard yet"'
+is_told 'systemd: it is told that the daemon is ready' 'listening, nothing heard yet"'
 start_sender --to 10.77.0.1 --from 10.77.0.2 --skew 12 --rate 16
-is_told 'the master' "master $identity at 10\.77\.0\.2, [+-][0-9.]* ppm, [0-9]* us, 1 clock\""
-control 'T 10.77.0.3'
-is_told 'that there is none' 'no master, 1 clock"'
+is_told 'systemd: it is told the master' "master $identity at 10\.77\.0\.2, [+-][0-9.]* ppm, [0-9]* us, 1 clock\""
+control 'T 10.99.0.9' # It has no entry in the neighbour table, so no clock stands in for it.
+is_told 'systemd: it is told that there is no master' 'no master, 1 clock"'
 control 'T 10.77.0.2'
 sleep 5
 stop_senders
-is_told 'that it is lost' "master $identity at 10\.77\.0\.2, lost, 1 clock\""
+is_told 'systemd: it is told that the master is lost' "master $identity at 10\.77\.0\.2, lost, 1 clock\""
 control '/nqptp B' # an event that changes nothing of it
 sleep 1.5
 control '/nqptp E'
 sleep 1.5
-is 'and nothing twice' "$(grep -o 'STATUS=.*' "$tmp/calls" | sed 's/".*//' | uniq -d)" ''
-check 'in few words' test "$(grep -c STATUS= "$tmp/calls")" -le 8
+is 'systemd: no line comes twice in a row' "$(grep -o 'STATUS=.*' "$tmp/calls" | sed 's/".*//' | uniq -d)" ''
+check 'systemd: few lines come' test "$(grep -c STATUS= "$tmp/calls")" -le 8
 grep -o 'STATUS=[^"]*' "$tmp/calls" | sed 's/^/# /'
 
 done_testing
