@@ -142,7 +142,7 @@ kernel=$(readlink -f "$1")
 shift
 srcdir=${srcdir:-.}
 release=$(ls "$kernel/lib/modules")
-limit=${LIMIT:-240}
+limit=900 # s
 work=$(mktemp -d)
 guest=$work/guest
 trap 'rm -rf --one-file-system "$work"' EXIT
