@@ -9,7 +9,6 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <pwd.h>
-#include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -76,14 +75,9 @@ int nqptp_privileges_drop(uid_t user, gid_t group, uint64_t kept) {
 }
 
 bool nqptp_privileges_has(unsigned capability) {
-    FILE *file = fopen("/proc/self/status", "re");
-    unsigned long long effective = 0;
-    char line[128];
+    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct sets[2] = {{0}};
 
-    while (file && fgets(line, sizeof line, file))
-        if (sscanf(line, "CapEff: %llx", &effective) == 1)
-            break;
-    if (file)
-        fclose(file);
-    return effective >> capability & 1;
+    return syscall(SYS_capget, &header, sets) == 0 &&
+           (sets[capability / 32].effective >> capability % 32 & 1);
 }

@@ -19,7 +19,8 @@ int nqptp_group_find(const char *name, gid_t *group);
  */
 int nqptp_privileges_drop(uid_t user, gid_t group, uint64_t kept);
 
-/* Returns whether this process has that capability in effect, as /proc tells. */
+/* Returns whether this process has that capability in effect. The service's unit denies the call.
+ */
 bool nqptp_privileges_has(unsigned capability);
 
 #endif

@@ -57,32 +57,25 @@ static enum nqptp_exit explain_busy(const struct failure *failure, bool wait) {
     return NQPTP_PORT_BUSY;
 }
 
-static enum nqptp_exit explain_permission(const struct failure *failure) {
-    bool capable = failure->error == -EPERM || nqptp_privileges_has(CAP_NET_BIND_SERVICE);
-
-    if (capable)
+/* Logs why the port could not be opened, and what to do. Returns the status to end with. */
+static enum nqptp_exit explain(const struct failure *failure, bool wait) {
+    switch (-failure->error) {
+    case EADDRINUSE:
+        return explain_busy(failure, wait);
+    case EPERM: /* by systemd's filter of bind(2) */
         nqptp_log(
             LOG_ERR,
             "UDP port %u%s is forbidden, though not for lack of CAP_NET_BIND_SERVICE: if this "
             "is the service, allow the port by SocketBindAllow=udp:%u in its unit: "
             "systemctl edit nqptp",
             failure->port, failure->place, failure->port);
-    else
+        return NQPTP_NO_PERMISSION;
+    case EACCES:
         nqptp_log(LOG_ERR,
                   "no permission for UDP port %u%s: it requires CAP_NET_BIND_SERVICE (which root "
                   "and the service have), or sysctl net.ipv4.ip_unprivileged_port_start=%u",
                   failure->port, failure->place, failure->port);
-    return NQPTP_NO_PERMISSION;
-}
-
-/* Logs why the port could not be opened, and what to do. Returns the status to end with. */
-static enum nqptp_exit explain(const struct failure *failure, bool wait) {
-    switch (-failure->error) {
-    case EADDRINUSE:
-        return explain_busy(failure, wait);
-    case EACCES:
-    case EPERM:
-        return explain_permission(failure);
+        return NQPTP_NO_PERMISSION;
     case EADDRNOTAVAIL:
         nqptp_log(LOG_ERR, "no loopback address for UDP port %u; as root, run: ip link set lo up",
                   failure->port);

@@ -115,6 +115,14 @@ for call in epoll_create1 signalfd4 timerfd_create; do
     start_fails "$call" ENOMEM 'Cannot allocate memory' "$@"
 done
 
+# As the service manager's SocketBindDeny= does it.
+status=0
+timeout 10 strace -qq -e trace=bind -e inject=bind:error=EPERM -o "$tmp/calls" "$nqptp" "$@" \
+    2>"$tmp/log" || status=$?
+is 'bind() is forbidden: exit status' "$status" 4
+check 'bind() is forbidden: the daemon names the setting of the unit' \
+    grep -q 'UDP port 319 is forbidden.* SocketBindAllow=udp:319 ' "$tmp/log"
+
 # Lets each file that is opened, and all after it, fail. The service is not started again after
 # status 2, so a passing lack of something must not look like a wrong option.
 wrongly_refused() { # ERROR
