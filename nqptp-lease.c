@@ -2,24 +2,25 @@
 /*
  * Leases.
  *
- * While a lease is being broken F_GETLEASE says what the opener wants: F_RDLCK if it opens
- * read-only, F_UNLCK if it opens read-write. F_SETLEASE then fails with EAGAIN while the opener
- * waits, since it counts as a process that has the file open. It succeeds if the opener has gone.
+ * While a process opens a leased file, F_GETLEASE returns F_RDLCK if it opens read-only, and
+ * F_UNLCK if it opens read-write. F_SETLEASE fails with EAGAIN while the opener waits, because the
+ * kernel counts it as a process that has the file open. It succeeds if the opener has gone.
  *
  * Taking the lease again: arm a one-shot watch for a close, then try the lease. The other order
  * misses a close in between. The kernel tells of the close a moment before it grants the lease: up
  * to 0.1 ms in 1 to 3 of 1,000 cases. So after a refusal the lease is tried for again after 1, 10,
  * 100 and 1000 ms; if it is still refused another process has the file open, and its close will be
- * told. A client of 2021 opens and closes the file hundreds of times a second, so a close is acted
- * on ten times a second at most, unless a command says that a player starts. With one a second a
- * player that starts 0.2 s after such a client could find that client's layout.
+ * told. A client of 2021 opens and closes the file hundreds of times a second, so the daemon acts
+ * on at most ten closes in a second, and at once after a command. With one in a second, a player
+ * that starts 0.2 s after a client of 2021 could find layout 4.
  *
- * An opener that is gone when we release the lease was refused, because it opened with O_NONBLOCK,
- * or was killed, or the kernel let it in while this process was stopped for over 45 s. The first is
- * what musl's shm_open() does. It matters only if it was read-only: a player with musl cannot use
- * the mutex of glibc. So after a read-write opener the lease is taken again at once.
+ * An opener that is gone when the daemon releases the lease was refused because it opened with
+ * O_NONBLOCK, as musl's shm_open() does; or it was killed; or the kernel let it in while the daemon
+ * was stopped for over 45 s. A refused player tries again, and must not be refused twice, so the
+ * lease is left alone for 30 s. This matters only if it opened read-only: a player with musl cannot
+ * use the mutex of glibc. After a read-write opener the lease is taken again at once.
  *
- * Traps: to release a lease resets F_SETSIG, and the next break would then come as SIGIO, so the
+ * Traps: releasing a lease resets F_SETSIG, and the next opener would then be told by SIGIO. So the
  * signal is set again with each lease. On Linux 5.10 F_SETLEASE succeeds also while a read-only
  * opener waits, which is then taken for one that was refused; its close brings the lease back.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The clients' shared memory objects, as the daemon keeps them: object c is that of client c. What
- * goes wrong with one is logged here, with the next step. Times are CLOCK_MONOTONIC_RAW.
+ * The clients' shared memory objects: object c belongs to client c. Faults of an object are logged
+ * here, with the next step. Times are CLOCK_MONOTONIC_RAW.
  */
 #ifndef NQPTP_OBJECTS_H
 #define NQPTP_OBJECTS_H
@@ -48,7 +48,7 @@ int nqptp_objects_add(struct nqptp_objects *objects, struct nqptp_engine *engine
 bool nqptp_objects_has_client(struct nqptp_objects *objects, struct nqptp_engine *engine,
                               const struct nqptp_command *command, uint64_t now_ns);
 
-/* Logs what this process is, and in which layout it serves the first object. */
+/* Logs version, clock identity, ports, and the layout of the first object. */
 void nqptp_objects_hello(const struct nqptp_objects *objects, const struct nqptp_engine *engine,
                          const struct nqptp_options *options);
 
@@ -101,7 +101,7 @@ uint64_t nqptp_objects_due_ns(const struct nqptp_objects *objects,
 bool nqptp_objects_retry(struct nqptp_objects *objects, struct nqptp_engine *engine,
                          uint64_t now_ns, struct nqptp_effects *effects);
 
-/* Fills in what the status tells of the objects. */
+/* Fills in the objects' part of the status. */
 void nqptp_objects_status(const struct nqptp_objects *objects, struct nqptp_status *status);
 
 /* Takes away the names of all objects, as nqptp_shm_stop() does. */

@@ -84,12 +84,6 @@ static void write_10(const struct nqptp_shm_layout *layout, union nqptp_shm_imag
     };
 }
 
-/* Layout 4 has no start time, so an old record in it tells nothing. */
-static void read_4(const union nqptp_shm_image *image, struct nqptp_shm_record *record) {
-    (void)image;
-    *record = (struct nqptp_shm_record){0};
-}
-
 static void read_8_or_9(const union nqptp_shm_image *image, struct nqptp_shm_record *record) {
     *record = (struct nqptp_shm_record){
         .grandmaster_identity = image->v9.master_clock_id,
@@ -114,7 +108,7 @@ static void read_10(const union nqptp_shm_image *image, struct nqptp_shm_record 
  */
 static const struct nqptp_shm_layout layouts[] = {
     {NQPTP_SHM_LAYOUT_10, false, offsetof(struct shm_structure_10, secondary), write_10, read_10},
-    {NQPTP_SHM_LAYOUT_4, true, 0, write_4, read_4},
+    {NQPTP_SHM_LAYOUT_4, true, 0, write_4, NULL},
     {NQPTP_SHM_LAYOUT_8, true, 0, write_8_or_9, read_8_or_9},
     {NQPTP_SHM_LAYOUT_9, true, 0, write_8_or_9, read_8_or_9},
 };

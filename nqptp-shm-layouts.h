@@ -21,8 +21,8 @@ enum {
 };
 
 /*
- * What a client's last command tells of the layout that it reads. The way from a command's text to
- * the layout:
+ * What a client's last command tells of the layout that it reads. From the text of a command to the
+ * layout:
  *   nqptp_command_parse()   reads from the text which of these it is;
  *   nqptp.c                 has the engine obey the command, whose answer names the client;
  *   nqptp_shm_ask()         notes it in the client's object, and at PLAY makes 9 of layout 8;
@@ -36,7 +36,7 @@ enum nqptp_shm_asked {
     NQPTP_SHM_ASKED_PLAY,  /* /name B, E or P: not 8, then */
 };
 
-/* What is published. All zero is "no master". */
+/* A record to publish. All zero is "no master". */
 struct nqptp_shm_record {
     uint64_t clock_identity;
     uint64_t grandmaster_identity;
@@ -63,7 +63,7 @@ struct nqptp_shm_layout {
     void (*write)(const struct nqptp_shm_layout *layout, union nqptp_shm_image *image,
                   const struct nqptp_shm_record *record, uint64_t realtime_minus_raw_ns);
 
-    /* Reads grandmaster, offset and start time back; all 0 if the layout does not have them. */
+    /* Reads grandmaster, offset and start time back. NULL: the layout has no start time. */
     void (*read)(const union nqptp_shm_image *image, struct nqptp_shm_record *record);
 };
 

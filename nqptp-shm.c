@@ -2,19 +2,19 @@
 /*
  * Shared memory objects.
  *
- * An object is a file in /dev/shm that clients map. The daemon keeps it mapped for its whole life,
- * and one function, write_mapping(), touches the mapping. It copies the image, which is complete in
- * private memory, and is guarded against SIGBUS, because a client may cut the file short at any
- * moment. What clients can write is not believed: only the lock word and the holder beside it are
- * read back.
+ * An object is a file in /dev/shm that clients map. The daemon keeps it mapped for its whole life.
+ * One function, write_mapping(), touches the mapping: it copies the image, which is complete in
+ * private memory. It is guarded against SIGBUS, because a client may cut the file short at any
+ * moment. Of what clients can write, the daemon reads back only the lock word and the holder beside
+ * it.
  *
  * States of an object:
- * - adopted: the image is what an earlier process left, until the first nqptp_shm_publish().
+ * - adopted: the image is a copy of the earlier process's, until the first nqptp_shm_publish().
  * - pending: a client holds the mutex, and the image waits to be written by nqptp_shm_retry().
- * - the lease, if the layout is automatic: see nqptp-lease.h. It is held while no other process has
- *   the object open. Only then may the layout change.
+ * - the lease, if the layout is automatic: see nqptp-lease.h. The daemon holds it while no other
+ *   process has the object open. Only then may the layout change.
  *
- * The object never waits for a client, and never calls a pthread function on the mapped mutex.
+ * The daemon never waits for a client, and never calls a pthread function on the mapped mutex.
  */
 #include "nqptp-shm.h"
 
@@ -195,9 +195,10 @@ static int set_mode_and_size(struct nqptp_shm *shm) {
 }
 
 /*
- * Locks the file while we live, so that another daemon of this user, with other ports, leaves the
- * object alone. A client can take such a lock as well, to keep us out, so a lock counts only if a
- * process of this user has it. The other sign of a daemon is a lease, which no client can take.
+ * Locks the file while this process lives, so that another daemon of this user, with other ports,
+ * leaves the object alone. A client can take the same lock to keep the daemon out, so a lock counts
+ * only if a process of this user has it. The other sign of a daemon is a lease, which no client can
+ * take.
  */
 static int lock_against_daemons(const struct nqptp_shm *shm) {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -248,10 +249,10 @@ static bool is_named(const struct nqptp_shm *shm) {
 }
 
 /*
- * Opens what has the name, if it is ours. It may be another name of an object that we have open: to
- * open that would break our lease, and to close it again would give up our lock. So it is looked at
- * before it is opened. A file of this user that is not one of ours, or that root has closed to this
- * user, is in the way of /nqptp only.
+ * Opens the file that has the name, if it is ours. The file may be another name of an object that
+ * is open already: to open that would break its lease, and to close it again would give up its
+ * lock. So lstat() comes first. Any other file of this user, and one that root has closed to this
+ * user, is removed, except under the name of a named object, which a client chose.
  */
 static int open_existing(struct nqptp_shm *shm, const char *path) {
     struct stat status;
@@ -334,7 +335,9 @@ unsigned nqptp_shm_version(const struct nqptp_shm *shm) {
 }
 
 void nqptp_shm_inherited(const struct nqptp_shm *shm, struct nqptp_shm_record *record) {
-    shm->layout->read(&shm->image, record);
+    *record = (struct nqptp_shm_record){0};
+    if (shm->layout->read)
+        shm->layout->read(&shm->image, record);
 }
 
 void nqptp_shm_publish(struct nqptp_shm *shm, const struct nqptp_shm_record *record,
@@ -424,9 +427,9 @@ bool nqptp_shm_ask(struct nqptp_shm *shm, enum nqptp_shm_asked asked, uint64_t n
 }
 
 /*
- * The layout that a process finds which is opening the object. Without a command it stays as it is:
- * a client of layout 4 may read without the mutex. But a player of layout 10 that was started
- * before us sent its command to a closed port, and looks for the object until it is there.
+ * The layout for a process that opens the object. Without a command the layout stays, because a
+ * client of layout 4 sends none if it only reads. But a player of layout 10 that was started before
+ * the daemon sent its command to a closed port, and looks for the object until it is there.
  */
 static unsigned layout_for(const struct nqptp_shm *shm, enum nqptp_opener opener, bool player,
                            uint64_t now_ns) {

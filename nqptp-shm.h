@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Shared memory objects: making or adopting one, deciding on its layout, publishing in it, and
- * keeping what its client asked for.
+ * A shared memory object: it is made or adopted, gets the layout that its client reads, and is
+ * written.
  *
- * A client that maps an object of the mutex layouts may write anything into it, lock its mutex and
- * die, or cut the file short. So the daemon never waits for a client, and reads nothing back while
- * the object is in use but the lock word and the holder beside it. This module knows no PTP, and
- * nothing outside it touches the mapping.
+ * A client that maps an object of a layout with a mutex may write anything into it, lock its mutex
+ * and die, or cut the file short. So the daemon never waits for a client. While the object is in
+ * use it reads back only the lock word and the holder beside it. This module knows no PTP, and no
+ * other module touches the mapping.
  */
 #ifndef NQPTP_SHM_H
 #define NQPTP_SHM_H
@@ -20,22 +20,22 @@
 struct nqptp_shm {
     char name[64];               /* With the slash. */
     int fd;                      /* -1: there is no object. */
-    gid_t group;                 /* The group of the mutex layouts, or -1. */
+    gid_t group;                 /* The group that may write the layouts with a mutex, or -1. */
     bool group_refused;          /* This process may not give the object to that group. */
     union nqptp_shm_image *map;  /* Shared with the clients. */
-    union nqptp_shm_image image; /* The object as it is to be, in private memory. */
+    union nqptp_shm_image image; /* What the object is to hold, in private memory. */
     pthread_mutex_t mutex;       /* A fresh one, unlocked, in private memory. */
 
     const struct nqptp_shm_layout *layout;
     bool automatic;             /* The layout may change while no other process has it open. */
-    struct nqptp_lease lease;   /* Of an automatic one. */
+    struct nqptp_lease lease;   /* Opened if the layout is automatic. */
     uint64_t started_ns;        /* When this process opened its first object of that name. */
     enum nqptp_shm_asked asked; /* What the last command told about its client. */
     uint64_t asked_ns;          /* When that command came. */
 
-    struct nqptp_shm_record record; /* As published last. */
-    uint64_t realtime_minus_raw_ns; /* As published last. */
-    bool pending;                   /* The image waits for a client to release the mutex. */
+    struct nqptp_shm_record record; /* The record that was published last. */
+    uint64_t realtime_minus_raw_ns; /* The difference that came with that record. */
+    bool pending;                   /* A client holds the mutex, and the image waits for it. */
     uint64_t retry_ns;              /* When to try for the mutex again. */
     uint64_t pending_ns;            /* Since when the image waits. */
     uint64_t blocked_ns;            /* Since when the same thread holds the mutex. */
@@ -43,21 +43,21 @@ struct nqptp_shm {
 };
 
 /*
- * Returns whether `layout` is one of ours, or NQPTP_SHM_AUTO, and works with this C library: the
- * layouts with a mutex need one whose lock word is known, which musl's is not.
+ * Returns whether `layout` is NQPTP_SHM_AUTO or a layout that works with this C library. A layout
+ * with a mutex needs a mutex whose lock word is known, which that of musl is not.
  */
 bool nqptp_shm_can_serve(unsigned layout);
 
 /*
- * Makes the object `name`, complete before it gets that name, or adopts in place the one that this
- * user left: its record stays until there is a newer one. layout is 4, 8, 9, 10 or NQPTP_SHM_AUTO,
- * which means 10 where the C library's mutex is unknown. The object's group becomes `group` unless
- * that is (gid_t)-1. Every user may read layout 10. now_ns is CLOCK_MONOTONIC_RAW, here and below.
+ * Makes the object `name`, complete before it gets that name, or adopts the one that this user
+ * left, whose record stays until there is a newer one. `layout` is the number of a layout or
+ * NQPTP_SHM_AUTO, which means 10 where the C library's mutex is unknown. The object's group becomes
+ * `group` unless that is (gid_t)-1. now_ns is CLOCK_MONOTONIC_RAW, here and below.
  *
- * Only a regular file of this user is adopted, with one link and a size that a version of ours
- * made, and under another name than /nqptp only if it has layout 10. Returns 0 or -errno; -EEXIST
- * means that there is something else, -EBUSY that another process of this user serves the object;
- * both are left alone. Sets group_refused if this process may not give the object to the group.
+ * nqptp_shm_is_ours() tells which file is adopted. Under another name than /nqptp it must also have
+ * layout 10. Returns 0 or -errno: -EEXIST if there is something else, -EBUSY if another process of
+ * this user serves the object. Both are left alone. Sets group_refused if this process may not give
+ * the object to the group.
  */
 int nqptp_shm_open(struct nqptp_shm *shm, const char *name, unsigned layout, gid_t group,
                    uint64_t now_ns);
@@ -66,22 +66,24 @@ int nqptp_shm_open(struct nqptp_shm *shm, const char *name, unsigned layout, gid
 unsigned nqptp_shm_version(const struct nqptp_shm *shm);
 
 /*
- * The record that an adopted object still holds: only grandmaster, offset and start time, and none
- * (start time 0) in layout 4. A client may have written it, so believe nothing of it.
+ * Writes the record that an adopted object still holds: grandmaster, offset and start time only.
+ * The start time is 0 if there is none, as in layout 4. A client may have written it: check all of
+ * it.
  */
 void nqptp_shm_inherited(const struct nqptp_shm *shm, struct nqptp_shm_record *record);
 
 /*
- * Publishes the record, at once or, if a client holds the mutex, by nqptp_shm_retry().
- * realtime_minus_raw_ns takes the record to CLOCK_REALTIME for the layout that counts by it.
+ * Publishes the record: at once or, if a client holds the mutex, by nqptp_shm_retry(). Adding
+ * realtime_minus_raw_ns to a time of the record gives CLOCK_REALTIME, which layout 4 counts by.
  */
 void nqptp_shm_publish(struct nqptp_shm *shm, const struct nqptp_shm_record *record,
                        uint64_t realtime_minus_raw_ns, uint64_t now_ns);
 
 /*
- * Checks that the object still has its name and its size. Only root and this user can take its
- * name. Then a new object takes its place, with the record; the old mapping is not served any more.
- * Returns 0 if the name is there, 1 if there is a new object, or -errno if there can be none.
+ * Checks that the object still has its name and its size. Only root and this user can remove the
+ * name. Then a new object with the same record takes its place, and the old mapping is not written
+ * any more. Returns 0 if the name is there, 1 if there is a new object, or -errno if none can be
+ * made.
  */
 int nqptp_shm_mend(struct nqptp_shm *shm, uint64_t now_ns);
 
@@ -89,16 +91,16 @@ int nqptp_shm_mend(struct nqptp_shm *shm, uint64_t now_ns);
 uint64_t nqptp_shm_deadline(const struct nqptp_shm *shm);
 
 /*
- * Tries again to write what waits, and to see whether anybody has the object open. After one second
- * in the hands of the same holder the mutex is taken from it: it must have been killed or stopped.
- * After three seconds it is taken from whoever has it.
+ * Tries again for the mutex and for the lease, if it is time. A client that holds the mutex for a
+ * second must have been killed or stopped, so the daemon takes the mutex over. If several clients
+ * held it in turn, that happens after three seconds.
  */
 void nqptp_shm_retry(struct nqptp_shm *shm, uint64_t now_ns);
 
 /*
- * A command of its client came: writes the record again, since something may have been done to it
- * that nobody noticed while no new one came. Returns false if the layout it asks for is another
- * than the object has, and others have the object open, so that it has to stay.
+ * A command of the object's client came. Writes the image again: a client may have written over it
+ * since the last record. Returns false if the command asks for another layout than the object has,
+ * and the layout must stay because other processes have the object open.
  */
 bool nqptp_shm_ask(struct nqptp_shm *shm, enum nqptp_shm_asked asked, uint64_t now_ns);
 
@@ -110,10 +112,10 @@ bool nqptp_shm_ask(struct nqptp_shm *shm, enum nqptp_shm_asked asked, uint64_t n
  */
 void nqptp_shm_signalled(struct nqptp_shm *shm, enum nqptp_opener opener, uint64_t now_ns);
 
-/* Whether another process has the object open; true if that cannot be told. */
+/* Returns whether another process has the object open; true if the kernel does not tell. */
 bool nqptp_shm_is_in_use(const struct nqptp_shm *shm);
 
-/* Closes the object; it stays as it is for the next process. */
+/* Closes the object, which stays for the next process. */
 void nqptp_shm_close(struct nqptp_shm *shm);
 
 /*
