@@ -65,28 +65,37 @@ static const char *trouble_with(const struct census *listed) {
     return "the clock has fallen silent: check that its sender is on, and plays to this machine";
 }
 
-static void add_client_trouble(struct nqptp_text *text, const struct nqptp_status *status, int c) {
+/* Why a client gets no exact time from its master, or has no player that reads it; NULL if not. */
+static const char *trouble_of(const struct nqptp_status *status, int c,
+                              const struct nqptp_clock *master) {
     const struct nqptp_client *client = &status->engine->clients.list[c];
+    const char *use = status->objects[c].use == NQPTP_USE_NONE ? unused : NULL;
     struct census listed = count_clocks(status, client);
-    const struct nqptp_clock *master =
-        client->master == NQPTP_NO_CLOCK ? NULL : &status->engine->table.clocks[client->master];
-    bool is_unused = status->objects[c].use == NQPTP_USE_NONE;
-    const char *trouble = is_unused ? unused : NULL;
 
     if (client->has_list && client->peer_count == 0)
-        ; /* No clock is wanted: a player that has the object open may be idle. */
-    else if (client->activity == NQPTP_PLAYING && client->has_list &&
-             listed.alive + listed.asleep + listed.others == 0)
-        trouble = "the player plays, but its sender is silent, though it is asked every 2 s: check "
-                  "that the sender is on, and that no firewall drops UDP ports 319 and 320";
-    else if (!master || !nqptp_clock_is_alive(master, status->now_ns) ||
-             nqptp_clock_is_asleep(master))
-        trouble = trouble_with(&listed);
-    else if (master->packets >= SYNC_EXPECTED &&
-             nqptp_interval_ns(&master->pairing.sync_interval, 0) == 0)
-        trouble = "no Sync of the master gets here, so its time is less exact: check that no "
-                  "firewall drops UDP port 319";
-    else if (!is_unused && master->rate_is_odd)
+        return use; /* The list of an idle player is empty. */
+    if (client->activity == NQPTP_PLAYING && client->has_list &&
+        listed.alive + listed.asleep + listed.others == 0)
+        return "the player plays, but its sender is silent, though it is asked every 2 s: check "
+               "that the sender is on, and that no firewall drops UDP ports 319 and 320";
+    if (!master || !nqptp_clock_is_alive(master, status->now_ns) || nqptp_clock_is_asleep(master))
+        return trouble_with(&listed);
+    if (master->packets >= SYNC_EXPECTED &&
+        nqptp_interval_ns(&master->pairing.sync_interval, 0) == 0)
+        return "no Sync of the master gets here, so its time is less exact: check that no firewall "
+               "drops UDP port 319";
+    return use;
+}
+
+static void add_client_trouble(struct nqptp_text *text, const struct nqptp_status *status, int c) {
+    const struct nqptp_client *client = &status->engine->clients.list[c];
+    const struct nqptp_clock *master =
+        client->master == NQPTP_NO_CLOCK ? NULL : &status->engine->table.clocks[client->master];
+    const char *trouble = trouble_of(status, c, master);
+
+    if (trouble)
+        nqptp_text_add(text, "%s: %s", client->shown, trouble);
+    else if (master && master->rate_is_odd)
         nqptp_text_add(text,
                        "%s: the sender's clock runs %.0f ppm %s than this machine's, but crystals "
                        "differ by 100 at most: NTP is correcting the sender's, or one of the two "
@@ -94,8 +103,6 @@ static void add_client_trouble(struct nqptp_text *text, const struct nqptp_statu
                        "tracking, or: timedatectl timesync-status",
                        client->shown, fabs(master->estimator.slope_ppm),
                        master->estimator.slope_ppm > 0 ? "faster" : "slower");
-    if (trouble)
-        nqptp_text_add(text, "%s: %s", client->shown, trouble);
 }
 
 static bool is_nowhere(const struct nqptp_status *status) {
