@@ -214,12 +214,15 @@ inode=$(stat -c %i $shm/one)
 stop_daemon USR1
 is 'all are there after SIGUSR1' "$(objects) $(id_of /one)" "64 $a"
 start_daemon
+control '/after T'
+check 'all names are taken before a restart: one that is not used makes room after it' \
+    test -e $shm/after
 control '/one T 10.77.0.2'
 is 'the next process adopts what its clients ask for again' "$(stat -c %i $shm/one)" "$inode"
 check 'and follows' eventually 10 has_id /one $a
 stop_daemon KILL
 is 'all are there after SIGKILL' "$(objects) $(id_of /one)" "64 $a"
-rm -f $shm/client* $shm/K* $shm/Bad $shm/three $shm/four $shm/link $shm/0*
+rm -f $shm/after $shm/client* $shm/K* $shm/Bad $shm/three $shm/four $shm/link $shm/0*
 start_daemon
 control '/one T 10.77.0.2'
 control '/two T 10.77.0.3'

@@ -232,6 +232,28 @@ static void test_in_the_way(const char *name) {
     nqptp_shm_stop(&shm, false);
 }
 
+/* A client chose the name, perhaps that of another program's file. */
+static void check_other_layout(const char *name, unsigned layout, off_t size) {
+    struct nqptp_shm shm;
+    struct stat status = {0};
+    int fd = shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
+    uint16_t version = (uint16_t)layout;
+
+    CHECK(fd >= 0 && ftruncate(fd, size) == 0 && pwrite(fd, &version, sizeof version, 0) == 2,
+          "a file of this user has %ld bytes and begins with %u", (long)size, layout);
+    bool ours = layout == 10 && (size == 4096 || size == NQPTP_SHM_SIZE);
+    CHECK_EQ_I64(nqptp_shm_open(&shm, name, 10, NO_GROUP, START_NS), ours ? 0 : -EEXIST,
+                 "%ld bytes, %u: a named object is %s", (long)size, layout,
+                 ours ? "adopted" : "refused");
+    fstat(fd, &status);
+    CHECK(status.st_nlink == 1 && (ours || status.st_size == size), "%ld bytes, %u: the file is %s",
+          (long)size, layout, ours ? "there" : "left alone");
+    close(fd);
+    if (ours)
+        nqptp_shm_close(&shm);
+    shm_unlink(name);
+}
+
 /* --- claimed --------------------------------------------------------------------------------- */
 
 /* What has the name makes room, though this process opens it and maps it. */
@@ -1446,6 +1468,11 @@ int main(void) {
     test_adoption(name);
     test_adopted_sizes(name);
     test_in_the_way(name);
+    check_other_layout(name, 10, NQPTP_SHM_SIZE);
+    check_other_layout(name, 10, 4096);
+    check_other_layout(name, 0, NQPTP_SHM_SIZE);
+    check_other_layout(name, 4, NQPTP_SHM_SIZE);
+    check_other_layout(name, 10, 8192);
     test_kept(name);
     test_claimed(name);
     if (private)
