@@ -21,7 +21,7 @@ fi
 ip link set side up
 in_there ip link set edge up
 
-# As start_sender, but on this host, where it is to have the ports before somebody else tries.
+# As start_sender, but on this host. Returns when the sender has the ports.
 start_own_sender() { # OPTION...
     "$sender" --low-ports "$@" >"$tmp/sender" 2>&1 &
     last_sender=$!

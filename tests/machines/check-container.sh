@@ -17,7 +17,7 @@ PATH=$PATH:/usr/sbin:/sbin
 # --- engines --------------------------------------------------------------------------------------
 
 # Runs the daemon as the first process of a container, without waiting for it. By running env(1)
-# first, the image's user loses what capabilities root had, but for ambient ones.
+# first, the image's user loses the capabilities of root, except ambient ones.
 contain() { # "ENGINE'S WAY" DAEMON-OPTION...
     way=$1
     shift
@@ -73,36 +73,36 @@ podman="--inh-caps=-all,+net_bind_service --ambient-caps=+net_bind_service
 docker_and_podman() {
     contain "$docker" --smi=10
     check "as Docker does it, with the capability on the file: it runs" eventually 10 answers
-    check "as user 319, first process, with one capability" is_as_should_be
+    check "as Docker does it: user 319, first process, one capability" is_as_should_be
     ./tests/tools/ptp-sender --to 127.0.0.1 --seconds 60 >/dev/null 2>&1 &
     sender=$!
     check "a player of generation 5 beside it plays" play ./tests/tools/player
-    check "and so does one with musl, at its first try" play "$work/player-musl"
+    check "a player with musl plays at its first try" play "$work/player-musl"
     kill "$sender"
     check "the first process of a container stops when it is told" stop_container
-    check "and leaves nothing" test ! -e /dev/shm/nqptp
+    check "the daemon leaves no object when it stops" test ! -e /dev/shm/nqptp
 
     contain "$podman" --smi=10
     check "as Podman does it, with an ambient capability: it runs" eventually 10 answers
-    check "as user 319, first process, with one capability" is_as_should_be
+    check "as Podman does it: user 319, first process, one capability" is_as_should_be
     stop_container
 
     contain "$podman --no-new-privs" --smi=10
-    check "so it does with no-new-privileges" eventually 10 answers
+    check "as Podman does it, with no-new-privileges: it runs" eventually 10 answers
     stop_container
 }
 
 mistakes() {
     contain "$docker --no-new-privs" --smi=10
     status_of_container
-    check "with Docker's way and no-new-privileges it has no permission" test "$status" = 4
+    check "as Docker does it, with no-new-privileges: the daemon has no permission" test "$status" = 4
     contain "--inh-caps=-all --bounding-set=-all" --smi=10
     status_of_container
-    check "without the capability the kernel does not even run it" test "$status" = 126
+    check "without the capability the kernel refuses to run the daemon" test "$status" = 126
     sysctl -q net.ipv4.ip_unprivileged_port_start=319
     setcap -r "$work/nqptp"
     contain "--inh-caps=-all --bounding-set=-all" --smi=10
-    check "in a network of its own, the sysctl will do for no capability" eventually 10 answers
+    check "in a network of its own with the sysctl the daemon needs no capability" eventually 10 answers
     stop_container
 }
 

@@ -52,7 +52,7 @@ accounts() {
     shell 'getent passwd; getent group; systemctl list-unit-files --no-legend'
 }
 
-# Starts a player that reads on for so long after it has a clock.
+# Starts a player that reads for SECONDS after it has a clock.
 start_player() { # SECONDS
     shell "(timeout $(($1 + 20)) /opt/ptp-sender --to 127.0.0.1 --identity 1122334455667788 \\
             --seconds $(($1 + 15)) >/dev/null 2>&1 &)

@@ -3,7 +3,7 @@
 #
 # Proves of the tarball what distributions rely on: it builds without autoconf, automake and a
 # network, and no rule asks for them; two builds that differ in all that must not matter install
-# the same bytes; with DESTDIR nothing is installed but what is listed here; and who packs it again
+# the same bytes; with DESTDIR only the files listed here are installed; and a user who packs it again
 # gets the same tarball.
 #
 # usage: check-reproducible.sh TARBALL
@@ -65,18 +65,18 @@ tarball=$(cd "$(dirname "$tarball")" && pwd)/$(basename "$tarball")
 unpack "$work/here" && unpack "$work/there" || exit 1
 hide_autotools || exit 1
 
-check 'it builds and installs without autotools and network' build_in_tree
+check 'the tarball builds and installs without autotools and network' build_in_tree
 sleep 2
-check 'and out of its tree' build_elsewhere
-check 'whatever it installs is the same' diff -r "$work/root-here" "$work/root-there"
+check 'the tarball builds and installs out of its tree' build_elsewhere
+check 'both builds install the same bytes' diff -r "$work/root-here" "$work/root-there"
 files_of "$work/root-here" >"$work/files"
 unit=$(sed -n 's/.* \(.*\)\/nqptp.service$/\1/p' "$work/files")
 printf '%s\n' '755 ./usr/bin/nqptp' '644 ./usr/include/nqptp-shm-structures.h' \
     "644 $unit/nqptp.service" '644 ./usr/lib/sysusers.d/nqptp.conf' \
     '644 ./usr/share/bash-completion/completions/nqptp' '644 ./usr/share/man/man8/nqptp.8' | sort -k 2 >"$work/expected"
-check 'and is what it should be, no less and no more' diff "$work/expected" "$work/files"
+check 'both builds install the listed files only' diff "$work/expected" "$work/files"
 files_of "$work/root-there" >"$work/files"
-check 'with the same modes' diff "$work/expected" "$work/files"
+check 'the files are installed with the listed modes' diff "$work/expected" "$work/files"
 check 'packed again it is the same tarball' pack_again
 check 'nothing asked for autotools' test ! -e "$work/called"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Reads an object of layout 10 all through a soak and holds it against a list of the clocks that
- * there are, which whoever starts, moves and stops them rewrites at each change. It says at once
+ * there are, which soak.sh rewrites each time it starts, moves or stops a clock. It says at once
  * what should not be, and at the end by how much each clock's offset erred.
  *
  * A line of the list, which is replaced by rename(2), never changed in place:

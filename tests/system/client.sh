@@ -25,18 +25,18 @@ awk '/^```c$/ { inside = 1; next } /^```/ && inside { exit } inside' "$top/doc/c
     >"$tmp/example.c"
 lines=$(wc -l <"$tmp/example.c")
 check 'doc/clients.md has an example of 11 to 60 lines' test "$lines" -gt 10 -a "$lines" -le 60
-check 'it compiles' compile -I"$top" -o "$tmp/example" "$tmp/example.c"
+check 'the example program of doc/clients.md compiles' compile -I"$top" -o "$tmp/example" "$tmp/example.c"
 check 'there is a master' "$reader" --wait-master 10 --expect-id "$identity"
 example() {
     timeout 5 "$tmp/example" >"$tmp/stdout" 2>&1 || return
     cat "$tmp/stdout"
     grep -q "$identity" "$tmp/stdout"
 }
-check 'it reads the master' example
+check 'the example program reads the master' example
 sed 's/^/# /' "$tmp/stdout"
 said=$(grep -o '[0-9]\{10,\}' "$tmp/stdout")
 late=$(($("$reader" --now) - said)) # the master goes by the clock of that name
-check 'and what time it is there' test "$late" -ge 0 -a "$late" -lt 2000000000
+check "the example program reads the master's time" test "$late" -ge 0 -a "$late" -lt 2000000000
 control T
 fails_with 3 'the example finds no master when there is none' example
 
@@ -104,17 +104,17 @@ int main(int argc, char **argv)
 }
 END
 check 'a client of 2021 compiles' compile -o "$tmp/player/player" "$tmp/player/player.c"
-is 'it reads what it asked for' "$("$tmp/player/player" 'T 10.77.0.2 fd77::2')" "$identity"
+is 'a player reads the clock that it listed' "$("$tmp/player/player" 'T 10.77.0.2 fd77::2')" "$identity"
 if is_root && has setpriv; then
     group=$(stat -c %g /dev/shm/nqptp)
-    is 'so it does as a mere member of the group' "$(setpriv --reuid=54321 --regid=54321 \
+    is 'a member of the group reads the clock that it listed' "$(setpriv --reuid=54321 --regid=54321 \
         --groups="$group" "$tmp/player/player" 'T fe80::2 10.77.0.2')" "$identity"
-    is 'but not as a stranger' "$(setpriv --reuid=54321 --regid=54321 --clear-groups \
+    is 'a user outside the group reads no clock' "$(setpriv --reuid=54321 --regid=54321 --clear-groups \
         "$tmp/player/player" 'T 10.77.0.2')" 0000000000000000
 else
-    skip 'so it does as a mere member of the group' 'only root can become one'
+    skip 'a member of the group reads the clock that it listed' 'only root can become one'
 fi
 control T
-is 'and nothing when it asked for none' "$("$tmp/player/player")" 0000000000000000
+is 'a player that lists no address reads no clock' "$("$tmp/player/player")" 0000000000000000
 
 done_testing

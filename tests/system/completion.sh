@@ -15,7 +15,7 @@ offered() { # WORD...
 }
 
 # shellcheck disable=SC2016 # for bash
-is 'it is tied to nqptp' "$(bash -c '. "$0"; complete -p nqptp' "$top/packaging/nqptp.bash-completion")" \
+is 'the completion is for the command nqptp' "$(bash -c '. "$0"; complete -p nqptp' "$top/packaging/nqptp.bash-completion")" \
     'complete -F _nqptp nqptp'
 is '--s' "$(offered --s)" '--status --smi='
 is '--js' "$(offered --status --js)" --json

@@ -12,7 +12,7 @@ enter
 now=$("$reader" --now)
 offset=$((788996500000000 - now))
 
-# The median of the reads may err so much.
+# The error that the median of the reads may have.
 follow() { # NAME BOUND-NS SKEW-PPM SENDER-OPTION...
     what=$1 bound=$2 skew=$3
     shift 3
@@ -56,6 +56,6 @@ start_sender --to 10.77.0.1 --offset "-$zero"
 check 'the time of the master wraps' "$reader" --wait-master 10 --expect-id "$identity" \
     --raw-truth "-$zero" --within 5000000 --interval 0.1 --count 50 --quiet
 sed 's/^/# /' "$tmp/said"
-check 'it has wrapped' test "$("$reader" --now)" -gt "$zero"
+check "the master's time has wrapped" test "$("$reader" --now)" -gt "$zero"
 
 done_testing

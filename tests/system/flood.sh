@@ -66,13 +66,13 @@ kill -s STOP "$daemon"
 in_there "$flood" 10.77.0.1 5 sync 512 >/dev/null
 kill -s CONT "$daemon"
 check 'a burst of 512 is received' eventually 5 received_at_least $((before + 512))
-is 'without loss' "$(dropped_by_kernel)" "$dropped"
+is 'other datagrams: the kernel drops none' "$(dropped_by_kernel)" "$dropped"
 
 # --- floods ---------------------------------------------------------------------------------------
 
 start_sender --low-ports --to 10.77.0.1 --offset "$offset"
 check 'the listed clock finds room in a full table' eventually 10 is_master
-check 'and is followed' error_below 50000
+check 'the listed clock is followed in the flood' error_below 50000
 memory=$(memory)
 flood_with junk
 before=$(processor_ms) dropped=$(dropped_by_kernel)
@@ -83,7 +83,7 @@ check 'junk is dropped by the kernel, for next to no time of ours' \
 flood_with sync
 flood_with announce
 flood_with mixed
-check 'afterwards it is as right as before' error_below 50000
+check 'after the flood the error is as small as before' error_below 50000
 is 'memory is what it was' "$(memory)" "$memory"
 echo "# $dropped dropped, $spent ms spent"
 lines=$(wc -l <"$tmp/log")

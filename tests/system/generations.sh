@@ -3,7 +3,7 @@
 #
 # Proves that players of every generation find the layout that they read at their first look: one
 # after the other without a pause, in all orders; started before the daemon; and after the daemon was
-# frozen for so long that the kernel broke its lease.
+# frozen until the kernel broke its lease.
 
 # shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
@@ -43,7 +43,7 @@ eventually 5 grep -q version "$tmp/player"
 check_not 'a player has the object open: there is no lease' leased
 kill $playing
 wait $playing 2>/dev/null
-check 'it ends: the lease is back at once' eventually 2 leased
+check 'the player ends: the lease is back at once' eventually 2 leased
 
 # --- started before the daemon ---
 
@@ -65,7 +65,7 @@ start_daemon
 check 'a player of 4.2 started before the daemon finds its layout' wait $playing
 eventually 5 leased # a busy machine may run the daemon late
 "$player" --generation 2021 --play 10.77.0.2 >"$tmp/player" 2>&1
-is 'then a player of 2021 finds its layout' $? 0
+is 'after another generation a player of 2021 finds its layout' $? 0
 
 # --- frozen ---
 

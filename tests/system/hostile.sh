@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Proves that no client of this host hurts the daemon or those who use another object: not one that
+# Proves that no client of this host hurts the daemon or the players of another object: not one that
 # is killed or stopped with the mutex in its hands, is greedy for it, scribbles over the object, cuts
 # it short, removes or replaces it, opens it without end, or floods the control port; and that the
 # record is right again when that is over, and every log is short.
@@ -22,7 +22,7 @@ open_files() {
     find "/proc/$daemon/fd" -type l | wc -l
 }
 
-# Plays the role as a guest who is to leave the others some of the processors.
+# Plays the role as a guest that leaves the other processes some of the processors.
 guest() { # OPTION... ROLE
     seed=$((seed + 1))
     nice -n 19 "$hostile" --seed $seed "$@"
@@ -35,7 +35,7 @@ right_again() { # WHAT
     check "$1: a client that locks reads it" "$reader" --wait-master 5 --expect-id "$identity" \
         --fresh 2
     check "$1: the daemon is alive" alive
-    check "$1: who plays by another object noticed nothing" kill -0 $watching
+    check "$1: the player of another object is undisturbed" kill -0 $watching
 }
 
 survives() { # WHAT COMMAND...
@@ -91,22 +91,22 @@ files=$(open_files)
 
 two_clients
 kill -KILL $holder
-check 'killed with the mutex: who waited gets it' wait $waiter
+check 'killed with the mutex: the client that waited gets it' wait $waiter
 is 'killed with the mutex: and the record' "$(tail -n 1 "$tmp/waiter")" "got $identity"
 right_again 'killed with the mutex'
 
 two_clients
-check 'stopped with the mutex: who waited gets it' wait $waiter
-is 'stopped with the mutex: and the record' "$(tail -n 1 "$tmp/waiter")" "got $identity"
+check 'stopped with the mutex: the client that waited gets it' wait $waiter
+is 'stopped with the mutex: the client that waited gets the record' "$(tail -n 1 "$tmp/waiter")" "got $identity"
 right_again 'stopped with the mutex'
 kill -CONT $holder
 check 'stopped with the mutex: continued, it goes on unharmed' wait $holder
 right_again 'continued'
 
-# Those whose mutex was taken from them, and still are stopped, are no trouble for others.
+# Clients whose mutex was taken from them, and which are still stopped, do not disturb other clients.
 for _ in 1 2 3; do
     two_clients
-    check 'stopped, one after the other: who waited gets it' wait $waiter
+    check 'stopped with the mutex, one after the other: the client that waited gets it' wait $waiter
     held="${held:-} $holder"
 done
 # shellcheck disable=SC2086 # a list
@@ -185,7 +185,7 @@ storm 'opening it without end' --bare
 storm 'opening it without end by many at once' --bare --processes 8
 storm 'opening it without end after commands' --processes 2
 
-# Openers that never finish. Who opens waits for the daemon to give up its lease: the first one is
+# Openers that never finish. A process that opens the object waits for the daemon to give up its lease: the first one is
 # killed meanwhile, the second is stopped; the third opens and never closes.
 control 'T 10.77.0.2'
 check 'while no process has it open there is a lease, after half a minute at most' eventually 40 leased
@@ -216,19 +216,19 @@ survives 'a flood of commands' guest --count "$((seconds * 50000))" flood
 wait $flooding
 is 'the list is as it was' "$(sed -n 's/^List: *//p' "$tmp/status" | head -n 1)" '1 address: 10.77.0.2'
 is 'each of 40 names has one object' "$(find /dev/shm -maxdepth 1 -name 'f*' -type f | wc -l)" 40
-is 'a question by way of the loopback is answered' "$("$hostile" --from ::1 ask)" answered
-is 'but not to where anybody may say that he is' "$("$hostile" --from fd77::1 ask)" 'no answer'
+is 'a request for the status from a loopback address is answered' "$("$hostile" --from ::1 ask)" answered
+is 'a request for the status from another address is not answered' "$("$hostile" --from fd77::1 ask)" 'no answer'
 lines=$(wc -l <"$tmp/log")
 rare=$(grep -cv 'clock\|master is\|no master' "$tmp/log")
-check 'so many commands are few lines, even with -v' test "$lines" -lt 400
-check 'and fewer without' test "$rare" -lt 40
+check 'a flood of commands is less than 400 lines in the log with -v' test "$lines" -lt 400
+check 'a flood of commands is less than 40 lines in the log without -v' test "$rare" -lt 40
 echo "# $lines and $rare"
 # There are 40 more objects, with a descriptor each.
 is 'no file descriptor was left open' "$(open_files)" $((files + 40))
 stop_watching
 stop_daemon
 is 'the daemon stops as ever' "$status" 0
-is 'and leaves nothing' "$(find /dev/shm -maxdepth 1 -type f | wc -l)" 0
+is 'the daemon leaves no object when it stops' "$(find /dev/shm -maxdepth 1 -type f | wc -l)" 0
 
 # --- layout 9, which clients keep mapped ---
 
@@ -239,13 +239,13 @@ control '/nqptp T 10.77.0.2'
 playing=$!
 eventually 10 grep -q version "$tmp/player"
 two_clients
-check 'layout 9: who waited gets the mutex' wait $waiter
+check 'layout 9: the client that waited gets the mutex' wait $waiter
 kill -CONT $holder
-check 'layout 9: who held it goes on unharmed' wait $holder
+check 'layout 9: the client that held the mutex goes on' wait $holder
 sed 's/^/# /' "$tmp/holder"
 two_clients
 kill -KILL $holder
-check 'layout 9: who waited for one that was killed gets it' wait $waiter
+check 'layout 9: the client that waited for a killed one gets the mutex' wait $waiter
 check 'layout 9: a player played on all the while' wait $playing
 sed 's/^/# /' "$tmp/player"
 check 'the daemon is alive' alive
@@ -272,7 +272,7 @@ done
 check 'interfaces that cannot be read for want of descriptors are told of' eventually 5 unreadable
 sleep 0.5
 is 'once' "$(grep -c 'cannot read the list of interfaces' "$tmp/log")" 1
-check 'and the daemon lives' alive
+check 'the daemon is alive' alive
 stop_daemon
 
 done_testing

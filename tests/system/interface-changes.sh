@@ -128,11 +128,11 @@ reborn '-i NAME, the interface, multicast of IPv6' ff0e::181 -i here
 # --- what is not there yet ---
 
 start_daemon -i 10.77.0.50 -i later
-check 'an address to come is told of' grep -q '10\.77\.0\.50 is not there yet' "$tmp/log"
-check 'an interface to come, too' grep -q 'later is not there yet' "$tmp/log"
+check 'the log tells of an address that is not there yet' grep -q '10\.77\.0\.50 is not there yet' "$tmp/log"
+check 'the log tells of an interface that is not there yet' grep -q 'later is not there yet' "$tmp/log"
 start_sender --to 10.77.0.50
 ip addr add 10.77.0.50/24 dev here
-check 'the address is heard when it comes' eventually 15 follows $identity
+check 'an address that comes later is heard when it comes' eventually 15 follows $identity
 stop_senders
 ip link add name later type veth peer name late netns "$there"
 ip addr add 10.79.0.1/24 dev later
@@ -140,7 +140,7 @@ in_there ip addr add 10.79.0.2/24 dev late
 ip link set later up
 in_there ip link set late up
 start_sender --to 10.79.0.1 --identity $other
-check 'and so is the interface' eventually 20 follows $other
+check 'an interface that comes later is heard when it comes' eventually 20 follows $other
 check 'the daemon is alive' alive
 stop_senders
 stop_daemon

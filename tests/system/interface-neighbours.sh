@@ -38,14 +38,14 @@ beside 'a sender at an address of another interface, IPv6' fd78::1 fd77::1
 start_own_sender --to 10.77.0.99
 for place in 10.77.0.1 here; do
     second -i $place
-    is "-i $place beside who has all addresses: exit status" $status 3
-    says 'which is said' "port 319 o[fn] $place is in use"
-    is_root && says 'and by whom' 'held by "ptp-sender"'
+    is "-i $place beside a program with all addresses: exit status" $status 3
+    says "-i $place beside a program with all addresses: the log names the port" "port 319 o[fn] $place is in use"
+    is_root && says "-i $place beside a program with all addresses: the log names the program" 'held by "ptp-sender"'
 done
-if needs_ipv6 'beside who has all addresses of IPv4: an IPv6 address'; then
+if needs_ipv6 'beside a program with all IPv4 addresses: an IPv6 address'; then
     start_daemon -i fd77::1
     start_sender --to fd77::1 --identity $other
-    check 'an address of IPv6 is left' eventually 15 follows $other
+    check 'beside a program with all IPv4 addresses: an IPv6 address is free' eventually 15 follows $other
     stop_daemon
 fi
 stop_senders
@@ -58,12 +58,12 @@ if has ptp4l && mount -t tmpfs tmpfs /run; then
         ptp4l=$!
         check "-i $place: ptp4l gets the ports on another interface" \
             eventually 20 grep -q 'to MASTER' "$tmp/ptp4l.log"
-        check 'and the daemon goes on' eventually 5 follows $identity
+        check "-i $place: the daemon goes on beside ptp4l" eventually 5 follows $identity
         stop_daemon
         start_daemon -i $place
-        check 'it may also start later' eventually 10 follows $identity
-        check 'ptp4l goes on' kill "$ptp4l"
-        check_not 'without a fault' grep -q FAULT "$tmp/ptp4l.log"
+        check "-i $place: the daemon can start after ptp4l" eventually 10 follows $identity
+        check "-i $place: ptp4l goes on beside the daemon" kill "$ptp4l"
+        check_not "-i $place: ptp4l has no fault" grep -q FAULT "$tmp/ptp4l.log"
         wait "$ptp4l" 2>/dev/null
         stop_daemon
     done
@@ -76,29 +76,29 @@ fi
 
 start_daemon -i 10.77.0.1
 start_sender --to 10.77.0.1
-check 'one daemon' "$reader" --wait-master 10 --expect-id $identity --count 1 --quiet
+check 'one daemon with -i follows its clock' "$reader" --wait-master 10 --expect-id $identity --count 1 --quiet
 inode=$(stat -c %i /dev/shm/nqptp)
 start_sender --to 10.78.0.1 --identity $other
 user=$(stat -c %u /dev/shm/nqptp)
 user=$(getent passwd "$user" | cut -d: -f1)
 start_own_sender --from 10.77.0.11 --to 10.77.0.99
 second -i 10.77.0.1
-is 'another one in the same place: exit status' $status 3
-says 'the port and the place are named' 'port 319 of 10\.77\.0\.1 .*in use'
-says 'the holder is the daemon, not who has the port elsewhere' 'nqptp\|uid'
-check_not 'so it is not' grep -q ptp-sender "$tmp/second"
+is 'a second daemon at the same address: exit status' $status 3
+says 'a second daemon at the same address: the log names port and address' 'port 319 of 10\.77\.0\.1 .*in use'
+says 'a second daemon at the same address: the log names the first one' 'nqptp\|uid'
+check_not 'a second daemon at the same address: the log names no program with another address' grep -q ptp-sender "$tmp/second"
 second
-is 'everywhere: exit status' $status 3
-says 'port' 'port 319 is in use'
+is 'a second daemon without -i: exit status' $status 3
+says 'a second daemon without -i: the log names the port' 'port 319 is in use'
 second -i 10.78.0.1
-is 'elsewhere: exit status' $status 3
-says 'the control port' 'port 9000 is in use'
-says 'what to do' '--control-port='
+is 'a second daemon at another address: exit status' $status 3
+says 'a second daemon at another address: the log names the control port' 'port 9000 is in use'
+says 'a second daemon at another address: the log says what to do' '--control-port='
 second -i 10.78.0.1 --control-port=9001 ${user:+"--user=$user"}
-is 'with a control port of its own: exit status' $status 1
-says 'the object is in use' 'another nqptp.*/nqptp'
-is 'which is not touched' "$(stat -c %i /dev/shm/nqptp)" "$inode"
-check 'its daemon goes on' follows $identity
+is 'a second daemon with another control port: exit status' $status 1
+says 'a second daemon with another control port: the log says that the object is in use' 'another nqptp.*/nqptp'
+is 'a second daemon with another control port: the object stays' "$(stat -c %i /dev/shm/nqptp)" "$inode"
+check 'the first daemon goes on while a second one fails' follows $identity
 cat >"$tmp/own-shm.sh" <<'END'
 mount -t tmpfs tmpfs /dev/shm
 exec "$@"
@@ -110,17 +110,17 @@ second=$!
 follows_other() {
     "$nqptp" --status --control-port=9001 2>&1 | grep -q "^Master: *$other"
 }
-check 'with an object of its own it runs' eventually 10 follows_other
-check 'beside the first' follows $identity
+check 'a second daemon with an object of its own follows its clock' eventually 10 follows_other
+check 'the first daemon goes on beside a second one' follows $identity
 kill $second
 wait $second
-check 'which goes on when it ends' follows $identity
+check 'the first daemon goes on when the second one ends' follows $identity
 stop_senders
 stop_daemon
 start_daemon -i here
 second -i here
-is 'another one on the same interface: exit status' $status 3
-says 'port and place' 'port 319 on here is in use'
+is 'a second daemon on the same interface: exit status' $status 3
+says 'a second daemon on the same interface: the log names port and interface' 'port 319 on here is in use'
 stop_daemon
 
 # --- an interface whose port another program has when the interface comes ---
@@ -133,14 +133,14 @@ if is_root; then
     in_there ip addr add 10.80.0.2/24 dev bustle
     ip link set busy up
     in_there ip link set bustle up
-    check 'a port that somebody else has is told of' eventually 5 grep -q 'port 319 on busy' "$tmp/log"
+    check 'an interface comes whose port is taken: the log says so' eventually 5 grep -q 'port 319 on busy' "$tmp/log"
     stop_senders
     start_sender --to 10.80.0.1 --identity $other
-    check 'it is tried again until it is free' eventually 25 follows $other
+    check 'an interface comes whose port is taken: the daemon listens when the port is free' eventually 25 follows $other
     stop_senders
     stop_daemon
 else
-    skip 'a port that somebody else has' 'an ordinary user shares no port with root'
+    skip 'an interface comes whose port is taken' 'an ordinary user shares no port with root'
 fi
 
 done_testing

@@ -21,7 +21,7 @@ limited() { # NAME -i-ARGUMENT TO MASTER OWN-ADDRESS TO-ELSEWHERE
     control "T ${4%\%*} 10.77.0.2 10.78.0.2 fd77::2 fd78::2 fe80::2"
     check "$1: the clock is followed" measure --expect-id $identity --expect-ip "${4%\%*}" \
         --raw-truth 77 --within 100000
-    check "$1: and answered from there" eventually 5 answered_from "$5"
+    check "$1: the clock is answered from there" eventually 5 answered_from "$5"
     check "$1: nothing else is heard" hears_only $identity
     stop_senders
     stop_daemon
@@ -43,7 +43,7 @@ joined() { # NAME GROUP FROM FROM-ELSEWHERE
     start_sender --to "$2" --interface edge --from "$4" --identity $other --priority1 1
     start_sender --to "$2" --interface there --from "$3"
     check "$1: is heard" "$reader" --wait-master 10 --expect-id $identity --count 1 --quiet
-    check "$1: and nothing from the other interface" hears_only $identity
+    check "$1: nothing from the other interface is heard" hears_only $identity
     stop_senders
     stop_daemon
 }
@@ -57,16 +57,16 @@ memberships() { # INTERFACE
         /^\t/ && current == name { print $1 }' | grep -ci -e 810100e0 -e 0000000000000181
 }
 start_daemon -i here
-is 'it is a member where it was told to be' "$(memberships here)" "$(test "$ipv6" = yes && echo 3 || echo 1)"
-is 'and nowhere else' "$(memberships side)" 0
+is '-i NAME joins the groups on that interface' "$(memberships here)" "$(test "$ipv6" = yes && echo 3 || echo 1)"
+is '-i NAME joins no group on another interface' "$(memberships side)" 0
 stop_daemon
 start_daemon -i 10.77.0.1 -i 10.78.0.1
-is 'of an address nowhere at all' "$(memberships here),$(memberships side)" 0,0
+is '-i ADDRESS joins no group' "$(memberships here),$(memberships side)" 0,0
 start_sender --to 10.78.0.1 --offset 1
-check 'two addresses: the one' "$reader" --wait-master 10 --expect-id $identity --count 1 --quiet
+check 'two addresses by -i: the first one is heard' "$reader" --wait-master 10 --expect-id $identity --count 1 --quiet
 stop_senders
 start_sender --to 10.77.0.1 --identity $other --offset 1
-check 'and the other' "$reader" --wait-master 20 --expect-id $other --count 1 --quiet
+check 'two addresses by -i: the second one is heard' "$reader" --wait-master 20 --expect-id $other --count 1 --quiet
 stop_senders
 stop_daemon
 
@@ -78,10 +78,10 @@ capabilities() {
 
 if is_root; then
     start_daemon -i 10.77.0.1
-    is 'with an address nothing is kept' "$(capabilities)" 0000000000000000
+    is '-i ADDRESS: root keeps no capability' "$(capabilities)" 0000000000000000
     stop_daemon
     start_daemon -i here
-    check 'with an interface the right to bind ports is' \
+    check '-i NAME: root keeps the capability to bind ports' \
         test "$(capabilities)" = 00000000000000000000000000000400
     stop_daemon
 else

@@ -66,7 +66,7 @@ echo 1 >/proc/sys/net/ipv4/conf/all/route_localnet # as some container engines h
 in_there sh -c 'echo 1 >/proc/sys/net/ipv4/conf/all/route_localnet
     ip addr del 127.0.0.1/8 dev lo
     ip route add 127.0.0.1 via 10.77.0.1 src 10.77.0.2'
-survives 'and those that it can send to 127.0.0.1' in_there "$reader" --command T --to 127.0.0.1
+survives 'commands that another host sends to 127.0.0.1' in_there "$reader" --command T --to 127.0.0.1
 
 many=$(printf '%05000d' 0)
 bad_commands() {
@@ -89,7 +89,7 @@ check 'thousands of packets were looked at and dropped' test "$dropped" -gt 5000
 echo "# $dropped were"
 is 'no file descriptor was left open' "$(open_files)" "$files"
 lines=$(grep -c -v 'new clock\|clock deleted\|no room' "$tmp/log")
-check "of tens of thousands of packets there are few lines in the log" test "$lines" -lt 40
+check "tens of thousands of bad packets are less than 40 lines in the log" test "$lines" -lt 40
 echo "# $lines lines"
 
 done_testing

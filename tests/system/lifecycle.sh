@@ -3,7 +3,7 @@
 #
 # Proves how the daemon starts, refuses to start, stops and is replaced: options and exit statuses,
 # busy ports, missing permission, which signals remove the object and which leave it to the next
-# process, and that nobody's object is touched but its own.
+# process, and that it touches only its own object.
 
 # shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
@@ -58,7 +58,7 @@ run_as "$nqptp" -vx
 says 'a wrong letter among others is named' '"-x": there is no such option'
 run_as "$nqptp" --status
 is '--status without a daemon: exit status 1' "$status" 1
-says 'and a word about it' 9000
+says '--status without a daemon names the control port' 9000
 check_not 'nothing of all this made an object' test -e $object
 
 # --- the object, and busy ports ---
@@ -69,20 +69,20 @@ umask 022
 is 'the object has mode 0664 whatever the umask' "$(stat -c %a $object)" 664
 run_as "$nqptp" --status
 is '--status: exit status 0' "$status" 0
-check 'and the status on stdout' grep -q '^Master: *none$' "$tmp/stdout"
+check '--status prints the status on stdout' grep -q '^Master: *none$' "$tmp/stdout"
 inode=$(stat -c %i $object)
 run
 is 'a second instance: exit status 3' "$status" 3
-says 'it names the port' '\<319\>'
+says 'a second instance names the busy port' '\<319\>'
 if is_root; then
-    says 'and says how to go on' 'stop that program, or the service that it belongs to'
-    says 'and the process that holds it' "\\<$daemon\\>"
+    says 'a second instance says what to do' 'stop that program, or the service that it belongs to'
+    says 'a second instance names the process that holds the port' "\\<$daemon\\>"
 else
-    skip 'and the process that holds it' 'only root may see that'
+    skip 'a second instance names the process that holds the port' 'only root may see that'
 fi
 run --event-port=1319 --general-port=1320
-is 'and if only the control port is taken' "$status" 3
-says 'it names that' '\<9000\>'
+is 'only the control port is taken: exit status 3' "$status" 3
+says 'only the control port is taken: the log names it' '\<9000\>'
 is "the first one's object is left alone" "$(stat -c %i $object)" "$inode"
 check 'the first one is alive' alive
 
@@ -183,7 +183,7 @@ for signal in USR1 KILL; do
     start_mapped
     start_sender --to 10.77.0.1 --identity 0123456789abcdef
     wait $mapped
-    check 'and who has it mapped reads the new master' \
+    check 'a client that has the object mapped reads the new master' \
         grep -q '^master 0123456789abcdef at 10\.77\.0\.2,' "$tmp/mapped"
     stop_senders
     start_sender --to 10.77.0.1 --offset 1
@@ -208,23 +208,23 @@ powerless() { # COMMAND...
 if has setpriv; then
     run_as powerless timeout 10 "$tmp/nqptp"
     is 'without permission: exit status 4' "$status" 4
-    says 'it names the capability' CAP_NET_BIND_SERVICE
-    says 'and the setting' net.ipv4.ip_unprivileged_port_start
-    says 'and the port' '\<319\>'
-    check_not 'and makes no object' test -e $object
+    says 'without permission: the log names the capability' CAP_NET_BIND_SERVICE
+    says 'without permission: the log names the kernel setting' net.ipv4.ip_unprivileged_port_start
+    says 'without permission: the log names the port' '\<319\>'
+    check_not 'without permission: no object is made' test -e $object
     is_root || set -- --user=root --group=root
     powerless "$tmp/nqptp" "$@" --event-port=3190 --general-port=3200 2>"$tmp/log" &
     daemon=$!
-    check 'with ports above 1023 it takes none' eventually 5 answers
+    check 'ports above 1023 need no permission' eventually 5 answers
     stop_daemon
-    check_not 'nor to remove the object' test -e $object
+    check_not 'without permission: the daemon removes its object when it stops' test -e $object
 else
     skip 'without permission: exit status 4' 'no setpriv here; it is in Debian package util-linux'
 fi
 
-# --- an object of somebody else ---
+# --- another user's object ---
 
-leave_object() { # It is of no use, but somebody's.
+leave_object() { # As another user.
     truncate -s 4096 $object
     chmod 640 $object
     chown 12345 $object
@@ -240,11 +240,11 @@ as_service() { # COMMAND...
 if is_root && has setpriv; then
     leave_object
     run_as as_service timeout 10 "$tmp/nqptp"
-    is "the service does not start over somebody's object" "$status" 1
-    says 'it names the owner' '\<12345\>'
+    is "the service does not start over another user's object" "$status" 1
+    says "another user's object: the log names the owner" '\<12345\>'
     says 'the mode' '\<0640\>'
-    says 'and the command that frees the name' 'nqptp --claim --user=nobody$'
-    is 'and leaves it as it is' "$(cksum $object)" "$sum"
+    says "another user's object: the log gives the command that frees the name" 'nqptp --claim --user=nobody$'
+    is "another user's object: the daemon does not change it" "$(cksum $object)" "$sum"
 
     rm $object
 
@@ -256,7 +256,7 @@ if is_root && has setpriv; then
     is 'but refused' "$status" 1
     rm $object
 else
-    skip "the service does not start over somebody's object" 'it takes root to leave one'
+    skip "the service does not start over another user's object" 'it takes root to leave one'
 fi
 
 # --- a machine that lacks something ---
@@ -311,6 +311,6 @@ umount /dev/shm /dev
 ip addr flush dev lo
 run
 is 'no loopback: exit status 1' "$status" 1
-says 'and how to bring it up' 'ip link set lo up'
+says 'no loopback: the log says how to bring it up' 'ip link set lo up'
 
 done_testing

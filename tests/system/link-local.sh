@@ -27,7 +27,7 @@ start_impostor() { # OPTION...
     start_sender --to fe80::1%edge --from fe80::2%edge --offset 7000000000000 --priority1 1 "$@"
 }
 
-# Starts a player that reads on for so many seconds. It must read no other time than the honest
+# Starts a player that reads for SECONDS. It must read no other time than the honest
 # sender's, in one series.
 start_player() { # ADDRESS SECONDS
     "$player" --play "$1" --wait 10 --watch "$2" --ids "$identity" --fresh 3 --raw-truth 5000 \

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Proves that the daemon keeps 32 clocks and survives any number of them, that the list decides who
+# Proves that the daemon keeps 32 clocks and survives any number of them, that the list decides which
 # may be master, that a better master takes over and a dead one is replaced, and that "no master"
 # is published when none is left.
 
@@ -17,15 +17,15 @@ check 'with 32 clocks the best is followed' measure --expect-id "$identity" \
     --expect-ip 10.77.0.2 --raw-truth 1 --within 100000
 sed 's/^/# /' "$tmp/said"
 check 'they are 32 rows in the status' eventually 5 has_rows 32
-is 'each clock has its own row' "$(sort -u "$tmp/status" | grep -c '^[*.].* 98698aaf9c9500.* 10\.77\.0\.2 ')" 32
-is 'one of them is marked as master' "$(grep -c '^\*.* 98698aaf9c950008 ' "$tmp/status")" 1
+is 'each of 32 clocks has its own row' "$(sort -u "$tmp/status" | grep -c '^[*.].* 98698aaf9c9500.* 10\.77\.0\.2 ')" 32
+is 'one of 32 clocks is marked as master' "$(grep -c '^\*.* 98698aaf9c950008 ' "$tmp/status")" 1
 stop_senders
 stop_daemon
 
 start_daemon -v
 start_sender --to 10.77.0.1 --masters 33 --priority1 100 --seconds 3
 check 'of 33 clocks the best is followed' "$reader" --wait-master 10 --expect-id "$identity"
-check 'for the 33rd there is no room, and -v says so' eventually 5 grep -q 'no room' "$tmp/log"
+check 'the 33rd clock gets no record, and -v says so' eventually 5 grep -q 'no room' "$tmp/log"
 is 'there are 32 rows' "$(rows)" 32
 between() { # MIN NUMBER MAX
     test "$2" -ge "$1" && test "$2" -le "$3"
@@ -46,10 +46,10 @@ start_sender --to 10.77.0.1 --identity 1122334455660008 --offset 77
 check 'the listed clock gets a record in a full table, and is master' "$reader" --wait-master 10 \
     --expect-id 1122334455660008
 flood --count 10000 --rate 8000 --seed 2 &
-check 'nor do 10,000 better ones displace it' "$reader" --expect-id 1122334455660008 \
+check '10,000 better clocks do not displace the listed clock' "$reader" --expect-id 1122334455660008 \
     --expect-ip 10.77.0.2 --fresh 3 --interval 0.02 --count 150 --quiet
 wait $!
-check 'and its offset is right after that' measure --expect-id 1122334455660008 --raw-truth 77 \
+check 'the offset of the listed clock is right after the flood' measure --expect-id 1122334455660008 --raw-truth 77 \
     --within 100000
 sed 's/^/# /' "$tmp/said"
 check 'the daemon is alive' alive
@@ -73,14 +73,14 @@ start_sender --to 10.77.0.1 --priority1 200 --identity 0a --offset 5000
 check 'a clock alone is the master' "$reader" --wait-master 10 --expect-id 0a
 start_sender --to 10.77.0.1 --priority1 100 --identity 0b --from 10.77.0.3
 better=$last_sender
-check 'a better one takes over' "$reader" --wait-master 15 --expect-id 0b --expect-ip 10.77.0.3
+check 'a better clock becomes master' "$reader" --wait-master 15 --expect-id 0b --expect-ip 10.77.0.3
 kill "$better"
-check 'when it dies, the other one does' "$reader" --wait-master 15 --expect-id 0a \
+check 'when the better clock falls silent the other becomes master' "$reader" --wait-master 15 --expect-id 0a \
     --expect-ip 10.77.0.2
-check 'with its own offset' measure --expect-id 0a --raw-truth 5000 --within 100000
+check 'the other clock is published with its own offset' measure --expect-id 0a --raw-truth 5000 --within 100000
 sed 's/^/# /' "$tmp/said"
 stop_senders
-check 'when all are silent, the last values stay' "$reader" --settle 4 --expect-id 0a --count 1
+check 'when all clocks are silent the last values stay' "$reader" --settle 4 --expect-id 0a --count 1
 if test "${NQPTP_TEST_LONG:-}" != ''; then
     check 'until its record is deleted after 120 s' "$reader" --wait-none 130
     is 'there are no rows then' "$(rows)" 0

@@ -53,26 +53,26 @@ start_daemon -v
 start_sender --to 10.77.0.1 --from 10.77.0.2 --identity a --offset 5000 --priority1 200
 start_sender --to 10.77.0.1 --from 10.77.0.3 --identity b --offset 7000 --priority1 100
 check 'without a list /nqptp follows the better clock' "$reader" --wait-master 10 --expect-id b
-is 'there is no object that nobody asked for' "$(cd $shm && echo [!t]*)" nqptp
+is 'without a command there is no object but /nqptp' "$(cd $shm && echo [!t]*)" nqptp
 control '/one T'
 is 'a name makes an object at once, mode 0644' "$(stat -c %a $shm/one)" 644
-is 'of layout 10' "$(od -A n -t u2 -N 2 $shm/one | tr -d ' ')" 10
-is 'that follows nobody yet' "$(id_of /one)" $none
+is 'the object of a new name has layout 10' "$(od -A n -t u2 -N 2 $shm/one | tr -d ' ')" 10
+is 'the object of a new name has no master' "$(id_of /one)" $none
 control '/one T 10.77.0.2'
 control '/two T 10.77.0.3'
-is 'each has its own clock: one' "$(id_of /one)" $a
-is 'each has its own clock: two' "$(id_of /two)" $b
+is '/one and /two have their own clocks: /one' "$(id_of /one)" $a
+is '/one and /two have their own clocks: /two' "$(id_of /two)" $b
 "$player" --name /three --play 10.77.0.2 --wait 5 --watch 3 --ids a --raw-truth 5000 \
     --within 1000000 >"$tmp/three" 2>&1 &
 three=$!
 "$player" --name /four --play 10.77.0.3 --wait 5 --watch 3 --ids b --raw-truth 7000 \
     --within 1000000 >"$tmp/four" 2>&1 &
 four=$!
-check 'a player reads the right offset of the one' wait $three
+check 'a player of /one reads the right offset' wait $three
 sed 's/^/# /' "$tmp/three"
-check 'while another reads that of the other' wait $four
+check 'a player of /two reads the right offset at the same time' wait $four
 sed 's/^/# /' "$tmp/four"
-check 'and the one of 2021 the best of both' "$reader" --expect-id b --fresh 2 --count 1
+check 'a player of 2021 reads the better of both clocks' "$reader" --expect-id b --fresh 2 --count 1
 
 # --- what one asks for, and what it changes ---
 
@@ -82,26 +82,26 @@ control '/one T 10.77.0.2'
 control '/two T 10.77.0.3'
 control '/one B'
 control '/two P'
-is 'the same list again, B or P: the mastership goes on, for one' "$(start_of /one)" "$one"
-is 'and for two' "$(start_of /two)" "$two"
+is 'the same list again, B or P: the mastership of /one goes on' "$(start_of /one)" "$one"
+is 'the same list again, B or P: the mastership of /two goes on' "$(start_of /two)" "$two"
 control T
 check 'a bare T clears /nqptp' "$reader" --wait-none 2
-is 'and not the others: one' "$(id_of /one) $(start_of /one)" "$a $one"
-is 'and not the others: two' "$(id_of /two) $(start_of /two)" "$b $two"
+is 'a bare T does not clear /one' "$(id_of /one) $(start_of /one)" "$a $one"
+is 'a bare T does not clear /two' "$(id_of /two) $(start_of /two)" "$b $two"
 control 'T 10.77.0.2'
 check 'a bare list is that of /nqptp' "$reader" --wait-master 2 --expect-id a
-is 'and not of the others' "$(id_of /one) $(id_of /two)" "$a $b"
+is 'a bare list is not that of the named objects' "$(id_of /one) $(id_of /two)" "$a $b"
 control '/one T 10.77.0.3 10.77.0.2'
 is 'the first address wins' "$(id_of /one)" $b
 control '/one T 10.77.0.2 10.77.0.3'
-is 'though its clock is the worse one' "$(id_of /one)" $a
+is 'the first address of a list wins with a worse clock' "$(id_of /one)" $a
 control '/two T'
 is 'a named T clears its own object' "$(words /two | awk '{ print $2 $3 $4 $5 }')" \
     $none$none$none$none
-is 'and not the others' "$(id_of /one)" $a
-check '/nqptp neither' "$reader" --expect-id a --count 1
+is 'a named T does not clear the other name' "$(id_of /one)" $a
+check 'a named T does not clear /nqptp' "$reader" --expect-id a --count 1
 control '/two T 10.77.0.3'
-is 'it can follow again' "$(id_of /two)" $b
+is 'a cleared name can follow again' "$(id_of /two)" $b
 
 # --- names that are none ---
 
@@ -113,12 +113,12 @@ done
 control "$(printf '/x\001y T 10.77.0.2')"
 control '/nobody B'
 is 'bad names make nothing' "$(cd $shm && ls)" "$before"
-check 'and are warned of' test "$(warnings 'command refused')" -ge 1
+check 'bad names are warned of' test "$(warnings 'command refused')" -ge 1
 long=/$(printf '%062d' 0)
 control "$long T"
 check 'a name of 63 characters is good' test -e "$shm$long"
 
-# --- names that are taken by somebody else ---
+# --- names that another user's file has ---
 
 echo precious >$shm/linked
 chmod 666 $shm/linked
@@ -143,19 +143,19 @@ for other in $others; do
     check "$other is refused with a warning" eventually 10 warned "$other"
     control "$other B"
 done
-is 'none of them is written to' "$(cat $shm/linked $shm/foreign 2>/dev/null | uniq)" precious
-is 'nor touched' "$(ls -ln $shm/linked $shm/link $shm/foreign 2>&1)" "$list"
+is 'foreign files: nothing is written to them' "$(cat $shm/linked $shm/foreign 2>/dev/null | uniq)" precious
+is 'foreign files: owner, mode and time stay' "$(ls -ln $shm/linked $shm/link $shm/foreign 2>&1)" "$list"
 if is_root; then
     check 'a directory is called one' grep -q '/directory is not ours: a directory, owned' "$tmp/log"
 fi
-check 'a directory stays one' test -d $shm/directory
-check 'and a pipe' test -p $shm/pipe
+check 'foreign files: a directory stays' test -d $shm/directory
+check 'foreign files: a pipe stays' test -p $shm/pipe
 ln $shm/one $shm/twin
-check "and so is a link to another client's object" eventually 10 warned /twin
-is 'which is left alone' "$(id_of /one)" $a
+check "a hard link to another client's object is refused with a warning" eventually 10 warned /twin
+is "a hard link to another client's object: that object keeps its clock" "$(id_of /one)" $a
 rm $shm/link $shm/twin
 control '/link T 10.77.0.3'
-is 'when it is free the name can be used' "$(id_of /link)" $b
+is 'a name that was taken can be used when it is free' "$(id_of /link)" $b
 
 # --- how many ---
 
@@ -177,11 +177,11 @@ done
 check 'after many clients the daemon is alive' alive
 is 'there are 64 objects' "$(objects)" 64
 check_not 'the oldest one that does not play made room' test -e $shm/two
-check 'one that plays by its list stays' test -e $shm/Bad
+check 'many clients: one that plays by its list stays' test -e $shm/Bad
 control '/client70 T 10.77.0.2'
 is 'the newest one has its object' "$(id_of /client70)" $a
-check 'one that a player has open stays' test -e $shm/one
-is 'one that a player has open keeps its clock' "$(id_of /one)" $a
+check 'many clients: one that a player has open stays' test -e $shm/one
+is 'many clients: one that a player has open keeps its clock' "$(id_of /one)" $a
 if watch /client70 1 --play 10.77.0.2 --ids a --wait 5; then
     ok 'the newest one can play'
 else
@@ -219,7 +219,7 @@ check 'all names are taken before a restart: one that is not used makes room aft
     test -e $shm/after
 control '/one T 10.77.0.2'
 is 'the next process adopts what its clients ask for again' "$(stat -c %i $shm/one)" "$inode"
-check 'and follows' eventually 10 has_id /one $a
+check 'the next process follows the clock of a client that asks again' eventually 10 has_id /one $a
 stop_daemon KILL
 is 'all are there after SIGKILL' "$(objects) $(id_of /one)" "64 $a"
 rm -f $shm/after $shm/client* $shm/K* $shm/Bad $shm/three $shm/four $shm/link $shm/0*

@@ -91,7 +91,7 @@ is 'a limit of file sizes: it ends' "$status" 1
 check 'a limit of file sizes: it says so' grep -q 'ulimit -f' "$tmp/log"
 check 'a limit of file sizes: no object is left' test ! -e $object
 
-# Without an instance of inotify, in a user namespace, where root is nobody special outside.
+# Without an instance of inotify, in a user namespace, whose root is an ordinary user outside.
 if unshare -Ur sh -c 'echo 0 >/proc/sys/user/max_inotify_instances' 2>/dev/null; then
     unshare -Ur sh -c 'echo 0 >/proc/sys/user/max_inotify_instances; exec "$0" "$@"' "$nqptp" \
         --user=root --group=root --event-port=3190 --general-port=3200 2>"$tmp/log" &

@@ -54,7 +54,7 @@ unicast() { # NAME -4-OR-6 MASTER-ADDRESS FAMILY GROUP ADDRESS
     else
         follow "$1" "$2" "$3"
         in_there nft list ruleset >"$tmp/rules"
-        check 'it was unicast indeed' grep -q 'counter packets [1-9]' "$tmp/rules"
+        check "$1: the packets were translated to unicast" grep -q 'counter packets [1-9]' "$tmp/rules"
         in_there nft flush ruleset
     fi
 }

@@ -3,7 +3,7 @@
 #
 # Proves that a capture, as it comes with a bug report, can be replayed: that the recordings beside
 # this give the masters, steps, sleep and accuracy that they should, in both formats; and that a
-# file which is cut off, damaged or none is named as such. It needs no namespaces.
+# file that is cut off, damaged or no capture is refused with its name. It needs no namespaces.
 
 # shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
@@ -22,16 +22,16 @@ says() { # NAME PATTERN
     check "$1" grep -q -e "$2" "$work/out" || sed 's/^/# /' "$work/out" | grep ' \* '
 }
 
-# The least and the greatest error in microseconds after so many seconds.
+# The min and max error in microseconds after that time.
 errors() { # SECONDS
     awk -v from="$1" 'NF > 3 && $(NF - 2) == "error" && $1 > from {
             us = $(NF - 1) / 1000
-            if (n++ == 0 || us < least) least = us
-            if (n == 1 || us > most) most = us
-        } END { if (n) printf "%d %d\n", least, most }' "$work/out"
+            if (n++ == 0 || us < min) min = us
+            if (n == 1 || us > max) max = us
+        } END { if (n) printf "%d %d\n", min, max }' "$work/out"
 }
 
-check_errors() { # NAME SECONDS LEAST MOST
+check_errors() { # NAME SECONDS MIN MAX
     errors=$(errors "$2")
     check "$1" test "${errors:+known}" = known -a "${errors% *}" -ge "$3" -a "${errors#* }" -le "$4"
     echo "# errors of $errors us"
@@ -45,25 +45,25 @@ lines() { # PATTERN
 
 replays --truth "$recordings/wired.truth" "$recordings/wired.pcap"
 is 'wired: it is read to its end' "$status $(cat "$work/err")" '0 '
-says 'the first clock is master' 'master is now 000000000000000b at 10\.77\.0\.3, the only candidate$'
-says 'the better one when it has announced itself twice' \
+says 'wired: the first clock is master' 'master is now 000000000000000b at 10\.77\.0\.3, the only candidate$'
+says 'wired: the better clock is master after its second Announce' \
     "^4\.00.* master is now $identity at 10\.77\.0\.2, by priority1: 248 before 250$"
-is 'and nobody else' "$(lines 'master is now')" 2
-is 'nothing steps or stops' "$(lines ' is lost\| is back\| has stepped')" 0
-check_errors 'the error is the least delay, of 200 us and a little' 10 -350 -150
+is 'wired: there are two masters in all' "$(lines 'master is now')" 2
+is 'wired: no clock steps or stops' "$(lines ' is lost\| is back\| has stepped')" 0
+check_errors 'wired: the error is the min delay of 200 us' 10 -350 -150
 says 'packets are counted' '^442 packets in 22\.876 s: 442 received, 0 sent'
 wired=$(lines "  master $identity")
 
 replays --list 10.77.0.3 "$recordings/wired.pcap"
-is 'a list is obeyed' "$(lines 'master is now')" 1
-says 'only its clock is master' 'master is now 000000000000000b at 10\.77\.0\.3'
+is 'a list of one: there is one master' "$(lines 'master is now')" 1
+says 'a list of one: its clock is master' 'master is now 000000000000000b at 10\.77\.0\.3'
 replays --list 10.77.0.3,10.77.0.2 "$recordings/wired.pcap"
-is 'also one of two' "$(lines 'master is now')" 2
+is 'a list of two: both clocks become master in turn' "$(lines 'master is now')" 2
 
 replays --csv "$recordings/wired.pcap"
-is 'as CSV it has all publications and nothing else' "$(awk -F , 'NF == 8' "$work/out" | wc -l)" \
+is 'wired: CSV has all publications and nothing else' "$(awk -F , 'NF == 8' "$work/out" | wc -l)" \
     "$(grep -c '' "$work/out")"
-is 'as many' "$(lines "$identity")" "$wired"
+is 'wired: CSV has as many publications of the first clock' "$(lines "$identity")" "$wired"
 replays -v "$recordings/wired.pcap"
 is 'every message can be shown' "$(lines '  from 10\.77\.0\.[23]: \(Sync\|Follow_Up\|Announce\) .*; used$')" 442
 
@@ -72,35 +72,35 @@ is 'every message can be shown' "$(lines '  from 10\.77\.0\.[23]: \(Sync\|Follow
 replays --truth "$recordings/wifi.truth" "$recordings/wifi.pcapng"
 is 'wifi: it is read to its end' "$status $(cat "$work/err")" '0 '
 is 'there is one master' "$(lines "master is now $identity at 10\.77\.0\.2,")" 1
-is 'of one series' "$(lines 'since 0\.000000')" "$(lines "  master $identity")"
+is 'wired: all publications are of one series' "$(lines 'since 0\.000000')" "$(lines "  master $identity")"
 says "a command that was captured is obeyed" '/nqptp: only clocks at 1 address .*: 10\.77\.0\.2$'
-says 'what the host sent itself is not taken for a clock' '425 received, 192 sent by this host, 1 comm'
+says 'wifi: packets of the host itself are not taken for a clock' '425 received, 192 sent by this host, 1 comm'
 says 'there is one clock' '^Clocks: *1 of 32$'
-check_errors 'the error is the least delay, of 1200 us and a little' 10 -1800 -1100
+check_errors 'the error is the min delay, of 1200 us and a little' 10 -1800 -1100
 
 # --- a clock that sleeps: pcap, microseconds ---
 
 replays --truth "$recordings/asleep.truth" "$recordings/asleep.pcap"
 is 'asleep: it is read to its end' "$status $(cat "$work/err")" '0 '
 says 'the clock is found asleep' "^1[01]\..* master $identity .* is lost: its time stands still for 3\.0 s"
-says 'and awake, with its step' "^16\..* master $identity .* is back after 8\.0 s, its time moved by -8\.000 s$"
+says 'asleep: the clock is back with its step' "^16\..* master $identity .* is back after 8\.0 s, its time moved by -8\.000 s$"
 is 'nothing is published meanwhile' "$(awk '$2 $3 == "/nqptpmaster" && $1 > 8.2 && $1 < 15.9' "$work/out" | wc -l)" 0
 says 'a new series begins' '^23\..* since 1[56]\.'
-check_errors 'the error is the least delay again' 20 -400 -150
+check_errors 'asleep: the error is the min delay again' 20 -400 -150
 
 # --- files that are cut off, damaged or none ---
 
 fails() { # NAME FILE PATTERN
     replays "$2"
     is "$1: exit status 1" "$status" 1
-    check 'and why' grep -q "^replay: .*$3" "$work/err"
+    check "$1: the message says why" grep -q "^replay: .*$3" "$work/err"
     sed 's/^/# /' "$work/err"
 }
 
 for file in wired.pcap wifi.pcapng; do
     head -c 30001 "$recordings/$file" >"$work/$file"
     fails "$file, cut off" "$work/$file" 'after [1-9][0-9]* packets: the file is cut off'
-    check 'what was there is replayed' test "$(lines '  master ')" -gt 50
+    check "$file, cut off: the part before the cut is replayed" test "$(lines '  master ')" -gt 50
     { head -c 20000 "$recordings/$file"; head -c 3000 /dev/zero | tr '\0' '\377'; } >"$work/$file"
     fails "$file, damaged" "$work/$file" 'after [1-9][0-9]* packets: '
 done
@@ -110,6 +110,6 @@ fails 'a text' "$work/text" 'neither pcap nor pcapng'
 fails 'an empty file' "$work/empty" 'too short'
 fails 'no file' "$work/none" 'No such file'
 replays
-is 'without a file: usage' "$status" 2
+is 'replay without a file: exit status 2' "$status" 2
 
 done_testing

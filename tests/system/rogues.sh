@@ -66,9 +66,9 @@ start_sender --to 10.77.0.1 --absurd-intervals --offset 5000
 few_series 'another interval each time' 1 --ids "$identity" --raw-truth 5000 --within 20000000 \
     --fresh 3
 
-# The clock of the list speaks, and so does a stranger who goes by its name, and is the better one.
+# The listed clock sends, and so does another host with its identity and a better priority.
 start_sender --to 10.77.0.1 --from 10.77.0.3 --priority1 1 --offset 7000000000000
-few_series 'a stranger under its name' 1 --ids "$identity" --raw-truth 5000 --within 20000000 \
+few_series 'another host under the identity of the listed clock' 1 --ids "$identity" --raw-truth 5000 --within 20000000 \
     --fresh 3
 check 'the daemon is alive' alive
 

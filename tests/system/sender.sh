@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Proves that senders go on serving: masters that, as airptpd does, give nothing more to who has
+# Proves that senders go on serving: masters that, as airptpd does, send nothing more to a receiver that has
 # not been heard for a while from the very address that they serve. The daemon's host has two
 # addresses of each kind, and is served at either. Each player follows one of the masters.
 #
@@ -22,7 +22,7 @@ fi
 
 players=''
 
-# A master, and who plays by it; its identity is also the player's name.
+# A master and its player; its identity is also the player's name.
 pair() { # IDENTITY FROM TO
     start_sender --low-ports --serve-muted $mute --identity "$1" --from "$2" --to "$3" --offset 9
     "$player" --name "/$1" --play "${2%\%*}" --wait 10 --watch $play --ids "$1" --fresh 1.5 \
@@ -44,9 +44,9 @@ fi
 for one in $players; do
     result=0
     wait "${one#*:}" || result=$?
-    is "${one%:*} is followed for $play s though it serves only who speaks each $mute s" $result 0
+    is "${one%:*}, which serves only receivers that send each $mute s, is followed for $play s" $result 0
     sed 's/^/# /' "$tmp/player-${one%:*}"
-    check "in one mastership" grep -q ' 1 starts,' "$tmp/player-${one%:*}"
+    check "${one%:*} is followed in one mastership" grep -q ' 1 starts,' "$tmp/player-${one%:*}"
 done
 
 # That they would have stopped: now that it lists none of them, the daemon says nothing more.
@@ -62,6 +62,6 @@ still_there() {
         kill -0 "$one" || return 1
     done
 }
-check 'while they are still there' still_there
+check 'all masters still send at the end' still_there
 
 done_testing

@@ -25,22 +25,22 @@ is 'the one capability is that for ports below 1024' "$(grep '^CapabilityBoundin
 EXPOSURE=15
 
 if ! has systemd-analyze; then
-    skip "its exposure is at most $EXPOSURE tenths" 'no systemd-analyze here; it is in Debian package systemd'
+    skip "the exposure of the unit is at most $EXPOSURE tenths" 'no systemd-analyze here; it is in Debian package systemd'
 elif ! systemd-analyze --help 2>/dev/null | grep -q -e '--offline'; then
-    skip "its exposure is at most $EXPOSURE tenths" 'this systemd-analyze judges no files: it is older than 250'
+    skip "the exposure of the unit is at most $EXPOSURE tenths" 'this systemd-analyze judges no files: it is older than 250'
 else
-    check "its exposure is at most $EXPOSURE tenths" systemd-analyze security --no-pager \
+    check "the exposure of the unit is at most $EXPOSURE tenths" systemd-analyze security --no-pager \
         --offline=true --threshold=$EXPOSURE "$unit"
     grep -v -e SystemCallFilter "$unit" >"$work/open.service"
-    check_not 'which one without a filter of system calls exceeds' systemd-analyze security --no-pager --offline=true \
+    check_not 'a unit without a filter of system calls exceeds that exposure' systemd-analyze security --no-pager --offline=true \
         --threshold=$EXPOSURE "$work/open.service"
     mkdir "$work/verified"
     sed "s|=\\([+-]*\\)[^ ]*/nqptp\\>|=\\1$nqptp|" "$unit" >"$work/verified/nqptp.service"
     systemd-analyze verify --man=no "$work/verified/nqptp.service" >"$work/verify" 2>&1
-    check_not 'it finds nothing wrong with any line' grep nqptp.service "$work/verify"
+    check_not 'systemd-analyze verify finds no wrong line' grep nqptp.service "$work/verify"
     echo 'NoSuchSetting=yes' >>"$work/verified/nqptp.service"
     systemd-analyze verify --man=no "$work/verified/nqptp.service" >"$work/verify" 2>&1
-    check 'as it would with a wrong one' grep nqptp.service "$work/verify"
+    check 'systemd-analyze verify finds a wrong line that is added' grep nqptp.service "$work/verify"
 fi
 
 done_testing

@@ -51,9 +51,9 @@ check 'a master is followed' "$reader" --wait-master 10 --settle 2 --fresh 3 --c
 in_there "$sender" --mode truncate $to --rate 4000
 is 'without a list this host sends no datagram' $(($(sent) - before)) 0
 if test "$capture" != ''; then
-    is 'and none arrives at the other' "$(captured)" 0
+    is 'without a list the other host gets no datagram' "$(captured)" 0
 else
-    skip 'and none arrives at the other' "$why"
+    skip 'without a list the other host gets no datagram' "$why"
 fi
 
 # --- a list of others ---
@@ -81,7 +81,7 @@ stop_daemon USR1
 stop_senders
 start_sender --low-ports --verbose --from 10.77.0.2 --to 10.77.0.99
 start_daemon
-check 'so it is by the next daemon, which has no record of it' eventually 7 has_delay_reqs 2
+check 'after a restart a listed address that is silent is asked' eventually 7 has_delay_reqs 2
 control '/nqptp E'
 before=$(sent)
 sleep 3
@@ -89,19 +89,19 @@ is 'after E nothing is sent' $(($(sent) - before)) 0
 stop_senders
 
 
-# Delay_Reqs as the listed master, who is served at the daemon's second address, gets them.
+# Delay_Reqs as the listed master, which is served at the daemon's second address, gets them.
 asked() { # NAME MASTER SERVED
     start_sender --low-ports --verbose --from "$2" --to "$3"
     control "T $2"
     check "$1 get Delay_Reqs" eventually 10 has_delay_reqs 5
     stop_senders
     check_not 'from no other address' grep -v "^Delay_Req from $3 port 319, " "$tmp/sender"
-    check_not 'as majorSdoId 1 and portNumber 32776' \
+    check_not 'Delay_Reqs have majorSdoId 1 and portNumber 32776' \
         grep -v 'majorSdoId 1, portNumber 32776, ' "$tmp/sender"
     # By the time it is read, two more Syncs may have been sent, on a busy machine.
     answered=$(awk '($NF - $(NF - 2) + 65536) % 65536 <= 2 { print $(NF - 2) }' "$tmp/sender" |
         sort -u | wc -l)
-    check 'with the sequenceId of the Sync, one for each' test "$answered" -ge 5 \
+    check 'each Sync gets one Delay_Req with its sequenceId' test "$answered" -ge 5 \
         -a "$answered" = "$(wc -l <"$tmp/sender")" ||
         sed 's/^/# /' "$tmp/sender"
 }
@@ -118,7 +118,7 @@ if test "$capture" != ''; then
         grep -q ' IP 10\.77\.0\.7\.319 > 10\.77\.0\.2\.319: ' "$tmp/capture"
 fi
 
-# A sender of the kind that stops serving who stays mute.
+# A sender that stops serving a receiver that sends nothing.
 start_sender --low-ports --serve-muted 1.5 --to 10.77.0.1
 control 'T 10.77.0.2'
 check 'a sender that wants to be asked goes on serving' "$reader" --wait-master 5 --settle 4 \
@@ -128,6 +128,6 @@ control 'T 10.77.0.99'
 silent() { # For two seconds or more?
     answers && awk '/^[*.]/ && $2 == "98698aaf9c950008" && $4 + 0 >= 2 { found = 1 } END { exit !found }' "$tmp/status"
 }
-check 'and stops serving when it is asked no more' eventually 10 silent
+check 'a sender that serves only receivers that ask stops when the daemon stops asking' eventually 10 silent
 
 done_testing

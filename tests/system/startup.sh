@@ -6,7 +6,7 @@
 # as soon as there is an object, half of them while all processors are kept busy. And what happens
 # when players of different generations come one after the other, or at a time.
 #
-# STARTUPS=1000 makes so many starts of each kind, which takes minutes.
+# STARTUPS=1000 makes 1000 starts of each kind, which takes minutes.
 
 # shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
@@ -20,7 +20,7 @@ play() { # GENERATION OPTION...
     "$player" --generation "$@" >"$tmp/player" 2>&1
 }
 
-# Two for each processor: who wants to run has to wait for it.
+# More processes than processors: every other process has to wait for one.
 make_busy() {
     for _ in 1 2 $(seq "$(nproc)"); do
         timeout $((60 + starts)) sh -c 'while :; do :; done' &
@@ -50,7 +50,7 @@ await_object() {
     done
 }
 
-# The statuses of so many first looks, each kind with how often it occurred: "60*0" is the best.
+# The exit statuses of COUNT first looks, each with its count: "60*0" is the best.
 first_looks() { # COUNT GENERATION OPTION...
     count=$1
     shift
@@ -85,8 +85,8 @@ first_looks_are "$starts readers that send nothing find 4" ' 4' 2021
 is 'players that speak IPv6 too' "$(first_looks 5 5 --to ::1)" '5*0: 10'
 
 # What a killed daemon left can be opened before the next one has adopted it. That cannot be helped,
-# but has to be quick: players that come as soon as they can send a command are served, but for a
-# few on a busy machine. With a pause before it nobody was.
+# but has to be quick: most players that come as soon as they can send a command are served. With a
+# pause before the adoption none was.
 control_is_open() {
     grep -q ':2328 ' /proc/self/net/udp
 }
@@ -109,7 +109,7 @@ looks_at_left_over() { # GENERATION OPTION...
 }
 
 check 'players of today are served as the daemon starts again' looks_at_left_over 5
-check 'and those of 4.1' looks_at_left_over 4.1 --play 10.77.0.2
+check 'players of 4.1 are served as the daemon starts again' looks_at_left_over 4.1 --play 10.77.0.2
 
 # A player that starts before there is a daemon waits for it, if it is of 4.1 or 4.2.
 play 4.2 --play 10.77.0.2 &
@@ -125,7 +125,7 @@ stop_daemon
 # --- one after the other ---
 
 start_daemon
-check 'while nobody has the object open there is a lease on it' leased
+check 'there is a lease on an object that no process has open' leased
 found=''
 for _ in $(seq 50); do # the command is sent a moment earlier than by the player, see below
     control T
@@ -143,7 +143,7 @@ done
 is '100 openings by players of today' "$found" ''
 for generation in 4.1 4.2 4.1 5 2021 4.2 2021 5; do
     control "$(test $generation = 2021 || echo '/nqptp ')T"
-    check "then one of $generation" play $generation --play 10.77.0.2
+    check "after other generations one of $generation finds its layout" play $generation --play 10.77.0.2
 done
 check 'the daemon is alive' alive
 stop_daemon
@@ -155,22 +155,22 @@ start_daemon
 control 'T 10.77.0.2'
 "$reader" --hold 4 --expect-id "$identity" >"$tmp/mapped" 2>&1 &
 mapped=$!
-check 'while one of 2021 has it mapped' eventually 5 grep -q mapped "$tmp/mapped"
+check 'a player of 2021 has the object mapped' eventually 5 grep -q mapped "$tmp/mapped"
 result=0
 play 5 || result=$?
 case $result:$(cat "$tmp/player") in
-3:player:\ version\ [012]) ok 'one of today finds another version' ;;
-*) not_ok "one of today finds another version, not $result" ;;
+3:player:\ version\ [012]) ok 'a player of today finds another version while one of 2021 has the object mapped' ;;
+*) not_ok "a player of today finds another version while one of 2021 has the object mapped, not $result" ;;
 esac
-check 'which is logged' grep -q 'another layout' "$tmp/log"
+check 'the log says that a client wants another layout' grep -q 'another layout' "$tmp/log"
 control '/nqptp T 10.77.0.2'
 obeyed() {
     answers && grep -q "^Master: *$identity" "$tmp/status"
 }
-check 'but it is obeyed' eventually 5 obeyed
-check 'and does not disturb the first' wait $mapped
+check 'the list of a player with another layout is obeyed' eventually 5 obeyed
+check 'a player with another layout does not disturb the first' wait $mapped
 control '/nqptp T'
-check 'when that one has gone it finds 10' play 5
+check 'when the player of 2021 has gone one of today finds layout 10' play 5
 stop_daemon
 
 start_daemon
@@ -180,14 +180,14 @@ watching=$!
 eventually 5 grep -q version "$tmp/first"
 result=0
 "$player" --generation 2021 --play 10.77.0.2 >"$tmp/second" 2>&1 || result=$?
-check 'while one of today plays, one of 2021 reads nothing' test $result -ge 3 -a $result -le 4
+check 'while a player of today plays one of 2021 reads no layout 4' test $result -ge 3 -a $result -le 4
 status=0
 wait $watching || status=$?
-is 'the first plays on' "$status" 0
+is 'the player of today plays on' "$status" 0
 sed 's/^/# /' "$tmp/first"
 check 'the daemon is alive' alive
 control 'T 10.77.0.2'
-check 'when the first has gone, one of 2021 finds 4' play 2021
+check 'when the player of today has gone one of 2021 finds layout 4' play 2021
 stop_daemon
 stop_senders
 

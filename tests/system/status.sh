@@ -204,8 +204,8 @@ fi
 start_daemon
 ask
 is 'a daemon that runs: exit status 0' "$result" 0
-says 'it has heard nothing yet' '^Hint: .*nothing was heard on UDP ports 319 and 320'
-says 'its object has a layout, and no process has it open' '^Object: *'"/nqptp, layout 4, not in use"
+says 'a hint says that nothing was heard yet' '^Hint: .*nothing was heard on UDP ports 319 and 320'
+says 'status without a player: layout, not in use' '^Object: *'"/nqptp, layout 4, not in use"
 if is_root && has setpriv; then
     run_as ordinary "$tmp/nqptp" --status
     is 'anybody may ask' "$result" 0
@@ -220,9 +220,9 @@ hold=$!
 eventually 5 grep -q mapped "$tmp/mapped"
 ask
 says 'a player has the object open' '^Object: *''/nqptp, layout [0-9]*, in use, player playing'
-says 'its master, by the interface' '^Master: *0123456789abcdef at 10.77.0.2 on here$'
-says 'and its row' '^\*LQA\. 0123456789abcdef 10.77.0.2 .* self$'
-says 'what the addresses of another client lack' \
+says 'status with a player: master and interface' '^Master: *0123456789abcdef at 10.77.0.2 on here$'
+says 'status with a player: the row of the master' '^\*LQA\. 0123456789abcdef 10.77.0.2 .* self$'
+says 'status with two clients: what the addresses of the other lack' \
     '^Hint: *''/"\\hostile","x":1: the addresses listed are silent'
 
 widest() {
@@ -239,9 +239,9 @@ says 'a client, as it is documented' '^{"version":".*"object":"/nqptp",'
 if has jq; then
     is 'jq finds the address of the master' \
         "$(jq -r '.clocks[.clients[0].master].address' "$tmp/stdout")" 10.77.0.2
-    is "and a hostile client's name as it is" "$(jq -r '.clients[1].object' "$tmp/stdout")" \
+    is "JSON has a hostile client's name unchanged" "$(jq -r '.clients[1].object' "$tmp/stdout")" \
         '/"\hostile","x":1'
-    check 'and numbers' jq -e '.clocks[0].sync_interval_s == 0.125 and .uptime_s > 0 and
+    check 'JSON has numbers' jq -e '.clocks[0].sync_interval_s == 0.125 and .uptime_s > 0 and
         (.clocks[0].offset_ns | type) == "string" and .drops.late == 0' "$tmp/stdout"
 else
     skip 'jq reads it' 'no jq here; it is in Debian package jq'
@@ -256,7 +256,7 @@ coloured() { # VARIABLE=VALUE...
 if has script; then
     check "on a terminal the master's row is green" coloured A=b
     check_not 'not with NO_COLOR' coloured NO_COLOR=1
-    check_not 'nor on a dumb one' coloured TERM=dumb
+    check_not 'on a dumb terminal there is no colour' coloured TERM=dumb
 else
     skip "on a terminal the master's row is green" 'no script here; it is in Debian package bsdutils'
 fi
@@ -273,9 +273,9 @@ if test "$ipv6" = yes; then
     start_daemon
     check 'without IPv4 it is asked at ::1' answers
     start_sender --to fd77::1
-    check 'and has its master' "$reader" --wait-master 10 --expect-id "$identity"
+    check 'without IPv4 the master is followed' "$reader" --wait-master 10 --expect-id "$identity"
     ask
-    says 'with its address' '^\*.QA\. 98698aaf9c950008 fd77::2 '
+    says 'without IPv4 the status has the IPv6 address' '^\*.QA\. 98698aaf9c950008 fd77::2 '
     stop_senders
     stop_daemon
 else
@@ -297,7 +297,7 @@ sleeps() {
     ask && grep -q '^\*.Q.Z ' "$tmp/stdout"
 }
 check 'a clock that sleeps is marked' eventually 20 sleeps
-says 'and that is explained' '^Hint: .*the clock has stopped'
+says 'a hint explains a stopped clock' '^Hint: .*the clock has stopped'
 stop_senders
 stop_daemon
 

@@ -3,7 +3,7 @@
 #
 # Proves that a listed clock is woken up: by two Announces, 150 ms apart, of a rival that would win
 # and then of one that would lose, when it announces itself first, and again at its third Announce
-# if it gave no time; that the daemon goes on meanwhile; and that nobody else gets any.
+# if it gave no time; that the daemon goes on meanwhile; and that no other clock is woken up.
 
 # shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
@@ -100,7 +100,7 @@ check 'while a sleeping clock is woken up' eventually 5 has_announces 2
 check 'the master is followed without a break' measure --expect-id 0a --raw-truth 4000 \
     --within 100000
 sed 's/^/# /' "$tmp/said"
-check 'and nobody reads anything else' wait $watching
+check 'a player of the clock reads no other time' wait $watching
 stop_senders
 
 # --- not listed ---
@@ -112,13 +112,13 @@ for list in 'T' 'T 10.77.0.99' '/other T 10.77.0.3'; do
         --announce-rate 4 --identity 0c
     sleep 1.2
     stop_senders
-    is "nobody is woken up by: $list" "$(heard)" ''
+    is "no clock is woken up by: $list" "$(heard)" ''
 done
 check 'the daemon is alive' alive
 stop_daemon
 start_daemon
 start_sender --low-ports --verbose-general --from 10.77.0.2 --to 10.77.0.1 --announce-rate 4
-check 'nor without any list, though there is a master' "$reader" --wait-master 5 --settle 1 \
+check 'no clock is woken up without a list' "$reader" --wait-master 5 --settle 1 \
     --expect-id "$identity" --count 1
 stop_senders
 is 'nothing was sent' "$(heard)" ''

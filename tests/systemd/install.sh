@@ -12,7 +12,7 @@ build_and_install() { # CONFIGURE-ARGUMENTS
         shell 'systemd-analyze verify nqptp.service 2>&1 | tee /run/verify; ! grep -i nqptp /run/verify'
 }
 
-# All that is called nqptp, but for the source and what is of the moment.
+# All files called nqptp, except the source and what changes while the service runs.
 list_files() {
     shell 'find /etc /usr /var -xdev -name "*nqptp*" -not -path "/var/log/*" | sort'
 }
@@ -28,13 +28,13 @@ upgrade_keeps_playing() {
     check "make install of this version over it" \
         shell 'make -s clean && make -s -j2 all tests/tools/player tests/tools/ptp-sender tests/tools/shm-reader && make install >/run/install'
     check_not "replaces the unit" shell 'grep edited /usr/local/lib/systemd/system/nqptp.service'
-    check "and says that the old one still runs, and how to change that" \
+    check "make install says that the old daemon still runs and how to change that" \
         shell 'grep "systemctl restart nqptp" /run/install; test "$(pidof nqptp)" = "$(cat /run/pid)"'
     inside systemctl restart nqptp
-    check "after that the new one runs" \
+    check "after that command the new daemon runs" \
         shell '! strings "/proc/$(pidof nqptp)/exe" | grep -x 0\\.0\\.1; is_another_than "$(cat /run/pid)"'
     check "on the same object" shell 'test "$(stat -c %i /dev/shm/nqptp)" = "$(cat /run/inode)"'
-    check "with what the clients of the old one asked for" shell 'nqptp --status | grep "List: *1 address"'
+    check "the new daemon has the lists of the old one" shell 'nqptp --status | grep "List: *1 address"'
 }
 
 # What stands for the reference, built from source: its binary, its unit in that directory, its user.

@@ -5,8 +5,8 @@
 
 service_is_up() {
     check "systemctl enable --now nqptp" inside systemctl enable --now nqptp
-    check "it is active" inside systemctl is-active nqptp
-    check "it runs as user nqptp" shell 'test "$(ps -o user= -p "$(pidof nqptp)")" = nqptp'
+    check "the service is active" inside systemctl is-active nqptp
+    check "the service runs as user nqptp" shell 'test "$(ps -o user= -p "$(pidof nqptp)")" = nqptp'
     # Without libsystemd it cannot say that it is ready: the unit is active a moment before.
     check "the daemon answers" shell 'eventually 5 answers'
     check "/nqptp belongs to nqptp and its group, mode 0664" \
@@ -17,8 +17,8 @@ has_one_privilege() {
     check "CAP_NET_BIND_SERVICE is the one capability" shell '
         grep ^Cap /proc/$(pidof nqptp)/status
         test "$(grep -c "^Cap.*:.*0000000000000400$" /proc/$(pidof nqptp)/status)" = 5'
-    check "it cannot get any other" shell 'grep -x "NoNewPrivs:.1" /proc/$(pidof nqptp)/status'
-    check "its system calls are filtered" shell 'grep -x "Seccomp:.2" /proc/$(pidof nqptp)/status'
+    check "the service cannot gain privileges" shell 'grep -x "NoNewPrivs:.1" /proc/$(pidof nqptp)/status'
+    check "the system calls of the service are filtered" shell 'grep -x "Seccomp:.2" /proc/$(pidof nqptp)/status'
     check "the exposure is at most 1.5" \
         inside systemd-analyze security --no-pager --threshold=15 nqptp.service
 }
@@ -73,9 +73,9 @@ members_read_and_others_do_not() {
     check "a master is followed, and a fresh member of group nqptp reads it under the mutex" shell '
         (timeout 10 tests/tools/ptp-sender --to 127.0.0.1 --identity 1122334455667788 --seconds 8 &)
         runuser -u member -- /opt/nqptp/tests/tools/shm-reader --wait-master 8 --count 1 --expect-id 1122334455667788'
-    check_not "who is no member is refused write access" \
+    check_not "a user outside the group may not write to the object" \
         shell 'runuser -u stranger -- /opt/nqptp/tests/tools/shm-reader --count 1'
-    check "but may look" shell 'runuser -u stranger -- cat /dev/shm/nqptp >/dev/null'
+    check "a user outside the group may read the object" shell 'runuser -u stranger -- cat /dev/shm/nqptp >/dev/null'
 }
 
 # While the sender that the members read is there, or soon after.
@@ -93,12 +93,12 @@ listens_on_an_interface_only() {
     change_unit 'ExecStart=' 'ExecStart=/usr/local/bin/nqptp -i late'
     mark
     check "with -i of an interface that is not there, it starts" inside systemctl restart nqptp
-    check "and says so" shell 'said "late is not there yet"'
+    check "the journal says that the interface of -i is not there" shell 'said "late is not there yet"'
     check "the ports are bound when the interface comes" shell '
         ip link add late type veth peer name other && ip addr add 192.0.2.1/24 dev late && ip link set late up
         bound() { ss -Huln | grep "%late:319 " && ss -Huln | grep "%late:320 "; }
         eventually 10 bound'
-    check_not "and those of no other" shell 'ss -Huln | grep ":319 " | grep -v "%late:"'
+    check_not "with -i no port of another interface is bound" shell 'ss -Huln | grep ":319 " | grep -v "%late:"'
     shell 'ip link del late'
     undo_change
     inside systemctl restart nqptp
@@ -107,5 +107,5 @@ listens_on_an_interface_only() {
 stops_clean() {
     check "systemctl stop" inside systemctl stop nqptp
     check "removes the object" shell 'test ! -e /dev/shm/nqptp'
-    check "and is no failure" shell '! systemctl is-failed nqptp'
+    check "a stop is no failure" shell '! systemctl is-failed nqptp'
 }

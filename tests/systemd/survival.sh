@@ -7,8 +7,8 @@
 restarts_keep_the_object() {
     shell 'stat -c %i /dev/shm/nqptp >/run/inode; pidof nqptp >/run/pid'
     check "systemctl restart" inside systemctl restart nqptp
-    check "is another process" shell 'is_another_than "$(cat /run/pid)"'
-    check "and leaves the object in place" shell 'test "$(stat -c %i /dev/shm/nqptp)" = "$(cat /run/inode)"'
+    check "systemctl restart starts another process" shell 'is_another_than "$(cat /run/pid)"'
+    check "systemctl restart leaves the object in place" shell 'test "$(stat -c %i /dev/shm/nqptp)" = "$(cat /run/inode)"'
 }
 
 usr1_by_hand_is_a_restart() {
@@ -53,32 +53,32 @@ older_daemon_is_to_be_restarted() {
 
 crashes_are_survived() { # COUNT
     shell 'stat -c %i /dev/shm/nqptp >/run/inode'
-    check "kill -9, $1 times in a row, and each time it is back by itself" shell "
+    check "kill -9, $1 times in a row: each time the service starts again" shell "
         for i in \$(seq $1); do
             pid=\$(pidof nqptp) && kill -KILL \$pid && eventually 10 is_another_than \$pid || exit 1
         done"
-    check "with the object in place" shell 'test "$(stat -c %i /dev/shm/nqptp)" = "$(cat /run/inode)"'
+    check "kill -9, $1 times in a row: the object stays" shell 'test "$(stat -c %i /dev/shm/nqptp)" = "$(cat /run/inode)"'
 }
 
-# Half a minute is long for a test.
+# By a watchdog of 4 s, because that of the unit takes half a minute.
 watchdog_barks() {
     change_unit WatchdogSec=4s
     inside systemctl restart nqptp
     shell 'stat -c %i /dev/shm/nqptp >/run/inode; pidof nqptp >/run/pid'
-    check "the watchdog is content with it" \
+    check "a daemon that works is not killed by the watchdog" \
         shell 'sleep 6; test "$(pidof nqptp)" = "$(cat /run/pid)"'
     mark
-    check "stopped by SIGSTOP, it is replaced" shell '
+    check "a daemon that stands still is replaced" shell '
         kill -STOP "$(cat /run/pid)"; eventually 30 is_another_than "$(cat /run/pid)"'
-    check "by the watchdog" shell 'said "[Ww]atchdog timeout"'
-    check "with the object in place" shell 'test "$(stat -c %i /dev/shm/nqptp)" = "$(cat /run/inode)"'
+    check "a daemon that stands still is killed by the watchdog" shell 'said "[Ww]atchdog timeout"'
+    check "a daemon that stands still is replaced: the object stays" shell 'test "$(stat -c %i /dev/shm/nqptp)" = "$(cat /run/inode)"'
     undo_change
     inside systemctl restart nqptp
 }
 
 # A player of that generation maps the object once and commands once, in the middle of play the
 # daemon is restarted, then killed, and the player reads on: the same clock, one mastership. With
-# PLAY_BEFORE in the environment it has played for so many seconds more by then.
+# PLAY_BEFORE in the environment it has played for that number of seconds more by then.
 players_play_on() { # GENERATION
     before=${PLAY_BEFORE:-0}
     check "a sender plays, and a player of generation $1 reads" shell "
@@ -89,16 +89,16 @@ players_play_on() { # GENERATION
             echo \$? >/run/status) &
         sleep 4; test ! -e /run/status"
     sleep "$before"
-    check "systemctl restart in the middle of it" inside systemctl restart nqptp
-    check "and a crash" shell '
+    check "a player reads: systemctl restart" inside systemctl restart nqptp
+    check "a player reads: the daemon is killed and starts again" shell '
         sleep 3; pid=$(pidof nqptp); kill -KILL $pid && eventually 10 is_another_than $pid'
-    check "the player reads on, and says nothing twice" shell '
+    check "a player reads: it goes on over restart and crash" shell '
         eventually 15 test -e /run/status
         cat /run/player; test "$(cat /run/status)" = 0'
-    check "in one mastership" shell 'grep -w "1 starts" /run/player'
-    check "the list is still in force" shell 'nqptp --status | grep "List: *1 address"'
+    check "a player reads: one mastership over restart and crash" shell 'grep -w "1 starts" /run/player'
+    check "a player reads: its list is in force after restart and crash" shell 'nqptp --status | grep "List: *1 address"'
     shell 'rm -f /run/status; pkill ptp-sender; systemctl stop nqptp; systemctl start nqptp'
-    check "after a stop it is not" shell 'nqptp --status | grep "List: *never"'
+    check "after a stop no list is in force" shell 'nqptp --status | grep "List: *never"'
 }
 
 busy_port_is_waited_for() {
@@ -132,13 +132,13 @@ busy_port_is_waited_for() {
 left_over_of_root() {
     inside systemctl stop nqptp
     check "root left an object" shell 'touch /dev/shm/nqptp && chmod 600 /dev/shm/nqptp'
-    check "the service starts all the same" inside systemctl start nqptp
-    check "with an object of its own" shell 'test "$(stat -c %U /dev/shm/nqptp)" = nqptp'
+    check "an object left by root: the service starts" inside systemctl start nqptp
+    check "an object left by root: the service has one of its own" shell 'test "$(stat -c %U /dev/shm/nqptp)" = nqptp'
 
     inside systemctl stop nqptp
     shell 'rm -f /dev/shm/nqptp; touch /dev/shm/nqptp; (exec 9<>/dev/shm/nqptp; sleep 1000) >/dev/null 2>&1 & echo $! >/run/holder'
-    check "over one that root has open the service starts" inside systemctl start nqptp
-    check "with an object of the service" shell 'test "$(stat -c %U /dev/shm/nqptp)" = nqptp'
+    check "an object that root has open: the service starts" inside systemctl start nqptp
+    check "an object that root has open: the service has one of its own" shell 'test "$(stat -c %U /dev/shm/nqptp)" = nqptp'
     shell 'kill -- "$(cat /run/holder)"'
 
     inside systemctl stop nqptp

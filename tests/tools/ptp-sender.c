@@ -2,7 +2,7 @@
 /*
  * PTP masters whose truth is known, in the manner of AirPlay senders, for the tests.
  *
- * A master's time is CLOCK_MONOTONIC_RAW, skewed, plus an offset, so whoever reads what the daemon
+ * A master's time is CLOCK_MONOTONIC_RAW, skewed, plus an offset, so a program that reads what the daemon
  * made of it on the same machine can tell by how much it errs. The network's vices (delay, loss,
  * disorder, repetition) are made here, so that the truth is known per packet, and so is the junk
  * of hostile senders.

@@ -9,7 +9,7 @@
 # It prints what the machine says: the output of the tests, and lines that begin with "machine:". A
 # line "host: COMMAND" is a request to this script:
 #
-#   stop SECONDS    the machine stands still for so long; what is sent to it waits
+#   stop SECONDS    the machine stands still for SECONDS; packets to it wait
 #   send OPTION...  a sender outside the machine sends to it; one that sent before ends
 #
 # It needs the packages qemu-system-x86, cpio, kmod and those of the programs in `tools`. It needs no
