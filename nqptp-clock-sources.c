@@ -287,6 +287,13 @@ static bool is_of_backlog(const struct nqptp_clock *clock, const struct nqptp_sa
            above_ns > JUMP_NS && master_moved_ns > JUMP_NS && local_moved_ns < master_moved_ns / 2;
 }
 
+/* In a backlog a sample may overtake another one. The later one does not end the backlog. */
+static bool is_overtaken(const struct nqptp_clock *clock, const struct nqptp_sample *sample,
+                         uint64_t master_ns) {
+    return clock->withholds && (int64_t)(master_ns - clock->last_master_ns) <= 0 &&
+           (int64_t)(sample->local_ns - clock->last_local_ns) < JUMP_NS;
+}
+
 /* Gives the estimator a sample. Returns whether the reading changed. */
 static bool estimate(struct nqptp_clock *clock, const struct nqptp_sample *sample,
                      uint64_t master_ns, uint64_t now_ns) {
@@ -323,6 +330,8 @@ static bool release_withheld(struct nqptp_clock *clock, uint64_t now_ns) {
 bool nqptp_clock_sample(struct nqptp_clock *clock, const struct nqptp_sample *sample,
                         uint64_t now_ns) {
     uint64_t master_ns = sample->origin_ns + (uint64_t)sample->correction_ns;
+    if (is_overtaken(clock, sample, master_ns))
+        return false;
     bool repeated = is_repeat(clock, sample, master_ns);
     bool of_backlog = !repeated && is_of_backlog(clock, sample, master_ns);
 

@@ -108,5 +108,29 @@ sent=$(date +%s%N)
 send --delay wired --offset 3000000000000 --sleep-after 8 --sleep-for 8 --seconds 24
 finish asleep 3000000000000 0 8000000000 $((sent + 16000000000))
 
+# Stood still: pcap, nanoseconds. What came from 10 s to 70 s is given the times at which a host gets
+# it that stood still meanwhile: 5 us apart, as it wakes up. What came later is 60 s earlier.
+start "$top/stood-still.pcap" -i here --time-stamp-precision=nano udp port 319 or udp port 320
+still=$(($(date +%s%N) + 10000000000))
+send --delay wired --offset 7000000000000 --seconds 85
+finish stood-still 7000000000000 0 -60000000000 $still
+python3 - "$top/stood-still.pcap" $still 60000000000 <<'PYTHON'
+import struct, sys
+name, still, length = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+data = open(name, 'rb').read()
+out, at, waited = bytearray(data[:24]), 24, 0
+while at < len(data):
+    seconds, ns, size, whole = struct.unpack_from('<IIII', data, at)
+    time = seconds * 10**9 + ns
+    if still <= time < still + length:
+        time = still + 5000 * waited
+        waited += 1
+    elif time >= still + length:
+        time = max(time - length, still + 5000 * waited)
+    out += struct.pack('<IIII', *divmod(time, 10**9), size, whole) + data[at + 16:at + 16 + size]
+    at += 16 + size
+open(name, 'wb').write(out)
+PYTHON
+
 chmod 644 "$top"/*.pcap "$top"/*.pcapng "$top"/*.truth
 ls -l "$top"

@@ -88,6 +88,16 @@ is 'nothing is published meanwhile' "$(awk '$2 $3 == "/nqptpmaster" && $1 > 8.2 
 says 'a new series begins' '^23\..* since 1[56]\.'
 check_errors 'asleep: the error is the min delay again' 20 -400 -150
 
+# --- a host that stood still for 60 s while packets waited ---
+
+replays --truth "$recordings/stood-still.truth" "$recordings/stood-still.pcap"
+is 'stood still: the capture is read to its end' "$status $(cat "$work/err")" '0 '
+check_errors 'stood still: nothing of the backlog is published, and the next sample is right' 5 -350 -150
+says 'stood still: the time of the first right sample' '^10\.12.*  master '
+says 'stood still: the step is told' '^10\.1.* has stepped, its time moved by +60\.000 s$'
+is 'stood still: there is one new series' "$(sed -n 's/.* since \([0-9.]*\) .*/\1/p' "$work/out" | uniq | wc -l)" 2
+says 'stood still: the new series began as the host woke up' '^24\..* since \(9\.99\|10\.\)'
+
 # --- files that are cut off, damaged or none ---
 
 fails() { # NAME FILE PATTERN

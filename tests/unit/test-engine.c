@@ -887,7 +887,10 @@ static void test_stop_with_corrections(void) {
           "a clock that stops: its last values stay");
 }
 
-/* Sends pairs whose times are `interval_ns` apart, and which come 5 us apart. */
+/*
+ * Sends pairs whose times are `interval_ns` apart, and which come 5 us apart. In batches each
+ * second Follow_Up overtakes the one before.
+ */
 static void send_backlog(struct world *w, struct sender *s, uint64_t stood_ns, uint64_t interval_ns,
                          unsigned batch) {
     uint64_t begin_ns = time_of(w, s), count = stood_ns / interval_ns;
@@ -896,9 +899,11 @@ static void send_backlog(struct world *w, struct sender *s, uint64_t stood_ns, u
         uint64_t end = first + batch < count ? first + batch : count;
         for (uint64_t n = first; n < end; n++, w->now_ns += 5 * US)
             (void)send_sync(w, s, (uint16_t)(s->sequence_id + n));
-        for (uint64_t n = first; n < end; n++, w->now_ns += 5 * US)
-            (void)send_follow_up(w, s, (uint16_t)(s->sequence_id + n),
-                                 begin_ns + (n + 1) * interval_ns);
+        for (uint64_t n = first; n < end; n++, w->now_ns += 5 * US) {
+            uint64_t which = (n ^ 1) < end && batch > 1 ? n ^ 1 : n;
+            (void)send_follow_up(w, s, (uint16_t)(s->sequence_id + which),
+                                 begin_ns + (which + 1) * interval_ns);
+        }
     }
     s->sequence_id = (uint16_t)(s->sequence_id + count);
     s->offset_ns += stood_ns;
@@ -947,6 +952,7 @@ static void test_host_that_stood_still(void) {
 
     for (size_t r = 0; r < sizeof rates / sizeof *rates; r++)
         for (size_t b = 0; b < sizeof batches / sizeof *batches; b++) {
+            check_stood_still(1 * S, rates[r], batches[b]);
             check_stood_still(2 * S, rates[r], batches[b]);
             check_stood_still(10 * S, rates[r], batches[b]);
             check_stood_still(60 * S, rates[r], batches[b]);
