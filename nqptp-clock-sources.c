@@ -86,13 +86,19 @@ static bool goes_before(const struct nqptp_clock_table *table, uint32_t listed, 
     return table->clocks[a].heard_at_ns < table->clocks[b].heard_at_ns;
 }
 
-static unsigned count_rows_at(const struct nqptp_clock_table *table,
-                              const struct nqptp_address *address) {
+/* Notes in each row at the address how many there are. */
+static void count_rows_at(struct nqptp_clock_table *table, const struct nqptp_address *address) {
+    uint32_t rows = 0;
     unsigned count = 0;
 
     for (int i = 0; i < table->clocks_top; i++)
-        count += table->clocks[i].in_use && nqptp_address_equal(&table->clocks[i].address, address);
-    return count;
+        if (table->clocks[i].in_use && nqptp_address_equal(&table->clocks[i].address, address)) {
+            rows |= nqptp_clock_bit(i);
+            count++;
+        }
+    for (int i = 0; i < table->clocks_top; i++)
+        if (rows & nqptp_clock_bit(i))
+            table->clocks[i].address_rows = count;
 }
 
 /*
@@ -104,16 +110,23 @@ static int crowded_row(const struct nqptp_clock_table *table, uint32_t mask) {
     unsigned most = 2;
 
     for (int i = 0; i < table->clocks_top; i++) {
-        if (!(mask & nqptp_clock_bit(i)))
+        const struct nqptp_clock *clock = &table->clocks[i];
+        if (!(mask & nqptp_clock_bit(i)) || clock->address_rows < most ||
+            (clock->address_rows == most && found != NQPTP_NO_CLOCK &&
+             clock->created_at_ns <= table->clocks[found].created_at_ns))
             continue;
-        unsigned count = count_rows_at(table, &table->clocks[i].address);
-        if (count < most || (count == most && found != NQPTP_NO_CLOCK &&
-                             table->clocks[i].created_at_ns <= table->clocks[found].created_at_ns))
-            continue;
-        most = count;
+        most = clock->address_rows;
         found = i;
     }
     return found;
+}
+
+/* Whether a clock at the address has a row. */
+static bool has_row_at(const struct nqptp_clock_table *table, const struct nqptp_address *address) {
+    for (int i = 0; i < table->clocks_top; i++)
+        if (table->clocks[i].in_use && nqptp_address_equal(&table->clocks[i].address, address))
+            return true;
+    return false;
 }
 
 int nqptp_clock_row_for(const struct nqptp_clock_table *table, uint32_t listed, uint32_t pinned,
@@ -134,9 +147,8 @@ int nqptp_clock_row_for(const struct nqptp_clock_table *table, uint32_t listed, 
     bool idle = now_ns - table->clocks[victim].heard_at_ns >= NEWCOMER_IDLE_NS;
     if (newcomer_is_listed ? idle || !victim_is_listed : idle && !victim_is_listed)
         return victim;
-    if (count_rows_at(table, newcomer) > 0)
-        return NQPTP_NO_CLOCK;
-    return crowded_row(table, ~pinned & (newcomer_is_listed ? UINT32_MAX : ~listed));
+    victim = crowded_row(table, ~pinned & (newcomer_is_listed ? UINT32_MAX : ~listed));
+    return victim == NQPTP_NO_CLOCK || has_row_at(table, newcomer) ? NQPTP_NO_CLOCK : victim;
 }
 
 void nqptp_clock_create(struct nqptp_clock_table *table, int i, uint64_t clock_identity,
@@ -150,10 +162,12 @@ void nqptp_clock_create(struct nqptp_clock_table *table, int i, uint64_t clock_i
     };
     if (i >= table->clocks_top)
         table->clocks_top = i + 1;
+    count_rows_at(table, address);
 }
 
 void nqptp_clock_delete(struct nqptp_clock_table *table, int i) {
     table->clocks[i].in_use = false;
+    count_rows_at(table, &table->clocks[i].address);
     while (table->clocks_top > 0 && !table->clocks[table->clocks_top - 1].in_use)
         table->clocks_top--;
 }

@@ -44,6 +44,7 @@ struct nqptp_clock {
     struct nqptp_address address;
     struct nqptp_address local; /* Our address that the last message came to. */
     uint32_t interface;         /* The interface that the last message came in by. */
+    unsigned address_rows;      /* The number of rows at this address, with this one. */
     uint64_t created_at_ns;     /* When this row was made. */
     uint64_t heard_at_ns;       /* The arrival of the last Sync, Follow_Up or Announce accepted. */
     uint64_t packets;           /* The number of those messages. */

@@ -174,6 +174,11 @@ static inline void require_clock(const struct nqptp_engine *engine, int i, uint6
     const struct nqptp_clock *clock = &engine->table.clocks[i];
 
     REQUIRE(nqptp_clock_find(&engine->table, clock->clock_identity, &clock->address) == i);
+    unsigned rows = 0;
+    for (int other = 0; other < NQPTP_CLOCKS_MAX; other++)
+        rows += engine->table.clocks[other].in_use &&
+                nqptp_address_equal(&engine->table.clocks[other].address, &clock->address);
+    REQUIRE(clock->address_rows == rows || IN6_IS_ADDR_LINKLOCAL(&clock->address.ip));
     REQUIRE(clock->heard_at_ns <= now_ns && clock->sampled_at_ns <= now_ns);
     REQUIRE(clock->pairing.waiting < NQPTP_EXCHANGES && clock->pairing.oldest < NQPTP_EXCHANGES);
     REQUIRE(clock->estimator.bins <= NQPTP_ESTIMATOR_BINS);
