@@ -384,7 +384,7 @@ bool nqptp_endpoints_must_retry(const struct nqptp_endpoints *endpoints) {
 /* --- while they are open --------------------------------------------------------------------- */
 
 int nqptp_endpoint_receive(struct nqptp_endpoint *endpoint, struct nqptp_batch *batch) {
-    return nqptp_socket_receive(endpoint->fd, &endpoint->last, batch);
+    return nqptp_socket_receive(endpoint->fd, NQPTP_BATCH, &endpoint->last, batch);
 }
 
 void nqptp_endpoints_rest(struct nqptp_endpoints *endpoints, bool resting) {

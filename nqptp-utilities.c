@@ -342,9 +342,10 @@ void nqptp_batch_init(struct nqptp_batch *batch) {
     }
 }
 
-int nqptp_socket_receive(int fd, struct nqptp_clock_pair *last, struct nqptp_batch *batch) {
+int nqptp_socket_receive(int fd, unsigned max, struct nqptp_clock_pair *last,
+                         struct nqptp_batch *batch) {
     struct nqptp_clock_pair unused = {0, 0};
-    int count = recvmmsg(fd, batch->messages, NQPTP_BATCH, MSG_DONTWAIT, NULL);
+    int count = recvmmsg(fd, batch->messages, max, MSG_DONTWAIT, NULL);
     if (count < 0)
         return errno == EAGAIN ? 0 : -errno;
     last = last ? last : &unused;

@@ -130,14 +130,15 @@ struct nqptp_batch {
 void nqptp_batch_init(struct nqptp_batch *batch);
 
 /*
- * Reads the datagrams that are there, at most NQPTP_BATCH. Returns their number, 0 if there is
- * none, or -errno.
+ * Reads the datagrams that are there, at most `max`, which is NQPTP_BATCH or less. Returns their
+ * number, 0 if there is none, or -errno.
  *
  * *last is the pair of clocks when this socket was read before, zeroed at first. Each socket has
  * its own: while packets wait in one socket, another one may be read after CLOCK_REALTIME was set.
  * NULL: the caller needs no receive times.
  */
-int nqptp_socket_receive(int fd, struct nqptp_clock_pair *last, struct nqptp_batch *batch);
+int nqptp_socket_receive(int fd, unsigned max, struct nqptp_clock_pair *last,
+                         struct nqptp_batch *batch);
 
 /* Replies that could not be sent. */
 struct nqptp_unsent {

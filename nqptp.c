@@ -43,8 +43,9 @@
 #define FIRST_COMMAND_NS (25 * NQPTP_MS) /* A waiting player repeats its T every 5 ms. */
 #define FLOODED_NS (10 * NQPTP_S)        /* The guard stays for this time after a full batch. */
 #define BUSY_NS (10 * NQPTP_S)           /* The time between two tries for a busy port. */
-#define OPENING_ROUNDS 16                /* Batches of commands that are read for one opener. */
-#define SIGNALS_MAX 256                  /* Signals that are taken together. */
+#define COMMANDS 16        /* Commands that are read between two batches of packets. */
+#define OPENING_ROUNDS 128 /* How often that many are read for one opener. */
+#define SIGNALS_MAX 256    /* Signals that are taken together. */
 
 /* The tags that epoll returns: see dispatch(). The tags of the endpoints come after them. */
 enum source {
@@ -207,7 +208,7 @@ static int take_commands(struct nqptp *nqptp, enum source socket) {
     char shown[NQPTP_NAME_SIZE];
 
     read_packets(nqptp);
-    int count = nqptp_socket_receive(nqptp->fds[socket], NULL, &nqptp->batch);
+    int count = nqptp_socket_receive(nqptp->fds[socket], COMMANDS, NULL, &nqptp->batch);
 
     nqptp_faults_note(&nqptp->faults, count);
     for (int i = 0; i < count; i++) {
@@ -239,7 +240,7 @@ static void on_opening(struct nqptp *nqptp) {
 
     for (enum source socket = CONTROL_IPV4; opener && socket <= CONTROL_IPV6; socket++)
         for (int rounds = 0; rounds < OPENING_ROUNDS && nqptp->fds[socket] >= 0; rounds++)
-            if (take_commands(nqptp, socket) < NQPTP_BATCH)
+            if (take_commands(nqptp, socket) < COMMANDS)
                 break;
     nqptp_objects_signalled(&nqptp->objects, opener, nqptp_clock_now_ns());
 }

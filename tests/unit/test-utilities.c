@@ -82,7 +82,7 @@ static int receive(int fd, struct nqptp_batch *batch) {
     struct pollfd readable = {.fd = fd, .events = POLLIN};
     poll(&readable, 1, 5000);
     struct nqptp_clock_pair last = {0, 0};
-    return nqptp_socket_receive(fd, &last, batch);
+    return nqptp_socket_receive(fd, NQPTP_BATCH, &last, batch);
 }
 
 static void send_bytes(int fd, const char *to, uint16_t port, const void *bytes, size_t length) {
@@ -100,7 +100,8 @@ static int pass(int sender, const char *to, int receiver, struct nqptp_batch *ba
                 const uint8_t *data, size_t length) {
     send_bytes(sender, to, port_of(receiver), data, length);
     struct nqptp_clock_pair last = {0, 0};
-    return nqptp_socket_receive(receiver, &last, batch); /* loopback delivers at once */
+    return nqptp_socket_receive(receiver, NQPTP_BATCH, &last,
+                                batch); /* loopback delivers at once */
 }
 
 /* Version, domain, type and length decide; the other bytes of a datagram do not. */
@@ -214,7 +215,7 @@ static bool has_kernel_stamps(int sender, struct nqptp_batch *batch) {
     send_bytes(sender, "127.0.0.1", port_of(receiver), "x", 1);
     nanosleep(&pause, NULL);
     uint64_t read_ns = nqptp_clock_now_ns();
-    bool has = nqptp_socket_receive(receiver, &last, batch) == 1 &&
+    bool has = nqptp_socket_receive(receiver, NQPTP_BATCH, &last, batch) == 1 &&
                batch->packets[0].receive_time_ns + (uint64_t)(2 * MS) < read_ns;
     close(receiver);
     return has;
@@ -239,13 +240,15 @@ static void test_set_while_packets_wait(void) {
     for (int i = 0; i < 2; i++) {
         struct nqptp_clock_pair last = set;
         uint64_t read_ns = nqptp_clock_now_ns();
-        CHECK_EQ_I64(nqptp_socket_receive(receivers[i], &last, batch), 1, "socket %d is read", i);
+        CHECK_EQ_I64(nqptp_socket_receive(receivers[i], NQPTP_BATCH, &last, batch), 1,
+                     "socket %d is read", i);
         CHECK(batch->packets[0].receive_time_ns >= read_ns,
               "its packet's stamp is not trusted across the step");
         send_bytes(sender, "127.0.0.1", port_of(receivers[i]), "x", 1);
         nanosleep(&pause, NULL);
         read_ns = nqptp_clock_now_ns();
-        CHECK_EQ_I64(nqptp_socket_receive(receivers[i], &last, batch), 1, "it is read again");
+        CHECK_EQ_I64(nqptp_socket_receive(receivers[i], NQPTP_BATCH, &last, batch), 1,
+                     "it is read again");
         CHECK(!kernel_stamps || batch->packets[0].receive_time_ns + (uint64_t)(2 * MS) < read_ns,
               "the stamp of a packet that came after the step is trusted%s",
               kernel_stamps ? "" : " # SKIP no stamps by this kernel");
@@ -270,7 +273,8 @@ static void test_datagrams(const char *loopback) {
     }
     nqptp_batch_init(batch);
     struct nqptp_clock_pair last = {0, 0};
-    CHECK_EQ_I64(nqptp_socket_receive(receiver, &last, batch), 0, "%s: nothing there", loopback);
+    CHECK_EQ_I64(nqptp_socket_receive(receiver, NQPTP_BATCH, &last, batch), 0, "%s: nothing there",
+                 loopback);
     uint64_t before_ns = nqptp_clock_now_ns();
     for (unsigned i = 0; i < NQPTP_BATCH + 3; i++)
         send_bytes(sender, loopback, port_of(receiver), &(char){(char)i}, 1);
