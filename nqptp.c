@@ -27,11 +27,9 @@
 #include "nqptp-utilities.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <limits.h>
 #include <net/if.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
