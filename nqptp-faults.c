@@ -5,7 +5,6 @@
 #include "nqptp-time.h"
 
 #include <errno.h>
-#include <string.h>
 #include <unistd.h>
 
 #define ROUND_NS (100 * NQPTP_MS) /* A player's sample may be 0.5 s old. */
@@ -28,8 +27,8 @@ void nqptp_faults_slow_down(struct nqptp_faults *faults, uint64_t now_ns) {
     if (faults->error == 0)
         return;
     if (nqptp_warning_due(&faults->warning, now_ns))
-        nqptp_log(LOG_WARNING, "the event loop is slowed down: a system call failed: %s",
-                  strerror(-faults->error));
+        nqptp_log_error(LOG_WARNING, faults->error,
+                        "the event loop is slowed down: a system call failed");
     faults->error = 0;
     nanosleep(&(struct timespec){.tv_nsec = ROUND_NS}, NULL);
 }

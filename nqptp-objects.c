@@ -329,10 +329,9 @@ void nqptp_objects_stop(struct nqptp_objects *objects, const struct nqptp_client
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
         int result = nqptp_shm_stop(&objects->list[c].shm, nqptp_client_plays(&clients->list[c]));
         if (result < 0)
-            nqptp_log(
-                LOG_WARNING,
-                "cannot remove or put aside %s: %s; after the next start of nqptp restart the "
-                "players that have it open",
-                clients->list[c].shown, strerror(-result));
+            nqptp_log_error(LOG_WARNING, result,
+                            "after the next start of nqptp restart the players that have %s open: "
+                            "it cannot be removed or put aside",
+                            clients->list[c].shown);
     }
 }
