@@ -43,7 +43,7 @@ follow 'a wireless network of 1.2 to 35 ms' 4500000 0 --delay wifi --rate 32 --d
 start_daemon
 kill -s STOP "$daemon"
 in_there "$sender" --to 10.77.0.1 --offset 5 --seconds 0.5
-sleep 0.5
+sleep 0.5 # the packets wait in the kernel meanwhile
 kill -s CONT "$daemon"
 check 'packets that waited to be read' measure --expect-id "$identity" --raw-truth 5 --within 100000
 sed 's/^/# /' "$tmp/said"

@@ -44,7 +44,7 @@ fails() { # CALL COMMAND...
     "$@"
     check "$call: it fails" eventually 5 has_failed
     before=$(failed)
-    sleep $seconds
+    sleep $seconds # the calls of this time are counted
     # One round in 100 ms, with at most ten calls: four sockets of PTP are read before each of the
     # two sockets of commands.
     check "$call: it fails at most 100 times a second" \

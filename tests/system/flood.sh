@@ -44,7 +44,7 @@ is_master() {
 flood_with() { # KIND
     in_there "$flood" 10.77.0.1 4 "$1" >"$tmp/sent" &
     flooding=$!
-    sleep 1
+    sleep 1 # the middle of a flood of 4 s
     check "$1: the listed master is right in the middle of it" error_below 100000
     wait $flooding
     check "$1: the flood was one" test "$(cat "$tmp/sent")" -gt 20000

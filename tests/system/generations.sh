@@ -54,13 +54,13 @@ wait_for_daemon() { # OPTION...
 }
 stop_daemon
 wait_for_daemon --play 10.77.0.2
-sleep 0.5
+sleep 0.5 # the player waits: there is nothing yet to be seen of it
 start_daemon
 check 'a player of 4.3 started before the daemon finds layout 10' wait $playing
 sed 's/^/# /' "$tmp/player"
 stop_daemon
 wait_for_daemon --generation 4.2 --play 10.77.0.2
-sleep 0.5
+sleep 0.5 # the player waits: there is nothing yet to be seen of it
 start_daemon
 check 'a player of 4.2 started before the daemon finds its layout' wait $playing
 eventually 5 leased # a busy machine may run the daemon late
@@ -78,7 +78,7 @@ if is_root && echo 2 >/proc/sys/fs/lease-break-time 2>/dev/null; then
     kill -STOP "$daemon"
     "$player" --generation 4.2 >"$tmp/player" 2>&1 &
     playing=$!
-    sleep 3
+    sleep 3 # longer than the lease-break time set above
     kill -CONT "$daemon"
     wait $playing
     check 'frozen while a player of 4.2 opened the object: alive' alive

@@ -194,7 +194,7 @@ cat /dev/shm/nqptp >/dev/null 2>&1 &
 first=$!
 cat /dev/shm/nqptp >/dev/null 2>&1 &
 second=$!
-sleep 0.3
+sleep 0.3 # both openers are in open(2) by then
 kill -KILL $first
 kill -STOP $second
 kill -CONT "$daemon"
@@ -270,7 +270,7 @@ for host in $(seq 20); do
     ip addr add "10.78.0.$host/24" dev here
 done
 check 'interfaces that cannot be read for want of descriptors are told of' eventually 5 unreadable
-sleep 0.5
+sleep 0.5 # no second line may come
 is 'once' "$(grep -c 'cannot read the list of interfaces' "$tmp/log")" 1
 check 'the daemon is alive' alive
 stop_daemon

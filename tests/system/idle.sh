@@ -23,9 +23,9 @@ cpu_time() {
 }
 
 idles() { # NAME SECONDS
-    sleep 1
+    sleep 1 # what was asked before has ended
     before=$(calls) cpu=$(cpu_time)
-    sleep "$2"
+    sleep "$2" # nothing may happen
     is "$1: no system call in $2 s" $(($(calls) - before)) 0
     is "$1: nor any computing" "$(cpu_time)" "$cpu"
 }

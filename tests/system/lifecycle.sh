@@ -151,13 +151,13 @@ playing=$!
 kitchen=$!
 eventually 5 grep -q version "$tmp/playing"
 eventually 5 grep -q version "$tmp/kitchen"
-sleep 1
+sleep 1 # the players play
 inode=$(stat -c %i $object)
 stop_daemon TERM
 is 'stopped while players play: no object has a public name' "$(cd /dev/shm && echo [!t]*)" '[!t]*'
 "$player" >"$tmp/other" 2>&1
 is 'stopped while players play: a new player finds no object' $? 1
-sleep 1
+sleep 1 # the players go on without a daemon
 start_daemon
 is 'stop and start: it is the same object' "$(stat -c %i $object)" "$inode"
 check 'stop and start: the lists are back' grep -q '^List: *1 address: 10.77.0.2' "$tmp/status"
@@ -253,7 +253,7 @@ if is_root && has setpriv; then
     ln -s "$tmp/precious" $object
     run_as as_service timeout 3 "$tmp/nqptp"
     check 'a symbolic link is not followed' grep -q '^precious$' "$tmp/precious"
-    is 'but refused' "$status" 1
+    is 'a symbolic link is refused' "$status" 1
     rm $object
 else
     skip "the service does not start over another user's object" 'it takes root to leave one'

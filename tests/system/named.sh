@@ -231,7 +231,7 @@ check 'the two of them follow again' eventually 10 has_id /two $b
 "$player" --name /one --play 10.77.0.2 --watch 2 >"$tmp/last" 2>&1 &
 watching=$!
 eventually 5 grep -q version "$tmp/last"
-sleep 0.5
+sleep 0.5 # the player plays
 stop_daemon TERM
 is 'no object has a public name after SIGTERM' "$(objects)" 0
 check 'a player that plays keeps its clock after SIGTERM' wait $watching

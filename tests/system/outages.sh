@@ -51,14 +51,14 @@ end() {
 
 begin 'the link is down'
 ip link set here down
-sleep $away
+sleep $away # the outage
 ip link set here up
 goes_on
 end
 
 begin 'a pause'
 control '/nqptp P'
-sleep $away
+sleep $away # the outage
 control '/nqptp B'
 goes_on
 end
@@ -66,7 +66,7 @@ end
 for signal in KILL TERM USR1; do
     begin "the daemon ends by SIG$signal and is away"
     stop_daemon $signal
-    sleep $away
+    sleep $away # the outage
     start_daemon
     goes_on
     end
@@ -91,7 +91,7 @@ start_sender --low-ports --serve-muted 2 --verbose --from 10.77.0.2 --to 10.77.0
 goes_on
 check "$part: the sender gets its Delay_Reqs from there" eventually 5 \
     grep -q '^Delay_Req from 10\.77\.0\.9 ' "$tmp/sender"
-sleep $away
+sleep $away # the player goes on
 goes_on
 end
 

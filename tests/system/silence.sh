@@ -62,7 +62,7 @@ control '/nqptp B'
 control '/nqptp E' # while a client plays, silent addresses of its list are asked
 control 'T 10.77.0.99'
 before=$(sent)
-sleep 1
+sleep 1 # nothing may be sent
 is 'an address that is not listed gets nothing' $(($(sent) - before)) 0
 stop_senders
 
@@ -84,7 +84,7 @@ start_daemon
 check 'after a restart a listed address that is silent is asked' eventually 7 has_delay_reqs 2
 control '/nqptp E'
 before=$(sent)
-sleep 3
+sleep 3 # nothing may be sent
 is 'after E nothing is sent' $(($(sent) - before)) 0
 stop_senders
 

@@ -40,7 +40,7 @@ kill -CONT "$second"
 tells 'the log has a master that is back' 'master 000000000000000b .* is back after [0-9.]* s'
 control '/nqptp T'
 tells 'the log has an empty list' '/nqptp: no clock may be master now$'
-sleep 0.5
+sleep 0.5 # no further line may come
 lines=$(grep -vc warning "$tmp/log")
 check 'the log of all this has a dozen lines, warnings of the start not counted' test "$lines" -ge 9 -a "$lines" -le 12
 sed 's/^/# /' "$tmp/log"
@@ -114,13 +114,13 @@ is_told 'systemd: it is told the master' "master $identity at 10\.77\.0\.2, [+-]
 control 'T 10.99.0.9' # It has no entry in the neighbour table, so no clock stands in for it.
 is_told 'systemd: it is told that there is no master' 'no master, 1 clock"'
 control 'T 10.77.0.2'
-sleep 5
+sleep 5 # small changes of the rate are no news
 stop_senders
 is_told 'systemd: it is told that the master is lost' "master $identity at 10\.77\.0\.2, lost, 1 clock\""
 control '/nqptp B' # an event that changes nothing of it
-sleep 1.5
+sleep 1.5 # the status may be sent again only if it changed
 control '/nqptp E'
-sleep 1.5
+sleep 1.5 # as above
 is 'systemd: no line comes twice in a row' "$(grep -o 'STATUS=.*' "$tmp/calls" | sed 's/".*//' | uniq -d)" ''
 check 'systemd: few lines come' test "$(grep -c STATUS= "$tmp/calls")" -le 8
 grep -o 'STATUS=[^"]*' "$tmp/calls" | sed 's/^/# /'

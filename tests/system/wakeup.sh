@@ -110,7 +110,7 @@ for list in 'T' 'T 10.77.0.99' '/other T 10.77.0.3'; do
     control "$list"
     start_sender --low-ports --verbose-general --from 10.77.0.2 --to 10.77.0.1 --no-sync \
         --announce-rate 4 --identity 0c
-    sleep 1.2
+    sleep 1.2 # five Announces, and nothing may be sent
     stop_senders
     is "no clock is woken up by: $list" "$(heard)" ''
 done
