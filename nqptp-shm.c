@@ -175,19 +175,17 @@ static int map(struct nqptp_shm *shm) {
     return 0;
 }
 
-static bool has_group(int fd, gid_t group) {
-    struct stat status;
-    return fstat(fd, &status) == 0 && status.st_gid == group;
-}
-
 /*
  * Gives a file of ours its mode, group and size. The service's sandbox does not allow fchown(), so
  * it is not called if the group is right already.
  */
 static int set_mode_and_size(struct nqptp_shm *shm) {
     bool writable = shm->automatic || shm->layout->has_mutex;
+    struct stat status;
 
-    shm->group_refused = writable && shm->group != (gid_t)-1 && !has_group(shm->fd, shm->group) &&
+    if (fstat(shm->fd, &status) < 0)
+        return -errno;
+    shm->group_refused = writable && shm->group != (gid_t)-1 && shm->group != status.st_gid &&
                          fchown(shm->fd, (uid_t)-1, shm->group) < 0;
     if (fchmod(shm->fd, writable ? 0664 : 0644) < 0)
         return -errno;
