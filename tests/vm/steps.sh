@@ -6,6 +6,8 @@
 
 # shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
+# shellcheck source=tests/vm/series.sh
+. "$top/tests/vm/series.sh"
 [ "${NQPTP_MACHINE:-}" = yes ] || skip_all 'it sets the clock: run it by make check-vm'
 enter 400
 
@@ -45,12 +47,6 @@ change_and_look() { # step|rate HOW-MUCH
     "$set_clock" "$@"
     [ "$1" = step ] || sleep 2
     check "$is: right after a $1 of $2" is_right
-}
-
-# When the series began, in seconds of CLOCK_MONOTONIC_RAW.
-series_began() {
-    age=$("$nqptp" --status --json | grep -o '"series_s": *[0-9.]*' | head -n 1)
-    echo "$("$reader" --now) ${age##*[ :]}" | awk '{ printf "%d", $1 / 1e9 - $2 + 0.5 }'
 }
 
 for rate in 8 128; do

@@ -7,6 +7,8 @@
 
 # shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
+# shellcheck source=tests/vm/series.sh
+. "$top/tests/vm/series.sh"
 [ "${NQPTP_MACHINE:-}" = yes ] || skip_all 'it suspends the machine: run it by make check-vm'
 [ -d /sys/class/net/eth0 ] || skip_all 'no network card'
 # The machine is private, so no namespace is needed, and in one there would be no eth0.
@@ -51,6 +53,7 @@ check_waking() { # WHAT RATE BOUND-MS COMMAND...
     shift 3
     settled=$(offset)
     "$@"
+    woke=$("$reader" --now)
     sleep "$(awk "BEGIN { print 0.5 + 2 / $rate }")"
     woken=$(offset)
     sleep 8
@@ -58,14 +61,7 @@ check_waking() { # WHAT RATE BOUND-MS COMMAND...
     echo "# offset before $settled, after waking $woken, 8 s later $later ns"
     check "$what: the offset is another one" [ "$(differ_by_ms "$settled" "$later")" -gt 1000 ]
     check "$what: right at once" [ "$(differ_by_ms "$woken" "$later")" -le "$bound_ms" ]
-    check "$what: a series that began then" began_seconds_ago 7 10
-}
-
-began_seconds_ago() { # FROM TO
-    age=$("$nqptp" --status --json | grep -o '"series_s": *[0-9]*' | head -n 1)
-    age=${age##*[ :]}
-    echo "$age s ago"
-    [ "$age" -ge "$1" ] && [ "$age" -le "$2" ]
+    check "$what: a series that began then" [ $(($(series_began) - woke / 1000000000)) -le 2 ]
 }
 
 follow() { # ADDRESS
@@ -89,15 +85,19 @@ stop_daemon
 
 # --- a sender that goes on ---
 
-for rate in 8 128; do
-    what="suspended, $rate Syncs a second"
-    echo "host: send --to 127.0.0.1 --rate $rate --offset 0"
-    follow 10.0.2.2
-    check_waking "$what" "$rate" 5 suspend 10
+what='suspended, the sender goes on'
+echo 'host: send --to 127.0.0.1 --rate 8 --offset 0'
+follow 10.0.2.2
+check_waking "$what" 8 5 suspend 10
+
+# More Syncs than these are handed over so slowly on a busy machine that it is no burst any more.
+for rate in 8 32; do
     what="stopped while packets wait, $rate Syncs a second"
+    echo "host: send --to 127.0.0.1 --rate $rate --offset 0"
+    sleep 3
     check_waking "$what" "$rate" 20 be_stopped 10
-    stop_daemon
 done
+stop_daemon
 echo 'host: send --to 127.0.0.1 --seconds 0.01'
 kill "$there"
 ip addr flush dev eth0
