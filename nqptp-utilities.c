@@ -367,8 +367,10 @@ static void write_control(struct msghdr *message, int level, int type, const voi
                           size_t size) {
     struct cmsghdr *header = message->msg_control;
 
-    message->msg_controllen = CMSG_SPACE(size);
-    *header = (struct cmsghdr){.cmsg_len = CMSG_LEN(size), .cmsg_level = level, .cmsg_type = type};
+    message->msg_controllen =
+        (socklen_t)CMSG_SPACE(size); /* Of another type in glibc than in musl. */
+    *header = (struct cmsghdr){
+        .cmsg_len = (socklen_t)CMSG_LEN(size), .cmsg_level = level, .cmsg_type = type};
     memcpy(CMSG_DATA(header), info, size);
 }
 
