@@ -68,7 +68,7 @@ static void wait_ms(void) {
     nanosleep(&(struct timespec){.tv_nsec = MS}, NULL);
 }
 
-static int64_t difference(const struct room rooms[2]) {
+static int64_t disagreement_ns(const struct room rooms[2]) {
     struct shm_structure_set a = read_room(&rooms[0]), b = read_room(&rooms[1]);
 
     if (a.master_clock_id == 0 || b.master_clock_id == 0)
@@ -97,12 +97,12 @@ int main(int argc, char **argv) {
     }
     int64_t end_ns = now_ns(CLOCK_MONOTONIC_RAW) + (int64_t)(atof(argv[3]) * 1e9);
     while (now_ns(CLOCK_MONOTONIC_RAW) < end_ns && count < READS_MAX) {
-        reads[count++] = difference(rooms);
+        reads[count++] = disagreement_ns(rooms);
         wait_ms();
     }
     qsort(reads, count, sizeof reads[0], ascending);
     double max_us = (double)reads[count - 1] / 1000;
-    printf("%.1f,%.1f,%.1f\n", (double)reads[count / 2] / 1000,
-           (double)reads[(count - 1) * 99 / 100] / 1000, max_us);
+    size_t middle = count / 2, late = (count - 1) * 99 / 100;
+    printf("%.1f,%.1f,%.1f\n", (double)reads[middle] / 1000, (double)reads[late] / 1000, max_us);
     return max_us > atof(argv[4]);
 }

@@ -2,10 +2,10 @@
 /*
  * PTP masters whose truth is known, in the manner of AirPlay senders, for the tests.
  *
- * A master's time is CLOCK_MONOTONIC_RAW, skewed, plus an offset, so a program that reads what the daemon
- * made of it on the same machine can tell by how much it errs. The network's vices (delay, loss,
- * disorder, repetition) are made here, so that the truth is known per packet, and so is the junk
- * of hostile senders.
+ * A master's time is CLOCK_MONOTONIC_RAW, skewed, plus an offset, so a program that reads what the
+ * daemon made of it on the same machine can tell by how much it errs. The network's vices (delay,
+ * loss, disorder, repetition) are made here, so that the truth is known per packet, and so is the
+ * junk of hostile senders.
  *
  * It shares no code with the daemon: messages are written byte by byte at the offsets that IEEE
  * 1588-2008 clause 13 gives, so that a mistake in the daemon's own table cannot cancel itself out.
