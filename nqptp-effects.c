@@ -35,7 +35,7 @@ static struct nqptp_shm_record record_of(const struct nqptp_clock_table *table,
     record.local_time_ns = clock->reading.local_time_ns;
     record.offset_ns = clock->reading.offset_ns;
     record.start_time_ns = clock->reading.start_time_ns;
-    nqptp_address_format(&clock->address, record.ip);
+    record.address = clock->address;
     return record;
 }
 

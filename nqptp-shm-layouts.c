@@ -45,16 +45,27 @@ _Static_assert(sizeof(struct shm_structure_10) == NQPTP_ALIGN + 64, "shm_structu
 
 /* --- writing and reading ---------------------------------------------------------------------- */
 
+static bool has_master(const struct nqptp_shm_record *record) {
+    return !IN6_IS_ADDR_UNSPECIFIED(&record->address.ip);
+}
+
+/* Writes the master's address into zeros, if there is a master. Layout 10 has no address. */
+static void write_ip(const struct nqptp_shm_record *record, char ip[64]) {
+    if (has_master(record))
+        nqptp_address_format(&record->address, ip);
+}
+
 static void write_4(const struct nqptp_shm_layout *layout, union nqptp_shm_image *image,
                     const struct nqptp_shm_record *record, uint64_t realtime_minus_raw_ns) {
     struct shm_structure *v4 = &image->v4;
-    bool has_master = record->ip[0] != '\0';
 
     v4->version = (uint16_t)layout->version;
     v4->master_clock_id = record->clock_identity;
-    memcpy(v4->master_clock_ip, record->ip, sizeof v4->master_clock_ip);
-    v4->local_time = has_master ? record->local_time_ns + realtime_minus_raw_ns : 0;
-    v4->local_to_master_time_offset = has_master ? record->offset_ns - realtime_minus_raw_ns : 0;
+    write_ip(record, v4->master_clock_ip);
+    if (has_master(record)) {
+        v4->local_time = record->local_time_ns + realtime_minus_raw_ns;
+        v4->local_to_master_time_offset = record->offset_ns - realtime_minus_raw_ns;
+    }
 }
 
 static void write_8_or_9(const struct nqptp_shm_layout *layout, union nqptp_shm_image *image,
@@ -64,7 +75,7 @@ static void write_8_or_9(const struct nqptp_shm_layout *layout, union nqptp_shm_
     (void)realtime_minus_raw_ns;
     v9->version = (uint16_t)layout->version;
     v9->master_clock_id = record->grandmaster_identity;
-    memcpy(v9->master_clock_ip, record->ip, sizeof v9->master_clock_ip);
+    write_ip(record, v9->master_clock_ip);
     v9->local_time = record->local_time_ns;
     v9->local_to_master_time_offset = record->offset_ns;
     v9->master_clock_start_time = record->start_time_ns;

@@ -6,6 +6,7 @@
 #ifndef NQPTP_SHM_LAYOUTS_H
 #define NQPTP_SHM_LAYOUTS_H
 
+#include "nqptp-address.h"
 #include "nqptp-shm-structures.h"
 
 #include <stdbool.h>
@@ -40,10 +41,10 @@ enum nqptp_shm_asked {
 struct nqptp_shm_record {
     uint64_t clock_identity;
     uint64_t grandmaster_identity;
-    char ip[64];            /* numeric, without scope */
-    uint64_t local_time_ns; /* CLOCK_MONOTONIC_RAW, of the last sample */
-    uint64_t offset_ns;     /* the master's time minus CLOCK_MONOTONIC_RAW, modulo 2^64 */
-    uint64_t start_time_ns; /* CLOCK_MONOTONIC_RAW, of the first of the unbroken samples */
+    struct nqptp_address address; /* Of the master; :: if there is none. */
+    uint64_t local_time_ns;       /* CLOCK_MONOTONIC_RAW, of the last sample */
+    uint64_t offset_ns;           /* the master's time minus CLOCK_MONOTONIC_RAW, modulo 2^64 */
+    uint64_t start_time_ns;       /* CLOCK_MONOTONIC_RAW, of the first of the unbroken samples */
 };
 
 /* The bytes of an object, in one of the layouts. */

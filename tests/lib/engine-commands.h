@@ -44,23 +44,22 @@ static inline struct nqptp_shm_record record_of(const struct nqptp_engine *engin
         .offset_ns = clock->reading.offset_ns,
         .start_time_ns = clock->reading.start_time_ns,
     };
-    nqptp_address_format(&clock->address, record.ip);
+    record.address = clock->address;
     return record;
 }
 
 static inline bool has_master(const struct nqptp_shm_record *record) {
-    return record->ip[0] != '\0';
+    return !IN6_IS_ADDR_UNSPECIFIED(&record->address.ip);
 }
 
 /* Is the record that of a clock at this address? */
 static inline bool is_at(const struct nqptp_shm_record *record,
                          const struct nqptp_address *address) {
-    char text[INET6_ADDRSTRLEN];
-    return strcmp(record->ip, nqptp_address_format(address, text)) == 0;
+    return IN6_ARE_ADDR_EQUAL(&record->address.ip, &address->ip);
 }
 
 static inline bool same_record(const struct nqptp_shm_record *a, const struct nqptp_shm_record *b) {
-    return a->clock_identity == b->clock_identity && strcmp(a->ip, b->ip) == 0 &&
+    return a->clock_identity == b->clock_identity && is_at(a, &b->address) &&
            a->grandmaster_identity == b->grandmaster_identity &&
            a->local_time_ns == b->local_time_ns && a->offset_ns == b->offset_ns &&
            a->start_time_ns == b->start_time_ns;

@@ -305,7 +305,7 @@ static inline bool published(const struct world *w, const struct sender *s, uint
 /* Exactly zeros, for they go into shared memory as they are. */
 static inline bool published_no_master(const struct world *w) {
     const struct nqptp_shm_record *r = &w->record;
-    return (w->effects.publish & 1) && r->clock_identity == 0 && r->ip[0] == '\0' &&
+    return (w->effects.publish & 1) && r->clock_identity == 0 && !has_master(r) &&
            r->grandmaster_identity == 0 && r->local_time_ns == 0 && r->offset_ns == 0 &&
            r->start_time_ns == 0;
 }

@@ -51,10 +51,10 @@ static void judge(struct view *v, const struct world *w, const struct nqptp_shm_
     bool same = has_master(old) && new->grandmaster_identity == old->grandmaster_identity;
     if (!same || new->start_time_ns != old->start_time_ns)
         v->starts++;
-    if (same && new->start_time_ns < old->start_time_ns && strcmp(new->ip, old->ip) == 0)
+    if (same && new->start_time_ns < old->start_time_ns && is_at(new, &old->address))
         fault(v, "a series that begins earlier than it did");
     bool settling = new->local_time_ns - new->start_time_ns <= SETTLING_NS;
-    if (same && new->start_time_ns == old->start_time_ns && strcmp(new->ip, old->ip) == 0 &&
+    if (same && new->start_time_ns == old->start_time_ns && is_at(new, &old->address) &&
         ((moved_ns > JUMP_NS && !settling) || moved_ns < -JUMP_NS))
         fault(v, "the offset jumps and no new series begins");
 }

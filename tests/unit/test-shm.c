@@ -37,14 +37,17 @@ static struct nqptp_shm_record record_of(uint64_t n) {
                                       .local_time_ns = n * 3,
                                       .offset_ns = n * 5,
                                       .start_time_ns = n * 7};
-    snprintf(record.ip, sizeof record.ip, "%" PRIu64 ".%" PRIu64, n, n);
+    char ip[INET6_ADDRSTRLEN];
+
+    snprintf(ip, sizeof ip, "%" PRIu64 "::%" PRIu64, n % 7 + 1, n % 9999 + 1);
+    nqptp_address_parse(ip, strlen(ip), &record.address);
     return record;
 }
 
 static bool is_record(const struct shm_structure *seen, uint64_t n) {
     char ip[64];
 
-    snprintf(ip, sizeof ip, "%" PRIu64 ".%" PRIu64, n, n);
+    snprintf(ip, sizeof ip, "%" PRIu64 "::%" PRIu64, n % 7 + 1, n % 9999 + 1);
     return seen->version == 4 && seen->flags == 0 && seen->master_clock_id == n &&
            seen->local_time == n * 3 && seen->local_to_master_time_offset == n * 5 &&
            strcmp(seen->master_clock_ip, ip) == 0;
@@ -480,8 +483,9 @@ static void serve(const char *name, unsigned layout) {
 
     if (nqptp_shm_open(&shm, name, layout, NO_GROUP, START_NS) != 0)
         abort();
-    nqptp_shm_publish(&shm, &(struct nqptp_shm_record){.clock_identity = 7, .ip = "7.7"}, 0,
-                      START_NS);
+    struct nqptp_shm_record record = {.clock_identity = 7};
+    nqptp_address_parse("7::7", 4, &record.address);
+    nqptp_shm_publish(&shm, &record, 0, START_NS);
 }
 
 static void serve_layout_4(const char *name) {
@@ -620,7 +624,7 @@ static void test_layouts_8_and_9(const char *name, unsigned layout) {
     nqptp_shm_publish(&shm, &record, 1000, START_NS);
     pthread_mutex_lock(&map->shm_mutex);
     CHECK_EQ_U64(map->master_clock_id, 8, "it has the grandmaster");
-    CHECK_EQ_STR(map->master_clock_ip, "7.7", "and the address");
+    CHECK_EQ_STR(map->master_clock_ip, "1::8", "and the address");
     CHECK(map->local_time == 21 && map->local_to_master_time_offset == 35 &&
               map->master_clock_start_time == 49,
           "times by CLOCK_MONOTONIC_RAW");

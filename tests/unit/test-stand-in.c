@@ -8,13 +8,18 @@
 #include "../lib/engine-fixture.h"
 #include "../lib/tap.h"
 
+static bool is_master_at(const struct world *w, const char *address) {
+    struct nqptp_address wanted = at(address);
+    return is_at(&w->record, &wanted);
+}
+
 static void test_first_address_wins(void) {
     struct world w = world_begin();
     struct sender a = sender(1, "192.0.2.9", 100), b = sender(1, "192.0.2.1", 100);
 
     command(&w, "/nqptp T 192.0.2.9 192.0.2.1");
     play_both_5s(&w, &a, &b);
-    CHECK_EQ_STR(w.record.ip, "192.0.2.9", "of one clock at two addresses the first wins");
+    CHECK(is_master_at(&w, "192.0.2.9"), "of one clock at two addresses the first wins");
 }
 
 static void test_identity_of_an_address(void) {
@@ -29,8 +34,8 @@ static void test_identity_of_an_address(void) {
     CHECK_EQ_U64(master_of(&w), 1,
                  "one Announce of another clock at the listed address changes nothing");
     play(&w, &elsewhere, 6 * S);
-    CHECK_EQ_STR(w.record.ip, "192.0.2.5",
-                 "after that Announce the clock may stand in from another address");
+    CHECK(is_master_at(&w, "192.0.2.5"),
+          "after that Announce the clock may stand in from another address");
 }
 
 /* An address that is listed is known by the clock that announced itself there last. */
@@ -81,7 +86,7 @@ static void test_no_stand_in_for_a_clock_that_begins(void) {
         pass(&w, 123 * MS);
     }
     CHECK(!taken, "a listed clock begins: until it qualifies no copy of it becomes master");
-    CHECK_EQ_STR(w.record.ip, "192.0.2.1", "when it qualifies it is master");
+    CHECK(is_master_at(&w, "192.0.2.1"), "when it qualifies it is master");
 }
 
 static void test_stand_in_stays_while_the_listed_clock_begins(void) {
@@ -92,7 +97,7 @@ static void test_stand_in_stays_while_the_listed_clock_begins(void) {
     command(&w, "T 192.0.2.1");
     play(&w, &listed, S);
     play(&w, &elsewhere, 130 * S);
-    CHECK_EQ_STR(w.record.ip, "192.0.2.5", "its record is gone: another address stands in");
+    CHECK(is_master_at(&w, "192.0.2.5"), "its record is gone: another address stands in");
     for (int n = 0; n < 8; n++) {
         (void)send_pair(&w, &listed);
         (void)send_pair(&w, &elsewhere);
@@ -116,8 +121,8 @@ static void test_stand_in_stays(void) {
         (void)send_pair(&w, &b);
         pass(&w, 123 * MS);
     }
-    CHECK_EQ_STR(w.record.ip, "192.0.2.5",
-                 "another address stands in for a listed one that may not be master");
+    CHECK(is_master_at(&w, "192.0.2.5"),
+          "another address stands in for a listed one that may not be master");
     a.grandmaster_identity = 77;
     announce_steps(&w, &a, 0);
     CHECK(has_master(&w.record), "when the listed address may be master again there is a master");
