@@ -11,6 +11,7 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
+#include <net/if.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -236,10 +237,13 @@ static void test_interfaces(const uint16_t ports[2]) {
     close_all(&one);
 }
 
-/* Whence a reply to 127.0.0.9 comes if its clock was heard at `local`; "" if it does not. */
+/*
+ * Whence a reply to 127.0.0.9 comes if its clock was heard at `local` by `interface`; "" if it does
+ * not. An emulator may not know interfaces, hence 0 where they do not matter.
+ */
 static const char *sent_from(struct nqptp_endpoints *endpoints, int receiver, const char *local,
-                             char text[INET6_ADDRSTRLEN]) {
-    struct nqptp_reply reply = {.length = 44}; /* an emulator may not know interfaces */
+                             unsigned interface, char text[INET6_ADDRSTRLEN]) {
+    struct nqptp_reply reply = {.length = 44, .interface = interface};
     struct pollfd readable = {.fd = receiver, .events = POLLIN};
     struct sockaddr_in from = {.sin_family = AF_INET};
     socklen_t size = sizeof from;
@@ -266,9 +270,35 @@ static void test_replies(const uint16_t ports[2]) {
     int receiver = nqptp_socket_open_at(&there, NULL, ports[0], false);
     CHECK_EQ_I64(open_for(&endpoints, ports, "127.0.0.2", "127.0.0.3", place), 0, "two addresses");
     nqptp_endpoints_follow(&endpoints);
-    CHECK_EQ_STR(sent_from(&endpoints, receiver, "127.0.0.2", text), "127.0.0.2", "of the first");
-    CHECK_EQ_STR(sent_from(&endpoints, receiver, "127.0.0.3", text), "127.0.0.3", "of the second");
-    CHECK_EQ_STR(sent_from(&endpoints, receiver, "127.0.0.4", text), "", "of none: not at all");
+    CHECK_EQ_STR(sent_from(&endpoints, receiver, "127.0.0.2", 0, text), "127.0.0.2",
+                 "of the first");
+    CHECK_EQ_STR(sent_from(&endpoints, receiver, "127.0.0.3", 0, text), "127.0.0.3",
+                 "of the second");
+    CHECK_EQ_STR(sent_from(&endpoints, receiver, "127.0.0.4", 0, text), "", "of none: not at all");
+    close_all(&endpoints);
+    close(receiver);
+}
+
+/* A request to an address that was never heard, so that no local address is known. */
+static void test_requests(const uint16_t ports[2]) {
+    struct nqptp_endpoints endpoints;
+    struct nqptp_address there;
+    char place[NQPTP_PLACE_SIZE], text[INET6_ADDRSTRLEN];
+    unsigned loopback = if_nametoindex("lo");
+
+    nqptp_address_parse("127.0.0.9", 9, &there);
+    int receiver = nqptp_socket_open_at(&there, NULL, ports[0], true);
+    if (open_for(&endpoints, ports, "lo", NULL, place) < 0) {
+        CHECK(true, "a request by the interface of -i # SKIP only root may bind to one here");
+    } else {
+        nqptp_endpoints_follow(&endpoints);
+        CHECK_EQ_STR(sent_from(&endpoints, receiver, "::", 0, text), "127.0.0.1",
+                     "a request without an interface leaves by that of -i");
+        CHECK_EQ_STR(sent_from(&endpoints, receiver, "::", loopback, text), "127.0.0.1",
+                     "a request for the interface of -i leaves by it");
+        CHECK_EQ_STR(sent_from(&endpoints, receiver, "::", loopback + 1000, text), "",
+                     "a request for another interface does not leave");
+    }
     close_all(&endpoints);
     close(receiver);
 }
@@ -500,6 +530,7 @@ int main(void) {
     test_shared(ports);
     test_interfaces(ports);
     test_replies(ports);
+    test_requests(ports);
     test_own_addresses(ports);
     test_drops(ports);
     test_watching(ports);

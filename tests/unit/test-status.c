@@ -207,7 +207,8 @@ static void test_master(void) {
     CHECK(has_row(text, "Offset:", "-7463494420.5", " s, error "), "the offset, with its sign");
     CHECK(has_row(text, "Rate:", " ppm", "noise "), "rate and noise");
     CHECK(has_row(text, "Clock identity", "Address", "GM"), "what the columns are");
-    CHECK(has_row(text, "*.QA. 98698aaf9c950008 192.0.2.1", " 2.6s", " 125ms"), "a row, as master");
+    CHECK(has_row(text, "*.QA. 98698aaf9c950008 192.0.2.1", " 2.6s", "us 125ms"),
+          "the row of the master, with its error and its interval");
     CHECK(has_row(text, "98698aaf9c950008 192.0.2.1", " 173 ", " 100/248     0 self"),
           "how many packets, priorities, steps removed, grandmaster");
     CHECK(has_row(text, "Packets:", " 173 used", " 1 dropped"), "what was used, and what not");
@@ -221,6 +222,7 @@ static void test_master(void) {
               strstr(text, "\"packets\":173,\"requests_sent\":0,\"answers_received\":0,\"sync_"
                            "interval_s\":0.125000,"
                            "\"grandmaster_identity\":\"98698aaf9c950008\",\"priority1\":100,") &&
+              strstr(text, "\"priority2\":248,\"steps_removed\":0") &&
               strstr(text, "\"duplicate\":1,"),
           "and has the same facts");
     CHECK(!strstr(text, "\"hint\""), "without a hint");
