@@ -215,14 +215,15 @@ static int lock_against_daemons(const struct nqptp_shm *shm) {
  * because its holder may have died while other clients wait for it.
  */
 static int complete(struct nqptp_shm *shm, const char *path, uint64_t now_ns) {
-    int result;
+    int result = set_mode_and_size(shm);
 
-    if ((result = set_mode_and_size(shm)) < 0 || (result = map(shm)) < 0 ||
-        (result = write_object(shm, TAKE_MUTEX_OVER)) < 0)
-        return result;
-    if (shm->automatic)
+    if (result == 0)
+        result = map(shm);
+    if (shm->map)
+        result = write_object(shm, TAKE_MUTEX_OVER);
+    if (result == 0 && shm->automatic)
         nqptp_lease_open(&shm->lease, shm->fd, path, now_ns);
-    return 0;
+    return result;
 }
 
 static int create(struct nqptp_shm *shm, const char *path, uint64_t now_ns) {
@@ -379,7 +380,7 @@ int nqptp_shm_mend(struct nqptp_shm *shm, uint64_t now_ns) {
     successor.map = NULL;
     successor.pending = false;
     int result = adopt_or_create(&successor, now_ns);
-    if (result < 0)
+    if (!successor.map)
         return result;
     copy_kept(shm->fd, successor.fd);
     successor.image = shm->image;
