@@ -38,14 +38,6 @@ static bool qualifies(const struct nqptp_status *status, int i) {
     return false;
 }
 
-static bool is_master(const struct nqptp_status *status, int i) {
-    return nqptp_clients_rows(&status->engine->clients).masters >> i & 1;
-}
-
-static bool is_listed(const struct nqptp_status *status, int i) {
-    return nqptp_clients_rows(&status->engine->clients).listed >> i & 1;
-}
-
 /* --- the JSON --------------------------------------------------------------------------------- */
 
 /* Adds a comma, unless this is the first of its object or array; then the name, if there is one. */
@@ -150,14 +142,15 @@ static void json_samples(struct nqptp_text *text, const struct nqptp_clock *cloc
 
 static void json_clock(struct nqptp_text *text, const struct nqptp_status *status, int i) {
     const struct nqptp_clock *clock = &status->engine->table.clocks[i];
+    struct nqptp_rows rows = nqptp_clients_rows(&status->engine->clients);
     char address[INET6_ADDRSTRLEN];
 
     member(text, NULL, "{");
     member(text, "clock_identity", "\"%016" PRIx64 "\"", clock->clock_identity);
     member(text, "address", "\"%s\"", nqptp_address_format(&clock->address, address));
     member_text(text, "interface", status->interfaces[i], false);
-    member_flag(text, "master", is_master(status, i));
-    member_flag(text, "listed", is_listed(status, i));
+    member_flag(text, "master", rows.masters >> i & 1);
+    member_flag(text, "listed", rows.listed >> i & 1);
     member_flag(text, "qualified", qualifies(status, i));
     member_flag(text, "alive", nqptp_clock_is_alive(clock, status->now_ns));
     member_flag(text, "asleep", nqptp_clock_is_asleep(clock));
@@ -256,24 +249,20 @@ add_field(struct nqptp_text *text, const char *title, const char *format, ...) {
     nqptp_text_add(text, "\n");
 }
 
-static void add_addresses(struct nqptp_text *text, const struct nqptp_client *client) {
+static void add_list(struct nqptp_text *text, const struct nqptp_client *client) {
     char buffer[NQPTP_STATUS_PEERS * INET6_ADDRSTRLEN + 64] = "", address[INET6_ADDRSTRLEN];
     struct nqptp_text list = {.at = buffer, .size = sizeof buffer};
+    unsigned count = client->has_list ? client->peer_count : 0;
 
-    for (unsigned i = 0; i < client->peer_count && i < NQPTP_STATUS_PEERS; i++)
-        nqptp_text_add(&list, " %s", nqptp_address_format(&client->peers[i].address, address));
-    add_field(text, "List:", "%u address%s:%s%s", client->peer_count,
-              client->peer_count == 1 ? "" : "es", buffer,
-              client->peer_count > NQPTP_STATUS_PEERS ? " ..." : "");
-}
-
-static void add_list(struct nqptp_text *text, const struct nqptp_client *client) {
     if (!client->has_list)
-        add_field(text, "List:", "never given, so any clock may be master");
-    else if (client->peer_count == 0)
-        add_field(text, "List:", "empty, so no clock may be master");
+        nqptp_text_add(&list, "never given, so any clock may be master");
+    else if (count == 0)
+        nqptp_text_add(&list, "empty, so no clock may be master");
     else
-        add_addresses(text, client);
+        nqptp_text_add(&list, "%u address%s:", count, count == 1 ? "" : "es");
+    for (unsigned i = 0; i < count && i < NQPTP_STATUS_PEERS; i++)
+        nqptp_text_add(&list, " %s", nqptp_address_format(&client->peers[i].address, address));
+    add_field(text, "List:", "%s%s", buffer, count > NQPTP_STATUS_PEERS ? " ..." : "");
 }
 
 static void add_offset(struct nqptp_text *text, const struct nqptp_clock *clock) {
@@ -360,10 +349,11 @@ static const struct {
 static void write_cells(const struct nqptp_status *status, int i, char cells[CELLS][CELL_SIZE]) {
     const struct nqptp_clock *clock = &status->engine->table.clocks[i];
     const struct nqptp_announce *announce = &clock->announce;
+    struct nqptp_rows rows = nqptp_clients_rows(&status->engine->clients);
     struct nqptp_quality quality;
 
-    snprintf(cells[0], CELL_SIZE, "%c%c%c%c%c", is_master(status, i) ? '*' : '.',
-             is_listed(status, i) ? 'L' : '.', qualifies(status, i) ? 'Q' : '.',
+    snprintf(cells[0], CELL_SIZE, "%c%c%c%c%c", rows.masters >> i & 1 ? '*' : '.',
+             rows.listed >> i & 1 ? 'L' : '.', qualifies(status, i) ? 'Q' : '.',
              nqptp_clock_is_alive(clock, status->now_ns) ? 'A' : '.',
              nqptp_clock_is_asleep(clock) ? 'Z' : '.');
     snprintf(cells[1], CELL_SIZE, "%016" PRIx64, clock->clock_identity);

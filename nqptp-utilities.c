@@ -367,10 +367,10 @@ static void write_control(struct msghdr *message, int level, int type, const voi
                           size_t size) {
     struct cmsghdr *header = message->msg_control;
 
-    message->msg_controllen =
-        (socklen_t)CMSG_SPACE(size); /* Of another type in glibc than in musl. */
-    *header = (struct cmsghdr){
-        .cmsg_len = (socklen_t)CMSG_LEN(size), .cmsg_level = level, .cmsg_type = type};
+    /* The lengths are of another type in musl than in glibc. */
+    *header = (struct cmsghdr){.cmsg_level = level, .cmsg_type = type};
+    header->cmsg_len = (socklen_t)CMSG_LEN(size);
+    message->msg_controllen = (socklen_t)CMSG_SPACE(size);
     memcpy(CMSG_DATA(header), info, size);
 }
 
