@@ -26,7 +26,7 @@ kernels=$1
 shift
 [ $# -gt 0 ] || set -- tests/unit/test-shm tests/unit/test-objects tests/unit/test-kept \
     tests/unit/test-endpoints tests/unit/test-utilities tests/system/generations.sh \
-    tests/vm/steps.sh tests/vm/suspend.sh
+    tests/vm/network.sh tests/vm/steps.sh tests/vm/suspend.sh
 work=$(mktemp -d) || exit 1
 trap 'rm -rf --one-file-system "$work"' EXIT
 
