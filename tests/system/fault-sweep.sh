@@ -144,7 +144,7 @@ judge() {
         test "$status" = 0 || wrong "the signal ends it with status $status"
         test $served = yes || is_told || is_absurd || wrong 'it runs but does not serve'
     fi
-    test "$kind" = again || test "$(left)" = '' || grep -q 'cannot remove' "$tmp/log" ||
+    test "$kind" = again || test "$(left)" = '' || grep -q 'cannot be removed' "$tmp/log" ||
         wrong "it leaves $(left | tr '\n' ' ')"
 }
 
@@ -249,10 +249,18 @@ list_faults() {
         start_daemon
         strace -qq -o "$tmp/trace" "$subject" --status >"$tmp/said" 2>&1
         faults_of answered $build >>"$tmp/faults"
+        cp "$tmp/trace" "$tmp/status-trace"
         strace -qq -o "$tmp/trace" "$subject" --status --control-port=9009 >"$tmp/said" 2>&1
         faults_of unanswered $build >>"$tmp/faults"
+        cat "$tmp/trace" >>"$tmp/status-trace"
         stop_daemon
     done
+}
+
+# What --status must not do: run a program, open a port, open the object.
+forbidden() {
+    grep -E '^(execve|fork|vfork|clone|bind\(.*AF_INET|open.*/dev/shm/nqptp)' "$tmp/status-trace" |
+        grep -v "^execve(\"$subject\""
 }
 
 # --- workers --------------------------------------------------------------------------------------
@@ -282,6 +290,7 @@ if test "${1:-}" = worker; then
 fi
 
 list_faults
+check_not '--status runs no program, opens no port and not the object' forbidden
 for n in $(seq "$workers"); do
     share_of "$n" | unshare -nm sh "$0" worker >"$tmp/results.$n" 2>&1 &
     working="${working:-} $!"
