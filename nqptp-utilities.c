@@ -492,9 +492,10 @@ int nqptp_interfaces_watch(void) {
 int nqptp_interfaces_drain(int fd) {
     char discarded[4096];
 
-    while (recv(fd, discarded, sizeof discarded, 0) > 0)
+    /* ENOBUFS: events were lost, which does no harm, because the caller reads what there is. */
+    while (recv(fd, discarded, sizeof discarded, 0) > 0 || errno == ENOBUFS)
         ;
-    return errno == EAGAIN ? 0 : -errno; /* After ENOBUFS the caller looks as well. */
+    return errno == EAGAIN ? 0 : -errno;
 }
 
 int nqptp_multicast(int fd, int family, uint32_t interface, bool join) {

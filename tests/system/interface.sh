@@ -88,6 +88,24 @@ else
     skip 'capabilities' 'it takes root to have any'
 fi
 
+# --- more changes of addresses than the kernel keeps for a daemon that stands still ---
+
+has_joined_late() {
+    test "$(memberships late)" -gt 0
+}
+
+start_daemon
+kill -s STOP "$daemon"
+for _ in $(seq 2000); do
+    printf 'addr add 10.79.0.1/32 dev lo\naddr del 10.79.0.1/32 dev lo\n'
+done | ip -batch - || not_ok 'addresses come and go'
+ip link add name late type veth peer name late2
+ip link set late up
+kill -s CONT "$daemon"
+check 'after many changes: the groups are joined on a new interface' eventually 10 has_joined_late
+check_not 'after many changes: no fault is logged' grep 'slowed down' "$tmp/log"
+stop_daemon
+
 # --- the command line ---
 
 for bad in '' 10.77.0 0.0.0.0 224.0.1.129 fe80::1 fd77::1%here 'a b' 1234567890123456; do
