@@ -150,17 +150,22 @@ static void set_layout(struct nqptp_shm *shm, unsigned version) {
     write_object(shm, TAKE_MUTEX_OVER);
 }
 
-/* The layout for a client that sent the last command and opens the object so. */
-static unsigned layout_asked(const struct nqptp_shm *shm, enum nqptp_opener opener) {
-    return shm->asked == NQPTP_SHM_ASKED_BARE  ? NQPTP_SHM_LAYOUT_4
-           : opener == NQPTP_OPENER_READ_WRITE ? NQPTP_SHM_LAYOUT_8
-                                               : NQPTP_SHM_LAYOUT_10;
-}
+/*
+ * The layout for a process that opens the object. Without a command the layout stays, because a
+ * client of layout 4 sends none if it only reads. But a player of layout 10 that was started before
+ * the daemon sent its command to a closed port, and looks for the object until it is there.
+ */
+static unsigned layout_for(const struct nqptp_shm *shm, enum nqptp_opener opener, bool player,
+                           uint64_t now_ns) {
+    bool read_only = opener == NQPTP_OPENER_READ_ONLY;
 
-/* Is the current layout one for the kind of client that sent the last command? */
-static bool serves_asked(const struct nqptp_shm *shm) {
-    bool bare = shm->asked == NQPTP_SHM_ASKED_BARE;
-    return bare == (shm->layout->version == NQPTP_SHM_LAYOUT_4);
+    if (player && shm->asked == NQPTP_SHM_ASKED_BARE)
+        return NQPTP_SHM_LAYOUT_4;
+    if (player)
+        return read_only ? NQPTP_SHM_LAYOUT_10 : NQPTP_SHM_LAYOUT_8;
+    if (read_only && now_ns - shm->started_ns <= ASKED_NS)
+        return NQPTP_SHM_LAYOUT_10;
+    return shm->layout->version;
 }
 
 /* --- making and adopting ---------------------------------------------------------------------- */
@@ -415,28 +420,17 @@ bool nqptp_shm_ask(struct nqptp_shm *shm, enum nqptp_shm_asked asked, uint64_t n
         return true;
     shm->asked = asked;
     shm->asked_ns = now_ns;
+    bool bare = asked == NQPTP_SHM_ASKED_BARE;
+    bool fits = bare == (shm->layout->version == NQPTP_SHM_LAYOUT_4);
     /* The last process that had the object open may have closed it. A client that was refused opens
      * it again in a moment: a lease would refuse it again, so take one only to change the layout.
      */
-    if (shm->lease.state != NQPTP_LEASE_REFUSED || !serves_asked(shm))
+    if (shm->lease.state != NQPTP_LEASE_REFUSED || !fits)
         nqptp_lease_expect(&shm->lease);
-    if (shm->lease.state == NQPTP_LEASE_UNAVAILABLE)
-        set_layout(shm, layout_asked(shm, NQPTP_OPENER_READ_ONLY));
-    return shm->lease.state == NQPTP_LEASE_HELD || serves_asked(shm);
-}
-
-/*
- * The layout for a process that opens the object. Without a command the layout stays, because a
- * client of layout 4 sends none if it only reads. But a player of layout 10 that was started before
- * the daemon sent its command to a closed port, and looks for the object until it is there.
- */
-static unsigned layout_for(const struct nqptp_shm *shm, enum nqptp_opener opener, bool player,
-                           uint64_t now_ns) {
-    if (player)
-        return layout_asked(shm, opener);
-    if (opener == NQPTP_OPENER_READ_ONLY && now_ns - shm->started_ns <= ASKED_NS)
-        return NQPTP_SHM_LAYOUT_10;
-    return shm->layout->version;
+    if (shm->lease.state != NQPTP_LEASE_UNAVAILABLE)
+        return shm->lease.state == NQPTP_LEASE_HELD || fits;
+    set_layout(shm, layout_for(shm, NQPTP_OPENER_READ_ONLY, true, now_ns));
+    return true;
 }
 
 void nqptp_shm_signalled(struct nqptp_shm *shm, enum nqptp_opener opener, uint64_t now_ns) {
