@@ -15,10 +15,9 @@
 #endif
 
 /* Sends `also`, and the state if the journal has news of it. Sends nothing if there is neither. */
-static void notify(struct nqptp_journal *journal, const struct nqptp_engine *engine,
-                   const char *also, uint64_t now_ns) {
+static void notify(struct nqptp_service *service, const char *also, uint64_t now_ns) {
     char text[NQPTP_STORY_MAX], state[NQPTP_STORY_MAX + 32];
-    bool news = nqptp_journal_look(journal, engine, now_ns, text);
+    bool news = nqptp_journal_look(service->journal, service->engine, now_ns, text);
 
     if (!news && !*also)
         return;
@@ -41,32 +40,30 @@ void nqptp_service_ready(struct nqptp_service *service, struct nqptp_journal *jo
                          const struct nqptp_engine *engine, uint64_t now_ns) {
     uint64_t period_us = 0;
 
+    service->journal = journal;
+    service->engine = engine;
     service->notifies = getenv("NOTIFY_SOCKET") != NULL;
     if (sd_watchdog_enabled(0, &period_us) > 0)
         service->watchdog_ns = period_us * 1000 / 2;
-    service->watchdog_due_ns = now_ns + service->watchdog_ns;
-    notify(journal, engine, "READY=1\n", now_ns);
+    service->watchdog_due_ns = service->watchdog_ns > 0 ? now_ns : NQPTP_NO_DEADLINE;
+    notify(service, "READY=1\n", now_ns);
 }
 
 void nqptp_service_stopping(void) {
     sd_notify(0, "STOPPING=1");
 }
 
-uint64_t nqptp_service_due_ns(const struct nqptp_service *service,
-                              const struct nqptp_journal *journal,
-                              const struct nqptp_engine *engine) {
-    uint64_t due_ns = service->watchdog_ns > 0 ? service->watchdog_due_ns : NQPTP_NO_DEADLINE;
-    uint64_t look_at_ns = nqptp_journal_due_ns(journal, engine);
+uint64_t nqptp_service_due_ns(const struct nqptp_service *service) {
+    uint64_t look_at_ns = nqptp_journal_due_ns(service->journal, service->engine);
 
-    return service->notifies && look_at_ns < due_ns ? look_at_ns : due_ns;
+    return service->notifies && look_at_ns < service->watchdog_due_ns ? look_at_ns
+                                                                      : service->watchdog_due_ns;
 }
 
-void nqptp_service_tell(struct nqptp_service *service, struct nqptp_journal *journal,
-                        const struct nqptp_engine *engine, uint64_t now_ns) {
-    if (service->watchdog_ns > 0 && now_ns >= service->watchdog_due_ns) {
+void nqptp_service_tell(struct nqptp_service *service, uint64_t now_ns) {
+    if (now_ns >= service->watchdog_due_ns) {
         sd_notify(0, "WATCHDOG=1");
         service->watchdog_due_ns = now_ns + service->watchdog_ns;
     }
-    if (now_ns >= nqptp_journal_due_ns(journal, engine))
-        notify(journal, engine, "", now_ns);
+    notify(service, "", now_ns);
 }

@@ -9,11 +9,12 @@
 
 #include "nqptp-journal.h"
 
-/* All zero means that there is no service manager. */
 struct nqptp_service {
+    struct nqptp_journal *journal;
+    const struct nqptp_engine *engine;
     bool notifies;            /* A service manager listens. */
     uint64_t watchdog_ns;     /* The daemon says in this period that it is alive; 0: never. */
-    uint64_t watchdog_due_ns; /* When it says so next. */
+    uint64_t watchdog_due_ns; /* When it says so next, or NQPTP_NO_DEADLINE. */
 };
 
 /*
@@ -27,7 +28,7 @@ bool nqptp_service_is_managed(void);
 /* Says why the daemon is not ready yet, and that the start may take that many seconds from now. */
 void nqptp_service_waiting(const char *text, unsigned seconds);
 
-/* Says that the daemon is ready, and its state. */
+/* Prepares *service, and says that the daemon is ready, and its state. */
 void nqptp_service_ready(struct nqptp_service *service, struct nqptp_journal *journal,
                          const struct nqptp_engine *engine, uint64_t now_ns);
 
@@ -35,12 +36,9 @@ void nqptp_service_ready(struct nqptp_service *service, struct nqptp_journal *jo
 void nqptp_service_stopping(void);
 
 /* Returns when to call nqptp_service_tell(), or NQPTP_NO_DEADLINE. */
-uint64_t nqptp_service_due_ns(const struct nqptp_service *service,
-                              const struct nqptp_journal *journal,
-                              const struct nqptp_engine *engine);
+uint64_t nqptp_service_due_ns(const struct nqptp_service *service);
 
 /* Says that the daemon is alive and, if that is news, its state. */
-void nqptp_service_tell(struct nqptp_service *service, struct nqptp_journal *journal,
-                        const struct nqptp_engine *engine, uint64_t now_ns);
+void nqptp_service_tell(struct nqptp_service *service, uint64_t now_ns);
 
 #endif

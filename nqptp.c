@@ -348,11 +348,11 @@ static uint64_t busy_due_ns(const struct nqptp *nqptp) {
 }
 
 static uint64_t service_due_ns(const struct nqptp *nqptp) {
-    return nqptp_service_due_ns(&nqptp->service, &nqptp->journal, &nqptp->engine);
+    return nqptp_service_due_ns(&nqptp->service);
 }
 
 static void tell_service(struct nqptp *nqptp) {
-    nqptp_service_tell(&nqptp->service, &nqptp->journal, &nqptp->engine, nqptp_clock_now_ns());
+    nqptp_service_tell(&nqptp->service, nqptp_clock_now_ns());
 }
 
 /* What waits: when it is due, and what to do then. Each round goes through the rows in order. */
