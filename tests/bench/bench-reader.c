@@ -9,9 +9,9 @@
  * timing cannot tell more. Which delay each published sample had is known from the sender's log.
  */
 #include "../lib/layout4-client.h"
+#include "../lib/settings.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
@@ -449,44 +449,19 @@ static const char usage[] =
     "first publication, to an error below 1 ms, below 100 us; greatest step of the error; median\n"
     "and p95 of the latency. Errors, delays, steps and latency are in microseconds.\n";
 
-static double number(const char *text) {
-    char *end;
-    double value = strtod(text, &end);
-
-    if (end == text || *end != '\0')
-        die("%s is no number", text);
-    return value;
-}
+static const struct setting settings[] = {
+    {"log", TEXT, offsetof(struct options, log), NULL},
+    {"beside", TEXT, offsetof(struct options, beside), NULL},
+    {"skew", NUMBER, offsetof(struct options, skew_ppm), NULL},
+    {"seconds", NUMBER, offsetof(struct options, seconds), NULL},
+    {"skip", NUMBER, offsetof(struct options, skip), NULL},
+    {"latency", NUMBER, offsetof(struct options, rate), NULL},
+};
+#define SETTINGS (sizeof settings / sizeof settings[0])
 
 static void read_options(struct options *o, int argc, char **argv) {
-    static const struct option names[] = {
-        {"log", required_argument, NULL, 'l'},
-        {"beside", required_argument, NULL, 'b'},
-        {"skew", required_argument, NULL, 's'},
-        {"seconds", required_argument, NULL, 'n'},
-        {"skip", required_argument, NULL, 'k'},
-        {"latency", required_argument, NULL, 'r'},
-        {NULL, 0, NULL, 0},
-    };
-    int option;
-
-    while ((option = getopt_long(argc, argv, "", names, NULL)) != -1) {
-        if (option == 'l')
-            o->log = optarg;
-        else if (option == 'b')
-            o->beside = optarg;
-        else if (option == 's')
-            o->skew_ppm = number(optarg);
-        else if (option == 'n')
-            o->seconds = number(optarg);
-        else if (option == 'k')
-            o->skip = number(optarg);
-        else if (option == 'r')
-            o->rate = number(optarg);
-        else
-            optind = argc + 1;
-    }
-    if (optind != argc || !o->log) {
+    if (!settings_read(settings, SETTINGS, o, argc, argv, NULL, NULL) || optind != argc ||
+        !o->log) {
         fputs(usage, stderr);
         exit(2);
     }

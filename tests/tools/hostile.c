@@ -10,10 +10,10 @@
 #include "../lib/layout4-client.h"
 
 #include "../lib/random.h"
+#include "../lib/settings.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -405,51 +405,17 @@ static const struct {
     {"look", look},
 };
 
-static void read_options(struct options *o, int argc, char **argv) {
-    static const struct option names[] = {
-        {"path", required_argument, NULL, 'p'},
-        {"seconds", required_argument, NULL, 's'},
-        {"count", required_argument, NULL, 'c'},
-        {"processes", required_argument, NULL, 'n'},
-        {"seed", required_argument, NULL, 'r'},
-        {"expect-id", required_argument, NULL, 'i'},
-        {"from", required_argument, NULL, 'f'},
-        {"bare", no_argument, NULL, 'b'},
-        {NULL, 0, NULL, 0},
-    };
-    int option;
-
-    while ((option = getopt_long(argc, argv, "", names, NULL)) != -1) {
-        switch (option) {
-        case 'p':
-            o->path = optarg;
-            break;
-        case 's':
-            o->seconds = strtod(optarg, NULL);
-            break;
-        case 'c':
-            o->count = (unsigned)strtoul(optarg, NULL, 10);
-            break;
-        case 'n':
-            o->processes = (unsigned)strtoul(optarg, NULL, 10);
-            break;
-        case 'r':
-            o->seed = strtoull(optarg, NULL, 10);
-            break;
-        case 'i':
-            o->expected_id = strtoull(optarg, NULL, 16);
-            break;
-        case 'f':
-            o->from = optarg;
-            break;
-        case 'b':
-            o->bare = true;
-            break;
-        default:
-            exit(2);
-        }
-    }
-}
+static const struct setting settings[] = {
+    {"path", TEXT, offsetof(struct options, path), NULL},
+    {"seconds", NUMBER, offsetof(struct options, seconds), NULL},
+    {"count", UNSIGNED, offsetof(struct options, count), NULL},
+    {"processes", UNSIGNED, offsetof(struct options, processes), NULL},
+    {"seed", INTEGER, offsetof(struct options, seed), NULL},
+    {"expect-id", HEXADECIMAL, offsetof(struct options, expected_id), NULL},
+    {"from", TEXT, offsetof(struct options, from), NULL},
+    {"bare", FLAG, offsetof(struct options, bare), NULL},
+};
+#define SETTINGS (sizeof settings / sizeof settings[0])
 
 int main(int argc, char **argv) {
     struct hostile h = {
@@ -457,7 +423,8 @@ int main(int argc, char **argv) {
             {.path = "/dev/shm/nqptp", .seconds = 1, .count = 1000, .processes = 1, .from = "::1"},
     };
 
-    read_options(&h.options, argc, argv);
+    if (!settings_read(settings, SETTINGS, &h.options, argc, argv, NULL, NULL))
+        return 2;
     h.random.state = h.options.seed + 4711;
     h.end_ns = now_ns(CLOCK_MONOTONIC) + (int64_t)(h.options.seconds * 1e9);
     for (size_t i = 0; optind + 1 == argc && i < sizeof roles / sizeof roles[0]; i++)

@@ -12,7 +12,6 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <math.h>
 #include <net/if.h>
@@ -32,6 +31,7 @@
 #include <unistd.h>
 
 #include "../lib/network-model.h"
+#include "../lib/settings.h"
 
 #define MS UINT64_C(1000000)
 #define SECOND (1000 * MS)
@@ -838,33 +838,6 @@ static struct sockaddr_storage address_of(const char *text) {
     return address;
 }
 
-static double number(const char *text) {
-    char *end;
-    double value = strtod(text, &end);
-
-    if (end == text || *end != '\0')
-        die("%s is no number", text);
-    return value;
-}
-
-static uint64_t integer(const char *text, int base) {
-    char *end;
-
-    errno = 0;
-    uint64_t value = strtoull(text, &end, base); /* a negative one wraps, as it should */
-    if (end == text || *end != '\0' || errno)
-        die("%s is no whole number", text);
-    return value;
-}
-
-/* The position of the word in a list that ends with NULL. */
-static unsigned choice(const char *word, const char *const *words) {
-    for (unsigned i = 0; words[i]; i++)
-        if (strcmp(word, words[i]) == 0)
-            return i;
-    die("%s is not a choice here", word);
-}
-
 static const char usage[] =
     "usage: ptp-sender --to ADDRESS [options]\n"
     "  --to ADDRESS           destination, unicast or multicast, perhaps with %scope; repeatable\n"
@@ -899,19 +872,11 @@ static const char usage[] =
     "  --seconds N, --seed N\n"
     "  --verbose, --verbose-general   tell what comes in by port 319; by port 320\n";
 
-/* What an option's argument is, and where in struct options it goes. */
-enum kind { FLAG, UNSIGNED, NUMBER, INTEGER, HEXADECIMAL, CHOICE, NAME };
-
-static const struct setting {
-    const char *name;
-    enum kind kind;
-    size_t place;
-    const char *const *choices;
-} settings[] = {
-    {"to", NAME, 0, NULL}, /* the first four rows are not mere numbers */
-    {"from", NAME, 0, NULL},
-    {"interface", NAME, 0, NULL},
-    {"log", NAME, 0, NULL},
+static const struct setting settings[] = {
+    {"to", OTHER, 0, NULL}, /* the first four rows are not mere numbers */
+    {"from", OTHER, 0, NULL},
+    {"interface", OTHER, 0, NULL},
+    {"log", OTHER, 0, NULL},
     {"mode", CHOICE, offsetof(struct options, mode), modes},
     {"delay", CHOICE, offsetof(struct options, delay), delays},
     {"event-port", UNSIGNED, offsetof(struct options, ports[EVENT]), NULL},
@@ -952,7 +917,9 @@ static const struct setting {
 };
 #define SETTINGS (sizeof settings / sizeof settings[0])
 
-static void take_name(struct sender *s, const char *option, const char *text) {
+static void take_name(void *context, const char *option, const char *text) {
+    struct sender *s = (struct sender *)context;
+
     if (strcmp(option, "interface") == 0) {
         s->options.interface = if_nametoindex(text);
         if (s->options.interface == 0)
@@ -974,43 +941,10 @@ static void take_name(struct sender *s, const char *option, const char *text) {
         die("more than %d destinations", DESTINATIONS_MAX);
 }
 
-static void take(struct sender *s, const struct setting *setting, const char *text) {
-    void *place = (char *)&s->options + setting->place;
-
-    switch (setting->kind) {
-    case FLAG:
-        *(bool *)place = true;
-        break;
-    case UNSIGNED:
-        *(unsigned *)place = (unsigned)integer(text, 10);
-        break;
-    case NUMBER:
-        *(double *)place = number(text);
-        break;
-    case INTEGER:
-        *(uint64_t *)place = integer(text, 10);
-        break;
-    case HEXADECIMAL:
-        *(uint64_t *)place = integer(text, 16);
-        break;
-    case CHOICE:
-        *(unsigned *)place = choice(text, setting->choices);
-        break;
-    case NAME:
-        take_name(s, setting->name, text);
-        break;
-    }
-}
-
 static void read_options(struct sender *s, int argc, char **argv) {
-    struct option options[SETTINGS + 1] = {{0}};
-    int i;
+    bool read = settings_read(settings, SETTINGS, &s->options, argc, argv, take_name, s);
 
-    for (size_t n = 0; n < SETTINGS; n++)
-        options[n] = (struct option){settings[n].name, settings[n].kind != FLAG, NULL, (int)n};
-    while ((i = getopt_long(argc, argv, "", options, NULL)) >= 0 && (size_t)i < SETTINGS)
-        take(s, &settings[i], optarg);
-    if (i != -1 || optind < argc || s->destination_count == 0 || s->options.masters == 0 ||
+    if (!read || optind < argc || s->destination_count == 0 || s->options.masters == 0 ||
         !(s->options.rate > 0)) {
         fputs(usage, stderr);
         exit(2);

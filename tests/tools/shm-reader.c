@@ -7,11 +7,11 @@
  * It is a tool for the tests and for people; it knows of nqptp nothing but the public header.
  */
 #include "../lib/layout4-client.h"
+#include "../lib/settings.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <netdb.h>
 #include <poll.h>
@@ -319,34 +319,27 @@ static const char usage[] =
     "  --now                          only print CLOCK_MONOTONIC_RAW in nanoseconds\n"
     "Exits with 1 if anything was not as expected, with 3 if it waited in vain.\n";
 
-/* What an option's argument is, and where in struct options it goes. */
-enum kind { FLAG, UNSIGNED, NUMBER, INTEGER, HEXADECIMAL, TEXT };
-
-static const struct setting {
-    const char *name;
-    enum kind kind;
-    size_t place;
-} settings[] = {
-    {"interval", NUMBER, offsetof(struct options, interval)},
-    {"count", UNSIGNED, offsetof(struct options, count)},
-    {"raw-truth", INTEGER, offsetof(struct options, raw_truth_ns)},
-    {"skew", NUMBER, offsetof(struct options, skew_ppm)},
-    {"realtime-truth", INTEGER, offsetof(struct options, realtime_truth_ns)},
-    {"expect-id", HEXADECIMAL, offsetof(struct options, expected_id)},
-    {"expect-ip", TEXT, offsetof(struct options, expected_ip)},
-    {"within", INTEGER, offsetof(struct options, within_ns)},
-    {"fresh", NUMBER, offsetof(struct options, fresh)},
-    {"median", FLAG, offsetof(struct options, median)},
-    {"settle", NUMBER, offsetof(struct options, settle)},
-    {"quiet", FLAG, offsetof(struct options, quiet)},
-    {"wait-master", NUMBER, offsetof(struct options, wait_master)},
-    {"wait-none", NUMBER, offsetof(struct options, wait_none)},
-    {"hold", NUMBER, offsetof(struct options, hold)},
-    {"command", TEXT, offsetof(struct options, command)},
-    {"to", TEXT, offsetof(struct options, to)},
-    {"port", UNSIGNED, offsetof(struct options, port)},
-    {"no-nul", FLAG, offsetof(struct options, no_nul)},
-    {"now", FLAG, offsetof(struct options, now)},
+static const struct setting settings[] = {
+    {"interval", NUMBER, offsetof(struct options, interval), NULL},
+    {"count", UNSIGNED, offsetof(struct options, count), NULL},
+    {"raw-truth", INTEGER, offsetof(struct options, raw_truth_ns), NULL},
+    {"skew", NUMBER, offsetof(struct options, skew_ppm), NULL},
+    {"realtime-truth", INTEGER, offsetof(struct options, realtime_truth_ns), NULL},
+    {"expect-id", HEXADECIMAL, offsetof(struct options, expected_id), NULL},
+    {"expect-ip", TEXT, offsetof(struct options, expected_ip), NULL},
+    {"within", INTEGER, offsetof(struct options, within_ns), NULL},
+    {"fresh", NUMBER, offsetof(struct options, fresh), NULL},
+    {"median", FLAG, offsetof(struct options, median), NULL},
+    {"settle", NUMBER, offsetof(struct options, settle), NULL},
+    {"quiet", FLAG, offsetof(struct options, quiet), NULL},
+    {"wait-master", NUMBER, offsetof(struct options, wait_master), NULL},
+    {"wait-none", NUMBER, offsetof(struct options, wait_none), NULL},
+    {"hold", NUMBER, offsetof(struct options, hold), NULL},
+    {"command", TEXT, offsetof(struct options, command), NULL},
+    {"to", TEXT, offsetof(struct options, to), NULL},
+    {"port", UNSIGNED, offsetof(struct options, port), NULL},
+    {"no-nul", FLAG, offsetof(struct options, no_nul), NULL},
+    {"now", FLAG, offsetof(struct options, now), NULL},
 };
 #define SETTINGS (sizeof settings / sizeof settings[0])
 
@@ -355,58 +348,16 @@ __attribute__((noreturn)) static void refuse(void) {
     exit(2);
 }
 
-static uint64_t integer(const char *text, int base) {
-    char *end;
-
-    errno = 0;
-    uint64_t value = strtoull(text, &end, base); /* a negative one wraps, as it should */
-    if (end == text || *end != '\0' || errno)
-        refuse();
-    return value;
-}
-
-static void take(struct options *o, const struct setting *setting, const char *text) {
-    void *place = (char *)o + setting->place;
-    char *end;
-
-    switch (setting->kind) {
-    case FLAG:
-        *(bool *)place = true;
-        break;
-    case UNSIGNED:
-        *(unsigned *)place = (unsigned)integer(text, 10);
-        break;
-    case NUMBER:
-        *(double *)place = strtod(text, &end);
-        if (end == text || *end != '\0')
-            refuse();
-        break;
-    case INTEGER:
-        *(uint64_t *)place = integer(text, 10);
-        break;
-    case HEXADECIMAL:
-        *(uint64_t *)place = integer(text, 16);
-        break;
-    case TEXT:
-        *(const char **)place = text;
-        break;
-    }
-}
-
 static void read_options(struct options *o, int argc, char **argv) {
-    struct option options[SETTINGS + 1] = {{0}};
-    int i;
+    const uint64_t unknown = UINT64_MAX; /* a truth that no test states */
 
-    for (size_t n = 0; n < SETTINGS; n++)
-        options[n] = (struct option){settings[n].name, settings[n].kind != FLAG, NULL, (int)n};
-    while ((i = getopt_long(argc, argv, "", options, NULL)) >= 0 && (size_t)i < SETTINGS) {
-        take(o, &settings[i], optarg);
-        if (settings[i].place == offsetof(struct options, raw_truth_ns))
-            o->truth = TRUTH_RAW;
-        if (settings[i].place == offsetof(struct options, realtime_truth_ns))
-            o->truth = TRUTH_REALTIME;
-    }
-    if (i != -1 || optind < argc || (o->within_ns >= 0 && o->truth == TRUTH_UNKNOWN))
+    o->raw_truth_ns = o->realtime_truth_ns = unknown;
+    bool read = settings_read(settings, SETTINGS, o, argc, argv, NULL, NULL);
+    if (o->raw_truth_ns != unknown)
+        o->truth = TRUTH_RAW;
+    if (o->realtime_truth_ns != unknown)
+        o->truth = TRUTH_REALTIME;
+    if (!read || optind < argc || (o->within_ns >= 0 && o->truth == TRUTH_UNKNOWN))
         refuse();
     if (o->count == 0 && o->wait_master + o->wait_none > 0)
         o->count = 1;
