@@ -26,13 +26,17 @@ static inline void dev_shm_write(const char *path, const char *text) {
  */
 static inline bool make_dev_shm_private(void) {
     bool root = geteuid() == 0;
-    char map[64];
+    char users[64], groups[64];
 
-    snprintf(map, sizeof map, "%u %u 1", (unsigned)geteuid(), (unsigned)geteuid());
+    snprintf(users, sizeof users, "%u %u 1", (unsigned)geteuid(), (unsigned)geteuid());
+    snprintf(groups, sizeof groups, "%u %u 1", (unsigned)getegid(), (unsigned)getegid());
     if (unshare(CLONE_NEWNS | (root ? 0 : CLONE_NEWUSER)) < 0)
         return false;
-    if (!root)
-        dev_shm_write("/proc/self/uid_map", map);
+    if (!root) {
+        dev_shm_write("/proc/self/uid_map", users);
+        dev_shm_write("/proc/self/setgroups", "deny"); /* Without it there may be no gid_map. */
+        dev_shm_write("/proc/self/gid_map", groups);
+    }
     return mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
            mount("tmpfs", "/dev/shm", "tmpfs", 0, "mode=1777") == 0;
 }
