@@ -40,27 +40,24 @@ void nqptp_asking_begin(struct nqptp_asking *asking, const struct nqptp_clients 
     asking->at_ns = at_ns > now_ns ? at_ns : now_ns;
 }
 
-/* Returns the row of the clock that was heard last at the address, or NQPTP_NO_CLOCK. */
-static int last_heard_at(const struct nqptp_clock_table *table,
-                         const struct nqptp_address *address) {
-    const struct nqptp_clock *clocks = table->clocks;
+/*
+ * Returns the row of the clock that was heard last at the address, or NQPTP_NO_CLOCK. *alive says
+ * whether any clock there is alive.
+ */
+static int last_heard_at(const struct nqptp_clock_table *table, const struct nqptp_address *address,
+                         uint64_t now_ns, bool *alive) {
     int last = NQPTP_NO_CLOCK;
 
-    for (int i = 0; i < table->clocks_top; i++)
-        if (clocks[i].in_use && nqptp_address_equal(&clocks[i].address, address) &&
-            (last == NQPTP_NO_CLOCK || clocks[i].heard_at_ns > clocks[last].heard_at_ns))
+    *alive = false;
+    for (int i = 0; i < table->clocks_top; i++) {
+        const struct nqptp_clock *clock = &table->clocks[i];
+        if (!clock->in_use || !nqptp_address_equal(&clock->address, address))
+            continue;
+        *alive = *alive || nqptp_clock_is_alive(clock, now_ns);
+        if (last == NQPTP_NO_CLOCK || clock->heard_at_ns > table->clocks[last].heard_at_ns)
             last = i;
+    }
     return last;
-}
-
-/* Whether any clock at the address is alive. */
-static bool is_served_by(const struct nqptp_clock_table *table, const struct nqptp_address *address,
-                         uint64_t now_ns) {
-    for (int i = 0; i < table->clocks_top; i++)
-        if (table->clocks[i].in_use && nqptp_address_equal(&table->clocks[i].address, address) &&
-            nqptp_clock_is_alive(&table->clocks[i], now_ns))
-            return true;
-    return false;
 }
 
 /* Whether an earlier client of the round lists the address as well. */
@@ -73,12 +70,14 @@ static bool was_asked(const struct nqptp_asking *asking, const struct nqptp_clie
     return false;
 }
 
-/* Asks the address. If a clock was heard there and our address is still ours, goes its way. */
-static void ask(struct nqptp_asking *asking, struct nqptp_clock_table *table,
+/*
+ * Asks the address. If the clock in row i was heard there and our address that it sent to is still
+ * ours, the request goes back by the way that its messages came.
+ */
+static void ask(struct nqptp_asking *asking, struct nqptp_clock_table *table, int i,
                 const struct nqptp_self *self, const struct nqptp_address *address,
                 struct nqptp_effects *effects) {
     uint16_t sequence_id = asking->sequence_id++;
-    int i = last_heard_at(table, address);
 
     asking->asked = true;
     if (i != NQPTP_NO_CLOCK)
@@ -118,10 +117,12 @@ void nqptp_asking_go_on(struct nqptp_asking *asking, const struct nqptp_clients 
         const struct nqptp_client *client = &clients->list[asking->client];
         const struct nqptp_address *address;
         while ((address = next_address(asking, client, table))) {
-            if (is_served_by(table, address, now_ns) || nqptp_self_has_address(self, address) ||
+            bool alive;
+            int i = last_heard_at(table, address, now_ns, &alive);
+            if (alive || nqptp_self_has_address(self, address) ||
                 was_asked(asking, clients, address))
                 continue;
-            ask(asking, table, self, address, effects);
+            ask(asking, table, i, self, address, effects);
             return;
         }
     }

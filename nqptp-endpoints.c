@@ -1,5 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* The sockets of PTP: see the header. */
+/*
+ * The sockets of PTP: see the header.
+ *
+ * nqptp_endpoints_init() makes a table with a row for each socket that there may be. A row is
+ * closed (fd -1) while its interface does not exist, and open otherwise. nqptp_endpoints_follow()
+ * is called when interfaces or addresses change: it reads all of them, opens and closes rows, joins
+ * groups, and tells which addresses are our own. Replies wait in a queue until the caller flushes
+ * it.
+ *
+ * This module reads no message, and never waits.
+ */
 #include "nqptp-endpoints.h"
 
 #include "nqptp-ports.h"
@@ -11,11 +21,11 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#define LOOPBACK 1 /* the index of interface lo, always */
+#define LOOPBACK 1 /* Interface lo always has this index. */
 
 /* --- what -i names --------------------------------------------------------------------------- */
 
-/* As the kernel has it, dev_valid_name(). */
+/* Whether the kernel accepts the name for an interface: its rule is dev_valid_name(). */
 static bool is_interface_name(const char *text) {
     size_t length = strlen(text);
 
@@ -23,7 +33,7 @@ static bool is_interface_name(const char *text) {
            strcmp(text, ".") != 0 && strcmp(text, "..") != 0;
 }
 
-/* Can it be the address of one host? Both families' wildcards and groups cannot. */
+/* Whether it can be the address of one host: it is no wildcard and no group. */
 static bool is_host(const struct nqptp_address *address) {
     uint8_t first = address->ip.s6_addr[12];
 
@@ -42,7 +52,7 @@ static const char *read_address(const char *text, struct nqptp_limit *limit) {
     if (percent && !is_interface_name(percent + 1))
         return "-i: no interface can have that name";
     limit->has_address = true;
-    limit->address.scope_id = 0; /* its interface may come, and come again as another one */
+    limit->address.scope_id = 0; /* The interface may get another index later. */
     snprintf(limit->interface, sizeof limit->interface, "%s", percent ? percent + 1 : "");
     return NULL;
 }
@@ -108,7 +118,6 @@ static int family_of(const struct nqptp_endpoint *endpoint) {
     return nqptp_address_is_ipv4(&endpoint->limit.address) ? AF_INET : AF_INET6;
 }
 
-/* As it was given to -i. */
 const char *nqptp_limit_name(const struct nqptp_limit *limit, char name[NQPTP_PLACE_SIZE]) {
     char address[INET6_ADDRSTRLEN] = "";
 
@@ -139,7 +148,7 @@ bool nqptp_endpoints_may_reopen(const struct nqptp_endpoints *endpoints) {
     return false;
 }
 
-/* Does the endpoint get what comes to this address of ours by this interface? */
+/* Whether the endpoint gets packets to this address of ours that come by this interface. */
 static bool serves(const struct nqptp_endpoint *endpoint, const struct nqptp_address *local,
                    uint32_t interface) {
     const struct nqptp_limit *limit = &endpoint->limit;
@@ -155,10 +164,10 @@ bool nqptp_endpoint_is_first(const struct nqptp_endpoint *endpoint) {
 /* --- opening and closing --------------------------------------------------------------------- */
 
 /*
- * Others that let the port be shared (ptp4l does) may have it elsewhere, before us or after us,
- * though to the kernel a socket of an address is in the way of one that is bound to any interface.
- * Nobody takes anything from anybody then, because what comes in goes to the socket that is the
- * more particular one: an address before an interface before all. The same place is for one only.
+ * Another program may have the port on another address or interface. The kernel refuses a socket of
+ * an address beside one that is bound to an interface, unless both share the port, as ptp4l does.
+ * So the port is shared, but only if no other program has the same place. Each packet goes to the
+ * most specific socket: one of an address, then one of an interface, then one of all.
  */
 static int bind_limited(const struct nqptp_address *address, const char *interface, uint16_t port) {
     int fd = nqptp_socket_open_at(address, interface, port, false);
@@ -181,7 +190,7 @@ static int watch(const struct nqptp_endpoints *endpoints, unsigned i, int operat
     return epoll_ctl(endpoints->epoll, operation, endpoints->list[i].fd, &event) < 0 ? -errno : 0;
 }
 
-/* Returns -ENODEV if its interface does not exist. */
+/* Opens endpoint i. Returns 0 or -errno; -ENODEV: its interface does not exist. */
 static int open_endpoint(struct nqptp_endpoints *endpoints, unsigned i) {
     struct nqptp_endpoint *endpoint = &endpoints->list[i];
     const struct nqptp_limit *limit = &endpoint->limit;
@@ -190,7 +199,7 @@ static int open_endpoint(struct nqptp_endpoints *endpoints, unsigned i) {
 
     if (*limit->interface && interface == 0)
         return -ENODEV;
-    address.scope_id = limit->has_address ? interface : 0; /* this binds to the interface as well */
+    address.scope_id = limit->has_address ? interface : 0; /* It binds to the interface too. */
     uint16_t port = endpoints->ports[endpoint->general];
     const char *device = interface > 0 && !limit->has_address ? limit->interface : NULL;
     int fd = endpoints->limited ? bind_limited(&address, device, port)
@@ -266,7 +275,10 @@ static void set_membership(const struct nqptp_endpoints *endpoints, uint32_t int
     }
 }
 
-/* Joins the groups wherever they are not joined yet, and frees the places of interfaces gone. */
+/*
+ * Joins the groups on all interfaces. Leaves them on those that are gone, because the kernel allows
+ * a socket only so many memberships.
+ */
 static void follow_groups(const struct nqptp_endpoints *endpoints,
                           const struct nqptp_interfaces *before) {
     const struct nqptp_interfaces *now = &endpoints->interfaces;
@@ -276,10 +288,10 @@ static void follow_groups(const struct nqptp_endpoints *endpoints,
             set_membership(endpoints, before->indices[i], false, false);
     for (unsigned i = 0; i < now->count; i++)
         set_membership(endpoints, now->indices[i], true,
-                       !has_interface(before, now->indices[i])); /* once is enough */
+                       !has_interface(before, now->indices[i])); /* told once */
 }
 
-/* An interface that came back is bound anew: the old socket never hears of it again. */
+/* Opens the socket again if its interface was replaced: the old one gets no packet any more. */
 static void follow_interface(struct nqptp_endpoints *endpoints, unsigned i) {
     struct nqptp_endpoint *endpoint = &endpoints->list[i];
 
@@ -294,12 +306,12 @@ static void follow_interface(struct nqptp_endpoints *endpoints, unsigned i) {
     endpoint->error = result;
 }
 
-/* All of 127.0.0.0/8 is, but only what is assigned shows among the addresses. */
+/* Whether it is in 127.0.0.0/8. All of these work, but the kernel lists only those assigned. */
 static bool is_loopback(const struct nqptp_address *address) {
     return nqptp_address_is_ipv4(address) && address->ip.s6_addr[12] == IN_LOOPBACKNET;
 }
 
-/* Has this host what the endpoint's -i names? */
+/* Whether this host has what the -i of the endpoint names. */
 static bool is_there(const struct nqptp_endpoints *endpoints,
                      const struct nqptp_endpoint *endpoint) {
     const struct nqptp_interfaces *now = &endpoints->interfaces;
@@ -315,8 +327,8 @@ static bool is_there(const struct nqptp_endpoints *endpoints,
 }
 
 /*
- * What comes and goes is for those who asked to hear of it; what is not there at the start may be
- * a slip of the pen.
+ * Logs whether what -i names is there. At the start its absence is logged for all users, because it
+ * may be a typing error; later only with -v.
  */
 static void tell_presence(const struct nqptp_endpoints *endpoints,
                           struct nqptp_endpoint *endpoint) {
@@ -336,7 +348,7 @@ static void add_own(struct nqptp_endpoints *endpoints, const struct nqptp_addres
         endpoints->own[endpoints->own_count++] = *address;
 }
 
-/* The addresses that were given, and those of the interfaces that were. */
+/* Finds our own addresses: those given by -i, and those of the interfaces given. */
 static void find_own(struct nqptp_endpoints *endpoints) {
     const struct nqptp_interfaces *now = &endpoints->interfaces;
 
@@ -417,8 +429,9 @@ uint64_t nqptp_endpoints_drops(struct nqptp_endpoints *endpoints) {
 }
 
 /*
- * A sender on this host may have its address on another interface than the one it reaches us by.
- * What is sent there by that interface would leave the host.
+ * Returns the interface to send the reply by. A sender on this host may have its address on another
+ * interface than the one that its packets came by; sent by that one, the reply would leave the
+ * host.
  */
 static uint32_t way_to(const struct nqptp_endpoints *endpoints,
                        const struct nqptp_endpoint *endpoint, const struct nqptp_reply *reply) {
@@ -431,7 +444,7 @@ static uint32_t way_to(const struct nqptp_endpoints *endpoints,
     return reply->interface;
 }
 
-/* Whether the reply may go by that endpoint. One of unknown local address goes by each. */
+/* Whether the endpoint can send the reply. Without a local address, each of its family can. */
 static bool may_send(const struct nqptp_endpoint *endpoint, const struct nqptp_reply *reply) {
     bool ipv4 = nqptp_address_is_ipv4(&reply->destination);
 
@@ -444,7 +457,10 @@ static bool may_send(const struct nqptp_endpoint *endpoint, const struct nqptp_r
     return serves(endpoint, &reply->local, reply->interface);
 }
 
-/* No way to an address that is only asked may be no fault; that the kernel forbids it is one. */
+/*
+ * Notes the result. A listed address that never sent may be unreachable without any fault, so only
+ * a send that the kernel forbids counts then.
+ */
 static void note_sent(struct nqptp_endpoints *endpoints, const struct nqptp_reply *reply,
                       int result) {
     endpoints->unsent.count += result < 0;
@@ -453,7 +469,6 @@ static void note_sent(struct nqptp_endpoints *endpoints, const struct nqptp_repl
 }
 
 static void send_reply(struct nqptp_endpoints *endpoints, const struct nqptp_reply *reply) {
-
     for (unsigned i = 0; i < endpoints->count; i++) {
         const struct nqptp_endpoint *endpoint = &endpoints->list[i];
         if (!may_send(endpoint, reply))

@@ -3,10 +3,10 @@
  * The sockets of PTP: where each of them listens, and how they follow the interfaces and addresses
  * of this host as these come and go. It knows ports and groups, but reads no message.
  *
- * Without a limit there are four, for each port one of IPv4 and one of IPv6, on every address of
- * every interface. With limits (-i) each has its own, bound so that other programs of this host may
- * have the same ports elsewhere: an interface's are bound to it and join the groups of PTP there;
- * an address's are bound to it and get what is sent to it, which no multicast is.
+ * Without a limit there are four sockets on all addresses: for each port one of IPv4 and one of
+ * IPv6. With limits (-i) each limit has its own, so that other programs of this host may have the
+ * same ports elsewhere. Those of an interface are bound to it and join the groups of PTP there.
+ * Those of an address are bound to it and get no multicast.
  */
 #ifndef NQPTP_ENDPOINTS_H
 #define NQPTP_ENDPOINTS_H
@@ -18,56 +18,56 @@
 #define NQPTP_LIMITS_MAX 8
 #define NQPTP_QUEUE_MAX 64
 #define NQPTP_ENDPOINTS_MAX (4 * NQPTP_LIMITS_MAX)
-#define NQPTP_PLACE_SIZE 72 /* for an IPv6 address, %, an interface and a word */
+#define NQPTP_PLACE_SIZE 72 /* It holds an IPv6 address, %, an interface and a word. */
 
 /* An interface, an address, or both if the address is link-local. */
 struct nqptp_limit {
-    char interface[IF_NAMESIZE]; /* empty: any */
+    char interface[IF_NAMESIZE]; /* Empty: any interface. */
     bool has_address;
     struct nqptp_address address;
 };
 
 struct nqptp_limits {
-    unsigned count; /* 0: there is none */
+    unsigned count; /* 0: there is no limit. */
     struct nqptp_limit list[NQPTP_LIMITS_MAX];
 };
 
 struct nqptp_endpoint {
-    struct nqptp_limit limit;     /* its address is 0.0.0.0 or :: if there is none */
-    bool general;                 /* by the general port, not the event port */
-    int fd;                       /* -1: not open, for want of the interface, or of its family */
-    uint32_t interface;           /* the index of the one it is bound to, or 0 */
-    uint32_t drops;               /* by the kernel, as counted already */
+    struct nqptp_limit limit;     /* Its address is 0.0.0.0 or :: if none is given. */
+    bool general;                 /* It has the general port, not the event port. */
+    int fd;                       /* -1: not open, because there is no interface or family. */
+    uint32_t interface;           /* The index of the interface that it is bound to, or 0. */
+    uint32_t drops;               /* The packets dropped by the kernel that are counted already. */
     struct nqptp_clock_pair last; /* The clocks when it was read last. */
-    bool there;                   /* what its limit names; kept of the first of each limit */
-    int error;                    /* why it could not be opened, 0 or -errno; told once */
+    bool there; /* This host has what the limit names; only of its first endpoint. */
+    int error;  /* Why it could not be opened: 0 or -errno. It is logged once. */
 };
 
 struct nqptp_endpoints {
-    uint16_t ports[2]; /* event and general */
+    uint16_t ports[2]; /* The event port and the general port. */
     bool limited;
     unsigned count;
     struct nqptp_endpoint list[NQPTP_ENDPOINTS_MAX];
     struct nqptp_interfaces interfaces;
-    unsigned own_count; /* of the addresses that we may send from */
+    unsigned own_count; /* The number of addresses that we may send from. */
     struct nqptp_address own[NQPTP_ADDRESSES_MAX];
-    int epoll; /* which tells of endpoint i as tag + i; -1: none yet */
+    int epoll; /* It tells of endpoint i as tag + i; -1: there is none yet. */
     uint32_t tag;
     bool resting, guarded;
-    bool followed; /* the interfaces were looked at before */
-    bool unread;   /* and could not be, the last time */
+    bool followed; /* The interfaces were read before. */
+    bool unread;   /* The last time they could not be read. */
     struct nqptp_unsent unsent;
     unsigned queued; /* How many replies wait to be sent. */
     struct nqptp_reply queue[NQPTP_QUEUE_MAX];
 };
 
 /*
- * Adds what -i names. Neither the interface nor the address has to exist. Returns NULL, or what
- * is wrong with it; one that is there already is left out.
+ * Adds what -i names, unless it was added before. Neither the interface nor the address has to
+ * exist. Returns NULL, or what is wrong with the text.
  */
 const char *nqptp_limits_add(struct nqptp_limits *limits, const char *text);
 
-/* The limit as it was given, printable if it was. Returns name. */
+/* Writes the limit as it was given to -i. Returns name. */
 const char *nqptp_limit_name(const struct nqptp_limit *limit, char name[NQPTP_PLACE_SIZE]);
 
 /* Prepares the endpoints; none is open yet. */
@@ -75,24 +75,24 @@ void nqptp_endpoints_init(struct nqptp_endpoints *endpoints, const struct nqptp_
                           uint16_t event_port, uint16_t general_port);
 
 /*
- * Opens all of them; those of an interface that does not exist wait for it, and one family is
- * enough where no address says which. Returns 0, or -errno of the one that *failed.
+ * Opens all of them. Those of an interface that does not exist are opened when it comes. Without an
+ * address one family is enough. Returns 0, or -errno of the endpoint *failed.
  */
 int nqptp_endpoints_open(struct nqptp_endpoints *endpoints, const struct nqptp_endpoint **failed);
 
 /* Closes those that are open. */
 void nqptp_endpoints_close(struct nqptp_endpoints *endpoints);
 
-/* Where the endpoint listens, in words after "UDP port N": "", " on eth0" or " of 10.0.0.1". */
+/* Writes where it listens, as it follows "UDP port N": "", " on eth0" or " of 10.0.0.1". */
 const char *nqptp_endpoint_place(const struct nqptp_endpoint *endpoint,
                                  char place[NQPTP_PLACE_SIZE]);
 
-/* Each limit has endpoints of two ports, and perhaps of two families: is it the first of them? */
+/* Whether it is the first endpoint of its limit, which has two ports and perhaps two families. */
 bool nqptp_endpoint_is_first(const struct nqptp_endpoint *endpoint);
 
 /*
- * Returns whether a port may have to be bound again: to the kernel an interface that is taken away
- * and comes back is another one. Then CAP_NET_BIND_SERVICE must be kept.
+ * Whether a port may have to be bound again, because an interface that is removed and comes back is
+ * another one for the kernel. Then CAP_NET_BIND_SERVICE must be kept.
  */
 bool nqptp_endpoints_may_reopen(const struct nqptp_endpoints *endpoints);
 
@@ -102,21 +102,21 @@ int nqptp_endpoints_watch(struct nqptp_endpoints *endpoints, int epoll, uint32_t
 /* See nqptp_socket_receive(). */
 int nqptp_endpoint_receive(struct nqptp_endpoint *endpoint, struct nqptp_batch *batch);
 
-/* While they rest, nobody is woken up for what comes in. */
+/* While they rest, a packet that comes in does not wake up the caller. */
 void nqptp_endpoints_rest(struct nqptp_endpoints *endpoints, bool resting);
 
 /* See nqptp_socket_guard(). */
 void nqptp_endpoints_guard(struct nqptp_endpoints *endpoints, bool guarded);
 
 /*
- * Looks at the interfaces and addresses afresh: opens what was missing, closes what has lost its
- * interface, joins the groups where they are not joined yet, and leaves them where they were.
+ * Reads the interfaces and addresses afresh: opens endpoints whose interface came, closes those
+ * whose interface is gone, and joins the groups on new interfaces.
  */
 void nqptp_endpoints_follow(struct nqptp_endpoints *endpoints);
 
 /*
- * Returns whether another program had the port of an endpoint when it was to be opened, or the
- * interfaces could not be read. Nothing tells when that ends, so follow again after a while.
+ * Whether another program had the port of an endpoint, or the interfaces could not be read. The
+ * kernel does not tell when that ends, so call nqptp_endpoints_follow() again after a while.
  */
 bool nqptp_endpoints_must_retry(const struct nqptp_endpoints *endpoints);
 
@@ -126,8 +126,7 @@ uint64_t nqptp_endpoints_drops(struct nqptp_endpoints *endpoints);
 /* Queues a reply. A queue that is full is sent first. */
 void nqptp_endpoints_queue(struct nqptp_endpoints *endpoints, const struct nqptp_reply *reply);
 
-/* Sends the queued replies, each from where its clock was heard. One whose endpoint is gone is
- * lost. */
+/* Sends the queued replies, each from where its clock was heard, and drops those without a way. */
 void nqptp_endpoints_flush(struct nqptp_endpoints *endpoints);
 
 #endif
