@@ -33,7 +33,7 @@ sources_of() { # TARGET
     estimator) echo "$top/nqptp-estimator.c" ;;
     message) echo "$top/nqptp-message.c" "$top/nqptp-address.c" "$top/nqptp-neighbours.c" ;;
     *) for module in address neighbours message interval pairing estimator clock-sources clients commands \
-        effects wake-up asking message-handlers text hints status; do
+        effects wake-up asking message-handlers text story hints status; do
         echo "$top/nqptp-$module.c"
     done ;;
     esac
