@@ -36,7 +36,7 @@ struct setting {
     const char *const *choices; /* of a CHOICE; ends with NULL */
 };
 
-typedef void settings_take(void *context, const char *name, const char *text);
+typedef void settings_take(void *context, const struct setting *setting, const char *text);
 
 __attribute__((noreturn)) static inline void settings_refuse(const struct setting *setting,
                                                              const char *text) {
@@ -113,7 +113,7 @@ static inline bool settings_read(const struct setting *settings, size_t count, v
         names[n] = (struct option){settings[n].name, settings[n].kind != FLAG, NULL, (int)n};
     while ((i = getopt_long(argc, argv, "", names, NULL)) >= 0 && (size_t)i < count) {
         if (settings[i].kind == OTHER)
-            take(context, settings[i].name, optarg);
+            take(context, &settings[i], optarg);
         else
             settings_set(&settings[i], (char *)options + settings[i].place, optarg);
     }

@@ -917,8 +917,9 @@ static const struct setting settings[] = {
 };
 #define SETTINGS (sizeof settings / sizeof settings[0])
 
-static void take_name(void *context, const char *option, const char *text) {
+static void take_name(void *context, const struct setting *setting, const char *text) {
     struct sender *s = (struct sender *)context;
+    const char *option = setting->name;
 
     if (strcmp(option, "interface") == 0) {
         s->options.interface = if_nametoindex(text);

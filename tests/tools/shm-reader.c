@@ -322,9 +322,9 @@ static const char usage[] =
 static const struct setting settings[] = {
     {"interval", NUMBER, offsetof(struct options, interval), NULL},
     {"count", UNSIGNED, offsetof(struct options, count), NULL},
-    {"raw-truth", INTEGER, offsetof(struct options, raw_truth_ns), NULL},
+    {"raw-truth", OTHER, 0, NULL},
     {"skew", NUMBER, offsetof(struct options, skew_ppm), NULL},
-    {"realtime-truth", INTEGER, offsetof(struct options, realtime_truth_ns), NULL},
+    {"realtime-truth", OTHER, 0, NULL},
     {"expect-id", HEXADECIMAL, offsetof(struct options, expected_id), NULL},
     {"expect-ip", TEXT, offsetof(struct options, expected_ip), NULL},
     {"within", INTEGER, offsetof(struct options, within_ns), NULL},
@@ -348,15 +348,22 @@ __attribute__((noreturn)) static void refuse(void) {
     exit(2);
 }
 
-static void read_options(struct options *o, int argc, char **argv) {
-    const uint64_t unknown = UINT64_MAX; /* a truth that no test states */
+static void take_truth(void *context, const struct setting *setting, const char *text) {
+    struct options *o = (struct options *)context;
+    uint64_t truth_ns = settings_integer(setting, text, 10);
 
-    o->raw_truth_ns = o->realtime_truth_ns = unknown;
-    bool read = settings_read(settings, SETTINGS, o, argc, argv, NULL, NULL);
-    if (o->raw_truth_ns != unknown)
+    if (strcmp(setting->name, "raw-truth") == 0) {
         o->truth = TRUTH_RAW;
-    if (o->realtime_truth_ns != unknown)
+        o->raw_truth_ns = truth_ns;
+    } else {
         o->truth = TRUTH_REALTIME;
+        o->realtime_truth_ns = truth_ns;
+    }
+}
+
+static void read_options(struct options *o, int argc, char **argv) {
+    bool read = settings_read(settings, SETTINGS, o, argc, argv, take_truth, o);
+
     if (!read || optind < argc || (o->within_ns >= 0 && o->truth == TRUTH_UNKNOWN))
         refuse();
     if (o->count == 0 && o->wait_master + o->wait_none > 0)
