@@ -24,26 +24,26 @@ enum kind { ACTION, VERBOSE, JSON, INTERFACE, LAYOUT, USER, GROUP, PORT };
 
 static const struct row {
     const char *name;
-    char letter;       /* 0: it has none. */
-    const char *value; /* The name of its value in the help text; NULL: it takes none. */
+    char letter; /* 0: it has none. */
     enum kind kind;
-    size_t detail; /* Of an ACTION: which. Of a PORT: where it is in struct nqptp_options. */
+    const char *value; /* The name of its value in the help text; NULL: it takes none. */
+    size_t detail;     /* Of an ACTION: which. Of a PORT: where it is in struct nqptp_options. */
     const char *help;
 } rows[] = {
-    {"version", 'V', NULL, ACTION, NQPTP_SHOW_VERSION, "print the version"},
-    {"help", 'h', NULL, ACTION, NQPTP_SHOW_HELP, "print this text"},
-    {"verbose", 'v', NULL, VERBOSE, 0, "log more; -vv each message, -vvv its bytes"},
-    {"status", 0, NULL, ACTION, NQPTP_SHOW_STATUS, "print what the running nqptp is doing"},
-    {"json", 0, NULL, JSON, 0, "with --status: as JSON"},
-    {"interface", 'i', "NAME|ADDRESS", INTERFACE, 0, "listen there only; repeatable"},
-    {"smi", 0, "VERSION", LAYOUT, 0,
+    {"version", 'V', ACTION, NULL, NQPTP_SHOW_VERSION, "print the version"},
+    {"help", 'h', ACTION, NULL, NQPTP_SHOW_HELP, "print this text"},
+    {"verbose", 'v', VERBOSE, NULL, 0, "log more; -vv each message, -vvv its bytes"},
+    {"status", 0, ACTION, NULL, NQPTP_SHOW_STATUS, "print what the running nqptp is doing"},
+    {"json", 0, JSON, NULL, 0, "with --status: as JSON"},
+    {"interface", 'i', INTERFACE, "NAME|ADDRESS", 0, "listen there only; repeatable"},
+    {"smi", 0, LAYOUT, "VERSION", 0,
      "shared memory interface " NQPTP_SHM_LAYOUTS " or auto [auto]"},
-    {"user", 0, "NAME", USER, 0, "the user to become when started as root [nqptp]"},
-    {"group", 0, "NAME", GROUP, 0, "the group that may use the shared memory [nqptp]"},
-    {"event-port", 0, "PORT", PORT, PORT_AT(event_port), "instead of UDP port 319"},
-    {"general-port", 0, "PORT", PORT, PORT_AT(general_port), "instead of UDP port 320"},
-    {"control-port", 0, "PORT", PORT, PORT_AT(control_port), "instead of UDP port 9000"},
-    {"claim", 0, NULL, ACTION, NQPTP_CLAIM,
+    {"user", 0, USER, "NAME", 0, "the user to become when started as root [nqptp]"},
+    {"group", 0, GROUP, "NAME", 0, "the group that may use the shared memory [nqptp]"},
+    {"event-port", 0, PORT, "PORT", PORT_AT(event_port), "instead of UDP port 319"},
+    {"general-port", 0, PORT, "PORT", PORT_AT(general_port), "instead of UDP port 320"},
+    {"control-port", 0, PORT, "PORT", PORT_AT(control_port), "instead of UDP port 9000"},
+    {"claim", 0, ACTION, NULL, NQPTP_CLAIM,
      "as root: free the name /nqptp for a daemon of --user="},
 };
 
