@@ -82,6 +82,7 @@ check 'junk is dropped by the kernel, for next to no time of ours' \
     test "$dropped" -gt 10000 -a "$spent" -lt 200
 flood_with sync
 flood_with announce
+flood_with delay-resp
 flood_with mixed
 check 'after the flood the error is as small as before' error_below 50000
 is 'memory is what it was' "$(memory)" "$memory"

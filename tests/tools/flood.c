@@ -4,12 +4,12 @@
  * that look like as many hosts. They have to be this host's own: "ip route add local 10.99.0.0/16
  * dev lo" makes 65536 of them, and the receiver needs a route back.
  *
- *     flood ADDRESS SECONDS junk|sync|announce|mixed|checksum [COUNT]
+ *     flood ADDRESS SECONDS junk|sync|announce|delay-resp|mixed|checksum [COUNT]
  *
- * COUNT, a multiple of 64, ends it earlier. Junk is random bytes. Syncs are of a new clock each;
- * Announces are of clocks better than any other. "checksum" sends COUNT Syncs, 10 a second, whose
- * UDP checksum is wrong; for that it needs the right to open a raw socket. Prints how many
- * datagrams it sent.
+ * COUNT, a multiple of 64, ends it earlier. Junk is random bytes. Syncs and Delay_Resps are of a
+ * new clock each; Announces are of clocks better than any other. "checksum" sends COUNT Syncs, 10 a
+ * second, whose UDP checksum is wrong; for that it needs the right to open a raw socket. Prints how
+ * many datagrams it sent.
  */
 #include "../lib/random.h"
 
@@ -32,13 +32,14 @@
 
 struct kind {
     const char *name;
-    bool junk, sync, announce;
+    bool junk, sync, announce, delay_resp;
 };
 
 static const struct kind kinds[] = {
     {"junk", .junk = true},
     {"sync", .sync = true},
     {"announce", .announce = true},
+    {"delay-resp", .delay_resp = true},
     {"mixed", .junk = true, .sync = true, .announce = true},
 };
 
@@ -59,18 +60,18 @@ static void put(uint8_t *out, unsigned bytes, uint64_t value) {
         out[i] = (uint8_t)(value >> (8 * (bytes - 1 - i)));
 }
 
-static void make_message(uint8_t data[LENGTH], bool announce, uint64_t identity) {
-    size_t length = announce ? 64 : 44;
+enum { SYNC = 0, DELAY_RESP = 9, ANNOUNCE = 11 }; /* as on the wire */
 
+static void make_message(uint8_t data[LENGTH], unsigned type, uint64_t identity) {
     memset(data, 0, LENGTH);
-    data[0] = announce ? 0x1B : 0x10;
+    data[0] = (uint8_t)(0x10 | type);
     data[1] = 2;
-    put(data + 2, 2, length);
+    put(data + 2, 2, type == ANNOUNCE ? 64 : type == DELAY_RESP ? 54 : 44);
     put(data + 6, 2, 0x0608);
     put(data + 20, 8, identity);
     put(data + 28, 2, 1);
     put(data + 30, 2, identity);
-    if (announce) /* priority1 and all that follows are 0: nothing is better */
+    if (type == ANNOUNCE) /* priority1 and all that follows are 0: nothing is better */
         put(data + 53, 8, identity);
 }
 
@@ -82,15 +83,16 @@ static bool choose(struct flood *f, bool wanted, bool others) {
 static void fill(struct flood *f, int i) {
     bool announce = choose(f, f->kind.announce, f->kind.sync || f->kind.junk);
     bool junk = !announce && choose(f, f->kind.junk, f->kind.sync);
+    unsigned type = announce ? ANNOUNCE : f->kind.delay_resp ? DELAY_RESP : SYNC;
     struct in_pktinfo info = {.ipi_spec_dst.s_addr = htonl(FIRST_SOURCE + f->source++ % SOURCES)};
 
     if (junk)
         prng_fill(&f->prng, f->data[i], LENGTH);
     else
-        make_message(f->data[i], announce, prng_next(&f->prng));
+        make_message(f->data[i], type, prng_next(&f->prng));
     f->vectors[i] = (struct iovec){f->data[i], LENGTH};
     f->messages[i].msg_hdr = (struct msghdr){
-        .msg_name = &f->to[announce],
+        .msg_name = &f->to[type != SYNC],
         .msg_namelen = sizeof f->to[0],
         .msg_iov = &f->vectors[i],
         .msg_iovlen = 1,
@@ -135,7 +137,7 @@ static unsigned long send_wrong(struct in_addr to, unsigned long count) {
     int fd = socket(AF_INET, SOCK_RAW, IPPROTO_UDP);
     unsigned long sent = 0;
 
-    make_message(datagram + 8, false, 1);
+    make_message(datagram + 8, SYNC, 1);
     for (; sent < count; sent++) {
         put(datagram, 2, 319);
         put(datagram + 2, 2, 319);
@@ -167,7 +169,8 @@ int main(int argc, char **argv) {
     }
     if (argc > 5 || !f.kind.name || inet_pton(AF_INET, argv[1], &to) != 1 ||
         !(seconds > 0 && seconds <= 60)) {
-        fputs("usage: flood ADDRESS SECONDS junk|sync|announce|mixed|checksum [COUNT]\n", stderr);
+        fputs("usage: flood ADDRESS SECONDS junk|sync|announce|delay-resp|mixed|checksum [COUNT]\n",
+              stderr);
         return 2;
     }
     for (int i = 0; i < 2; i++)
