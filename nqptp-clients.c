@@ -34,7 +34,7 @@
 #define STEPS_REMOVED_LIMIT 255      /* 9.3.2.5 d */
 #define CARRY_ON_NS INT64_C(5000000) /* How far off the first sample may be. */
 #define HEARD_NS (3 * NQPTP_S)       /* What was heard that long ago still sends. */
-#define NEWCOMER_PACKETS 24          /* A clock that sent so many had the time to qualify. */
+#define NEWCOMER_PACKETS 24          /* A clock that sent this many had the time to qualify. */
 #define WEIGHT_MASTER 16             /* What a change of master weighs for the client. */
 #define WEIGHT_ADDRESS 33            /* What it weighs for each address: two are held back. */
 

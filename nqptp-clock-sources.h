@@ -74,7 +74,7 @@ struct nqptp_clock {
     uint64_t last_master_ns;      /* The same with its corrections. */
     uint64_t last_local_ns;       /* The local_ns of the last sample. */
     struct nqptp_sample withheld; /* It looks like one of a backlog, and waits for the next one. */
-    bool withholds;               /* There is such a sample. */
+    bool withholds;               /* `withheld` is valid. */
     uint64_t sampled_at_ns;       /* A sample was used last then; 0: none yet. */
     uint64_t series_began_at_ns;  /* The receive time of the first sample of the series. */
     uint64_t newest_offset_ns;    /* The offset by the last sample, whether it was used or not. */

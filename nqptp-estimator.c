@@ -16,7 +16,7 @@
 #define S (1000 * MS)
 
 /* Admission. */
-#define RANGE_NS (INT64_C(1) << 59) /* 18 years, and sums of a few such still fit */
+#define RANGE_NS (INT64_C(1) << 59) /* 18 years; the sum of a few of these still fits */
 #define GAP_NS (60 * S)             /* after a longer silence the old line says nothing */
 #define BACK_NS (1 * S)             /* local time that goes back further is another timeline */
 #define STOPPED_REPEATS 2           /* one repeated time may be a repeated packet */
@@ -32,9 +32,9 @@
 #define BURST_NS (60 * MS)            /* samples this close were held up together, if at all */
 #define SUSPICION_SAMPLES 16          /* a second witness must come this soon */
 #define PEAK_NS (625 * MS)            /* the best of five; a longer path is believed in 5 s */
-#define SERIES_CHANCE 1e-6 /* A rarer run of lows is a step. With 1e-4 slow links fake some. */
-#define RATE_CHANCE 1e-5   /* A rarer run is a new rate. With 1e-6 it takes 1.5 s longer. */
-#define TREND_NS (5 * S)   /* For so long a new rate is expected, and published by larger steps. */
+#define SERIES_CHANCE 1e-6   /* A rarer run of lows is a step. With 1e-4 slow links fake some. */
+#define RATE_CHANCE 1e-5     /* A rarer run is a new rate. With 1e-6 it takes 1.5 s longer. */
+#define TREND_NS (5 * S)     /* How long a new rate is expected, and published by larger steps. */
 #define PEAK_SPREAD_NOISES 4 /* the best differ by less, unless they all are delayed */
 
 /* Bins: 8 s at first, for a line that is soon there; in the end 64 s, which averages most. */
@@ -46,12 +46,12 @@
 #define SIGMA_PPM 25.0            /* how crystals at home differ */
 #define USUAL_MAX_PPM 150.0       /* No two crystals differ by more: the prior is wrong here. */
 #define WILD_GAIN 1e6             /* So large that only the bins tell the slope. */
-#define WILD_FACTOR 3             /* The prior is wrong too if it makes the bins so much deeper. */
+#define WILD_FACTOR 3             /* The prior is wrong too if it makes the bins deeper by this. */
 #define NOISE_UNKNOWN_US 300.0    /* a home network's, with the weight of */
 #define NOISE_UNKNOWN_WEIGHT 3.0  /* this many bins */
 #define FAR_NOISES 5              /* a bin this far below was held up, it is not noise */
 #define LATE_MOST 20              /* the best of more is late by more than exponential delays say */
-#define LATE_BINS 32              /* so many tell how their depths vary, */
+#define LATE_BINS 32              /* this many tell how their depths vary, */
 #define LATE_NOISE_MOST_US 1000.0 /*   unless something is wrong with the clock: */
 #define SPREAD_MOST .9            /*   as those of exponential delays do, */
 #define SPREAD_LEAST .35          /*   or as those of sums of them; then the best of 32 to 64 */

@@ -46,7 +46,7 @@ struct nqptp_estimator {
     double noise_us;         /* the mean delay beyond the least one */
     struct nqptp_point line; /* which passes through here */
 
-    unsigned suspected; /* a sample was too high to be true; so many more may yet prove it */
+    unsigned suspected; /* a sample was too high; this number of further ones may still prove it */
     struct nqptp_point suspect;
     struct nqptp_points samples; /* above the line: the last ones, the best of each burst, */
     struct nqptp_points peaks;   /* the highest of each of the last periods, the last open */

@@ -408,7 +408,7 @@ bool nqptp_engine_needs_client(const struct nqptp_engine *engine,
 static void command_timing_peers(struct nqptp_engine *engine, const struct nqptp_command *command,
                                  int c, uint64_t now_ns, struct nqptp_effects *effects) {
     struct nqptp_client *client = &engine->clients.list[c];
-    bool followed_nobody = client->has_list && client->peer_count == 0;
+    bool followed_none = client->has_list && client->peer_count == 0;
 
     if (nqptp_client_set_peers(&engine->table, client, command->addresses, command->count)) {
         nqptp_asking_begin(&engine->asking, &engine->clients, now_ns);
@@ -416,7 +416,7 @@ static void command_timing_peers(struct nqptp_engine *engine, const struct nqptp
     }
     forget_unlisted(engine);
     client->first_wins = command->name[0] != '\0';
-    if (command->count == 0 && !followed_nobody)
+    if (command->count == 0 && !followed_none)
         nqptp_effects_publish(effects, c); /* the object may hold an earlier process's record */
 }
 

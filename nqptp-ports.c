@@ -17,7 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Does the process have a descriptor open on `link`, such as "socket:[4711]"? */
+/* Whether the process has a descriptor open on `link`, for example "socket:[4711]". */
 static bool process_holds(const char *pid, const char *link) {
     char path[300], target[64];
     struct dirent *entry;
@@ -37,7 +37,7 @@ static bool process_holds(const char *pid, const char *link) {
     return found;
 }
 
-/* Is this the address, as such a table has it? 0.0.0.0 is not ::. */
+/* Whether `there`, in the form of the kernel's tables, is this address. 0.0.0.0 is not ::. */
 static bool is_address(const char *there, const struct nqptp_address *address) {
     uint32_t words[4];
     char here[33];
@@ -57,8 +57,8 @@ static bool is_in_the_way(const char *there, const struct nqptp_address *address
 }
 
 /*
- * Looks for the port in a table such as /proc/self/net/udp; the formats are those of proc(5). A
- * socket of our own is not in our way.
+ * Looks for the port in a table like /proc/self/net/udp; the formats are those of proc(5). A
+ * socket of ours is not in our way.
  */
 static bool find_port(const char *table, uint16_t port, const struct nqptp_address *address,
                       bool exactly, unsigned *user, unsigned long *inode) {

@@ -7,10 +7,11 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Looks up a user and its group. Returns 0, -ENOENT if there is no such user, or another -errno. */
+/* Looks up a user and its group. Returns 0, -ENOENT if the user does not exist, or another -errno.
+ */
 int nqptp_user_find(const char *name, uid_t *user, gid_t *group);
 
-/* Looks up a group. Returns 0, -ENOENT if there is no such group, or another -errno. */
+/* Looks up a group. Returns 0, -ENOENT if the group does not exist, or another -errno. */
 int nqptp_group_find(const char *name, gid_t *group);
 
 /*

@@ -34,7 +34,7 @@ bool nqptp_shm_is_leased(const char *name);
 
 /*
  * Reads what is kept in the file of that object, which this process must not have open. Returns the
- * length; 0 if there is no such text, or no regular file.
+ * length; 0 if there is no text, or no regular file.
  */
 size_t nqptp_shm_read_kept(const char *name, enum nqptp_kept which, char text[NQPTP_KEPT_MAX]);
 

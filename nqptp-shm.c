@@ -42,7 +42,7 @@
 /* After this the mutex is taken over, whichever client holds it. */
 #define PATIENCE_NS (3000 * NQPTP_MS)
 
-/* For so long a command, or our start, tells about an opener. */
+/* How long a command, or our start, tells about an opener. */
 #define ASKED_NS (10000 * NQPTP_MS)
 
 _Static_assert(sizeof(union nqptp_shm_image) <= NQPTP_KEPT_AT, "kept state is behind every layout");

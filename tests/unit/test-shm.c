@@ -525,7 +525,7 @@ static void test_served_by_another(const char *name) {
 
     other = start_holder(serve_auto, name);
     CHECK_EQ_I64(nqptp_shm_open(&shm, name, 4, NO_GROUP, START_NS), -EBUSY,
-                 "nor if that one has a lease");
+                 "what another process serves under a lease is not to be had");
     end_holder(other);
     shm = open_as(name, 4, START_NS);
     nqptp_shm_stop(&shm, false);
@@ -1173,7 +1173,7 @@ static void test_another_holder_has_its_own_second(const char *name) {
     nqptp_shm_retry(&shm, START_NS + 1500 * MS);
     CHECK_EQ_U64(map->master_clock_id, 0, "a second holder is not blamed for the first");
     nqptp_shm_retry(&shm, START_NS + 1910 * MS);
-    CHECK_EQ_U64(map->master_clock_id, 5, "but for itself");
+    CHECK_EQ_U64(map->master_clock_id, 5, "a second holder is given up after its own second");
     munmap(map, sizeof *map);
     nqptp_shm_stop(&shm, false);
 }
