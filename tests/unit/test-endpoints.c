@@ -283,14 +283,15 @@ static void test_replies(const uint16_t ports[2]) {
 static void test_requests(const uint16_t ports[2]) {
     struct nqptp_endpoints endpoints;
     struct nqptp_address there;
-    char place[NQPTP_PLACE_SIZE], text[INET6_ADDRSTRLEN];
-    unsigned loopback = if_nametoindex("lo");
+    char place[NQPTP_PLACE_SIZE];
 
     nqptp_address_parse("127.0.0.9", 9, &there);
     int receiver = nqptp_socket_open_at(&there, NULL, ports[0], true);
     if (open_for(&endpoints, ports, "lo", NULL, place) < 0) {
         CHECK(true, "a request by the interface of -i # SKIP only root may bind to one here");
     } else {
+        char text[INET6_ADDRSTRLEN];
+        unsigned loopback = if_nametoindex("lo");
         nqptp_endpoints_follow(&endpoints);
         CHECK_EQ_STR(sent_from(&endpoints, receiver, "::", 0, text), "127.0.0.1",
                      "a request without an interface leaves by that of -i");
