@@ -164,18 +164,10 @@ bool nqptp_endpoint_is_first(const struct nqptp_endpoint *endpoint) {
 /* --- opening and closing --------------------------------------------------------------------- */
 
 /*
-<<<<<<< HEAD
  * Another program may have the port on another address or interface. The kernel refuses a socket of
  * an address beside one that is bound to an interface, unless both share the port, as ptp4l does.
  * So the port is shared, but only if no other program has the same place. Each packet goes to the
  * most specific socket: one of an address, then one of an interface, then one of all.
-=======
- * Other programs that let the port be shared (ptp4l does) may have it at other places, opened
- * before or after ours. The kernel delivers a datagram to the most particular socket: one of an
- * address, else one of an interface, else one of all. So no program takes another's packets. Only
- * one program can have a place. But the kernel refuses a socket of an address beside one of any
- * interface.
->>>>>>> e8b6b7c (endpoints, ports, estimator, shm: plainer comments)
  */
 static int bind_limited(const struct nqptp_address *address, const char *interface, uint16_t port) {
     int fd = nqptp_socket_open_at(address, interface, port, false);
@@ -335,13 +327,8 @@ static bool is_there(const struct nqptp_endpoints *endpoints,
 }
 
 /*
-<<<<<<< HEAD
  * Logs whether what -i names is there. At the start its absence is logged for all users, because it
  * may be a typing error; later only with -v.
-=======
- * That an interface or address comes or goes is logged with -v only. One that is missing at the
- * start is logged always: its name may be misspelt.
->>>>>>> e8b6b7c (endpoints, ports, estimator, shm: plainer comments)
  */
 static void tell_presence(const struct nqptp_endpoints *endpoints,
                           struct nqptp_endpoint *endpoint) {
