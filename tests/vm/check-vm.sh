@@ -7,10 +7,11 @@
 # usage: check-vm.sh "KERNEL..." [TEST...]      for example: check-vm.sh "5.10 6.1" tests/vm/steps.sh
 #
 # Without tests it runs those that ask the kernel something, and all of tests/vm. Kernels stay in the
-# directory `kernels`. A kernel that cannot be had is a skip.
+# directory `kernels`. A kernel that cannot be had is a skip. tests/vm/service.sh gets a machine of its
+# own, with a Debian 13; by default only that Debian's kernel runs it.
 #
 # It needs the network for the kernels, and the packages qemu-system-x86, cpio, kmod, xz-utils,
-# iproute2 and strace; no root. Run it where the daemon and the test programs have been built.
+# iproute2 and strace; for service.sh also root and mmdebstrap. Run it where the daemon and the test programs have been built.
 
 set -u
 srcdir=${srcdir:-.}
@@ -24,6 +25,11 @@ PATH=$PATH:/usr/sbin:/sbin need depmod kmod
 
 kernels=$1
 shift
+service=no
+case " $* " in
+'  ') service=6.12 ;;
+*" tests/vm/service.sh "*) service=$kernels ;;
+esac
 [ $# -gt 0 ] || set -- tests/unit/test-shm tests/unit/test-objects tests/unit/test-kept \
     tests/unit/test-endpoints tests/unit/test-utilities tests/system/generations.sh \
     tests/vm/network.sh tests/vm/steps.sh tests/vm/suspend.sh
@@ -54,12 +60,38 @@ take_results() { # KERNEL FILE
     [ $ended = yes ] || not_ok "$1: the machine ran all tests${running:+, but ended in $running}"
 }
 
+run() { # KERNEL TEST...
+    kernel=$1
+    shift
+    [ $# -gt 0 ] || return
+    begun=$(date +%s)
+    sh "$srcdir/tests/vm/machine.sh" "kernels/$kernel" "$@" >"$work/said" 2>&1
+    take_results "$kernel" "$work/said"
+    echo "# $kernel: $(($(date +%s) - begun)) s"
+}
+
+run_service() { # KERNEL
+    if "$srcdir/tests/vm/debian.sh" kernels/debian >"$work/debian" 2>&1; then
+        export ROOT=kernels/debian
+        run "$1" tests/vm/service.sh
+        unset ROOT
+    else
+        show debian: "$work/debian"
+        skip "$1: service.sh" "a Debian 13 cannot be made"
+    fi
+}
+
+small() { # TEST...
+    for test in "$@"; do
+        [ "$test" = tests/vm/service.sh ] || echo "$test"
+    done
+}
+
 for kernel in $kernels; do
     if "$srcdir/tests/vm/kernel.sh" "$kernel" "kernels/$kernel" >"$work/kernel" 2>&1; then
-        begun=$(date +%s)
-        sh "$srcdir/tests/vm/machine.sh" "kernels/$kernel" "$@" >"$work/said" 2>&1
-        take_results "$kernel" "$work/said"
-        echo "# $kernel: $(($(date +%s) - begun)) s"
+        # shellcheck disable=SC2046 # a list
+        run "$kernel" $(small "$@")
+        case " $service " in *" $kernel "*) run_service "$kernel" ;; esac
     elif [ $? -eq 77 ]; then
         show kernel: "$work/kernel"
         skip "$kernel" "the kernel cannot be had"

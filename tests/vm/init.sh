@@ -1,18 +1,21 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# The first process of the machine that machine.sh boots. It runs the tests that /tests lists, one a
-# line, and says on the second serial port what they print, and where each begins and ends.
+# The first process of the machine that machine.sh boots, or a service of systemd there. It runs the
+# tests that /tests lists, one a line, and says on the second serial port what they print, and where
+# each begins and ends.
 
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-mount -t devtmpfs devtmpfs /dev
-mkdir -p /dev/shm
-mount -t tmpfs -o mode=1777 tmpfs /dev/shm
-mount -t tmpfs -o mode=1777 tmpfs /tmp
-mount -t tmpfs tmpfs /run
-mount -t cgroup2 cgroup2 /sys/fs/cgroup
-ln -s /proc/self/fd /dev/fd
+if [ $$ -eq 1 ]; then
+    mount -t proc proc /proc
+    mount -t sysfs sysfs /sys
+    mount -t devtmpfs devtmpfs /dev
+    mkdir -p /dev/shm
+    mount -t tmpfs -o mode=1777 tmpfs /dev/shm
+    mount -t tmpfs -o mode=1777 tmpfs /tmp
+    mount -t tmpfs tmpfs /run
+    mount -t cgroup2 cgroup2 /sys/fs/cgroup
+    ln -s /proc/self/fd /dev/fd
+fi
 for module in af_packet virtio_pci virtio_net rtc_cmos; do modprobe -q $module; done
 stty -F /dev/ttyS1 raw
 exec </dev/null >/dev/ttyS1 2>&1

@@ -40,7 +40,8 @@ download() {
     echo "deb $archive $suite main" >"$state/sources"
     apt apt-get update && cd "$state" &&
         apt apt-get download "$(apt apt-cache depends linux-image-amd64 | sed -n 's/.*Depends: //p')" &&
-        dpkg-deb -x linux-image-*.deb "$directory.part" && mv "$directory.part" "$directory"
+        dpkg-deb -x linux-image-*.deb "$directory.part" &&
+        { [ -d "$directory.part/lib" ] || ln -s usr/lib "$directory.part/lib"; } && mv "$directory.part" "$directory"
     got=$?
     rm -rf --one-file-system "$state" "$directory.part"
     return $got

@@ -12,6 +12,9 @@
 #   stop SECONDS    the machine stands still for SECONDS; packets to it wait
 #   send OPTION...  a sender outside the machine sends to it; one that sent before ends
 #
+# With ROOT, the directory of a Debian that has systemd, that is what the machine has, and its first
+# process is systemd.
+#
 # It needs the packages qemu-system-x86, cpio, kmod and those of the programs in `tools`. It needs no
 # root. Run it where the daemon and the test programs have been built.
 
@@ -79,9 +82,47 @@ copy_build() {
     done
 }
 
+# A service that runs the tests, in the place of what a machine usually starts.
+add_systemd() {
+    program=$(sed -n 's/^ExecStart=//p' nqptp.service)
+    rm -f "$guest/etc/machine-id"
+    : >"$guest/etc/machine-id"
+    mkdir -p "$guest$(dirname "$program")"
+    cp nqptp "$guest$program"
+    cp nqptp.service "$guest/etc/systemd/system"
+    cp "$srcdir/packaging/nqptp.sysusers" "$guest/usr/lib/sysusers.d/nqptp.conf"
+    cat >"$guest/etc/systemd/system/tests.service" <<END
+[Unit]
+After=sysinit.target
+[Service]
+ExecStart=/bin/sh /tests.sh
+END
+    cat >"$guest/etc/systemd/system/tests.target" <<END
+[Unit]
+Requires=sysinit.target tests.service
+AllowIsolate=yes
+END
+    ln -sf tests.target "$guest/etc/systemd/system/default.target"
+    ln -sf usr/lib/systemd/systemd "$guest/init"
+}
+
 make_guest() { # TEST...
     mkdir -p "$guest/proc" "$guest/sys" "$guest/dev" "$guest/run" "$guest/tmp" "$guest/etc" \
         "$guest/usr/bin" "$guest/usr/sbin" "$guest/usr/lib" "$guest/usr/lib64" "$guest/root"
+    if [ -n "${ROOT:-}" ]; then
+        cp -a "$ROOT/." "$guest"
+        copy_build
+        copy_modules
+        add_systemd
+    else
+        make_small_guest
+    fi
+    cp "$srcdir/tests/vm/init.sh" "$guest/tests.sh"
+    printf '%s\n' "$@" >"$guest/tests"
+    (cd "$guest" && find . | cpio --quiet -o -H newc -R 0:0) >"$work/initrd"
+}
+
+make_small_guest() {
     copy_tools
     copy_build
     copy_modules
@@ -90,8 +131,6 @@ make_guest() { # TEST...
     printf '127.0.0.1 localhost\n' >"$guest/etc/hosts"
     cp "$srcdir/tests/vm/init.sh" "$guest/init"
     chmod 755 "$guest/init"
-    printf '%s\n' "$@" >"$guest/tests"
-    (cd "$guest" && find . | cpio --quiet -o -H newc -R 0:0) >"$work/initrd"
 }
 
 # --- the machine ----------------------------------------------------------------------------------
@@ -135,7 +174,8 @@ obey() { # COMMAND
 
 if [ "${NQPTP_IN_NETWORK:-}" = '' ]; then
     export NQPTP_IN_NETWORK=yes
-    exec unshare -rn --fork --kill-child sh "$0" "$@"
+    [ "$(id -u)" = 0 ] && new=-n || new=-rn # as root the owners of files stay
+    exec unshare "$new" --fork --kill-child sh "$0" "$@"
 fi
 ip link set lo up
 kernel=$(readlink -f "$1")
