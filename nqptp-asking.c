@@ -75,37 +75,37 @@ static bool was_asked(const struct nqptp_asking *asking, const struct nqptp_clie
  * ours, the request goes back by the way that its messages came.
  */
 static void ask(struct nqptp_asking *asking, struct nqptp_clock_table *table, int i,
-                const struct nqptp_self *self, const struct nqptp_address *address,
+                const struct nqptp_self *self, struct nqptp_address address,
                 struct nqptp_effects *effects) {
     uint16_t sequence_id = asking->sequence_id++;
 
     asking->asked = true;
     if (i != NQPTP_NO_CLOCK)
-        address = &table->clocks[i].address; /* with its scope */
-    if (nqptp_address_is_link_local(address) && address->scope_id == 0)
+        address = table->clocks[i].address; /* with its scope */
+    if (nqptp_address_is_link_local(&address) && address.scope_id == 0)
         return; /* its link is not known */
     if (i != NQPTP_NO_CLOCK && nqptp_self_has_address(self, &table->clocks[i].local))
         nqptp_effects_send_delay_req(effects, self, &table->clocks[i], sequence_id);
     else
-        nqptp_effects_send_request(effects, self, address, sequence_id);
+        nqptp_effects_send_request(effects, self, &address, sequence_id);
 }
 
 /*
- * Returns the next address of this client in the round, or NULL. Behind its list comes the stand-in
- * that it follows, if any: the sender may know us by the address that it sent to from there.
+ * Tells the next address of this client in the round. Returns whether there is one. Behind its list
+ * comes the stand-in that it follows, if any: the sender may know us by the address that it sent to
+ * from there.
  */
-static const struct nqptp_address *next_address(struct nqptp_asking *asking,
-                                                const struct nqptp_client *client,
-                                                const struct nqptp_clock_table *table) {
+static bool next_address(struct nqptp_asking *asking, const struct nqptp_client *client,
+                         const struct nqptp_clock_table *table, struct nqptp_address *address) {
     unsigned peer = asking->peer++;
     bool stands_in = client->has_list && client->master != NQPTP_NO_CLOCK &&
                      !nqptp_client_lists_clock(client, client->master);
 
-    if (!nqptp_client_plays(client) || peer > client->peer_count)
-        return NULL;
-    if (peer < client->peer_count)
-        return &client->peers[peer].address;
-    return stands_in ? &table->clocks[client->master].address : NULL;
+    if (!nqptp_client_plays(client) || peer >= client->peer_count + stands_in)
+        return false;
+    *address = peer < client->peer_count ? client->peers[peer].address
+                                         : table->clocks[client->master].address;
+    return true;
 }
 
 void nqptp_asking_go_on(struct nqptp_asking *asking, const struct nqptp_clients *clients,
@@ -115,12 +115,12 @@ void nqptp_asking_go_on(struct nqptp_asking *asking, const struct nqptp_clients 
         asking->round_at_ns = now_ns;
     for (; asking->client < clients->top; asking->client++, asking->peer = 0) {
         const struct nqptp_client *client = &clients->list[asking->client];
-        const struct nqptp_address *address;
-        while ((address = next_address(asking, client, table))) {
+        struct nqptp_address address;
+        while (next_address(asking, client, table, &address)) {
             bool alive;
-            int i = last_heard_at(table, address, now_ns, &alive);
-            if (alive || nqptp_self_has_address(self, address) ||
-                was_asked(asking, clients, address))
+            int i = last_heard_at(table, &address, now_ns, &alive);
+            if (alive || nqptp_self_has_address(self, &address) ||
+                was_asked(asking, clients, &address))
                 continue;
             ask(asking, table, i, self, address, effects);
             return;

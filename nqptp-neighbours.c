@@ -106,13 +106,13 @@ static int ask(int fd, struct nqptp_neighbours *neighbours) {
     if (send(fd, &request, sizeof request, MSG_DONTWAIT) < 0)
         return -errno;
     for (int pieces = 0; pieces < PIECES_MAX && result == 0; pieces++) {
-        struct sockaddr_nl from;
+        struct sockaddr_nl from = {.nl_pid = 1}; /* 0 is the kernel. */
         socklen_t size = sizeof from;
         ssize_t length =
             recvfrom(fd, piece, sizeof piece, MSG_DONTWAIT, (struct sockaddr *)&from, &size);
         if (length < 0)
             return -errno;
-        if (from.nl_pid == 0) /* it is from the kernel */
+        if (from.nl_pid == 0)
             result = nqptp_neighbours_parse(neighbours, piece, (size_t)length);
     }
     return result < 0 ? result : 0;

@@ -60,6 +60,8 @@ static size_t add_message(struct answer *a, uint16_t type, uint16_t state, const
 static int parse(struct nqptp_neighbours *n, const struct answer *a, size_t length) {
     uint8_t *copy = malloc(length + 1);
 
+    if (!copy)
+        abort();
     memcpy(copy, a->data, length);
     n->count = 0;
     int result = nqptp_neighbours_parse(n, copy, length);
