@@ -232,7 +232,7 @@ void nqptp_objects_signalled(struct nqptp_objects *objects, enum nqptp_opener op
 static bool add_kept(const char *name, const char *text, size_t length, char *out, size_t *used) {
     struct nqptp_command command;
 
-    while (length > 0 && text[length - 1] < ' ') /* The NUL that players send along. */
+    while (length > 0 && (unsigned char)text[length - 1] < ' ') /* The NUL that players send. */
         length--;
     if (nqptp_command_parse(text, length, &command) || !strchr("TBPE", command.letter) ||
         strcmp(command.name[0] ? command.name : NQPTP_INTERFACE_NAME, name) != 0 ||

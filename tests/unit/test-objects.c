@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Proves which client makes room for a new one, and when a player stops that no process shows.
+ * Proves which client makes room for a new one, when a player stops that no process shows, and that
+ * a list comes back as it was kept.
  */
 #include "nqptp-objects.h"
 
@@ -109,6 +110,21 @@ static void test_room(void) {
     nqptp_objects_stop(&objects, &engine.clients);
 }
 
+/* A name of an interface may end with bytes beyond ASCII, and a char may be signed. */
+static void test_kept(void) {
+    static const char list[] = "T fe80::1%w\xc3\xa4";
+    static char kept[NQPTP_OBJECTS_KEPT_MAX];
+    char names[] = "";
+
+    begin();
+    CHECK_EQ_I64(nqptp_kept_write(objects.list[0].shm.fd, NQPTP_KEPT_LIST, list, sizeof list), 0,
+                 "a list with a NUL at its end is kept");
+    nqptp_objects_kept(&objects, names, kept);
+    CHECK(strcmp(kept, "T fe80::1%w\xc3\xa4\n") == 0,
+          "a list that ends with a letter beyond ASCII comes back whole, without its NUL");
+    nqptp_objects_stop(&objects, &engine.clients);
+}
+
 int main(void) {
     if (!make_dev_shm_private()) {
         puts("1..0 # SKIP it takes a /dev/shm of its own");
@@ -116,5 +132,6 @@ int main(void) {
     }
     test_unused();
     test_room();
+    test_kept();
     return tap_done();
 }
