@@ -87,7 +87,7 @@ static ssize_t ask(const char *at, uint16_t port, const char *question, char *te
 /* Another program may have the port, so an answer counts only if it begins as ours do. */
 static bool print_answer(uint16_t control_port, bool json) {
     const char *beginning = json ? "{\"version\":" : "Version:";
-    char text[NQPTP_STATUS_MAX + 1];
+    static char text[NQPTP_STATUS_MAX + 1]; /* Too large for a small stack. */
     ssize_t length = -1;
 
     for (size_t i = 0; i < LOOPBACKS && length <= 0; i++)

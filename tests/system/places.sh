@@ -76,9 +76,9 @@ else
     skip 'without O_TMPFILE: it starts' 'no strace here'
 fi
 
-check 'a stack of 128 kB: it starts' start_after 'ulimit -s 128' "$@"
-check 'a stack of 128 kB: the status as JSON' "$nqptp" --status --json
-serves 'a stack of 128 kB'
+check 'a stack of 64 kB: it starts' start_after 'ulimit -s 64' "$@"
+check 'a stack of 64 kB: the status as JSON' sh -c 'ulimit -s 64; exec "$0" --status --json' "$nqptp"
+serves 'a stack of 64 kB'
 
 check 'ten descriptors and those of the ports: it starts' start_after 'ulimit -n 20' "$@"
 serves 'few descriptors'
