@@ -3,10 +3,10 @@
 #
 # One daemon, through everything that happens to it in a home in months: clocks come, go, sleep,
 # step and move to another address, interfaces appear and vanish, the network fails, addresses of
-# this host change, players of all generations come, go and are killed, strangers shout. All through
-# it descriptors, memory, log and the error against the truth that the senders know are bounded; at
-# the end there is a table, and 1 for an exit status if any bound was broken. What happens is
-# pseudo-random by a seed, which is shown. Not part of "make check".
+# this host change, players of all generations come, go and are killed, strangers shout, the daemon
+# stands still. All through it descriptors, memory, log and the error against the truth that the
+# senders know are bounded; at the end there is a table, and 1 for an exit status if any bound was
+# broken. What happens is pseudo-random by a seed, which is shown. Not part of "make check".
 #
 #     make soak MINUTES=30 [SEED=7]        as root or not
 
@@ -375,8 +375,15 @@ shout() { # MODE
         --count 300 --rate 1000 --seed "$SEED" >/dev/null 2>&1
 }
 
+# The daemon stands still, as with a machine that is suspended or too busy.
+happens_freeze() {
+    kill -STOP "$daemon"
+    sleep 1.5 # shorter than the 2 s after which packets are dropped
+    kill -CONT "$daemon"
+}
+
 happen() {
-    roll 20
+    roll 21
     case $random in
     0 | 1 | 2) what=start_or_stop ;;
     3 | 4) what=step ;;
@@ -388,6 +395,7 @@ happen() {
     14 | 15) what=list ;;
     16 | 17 | 18) what=player ;;
     19) what=strangers ;;
+    20) what=freeze ;;
     esac
     echo "$what" >>"$tmp/happened"
     echo "at $(seconds) s: $what" >>"$tmp/diary"
