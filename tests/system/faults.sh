@@ -87,6 +87,25 @@ kill "$daemon"
 wait $strace
 daemon=''
 
+# --- no lease for lack of memory ---
+
+strace -qq -f -o "$tmp/calls" -e trace=fcntl -e inject=fcntl:error=ENOMEM "$nqptp" "$@" \
+    2>"$tmp/log" &
+strace=$!
+check 'no memory for a lease: the daemon serves' eventually 10 answers
+daemon=$(awk '{ print $1; exit }' "$tmp/calls")
+leases() {
+    grep -c 'F_SETLEASE.*INJECTED' "$tmp/calls"
+}
+before=$(leases)
+sleep $seconds # the calls of this time are counted
+tries=$(($(leases) - before))
+check "no memory for a lease: in $seconds s it tries again, but not often: $tries times" \
+    test $tries -ge 1 -a $tries -le $((seconds * 10))
+kill "$daemon"
+wait $strace
+daemon=''
+
 # --- no more descriptors at the start ---
 
 # With so few that the daemon comes to each place where it opens one.
