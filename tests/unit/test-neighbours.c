@@ -150,7 +150,7 @@ static void know(const char *address, uint8_t host) {
 
 /* Lets the sender send for that time, and tells the engine the table when it asks. */
 static unsigned play_and_tell(struct world *w, struct sender *s, uint64_t ns) {
-    unsigned told = 0;
+    unsigned reads = 0;
 
     for (uint64_t at_ns = 0; at_ns < ns; at_ns += 125 * MS) {
         play(w, s, 125 * MS);
@@ -158,9 +158,9 @@ static unsigned play_and_tell(struct world *w, struct sender *s, uint64_t ns) {
             continue;
         nqptp_engine_neighbours(&w->engine, &table, w->now_ns, &w->effects);
         note(w);
-        told++;
+        reads++;
     }
-    return told;
+    return reads;
 }
 
 /* A player lists this address and plays. The host has that address and 192.0.2.2. */
@@ -211,8 +211,9 @@ static void test_other_hosts(void) {
     (void)play_and_tell(&w, &unknown, 10 * S);
     CHECK_EQ_U64(master_of(&w), 0,
                  "other host: a clock that the kernel does not know is no master");
-    unsigned told = play_and_tell(&w, &third, 600 * S);
-    CHECK(told <= 600 / 32 + 4, "other host: after a while the table is read each 32 s (%u)", told);
+    unsigned reads = play_and_tell(&w, &third, 600 * S);
+    CHECK(reads <= 600 / 32 + 4, "other host: after a while the table is read each 32 s (%u)",
+          reads);
     know("192.0.2.4", 2);
     (void)play_and_tell(&w, &unknown, 2 * S); /* it was deleted for its silence, and is new */
     CHECK_EQ_U64(master_of(&w), 2,

@@ -269,11 +269,11 @@ static void test_many_identities(void) {
 /* What a restless sender does delays no other one. */
 static void test_unrest_is_of_one_address(void) {
     struct world w = world_begin();
-    struct sender a = sender(1, "192.0.2.1", 100), calm = sender(9, "192.0.2.9", 1);
+    struct sender calm = sender(9, "192.0.2.9", 1);
 
     command(&w, "T 192.0.2.1 192.0.2.9");
     for (uint64_t id = 1; id <= 3; id++) {
-        a = sender(id, "192.0.2.1", (uint8_t)(100 - id));
+        struct sender a = sender(id, "192.0.2.1", (uint8_t)(100 - id));
         play(&w, &a, 125 * MS);
     }
     CHECK_EQ_U64(master_of(&w), 2, "unrest: the third identity of one address waits");
@@ -348,7 +348,7 @@ static void test_jumps_that_last(void) {
     uint64_t offset_ns = s.offset_ns, right_at_ns = w.now_ns, first_ns = 0, longest_ns = 0;
 
     for (unsigned n = 0; n < 4 * MINUTE; n++) {
-        s.offset_ns = offset_ns + (n % 96 < 32 ? n / 2 % 2 : n / 96 % 2) * 1000 * S;
+        s.offset_ns = offset_ns + 1000 * S * (n % 96 < 32 ? n / 2 % 2 : n / 96 % 2);
         turn(&w, &t, &s, n % 8 == 0, false);
         if (t.record.offset_ns - s.offset_ns + S < 2 * S)
             right_at_ns = w.now_ns;
