@@ -21,13 +21,14 @@ ASAN_OPTIONS=detect_leaks=0:exitcode=99
 UBSAN_OPTIONS=exitcode=99:halt_on_error=1
 export ASAN_OPTIONS UBSAN_OPTIONS
 unset LANG LC_ALL LANGUAGE
-is_root && as_user='' || as_user='--user=root --group=root'
+# Users and groups that every machine has: without a group nqptp the daemon warns.
+is_root && as_user='--user=nobody --group=root' || as_user='--user=root --group=root'
 
 # --- one life of the daemon -----------------------------------------------------------------------
 
 # Starts the daemon under strace, which lets go of it when it ends by itself.
 start_traced() { # STRACE-OPTION...
-    # shellcheck disable=SC2086 # no option or two
+    # shellcheck disable=SC2086 # a list of options
     strace -D -qq -o "$tmp/calls" "$@" "$subject" $as_user 2>"$tmp/log" &
     daemon=$!
 }
@@ -78,7 +79,7 @@ life() { # fresh|again STRACE-OPTION...
 keep_objects() {
     subject=$nqptp
     mkdir "$tmp/kept"
-    # shellcheck disable=SC2086 # no option or two
+    # shellcheck disable=SC2086 # a list of options
     "$nqptp" $as_user 2>"$tmp/log" &
     daemon=$!
     eventually 10 answers
