@@ -8,7 +8,7 @@
 # the way it is described to work (bench-reference.c). The ratios of one run are what counts.
 #
 # Not part of "make check". It prints tables, and leaves them as CSV in the directory named, or in
-# bench-results. It takes about 25 minutes.
+# bench-results. It takes about 35 minutes.
 #
 #     make bench       or       tests/bench/bench-daemon.sh [DIRECTORY]
 #
