@@ -166,14 +166,20 @@ static int open_elsewhere(const uint16_t ports[2], const char *limit,
     return told ? result : 1;
 }
 
-/* Checks that another socket finds the limit's place taken. */
-static void check_taken(const uint16_t ports[2], const char *limit, const char *expected) {
-    char place[NQPTP_PLACE_SIZE];
+/* Whether an emulator of a processor with the other byte order runs this. */
+static bool swaps_bytes(void) {
     int fd = open_loopback();
     bool emulated = nqptp_socket_guard(fd, false) == -ENOPROTOOPT;
 
     close(fd);
-    if (emulated && htons(1) == 1) {
+    return emulated && htons(1) == 1;
+}
+
+/* Checks that another socket finds the limit's place taken. */
+static void check_taken(const uint16_t ports[2], const char *limit, const char *expected) {
+    char place[NQPTP_PLACE_SIZE];
+
+    if (swaps_bytes()) {
         CHECK(true, "%s # SKIP an emulator shows addresses in the other byte order", expected);
         return;
     }
@@ -295,8 +301,11 @@ static void test_requests(const uint16_t ports[2]) {
         nqptp_endpoints_follow(&endpoints);
         CHECK_EQ_STR(sent_from(&endpoints, receiver, "::", 0, text), "127.0.0.1",
                      "a request without an interface leaves by that of -i");
-        CHECK_EQ_STR(sent_from(&endpoints, receiver, "::", loopback, text), "127.0.0.1",
-                     "a request for the interface of -i leaves by it");
+        if (swaps_bytes())
+            CHECK(true, "a request for the interface of -i # SKIP an emulator swaps its number");
+        else
+            CHECK_EQ_STR(sent_from(&endpoints, receiver, "::", loopback, text), "127.0.0.1",
+                         "a request for the interface of -i leaves by it");
         CHECK_EQ_STR(sent_from(&endpoints, receiver, "::", loopback + 1000, text), "",
                      "a request for another interface does not leave");
     }
