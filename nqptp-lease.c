@@ -90,8 +90,9 @@ static void take(struct nqptp_lease *lease) {
         return;
     fcntl(lease->fd, F_SETSIG, NQPTP_LEASE_SIGNAL);
     int error = fcntl(lease->fd, F_SETLEASE, F_WRLCK) == 0 ? 0 : errno;
-    if (error == ENOMEM && lease->refusals == PAUSES)
-        lease->refusals--; /* No close will be told, so try again after the last pause. */
+    if (error == ENOMEM && lease->refusals == PAUSES) /* no close will be told: try again */
+        lease->refusals = lease->starved ? PAUSES - 1 : 0;
+    lease->starved = error == ENOMEM;
     lease->state = error == 0                           ? NQPTP_LEASE_HELD
                    : error == EAGAIN || error == ENOMEM ? NQPTP_LEASE_NONE
                                                         : NQPTP_LEASE_UNAVAILABLE;

@@ -44,6 +44,7 @@ struct nqptp_lease {
     int watch_error;   /* -errno: no close is told, so the lease is tried for each 30 s. */
     uint64_t retry_ns; /* When to call nqptp_lease_retry(), or NQPTP_NO_DEADLINE. */
     unsigned refusals; /* How often the lease was refused since the last close. */
+    bool starved;      /* The last try failed for want of memory. */
     bool close_waits;  /* A close came too soon after the one before, and waits for retry_ns. */
     uint64_t quiet_until_ns; /* The next close is acted on then at the earliest. */
 };
