@@ -276,8 +276,8 @@ static void set_membership(const struct nqptp_endpoints *endpoints, uint32_t int
 }
 
 /*
- * Joins the groups on all interfaces. Leaves them on those that are gone, because the kernel allows
- * a socket only so many memberships.
+ * Joins the groups on all interfaces. Leaves them on those that are gone, because the kernel limits
+ * the memberships of a socket.
  */
 static void follow_groups(const struct nqptp_endpoints *endpoints,
                           const struct nqptp_interfaces *before) {

@@ -25,7 +25,7 @@ is_root && as_user='' || as_user='--user=root --group=root'
 
 # --- one life of the daemon -----------------------------------------------------------------------
 
-# Starts the daemon under strace, which lets go of it when it ends by itself.
+# Starts the daemon under strace, which detaches from it when it ends by itself.
 start_traced() { # STRACE-OPTION...
     # shellcheck disable=SC2086 # a list of options
     strace -D -qq -o "$tmp/calls" "$@" "$subject" $as_user 2>"$tmp/log" &
