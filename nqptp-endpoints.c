@@ -46,7 +46,7 @@ static const char *read_address(const char *text, struct nqptp_limit *limit) {
     const char *percent = strchr(text, '%');
 
     if (nqptp_address_parse(text, strlen(text), &limit->address) < 0 || !is_host(&limit->address))
-        return "-i takes an interface or an address of this host";
+        return "-i takes an interface or an address of this machine";
     if (!percent != !nqptp_address_is_link_local(&limit->address))
         return "-i takes a link-local address, and no other, with its interface, as fe80::1%eth0";
     if (percent && !is_interface_name(percent + 1))
@@ -62,7 +62,7 @@ static const char *read_limit(const char *text, struct nqptp_limit *limit) {
     if (strchr(text, ':') || (strchr(text, '.') && text[strspn(text, ".0123456789")] == '\0'))
         return read_address(text, limit);
     if (!is_interface_name(text))
-        return "-i takes an interface or an address of this host";
+        return "-i takes an interface or an address of this machine";
     snprintf(limit->interface, sizeof limit->interface, "%s", text);
     return NULL;
 }

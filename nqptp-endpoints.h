@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The sockets of PTP: where each of them listens, and how they follow the interfaces and addresses
- * of this host as these come and go. It knows ports and groups, but reads no message.
+ * of this machine as these come and go. It knows ports and groups, but reads no message.
  *
  * Without a limit there are four sockets on all addresses: for each port one of IPv4 and one of
- * IPv6. With limits (-i) each limit has its own, so that other programs of this host may have the
- * same ports elsewhere. Those of an interface are bound to it and join the groups of PTP there.
+ * IPv6. With limits (-i) each limit has its own, so that other programs of this machine may have
+ * the same ports elsewhere. Those of an interface are bound to it and join the groups of PTP there.
  * Those of an address are bound to it and get no multicast.
  */
 #ifndef NQPTP_ENDPOINTS_H
@@ -39,7 +39,7 @@ struct nqptp_endpoint {
     uint32_t interface;           /* The index of the interface that it is bound to, or 0. */
     uint32_t drops;               /* The packets dropped by the kernel that are counted already. */
     struct nqptp_clock_pair last; /* The clocks when it was read last. */
-    bool there; /* This host has what the limit names; only of its first endpoint. */
+    bool there; /* This machine has what the limit names; only of its first endpoint. */
     int error;  /* Why it could not be opened: 0 or -errno. It is logged once. */
 };
 

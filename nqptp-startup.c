@@ -49,7 +49,7 @@ static enum nqptp_exit explain_busy(const struct failure *failure, bool wait) {
     snprintf(text, sizeof text, "UDP port %u%s is in use: %s; %s%s%s", failure->port,
              failure->place, nqptp_holder_describe(found ? &holder : NULL, name, sizeof name),
              advice,
-             failure->is_control ? "; a second nqptp on this host needs --control-port=" : "",
+             failure->is_control ? "; a second nqptp on this machine needs --control-port=" : "",
              wait ? "; waiting for the port" : "");
     nqptp_log(LOG_ERR, "%s", text);
     if (wait)
