@@ -13,7 +13,7 @@
 #define NQPTP_CLIENTS_MAX 64
 #define NQPTP_PEERS_MAX 256
 #define NQPTP_HASHES 512  /* Of addresses: twice as many as a full list has. */
-#define NQPTP_UNRESTS 32  /* Addresses that share one wait for each other, 5 s at most. */
+#define NQPTP_UNRESTS 32  /* Of addresses by hash: those of one hash share one hysteresis. */
 #define NQPTP_NAME_MAX 62 /* The bytes of an object's name after the slash. */
 #define NQPTP_NAME_SIZE (1 + NQPTP_NAME_MAX + 1)
 

@@ -97,7 +97,7 @@ enum nqptp_rung {
     NQPTP_RUNG_STEPS_REMOVED,
     NQPTP_RUNG_CLOCK_IDENTITY,
     NQPTP_RUNG_PORT_NUMBER,
-    NQPTP_RUNG_ADDRESS, /* This one is ours, and has no values. */
+    NQPTP_RUNG_ADDRESS, /* Not of the standard, and without values: the lower address wins. */
 };
 
 /* What told two clocks from each other. */
@@ -138,9 +138,9 @@ int nqptp_clock_find(const struct nqptp_clock_table *table, uint64_t clock_ident
  * longest among those that may go. Bit i of `listed` says that a client lists the clock in row i,
  * bit i of `pinned` that it is a client's master: that one never goes. Unlisted clocks go first, a
  * listed one only for another listed one. Only a listed newcomer takes the row of a clock that was
- * heard in the last 5 s, and only if that clock is unlisted. If so none may go, a newcomer at an
- * address without a row takes the newest row of the address that has the most, two at least.
- * Returns its number, or NQPTP_NO_CLOCK if none may go.
+ * heard in the last 5 s, and only if that clock is unlisted. If these rules give no
+ * row, a newcomer at an address without a row takes the newest row of the address that has the most
+ * rows, two at least. Returns the number of the row, or NQPTP_NO_CLOCK if there is none.
  */
 int nqptp_clock_row_for(const struct nqptp_clock_table *table, uint32_t listed, uint32_t pinned,
                         const struct nqptp_address *newcomer, bool newcomer_is_listed,

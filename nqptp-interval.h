@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How often a clock sends one type of message: as its messages state, else as is measured. `now_ns`
+ * How often a clock sends one type of message: as its messages state, or else as measured. `now_ns`
  * is CLOCK_MONOTONIC_RAW.
  */
 #ifndef NQPTP_INTERVAL_H

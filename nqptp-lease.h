@@ -82,8 +82,8 @@ void nqptp_lease_check_closed(struct nqptp_lease *lease, uint64_t now_ns);
 void nqptp_lease_retry(struct nqptp_lease *lease, uint64_t now_ns);
 
 /*
- * Does another process have the file open or mapped? Returns 1 or 0, or -errno if that cannot be
- * told. If none has, the lease is held afterwards.
+ * Returns 1 if another process has the file open or mapped, 0 if none has, or -errno if the kernel
+ * does not tell. If none has, the lease is held afterwards.
  */
 int nqptp_lease_is_in_use(int fd);
 

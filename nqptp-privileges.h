@@ -7,8 +7,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Looks up a user and its group. Returns 0, -ENOENT if the user does not exist, or another -errno.
- */
+/* Looks up a user and its group. Returns 0, -ENOENT if there is no such user, or another -errno. */
 int nqptp_user_find(const char *name, uid_t *user, gid_t *group);
 
 /* Looks up a group. Returns 0, -ENOENT if the group does not exist, or another -errno. */
@@ -20,8 +19,7 @@ int nqptp_group_find(const char *name, gid_t *group);
  */
 int nqptp_privileges_drop(uid_t user, gid_t group, uint64_t kept);
 
-/* Returns whether this process has that capability in effect. The service's unit denies the call.
- */
+/* Returns whether this process has that capability in effect; false if a sandbox forbids to ask. */
 bool nqptp_privileges_has(unsigned capability);
 
 #endif

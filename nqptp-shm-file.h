@@ -29,7 +29,10 @@ int nqptp_shm_make_file(char hidden[NQPTP_SHM_PATH_SIZE]);
 /* Gives that file the name, if there is none by it. Returns 0 or -errno. */
 int nqptp_shm_name_file(int fd, const char *hidden, const char *name);
 
-/* Does a daemon hold a lease on the file? If none does, this may cost one its lease for a while. */
+/*
+ * Returns whether a daemon holds a lease on the file of that object. If none does, a daemon that
+ * tries to take one at this moment is refused, and tries again.
+ */
 bool nqptp_shm_is_leased(const char *name);
 
 /*
@@ -42,9 +45,9 @@ size_t nqptp_shm_read_kept(const char *name, enum nqptp_kept which, char text[NQ
 void nqptp_shm_describe(const char *name, char *text, size_t size);
 
 /*
- * Does this describe a file that a version of ours made: a regular file of this user, with one link
- * and one of our sizes? A client chose the name of a named object: it may have linked another file
- * to that name, or have chosen the name of another program's file.
+ * Returns whether this describes a file that a version of ours made: a regular file of this user,
+ * with one link and one of our sizes. A client chose the name of a named object: it may have linked
+ * another file to that name, or have chosen the name of another program's file.
  */
 bool nqptp_shm_is_ours(const struct stat *status);
 

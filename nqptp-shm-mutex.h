@@ -15,7 +15,7 @@
  */
 bool nqptp_mutex_init(pthread_mutex_t *fresh);
 
-/* The self-test: does a copy of this unlocked mutex work as this module takes it to? */
+/* The self-test: returns whether a copy of this unlocked mutex works as this module assumes. */
 bool nqptp_mutex_is_known(const pthread_mutex_t *fresh);
 
 /* Takes the mutex if it is free, and returns whether it did. */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Text that is written piece by piece into a buffer of the caller. What does not fit is left out.
- */
+/* Text written piece by piece into a buffer of the caller. What does not fit is left out. */
 #ifndef NQPTP_TEXT_H
 #define NQPTP_TEXT_H
 
