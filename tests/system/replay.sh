@@ -98,6 +98,13 @@ says 'stood still: the step is told' '^10\.1.* has stepped, its time moved by +6
 is 'stood still: there is one new series' "$(sed -n 's/.* since \([0-9.]*\) .*/\1/p' "$work/out" | uniq | wc -l)" 2
 says 'stood still: the new series began as the host woke up' '^24\..* since \(9\.99\|10\.\)'
 
+# --- nothing heard ---
+
+head -c 24 "$recordings/wired.pcap" >"$work/silent"
+replays "$work/silent"
+is 'a capture without packets: it is read to its end' "$status $(cat "$work/err")" '0 '
+says 'a capture without packets: the hint names the ports' 'nothing was heard on UDP ports 319 and 320'
+
 # --- files that are cut off, damaged or none ---
 
 fails() { # NAME FILE PATTERN

@@ -143,7 +143,7 @@ static void print_message(const struct nqptp_packet *packet, enum nqptp_drop dro
 static void print_summary(const struct replay *r, const struct capture *capture) {
     char text[NQPTP_STATUS_MAX];
 
-    printf("\n%u packets in %.3f s: %" PRIu64 " received, %u sent by this host, %u commands, "
+    printf("\n%u packets in %.3f s: %" PRIu64 " received, %u sent by this machine, %u commands, "
            "%u others; %u publications\n",
            capture->packets, since_first_s(r->now_ns), r->engine.packets, r->sent, r->commands,
            r->other, r->publications);
@@ -154,7 +154,9 @@ static void print_summary(const struct replay *r, const struct capture *capture)
     nqptp_status_text(&(struct nqptp_status){.engine = &r->engine,
                                              .version = PACKAGE_VERSION,
                                              .now_ns = r->now_ns,
-                                             .started_ns = BASE_NS},
+                                             .started_ns = BASE_NS,
+                                             .event_port = NQPTP_EVENT_PORT,
+                                             .general_port = NQPTP_GENERAL_PORT},
                       text, sizeof text);
     printf("\n%s", text);
 }
