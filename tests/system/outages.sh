@@ -37,6 +37,10 @@ has_old_sample() {
     ! has_fresh_sample
 }
 
+is_followed_at_the_listed_address() {
+    grep -q 'master is now .* at 10\.77\.0\.2, because' "$tmp/log"
+}
+
 goes_on() {
     check "$part: a fresh sample comes within 4 s" eventually 4 has_fresh_sample
     check "$part: the player goes on" kill -0 "$playing" || sed 's/^/# player: /' "$tmp/player"
@@ -73,13 +77,14 @@ for signal in KILL TERM USR1; do
 done
 
 # It is followed at an address that is not listed, and back.
-begin 'the sender gets another address'
+begin 'the sender gets another address' --may-return
 kill "$last_sender"
 start_sender --from 10.77.0.3 --to 10.77.0.1 --offset 5000
 check "$part: the sample grows old" eventually 5 has_old_sample
 check "$part: the clock is followed there" eventually 6 has_fresh_sample
 stop_senders
 serve
+check "$part: the listed address is followed again" eventually 4 is_followed_at_the_listed_address
 goes_on
 end
 

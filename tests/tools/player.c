@@ -62,7 +62,7 @@ struct options {
     unsigned generation;
     const char *name, *to, *play;
     double watch, wait, interval, fresh;
-    bool may_vanish, judged, patient;
+    bool may_vanish, may_return, judged, patient;
     unsigned id_count;
     uint64_t ids[IDS_MAX];
     uint64_t raw_truth_ns; /* master's time minus CLOCK_MONOTONIC_RAW */
@@ -353,7 +353,7 @@ static const char *broken(const struct player *p, const struct look *before,
         return "the last sample is old";
     if (look->id != before->id)
         return NULL;
-    if (look->start_ns < before->start_ns)
+    if (look->start_ns < before->start_ns && !p->options.may_return)
         return "the mastership begins earlier than it did";
     if (look->local_ns + (uint64_t)SECOND < before->local_ns)
         return "the last sample goes back in time";
@@ -439,6 +439,7 @@ static const char usage[] =
     "  --ids HEX[,HEX...]             the only clocks there may be\n"
     "  --fresh SECONDS                how old the last sample may be\n"
     "  --may-vanish                   there may be none after there was one\n"
+    "  --may-return                   the clock may go to another address and come back\n"
     "  --raw-truth NS --within NS     the master's true time is CLOCK_MONOTONIC_RAW + NS\n"
     "Exits with 1 if there is no object, 3 if it has another version, 4 if it hangs, 5 if what it\n"
     "reads is torn, 6 if a rule is broken, and 7 if it waited in vain.\n";
@@ -529,6 +530,9 @@ static void take(struct options *o, int option, const char *value) {
     case 'v':
         o->may_vanish = true;
         break;
+    case 'b':
+        o->may_return = true;
+        break;
     case 'r':
         o->raw_truth_ns = whole(value);
         break;
@@ -543,13 +547,21 @@ static void take(struct options *o, int option, const char *value) {
 
 static void read_options(struct options *o, int argc, char **argv) {
     static const struct option names[] = {
-        {"generation", required_argument, NULL, 'g'}, {"name", required_argument, NULL, 'n'},
-        {"to", required_argument, NULL, 't'},         {"patient", no_argument, NULL, 'l'},
-        {"play", required_argument, NULL, 'p'},       {"wait", required_argument, NULL, 'a'},
-        {"watch", required_argument, NULL, 'w'},      {"interval", required_argument, NULL, 'i'},
-        {"ids", required_argument, NULL, 'd'},        {"fresh", required_argument, NULL, 'f'},
-        {"may-vanish", no_argument, NULL, 'v'},       {"raw-truth", required_argument, NULL, 'r'},
-        {"within", required_argument, NULL, 'e'},     {NULL, 0, NULL, 0},
+        {"generation", required_argument, NULL, 'g'},
+        {"name", required_argument, NULL, 'n'},
+        {"to", required_argument, NULL, 't'},
+        {"patient", no_argument, NULL, 'l'},
+        {"play", required_argument, NULL, 'p'},
+        {"wait", required_argument, NULL, 'a'},
+        {"watch", required_argument, NULL, 'w'},
+        {"interval", required_argument, NULL, 'i'},
+        {"ids", required_argument, NULL, 'd'},
+        {"fresh", required_argument, NULL, 'f'},
+        {"may-vanish", no_argument, NULL, 'v'},
+        {"may-return", no_argument, NULL, 'b'},
+        {"raw-truth", required_argument, NULL, 'r'},
+        {"within", required_argument, NULL, 'e'},
+        {NULL, 0, NULL, 0},
     };
     int option;
 
