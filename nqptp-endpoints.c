@@ -337,7 +337,7 @@ static void tell_presence(const struct nqptp_endpoints *endpoints,
 
     nqptp_limit_name(&endpoint->limit, name);
     if (!endpoints->followed && !there)
-        nqptp_log(LOG_NOTICE, "%s is not there yet; it is listened on as soon as it is", name);
+        nqptp_log(LOG_NOTICE, "%s is not there yet; nqptp listens there as soon as it is", name);
     else if (endpoints->followed && there != endpoint->there)
         nqptp_log(LOG_INFO, "%s is %s", name, there ? "there" : "gone");
     endpoint->there = there;
