@@ -17,29 +17,36 @@
 static void test_nothing_at_first(void) {
     struct world w = world_begin();
 
-    CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), NQPTP_NO_DEADLINE, "at first nothing is due");
+    CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), NQPTP_NO_DEADLINE,
+                 "a new engine has no deadline");
     expire(&w, w.now_ns);
-    CHECK(idle(&w), "and asking for it does nothing");
-    CHECK_EQ_U64(master_of(&w), 0, "there is no master");
+    CHECK(idle(&w), "a new engine that is asked to expire does nothing");
+    CHECK_EQ_U64(master_of(&w), 0, "a new engine has no master");
 }
 
 static void test_first_master(void) {
     struct world w = world_begin();
     struct sender s = sender(1, "192.0.2.1", 100);
 
-    CHECK_EQ_U64(send_announce(&w, &s), NQPTP_DROP_NONE, "an Announce is used");
-    CHECK(told(&w, NQPTP_EVENT_CREATED, 1) && w.effects.event_count == 1, "its record is told of");
-    CHECK(!w.effects.publish, "but not published: there is no offset");
-    CHECK_EQ_U64(send_sync(&w, &s, 1), NQPTP_DROP_NONE, "so is a Sync");
-    CHECK(idle(&w), "which alone says nothing");
+    CHECK_EQ_U64(send_announce(&w, &s), NQPTP_DROP_NONE, "the first Announce of a clock is used");
+    CHECK(told(&w, NQPTP_EVENT_CREATED, 1) && w.effects.event_count == 1,
+          "the first Announce of a clock: its new record is the only event");
+    CHECK(!w.effects.publish,
+          "a clock that only announced itself is not published, for it has no offset");
+    CHECK_EQ_U64(send_sync(&w, &s, 1), NQPTP_DROP_NONE, "a Sync of an announced clock is used");
+    CHECK(idle(&w), "a Sync without its Follow_Up has no effect");
     uint64_t local_ns = receive_time(&w), origin_ns = time_of(&w, &s);
     w.now_ns += MS;
-    CHECK_EQ_U64(send_follow_up(&w, &s, 1, origin_ns), NQPTP_DROP_NONE, "so is its Follow_Up");
-    CHECK(published(&w, &s, local_ns), "the clock is published");
-    CHECK(told(&w, NQPTP_EVENT_MASTER, 1), "and told to be master");
-    CHECK_EQ_U64(w.record.grandmaster_identity, 1, "with its grandmaster");
-    CHECK_EQ_U64(w.record.start_time_ns, local_ns, "since its first sample");
-    CHECK(!w.effects.reply_count, "and nothing is sent");
+    CHECK_EQ_U64(send_follow_up(&w, &s, 1, origin_ns), NQPTP_DROP_NONE,
+                 "the Follow_Up of a Sync is used");
+    CHECK(published(&w, &s, local_ns), "the first sample of an announced clock is published");
+    CHECK(told(&w, NQPTP_EVENT_MASTER, 1),
+          "the first sample of an announced clock makes it master");
+    CHECK_EQ_U64(w.record.grandmaster_identity, 1,
+                 "the record of the first master has its grandmaster");
+    CHECK_EQ_U64(w.record.start_time_ns, local_ns,
+                 "the record of the first master starts at its first sample");
+    CHECK(!w.effects.reply_count, "a clock gets no Delay_Req while there is no list");
 }
 
 static void test_each_sample_is_published(void) {
@@ -70,7 +77,7 @@ static void test_only_the_master_is_published(void) {
         play(&w, &master, 125 * MS);
     }
     CHECK_EQ_U64(publications, 0, "a clock that is not the master is not published");
-    CHECK_EQ_U64(master_of(&w), 1, "and does not become it");
+    CHECK_EQ_U64(master_of(&w), 1, "a worse clock does not become master");
 }
 
 static void test_better_clock_takes_over_at_once(void) {
@@ -83,8 +90,9 @@ static void test_better_clock_takes_over_at_once(void) {
     CHECK(!w.effects.publish, "a better clock that announced itself once waits");
     play(&w, &old, S);
     (void)send_announce(&w, &better);
-    CHECK(published(&w, &better, local_ns), "the second time its own values are published at once");
-    CHECK(told(&w, NQPTP_EVENT_MASTER, 2), "and it is told of");
+    CHECK(published(&w, &better, local_ns),
+          "a better clock is published with its own values at its second Announce");
+    CHECK(told(&w, NQPTP_EVENT_MASTER, 2), "a better clock: the change of master is told");
 }
 
 static void test_silent_master(void) {
@@ -94,11 +102,11 @@ static void test_silent_master(void) {
     play(&w, &old, S);
     for (int n = 0; n < 10; n++)
         play(&w, &worse, 250 * MS);
-    CHECK_EQ_U64(master_of(&w), 1, "silent for 2.5 s it is still the master");
+    CHECK_EQ_U64(master_of(&w), 1, "a master that is silent for 2.5 s is still the master");
     for (int n = 0; n < 4; n++)
         play(&w, &worse, 250 * MS);
-    CHECK_EQ_U64(master_of(&w), 2, "after 3 s another clock follows, though it is worse");
-    CHECK(knows(&w, &old), "the old one's record is kept");
+    CHECK_EQ_U64(master_of(&w), 2, "when the master is silent for 3 s a worse clock is master");
+    CHECK(knows(&w, &old), "the record of a master that was lost is kept");
 }
 
 /* 2 s between its Syncs, as they say: it may be silent for longer. */
@@ -114,12 +122,14 @@ static void test_slow_master(void) {
     (void)send_announce(&w, &slow);
     (void)deliver(&w, &slow, sync, sizeof sync);
     (void)send_follow_up(&w, &slow, 1, time_of(&w, &slow));
-    CHECK_EQ_U64(master_of(&w), 1, "a clock of few Syncs is master");
+    CHECK_EQ_U64(master_of(&w), 1, "a clock with one Sync in 2 s becomes master");
     for (int n = 0; n < 9; n++)
         play(&w, &worse, S);
-    CHECK_EQ_U64(master_of(&w), 1, "after 9 s of silence it still is");
+    CHECK_EQ_U64(master_of(&w), 1,
+                 "a master with one Sync in 2 s is still master after 9 s of silence");
     play(&w, &worse, 2 * S);
-    CHECK_EQ_U64(master_of(&w), 2, "after 11 s another one follows");
+    CHECK_EQ_U64(master_of(&w), 2,
+                 "a master with one Sync in 2 s is replaced after 11 s of silence");
 }
 
 static void test_series_begins_when_clock_went_on(void) {
@@ -135,12 +145,14 @@ static void test_series_begins_when_clock_went_on(void) {
         pass(&w, 124 * MS);
     }
     CHECK_EQ_U64(publications, 1, "a clock that stopped is not published again");
-    CHECK_EQ_U64(master_of(&w), 1, "but stays the master while there is no other");
+    CHECK_EQ_U64(master_of(&w), 1, "a clock that stopped stays master while there is no other");
     uint64_t local_ns = receive_time(&w);
     (void)send_pair(&w, &s);
     (void)send_pair(&w, &s);
-    CHECK_EQ_U64(w.record.start_time_ns, local_ns, "when it goes on a new series begins");
-    CHECK_EQ_U64(w.record.offset_ns, s.offset_ns, "with the new offset");
+    CHECK_EQ_U64(w.record.start_time_ns, local_ns,
+                 "a clock that goes on after a stop begins a new series");
+    CHECK_EQ_U64(w.record.offset_ns, s.offset_ns,
+                 "a clock that goes on after a stop is published with its new offset");
 }
 
 static void test_master_time_wraps(void) {
@@ -160,8 +172,10 @@ static void test_master_time_wraps(void) {
         pass(&w, 124 * MS);
     }
     CHECK(wrapped, "the master's time passes 2^64 ns");
-    CHECK_EQ_U64(wrong, 0, "and each offset is right, modulo 2^64");
-    CHECK_EQ_U64(w.record.start_time_ns, start_ns, "in one series");
+    CHECK_EQ_U64(wrong, 0,
+                 "when the master's time passes 2^64 ns each offset is right, modulo 2^64");
+    CHECK_EQ_U64(w.record.start_time_ns, start_ns,
+                 "when the master's time passes 2^64 ns the series goes on");
 }
 
 /* --- grandmasters ---------------------------------------------------------------------------- */
@@ -175,8 +189,10 @@ static void test_announce_after_samples(void) {
     (void)send_pair(&w, &s);
     CHECK(!w.effects.publish, "a clock that has not announced itself is not published");
     (void)send_announce(&w, &s);
-    CHECK(published(&w, &s, local_ns), "its first Announce makes it master");
-    CHECK_EQ_U64(w.record.grandmaster_identity, 99, "and names the grandmaster at once");
+    CHECK(published(&w, &s, local_ns),
+          "the first Announce of a clock with a sample makes it master");
+    CHECK_EQ_U64(w.record.grandmaster_identity, 99,
+                 "the first Announce of a clock with a sample: the record names the grandmaster");
 }
 
 static void test_new_grandmaster_behind_the_master(void) {
@@ -190,9 +206,12 @@ static void test_new_grandmaster_behind_the_master(void) {
     s.offset_ns += 3 * MS; /* too little to be taken for a step */
     uint64_t local_ns = receive_time(&w);
     (void)send_pair(&w, &s);
-    CHECK(published(&w, &s, local_ns), "its first sample is the offset");
-    CHECK_EQ_U64(w.record.grandmaster_identity, 99, "with its name");
-    CHECK_EQ_U64(w.record.start_time_ns, local_ns, "and begins a series");
+    CHECK(published(&w, &s, local_ns),
+          "a new grandmaster behind the master: its first sample is published as the offset");
+    CHECK_EQ_U64(w.record.grandmaster_identity, 99,
+                 "a new grandmaster behind the master: the record names it");
+    CHECK_EQ_U64(w.record.start_time_ns, local_ns,
+                 "a new grandmaster behind the master begins a new series");
 }
 
 /* A clock takes over because of its new grandmaster: never with the old one's offset. */
@@ -216,8 +235,12 @@ static void test_new_grandmaster_makes_a_master(void) {
         pass(&w, 124 * MS);
     }
     CHECK_EQ_U64(master_of(&w), 2, "a clock behind a better grandmaster becomes master");
-    CHECK_EQ_U64(w.record.grandmaster_identity, 99, "with the new grandmaster's name");
-    CHECK_EQ_U64(mixed, 0, "and never with the offset of the one it left");
+    CHECK_EQ_U64(
+        w.record.grandmaster_identity, 99,
+        "a clock that became master by its new grandmaster: the record names that grandmaster");
+    CHECK_EQ_U64(
+        mixed, 0,
+        "a clock with a new grandmaster is never published with the offset of the one before");
 }
 
 /* --- Delay_Req ------------------------------------------------------------------------------- */
@@ -228,15 +251,20 @@ static void test_delay_req_to_listed_clock(void) {
 
     s.address.scope_id = INTERFACE;
     command(&w, "T fe80::1");
-    CHECK_EQ_U64(send_sync(&w, &s, 0x1A2B), NQPTP_DROP_NONE, "a Sync of a listed clock");
-    CHECK(w.effects.reply_count, "is answered");
+    CHECK_EQ_U64(send_sync(&w, &s, 0x1A2B), NQPTP_DROP_NONE, "a Sync of a listed clock is used");
+    CHECK(w.effects.reply_count, "a Sync of a listed clock is answered");
     const struct nqptp_reply *reply = &w.effects.replies[0];
     struct nqptp_address local = at("192.0.2.200");
-    CHECK(memcmp(reply->data, our_delay_req, sizeof our_delay_req) == 0, "by this Delay_Req");
-    CHECK(same_address(&reply->destination, &s.address), "to where it came from");
-    CHECK_EQ_U64(reply->destination.scope_id, INTERFACE, "in its scope");
-    CHECK(same_address(&reply->local, &local), "from the address it came to");
-    CHECK_EQ_U64(reply->interface, INTERFACE, "by the interface it came in by");
+    CHECK(memcmp(reply->data, our_delay_req, sizeof our_delay_req) == 0,
+          "the Delay_Req to a listed clock has the expected bytes");
+    CHECK(same_address(&reply->destination, &s.address),
+          "the Delay_Req goes to the source address of the Sync");
+    CHECK_EQ_U64(reply->destination.scope_id, INTERFACE,
+                 "the Delay_Req goes to the scope of the source address");
+    CHECK(same_address(&reply->local, &local),
+          "the Delay_Req leaves from the address that the Sync was sent to");
+    CHECK_EQ_U64(reply->interface, INTERFACE,
+                 "the Delay_Req leaves by the interface that the Sync came in by");
 }
 
 static void test_one_delay_req_for_each_sync(void) {
@@ -246,17 +274,17 @@ static void test_one_delay_req_for_each_sync(void) {
     command(&w, "T 192.0.2.9 192.0.2.1");
     (void)send_announce(&w, &s);
     (void)send_announce(&w, &s);
-    CHECK(!w.effects.reply_count, "only the first Announce is answered");
+    CHECK(!w.effects.reply_count, "the second Announce of a listed clock gets no Delay_Req");
     (void)send_sync(&w, &s, 1);
-    CHECK(w.effects.reply_count, "a Sync is");
+    CHECK(w.effects.reply_count, "a Sync of a listed clock gets a Delay_Req");
     (void)send_sync(&w, &s, 1);
-    CHECK(!w.effects.reply_count, "once");
+    CHECK(!w.effects.reply_count, "the same Sync a second time gets no Delay_Req");
     (void)send_follow_up(&w, &s, 1, time_of(&w, &s));
-    CHECK(!w.effects.reply_count, "a Follow_Up is not");
+    CHECK(!w.effects.reply_count, "a Follow_Up gets no Delay_Req");
     (void)send_sync(&w, &s, 2);
-    CHECK(w.effects.reply_count, "the next Sync is");
+    CHECK(w.effects.reply_count, "the next Sync gets a Delay_Req");
     CHECK(w.effects.replies[0].data[30] == 0 && w.effects.replies[0].data[31] == 2,
-          "by its own sequenceId");
+          "the Delay_Req for the next Sync has the sequenceId of that Sync");
 }
 
 static void test_no_delay_req_to_unlisted_clock(void) {
@@ -264,16 +292,16 @@ static void test_no_delay_req_to_unlisted_clock(void) {
     struct world w = world_of(&s);
 
     (void)send_sync(&w, &s, 100);
-    CHECK(!w.effects.reply_count, "without a list nothing is sent, not even to the master");
+    CHECK(!w.effects.reply_count, "without a list the master gets no Delay_Req");
     command(&w, "T 192.0.2.2");
     (void)send_sync(&w, &s, 101);
-    CHECK(!w.effects.reply_count, "with one, nothing to others");
+    CHECK(!w.effects.reply_count, "a clock that is not in the list gets no Delay_Req");
     command(&w, "T 192.0.2.1");
     (void)send_sync(&w, &s, 102);
-    CHECK(w.effects.reply_count, "as soon as it is listed it is asked");
+    CHECK(w.effects.reply_count, "a clock that was just listed gets a Delay_Req");
     command(&w, "T");
     (void)send_sync(&w, &s, 103);
-    CHECK(!w.effects.reply_count, "it is not answered when the clock is no longer listed");
+    CHECK(!w.effects.reply_count, "a clock that is no longer listed gets no Delay_Req");
 }
 
 static void test_delay_req_to_stand_in(void) {
@@ -286,14 +314,16 @@ static void test_delay_req_to_stand_in(void) {
     CHECK(!w.effects.reply_count,
           "a copy of the listed clock that is no stand-in gets no Delay_Req");
     play(&w, &elsewhere, 5 * S);
-    CHECK(is_at(&w.record, &elsewhere.address), "a clock stands in");
+    CHECK(is_at(&w.record, &elsewhere.address),
+          "the listed clock is silent: its copy at another address stands in for it");
     (void)send_sync(&w, &elsewhere, elsewhere.sequence_id++);
     CHECK(w.effects.reply_count == 1 &&
               same_address(&w.effects.replies[0].destination, &elsewhere.address),
           "a stand-in gets a Delay_Req for its Sync");
     play(&w, &listed, S);
     (void)send_sync(&w, &elsewhere, elsewhere.sequence_id);
-    CHECK(!w.effects.reply_count, "it gets none any more when the listed clock is back");
+    CHECK(!w.effects.reply_count,
+          "a former stand-in gets no Delay_Req when the listed clock is back");
 }
 
 /* --- what is not for us ---------------------------------------------------------------------- */
@@ -305,13 +335,17 @@ static void test_our_own_packets(void) {
 
     nqptp_engine_set_own_addresses(&w.engine, own, 2);
     us.port_number = NQPTP_PORT_NUMBER;
-    CHECK_EQ_U64(send_sync(&w, &us, 1), NQPTP_DROP_OWN, "what we sent ourselves is ignored");
-    CHECK_EQ_U64(send_announce(&w, &us), NQPTP_DROP_OWN, "of any type");
+    CHECK_EQ_U64(send_sync(&w, &us, 1), NQPTP_DROP_OWN,
+                 "a Sync of our own identity, port and address is dropped");
+    CHECK_EQ_U64(send_announce(&w, &us), NQPTP_DROP_OWN,
+                 "an Announce of our own identity, port and address is dropped");
     us.address = at("192.0.2.200");
-    CHECK_EQ_U64(send_sync(&w, &us, 1), NQPTP_DROP_OWN, "from any address of ours");
-    CHECK_EQ_U64(record_count(&w), 0, "and leaves no trace");
+    CHECK_EQ_U64(send_sync(&w, &us, 1), NQPTP_DROP_OWN,
+                 "a Sync of our own from our other address is dropped");
+    CHECK_EQ_U64(record_count(&w), 0, "our own messages make no record");
     us.port_number = 1;
-    CHECK_EQ_U64(send_sync(&w, &us, 1), NQPTP_DROP_NONE, "but not another port of our identity");
+    CHECK_EQ_U64(send_sync(&w, &us, 1), NQPTP_DROP_NONE,
+                 "a Sync of our identity with another port number is used");
     us.port_number = NQPTP_PORT_NUMBER;
     us.clock_identity++;
     CHECK_EQ_U64(send_sync(&w, &us, 1), NQPTP_DROP_NONE,
@@ -338,7 +372,8 @@ static void test_many_own_addresses(void) {
     us.port_number = NQPTP_PORT_NUMBER;
     us.address = own[NQPTP_OWN_ADDRESSES_MAX - 1];
     nqptp_engine_set_own_addresses(&w.engine, own, NQPTP_OWN_ADDRESSES_MAX + 1);
-    CHECK_EQ_U64(send_sync(&w, &us, 1), NQPTP_DROP_OWN, "the last address that fits is known");
+    CHECK_EQ_U64(send_sync(&w, &us, 1), NQPTP_DROP_OWN,
+                 "the last of our addresses that fits is known: a Sync from it is dropped");
     CHECK_EQ_U64(w.engine.self.address_count, NQPTP_OWN_ADDRESSES_MAX,
                  "addresses above the maximum are ignored");
 }
@@ -359,13 +394,13 @@ static void test_delay_resp(void) {
 
     CHECK_EQ_U64(send_delay_resp(&w, &s, OUR_IDENTITY, NQPTP_PORT_NUMBER), NQPTP_DROP_NONE,
                  "a Delay_Resp that names our port is accepted");
-    CHECK(idle(&w), "and its time is not used");
+    CHECK(idle(&w), "a Delay_Resp has no effect: its time is not used");
     CHECK(w.engine.table.clocks[0].answers == 1 && w.engine.table.clocks[0].answered_ns == w.now_ns,
-          "it is counted for its clock");
+          "a Delay_Resp is counted for its clock");
     CHECK_EQ_U64(send_delay_resp(&w, &s, OUR_IDENTITY, 1), NQPTP_DROP_FOREIGN,
-                 "another port of ours: not for us");
+                 "a Delay_Resp for another port of our identity is dropped as foreign");
     CHECK_EQ_U64(send_delay_resp(&w, &s, OUR_IDENTITY + 1, NQPTP_PORT_NUMBER), NQPTP_DROP_FOREIGN,
-                 "another clock's: not for us");
+                 "a Delay_Resp for another clock identity is dropped as foreign");
 }
 
 static void test_other_messages_change_nothing(void) {
@@ -378,8 +413,9 @@ static void test_other_messages_change_nothing(void) {
         memcpy(message, apple_signaling, sizeof message);
         message[0] = (uint8_t)(0x10 | types[i]);
         CHECK_EQ_U64(deliver(&w, &s, message, sizeof message), NQPTP_DROP_NONE,
-                     "a message of type 0x%X is PTP", types[i]);
-        CHECK(idle(&w) && record_count(&w) == 0, "and changes nothing");
+                     "a message of type 0x%X is accepted as PTP", types[i]);
+        CHECK(idle(&w) && record_count(&w) == 0,
+              "a message of a type without a meaning for us changes nothing");
     }
 }
 
@@ -398,7 +434,7 @@ static void test_truncated_datagrams(void) {
         CHECK_EQ_U64(receive(&w, &packet), NQPTP_DROP_TRUNCATED, "%s, truncated: dropped",
                      vectors[i].name);
     }
-    CHECK_EQ_U64(record_count(&w), 0, "and leaves no trace");
+    CHECK_EQ_U64(record_count(&w), 0, "truncated datagrams make no record");
 }
 
 static void test_refusals_are_counted(void) {
@@ -406,22 +442,28 @@ static void test_refusals_are_counted(void) {
     struct sender s = sender(1, "192.0.2.1", 100);
     uint8_t message[sizeof apple_sync];
 
-    CHECK_EQ_U64(deliver(&w, &s, apple_sync, 0), NQPTP_DROP_SHORT, "an empty datagram");
-    CHECK_EQ_U64(deliver(&w, &s, apple_sync, 43), NQPTP_DROP_SHORT, "a short one");
+    CHECK_EQ_U64(deliver(&w, &s, apple_sync, 0), NQPTP_DROP_SHORT,
+                 "an empty datagram is dropped as too short");
+    CHECK_EQ_U64(deliver(&w, &s, apple_sync, 43), NQPTP_DROP_SHORT,
+                 "a Sync without its last octet is dropped as too short");
     memcpy(message, apple_sync, sizeof message);
     message[1] = 1;
-    CHECK_EQ_U64(deliver(&w, &s, message, sizeof message), NQPTP_DROP_VERSION, "PTP version 1");
+    CHECK_EQ_U64(deliver(&w, &s, message, sizeof message), NQPTP_DROP_VERSION,
+                 "a message of PTP version 1 is dropped");
     message[1] = 2;
     message[4] = 1;
-    CHECK_EQ_U64(deliver(&w, &s, message, sizeof message), NQPTP_DROP_DOMAIN, "domain 1");
+    CHECK_EQ_U64(deliver(&w, &s, message, sizeof message), NQPTP_DROP_DOMAIN,
+                 "a message of domain 1 is dropped");
     message[4] = 0;
     message[0] = 0x1F;
-    CHECK_EQ_U64(deliver(&w, &s, message, sizeof message), NQPTP_DROP_TYPE, "a reserved type");
+    CHECK_EQ_U64(deliver(&w, &s, message, sizeof message), NQPTP_DROP_TYPE,
+                 "a message of a reserved type is dropped");
     message[0] = 0x10;
     put_message_length(message, 45);
-    CHECK_EQ_U64(deliver(&w, &s, message, sizeof message), NQPTP_DROP_LENGTH, "a wrong length");
-    CHECK_EQ_U64(w.engine.packets, 6, "each is counted");
-    CHECK(idle(&w) && record_count(&w) == 0, "and changes nothing");
+    CHECK_EQ_U64(deliver(&w, &s, message, sizeof message), NQPTP_DROP_LENGTH,
+                 "a message with a wrong length field is dropped");
+    CHECK_EQ_U64(w.engine.packets, 6, "each of six refused datagrams is counted");
+    CHECK(idle(&w) && record_count(&w) == 0, "refused datagrams have no effect and make no record");
 }
 
 /* --- records --------------------------------------------------------------------------------- */
@@ -450,16 +492,22 @@ static void test_record_of_the_33rd(void) {
     struct world w = world_of_32();
     struct sender newcomer = nth(32), first = nth(0);
 
-    CHECK_EQ_U64(send_sync(&w, &newcomer, 1), NQPTP_DROP_FULL, "the 33rd clock finds no room");
-    CHECK(told(&w, NQPTP_EVENT_REFUSED, newcomer.clock_identity), "which is told");
-    CHECK_EQ_U64(send_announce(&w, &newcomer), NQPTP_DROP_FULL, "whatever it sends");
+    CHECK_EQ_U64(send_sync(&w, &newcomer, 1), NQPTP_DROP_FULL,
+                 "a Sync of a 33rd clock is dropped, for the table is full");
+    CHECK(told(&w, NQPTP_EVENT_REFUSED, newcomer.clock_identity),
+          "the 33rd clock: its refusal is told");
+    CHECK_EQ_U64(send_announce(&w, &newcomer), NQPTP_DROP_FULL,
+                 "an Announce of the 33rd clock is dropped as well");
     w.now_ns = 5000 * S + 5 * S;
     CHECK_EQ_U64(send_sync(&w, &newcomer, 2), NQPTP_DROP_NONE,
-                 "when one is silent for 5 s it does");
-    CHECK(told(&w, NQPTP_EVENT_DELETED, first.clock_identity), "the first record goes");
-    CHECK(told(&w, NQPTP_EVENT_CREATED, newcomer.clock_identity), "for the newcomer's");
-    CHECK(knows(&w, &newcomer) && !knows(&w, &first), "as told");
-    CHECK_EQ_U64(record_count(&w), 32, "and 32 they are");
+                 "a Sync of the 33rd clock is used when another clock was silent for 5 s");
+    CHECK(told(&w, NQPTP_EVENT_DELETED, first.clock_identity),
+          "the 33rd clock: the deletion of the oldest record is told");
+    CHECK(told(&w, NQPTP_EVENT_CREATED, newcomer.clock_identity),
+          "the 33rd clock: its new record is told");
+    CHECK(knows(&w, &newcomer) && !knows(&w, &first),
+          "the 33rd clock has the place of the oldest record");
+    CHECK_EQ_U64(record_count(&w), 32, "the 33rd clock: there are still 32 records");
 }
 
 static void test_listed_33rd(void) {
@@ -468,8 +516,10 @@ static void test_listed_33rd(void) {
 
     newcomer.address = at("192.0.2.1");
     command(&w, "T 192.0.2.1");
-    CHECK_EQ_U64(send_announce(&w, &newcomer), NQPTP_DROP_NONE, "a listed 33rd finds room at once");
-    CHECK(knows(&w, &newcomer) && !knows(&w, &first), "that of the clock idle longest");
+    CHECK_EQ_U64(send_announce(&w, &newcomer), NQPTP_DROP_NONE,
+                 "an Announce of a listed 33rd clock is used at once");
+    CHECK(knows(&w, &newcomer) && !knows(&w, &first),
+          "a listed 33rd clock takes the place of the clock that was silent longest");
 }
 
 static void test_one_record_for_each_address_and_identity(void) {
@@ -480,12 +530,13 @@ static void test_one_record_for_each_address_and_identity(void) {
     (void)send_sync(&w, &one, 1);
     (void)send_sync(&w, &moved, 1);
     (void)send_sync(&w, &other, 1);
-    CHECK_EQ_U64(record_count(&w), 3, "identity and address make a record");
+    CHECK_EQ_U64(record_count(&w), 3, "three pairs of identity and address make three records");
     (void)send_announce(&w, &mapped);
     mapped.address = at("192.0.2.1");
     mapped.address.scope_id = 4;
     (void)send_announce(&w, &mapped);
-    CHECK_EQ_U64(record_count(&w), 3, "mapped form and scope make no other");
+    CHECK_EQ_U64(record_count(&w), 3,
+                 "the mapped form of an address, or its scope, makes no further record");
 }
 
 static void test_silent_record_is_deleted(void) {
@@ -493,25 +544,30 @@ static void test_silent_record_is_deleted(void) {
     struct world w = world_begin();
 
     (void)send_sync(&w, &s, 1);
-    CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), w.now_ns + 120 * S, "due in 120 s: its end");
+    CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), w.now_ns + 120 * S,
+                 "a record is due for deletion 120 s after its first Sync");
     w.now_ns += 50 * S;
     (void)send_announce(&w, &s);
-    CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), w.now_ns + 120 * S, "an Announce puts it off");
+    CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), w.now_ns + 120 * S,
+                 "an Announce puts the deletion of its record off to 120 s from then");
     w.now_ns += 50 * S;
     (void)send_sync(&w, &s, 2);
-    CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), w.now_ns + 120 * S, "as does a Sync");
+    CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), w.now_ns + 120 * S,
+                 "a Sync puts the deletion of its record off to 120 s from then");
     w.now_ns += MS;
     (void)send_follow_up(&w, &s, 2, time_of(&w, &s));
     uint64_t heard_ns = w.now_ns;
     CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), heard_ns + 3 * S + 1,
-                 "a sample is to be followed by another within 3 s");
+                 "after a sample the next deadline is the loss of the clock in 3 s");
     nqptp_engine_expire(&w.engine, heard_ns + 3 * S + 1, &w.effects);
-    CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), heard_ns + 120 * S, "a Follow_Up puts it off");
+    CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), heard_ns + 120 * S,
+                 "a Follow_Up puts the deletion of its record off to 120 s from then");
     w.now_ns += 10 * S;
     (void)send_sync(&w, &s, 2);
     (void)send_delay_resp(&w, &s, OUR_IDENTITY, NQPTP_PORT_NUMBER);
     (void)send_delay_resp(&w, &s, OUR_IDENTITY, 1);
-    CHECK(nqptp_engine_deadline(&w.engine) >= heard_ns + 120 * S, "nothing else brings it nearer");
+    CHECK(nqptp_engine_deadline(&w.engine) >= heard_ns + 120 * S,
+          "a repeated Sync or a Delay_Resp does not bring the deletion of a record nearer");
 }
 
 static void test_master_is_deleted(void) {
@@ -521,16 +577,19 @@ static void test_master_is_deleted(void) {
     uint64_t end_ns = nqptp_engine_deadline(&w.engine);
 
     expire(&w, end_ns - 1);
-    CHECK(idle(&w) && knows(&w, &s), "a nanosecond early nothing happens");
+    CHECK(idle(&w) && knows(&w, &s),
+          "a nanosecond before its deadline the silent master's record stays");
     expire(&w, end_ns);
     CHECK(!knows(&w, &s), "after 120 s of silence the master's record is deleted");
-    CHECK(told(&w, NQPTP_EVENT_DELETED, 1) && told(&w, NQPTP_EVENT_NO_MASTER, 0), "which is told");
-    CHECK(published_no_master(&w), "and published: no master");
+    CHECK(told(&w, NQPTP_EVENT_DELETED, 1) && told(&w, NQPTP_EVENT_NO_MASTER, 0),
+          "the deletion of the master's record: the deletion and the missing master are told");
+    CHECK(published_no_master(&w), "the deletion of the master's record: no master is published");
     expire(&w, end_ns);
-    CHECK(idle(&w), "once");
-    CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), NQPTP_NO_DEADLINE, "then nothing is due");
+    CHECK(idle(&w), "the deletion of the master's record is told only once");
+    CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), NQPTP_NO_DEADLINE,
+                 "after the deletion of the only record there is no deadline");
     (void)send_sync(&w, &s, 500);
-    CHECK(!w.effects.publish, "after that a Sync alone publishes nothing");
+    CHECK(!w.effects.publish, "after the deletion of the master a Sync alone publishes nothing");
 }
 
 static void test_deleted_master_has_a_successor(void) {
@@ -542,9 +601,12 @@ static void test_deleted_master_has_a_successor(void) {
     play(&w, &next, 119 * S);
     CHECK_EQ_U64(master_of(&w), 1, "a silent listed master stays for 119 s");
     play(&w, &next, 2 * S);
-    CHECK_EQ_U64(master_of(&w), 0, "not for 121 s, and an unlisted one is no successor");
+    CHECK_EQ_U64(
+        master_of(&w), 0,
+        "a listed master that is silent for 121 s is lost, and no unlisted clock succeeds it");
     command(&w, "T 192.0.2.2");
-    CHECK_EQ_U64(w.record.clock_identity, 2, "until it is listed");
+    CHECK_EQ_U64(w.record.clock_identity, 2,
+                 "a clock that is listed after the loss of the master becomes master at once");
 }
 
 static void test_deletions_one_at_a_time(void) {
@@ -558,7 +620,7 @@ static void test_deletions_one_at_a_time(void) {
                      told(&w, NQPTP_EVENT_DELETED, nth(deletions).clock_identity);
     }
     CHECK_EQ_U64(deletions, 32, "32 records are deleted, oldest first, each told of");
-    CHECK_EQ_U64(record_count(&w), 0, "and none is left");
+    CHECK_EQ_U64(record_count(&w), 0, "after 32 deletions no record is left");
 }
 
 /* --- floods and junk ------------------------------------------------------------------------- */
@@ -590,10 +652,13 @@ static void test_flood_with_list(void) {
     command(&w, "T 192.0.2.1");
     flood(&w, &master, 0, &lost, &unpublished);
     CHECK_EQ_U64(lost, 0, "10000 better clocks never displace the listed master");
-    CHECK_EQ_U64(unpublished, 0, "none of the master's samples is lost");
-    CHECK_EQ_U64(record_count(&w), 32, "the table is full");
-    CHECK(w.engine.drops[NQPTP_DROP_FULL] > 9000, "and most of them are refused");
-    CHECK(sane(&w), "all is in order");
+    CHECK_EQ_U64(unpublished, 0,
+                 "10000 better clocks that are not listed: each sample of the master is published");
+    CHECK_EQ_U64(record_count(&w), 32,
+                 "10000 better clocks that are not listed fill the table of 32");
+    CHECK(w.engine.drops[NQPTP_DROP_FULL] > 9000,
+          "most of 10000 clocks are dropped, for the table is full");
+    CHECK(sane(&w), "after a flood of 10000 clocks the engine keeps its invariants");
 }
 
 static void test_flood_without_list(void) {
@@ -603,7 +668,8 @@ static void test_flood_without_list(void) {
 
     flood(&w, &master, 101, &lost, &unpublished);
     CHECK_EQ_U64(lost, 0, "without a list 10000 worse clocks do not displace the master");
-    CHECK_EQ_U64(unpublished, 0, "none of the master's samples is lost");
+    CHECK_EQ_U64(unpublished, 0,
+                 "without a list 10000 worse clocks: each sample of the master is published");
 }
 
 static void test_flood_before_the_listed_clock(void) {
@@ -614,10 +680,11 @@ static void test_flood_before_the_listed_clock(void) {
 
     command(&w, "T 192.0.2.1");
     flood(&w, &worst, 0, &lost, &unpublished);
-    CHECK_EQ_U64(master_of(&w), 0, "10000 unlisted clocks are no master");
+    CHECK_EQ_U64(master_of(&w), 0, "none of 10000 unlisted clocks becomes master");
     (void)send_announce(&w, &late);
     (void)send_pair(&w, &late);
-    CHECK_EQ_U64(master_of(&w), 1, "the listed one is, as soon as it speaks");
+    CHECK_EQ_U64(master_of(&w), 1,
+                 "a listed clock in a full table becomes master with its first sample");
 }
 
 static void test_flood_of_silent_master(void) {
@@ -630,9 +697,12 @@ static void test_flood_of_silent_master(void) {
         (void)send_announce(&w, &stranger);
         pass(&w, 11 * MS);
     }
-    CHECK(w.now_ns < 5000 * S + 120 * S, "110 s of announcing strangers");
-    CHECK(knows(&w, &master), "leave the silent master its record");
-    CHECK_EQ_U64(master_of(&w), 1, "and it the master");
+    CHECK(w.now_ns < 5000 * S + 120 * S,
+          "the flood of announcing strangers ends before 120 s of silence");
+    CHECK(knows(&w, &master),
+          "a flood of announcing strangers leaves the silent master its record");
+    CHECK_EQ_U64(master_of(&w), 1,
+                 "a flood of announcing strangers leaves the silent master in its role");
 }
 
 /* One of 40 clocks, whose sequenceIds go up with time, more or less. */
@@ -689,11 +759,13 @@ static void test_junk(void) {
         pass(&w, prng_magnitude(&prng) >> 31); /* up to 8 s */
         publications += w.effects.publish != 0;
     }
-    CHECK_EQ_U64(insane, 0, "200000 datagrams of junk: all stays in order");
-    CHECK_EQ_U64(w.engine.packets, 200000, "each is counted");
-    CHECK(w.engine.drops[NQPTP_DROP_NONE] > 50000, "many were used, %" PRIu64,
+    CHECK_EQ_U64(insane, 0, "200000 datagrams of junk: the engine keeps its invariants");
+    CHECK_EQ_U64(w.engine.packets, 200000, "200000 datagrams of junk: each is counted");
+    CHECK(w.engine.drops[NQPTP_DROP_NONE] > 50000,
+          "200000 datagrams of junk: more than 50000 are used, here %" PRIu64,
           w.engine.drops[NQPTP_DROP_NONE]);
-    CHECK(publications > 500, "and clocks were followed: %u publications", publications);
+    CHECK(publications > 500, "200000 datagrams of junk: more than 500 publications, here %u",
+          publications);
 }
 
 /* `count` clocks that announce themselves, give a sample each, and stay alive for 3 s. */
@@ -714,30 +786,32 @@ static void test_rest(void) {
     struct sender master = sender(0xAA, "10.0.0.1", 1);
     struct world w = world_of(&master);
 
-    CHECK_EQ_U64(rest(&w), 0, "with one clock every packet is read as it comes");
+    CHECK_EQ_U64(rest(&w), 0, "with one clock packets do not rest");
     gather(&w, 3);
     (void)send_pair(&w, &master);
-    CHECK_EQ_U64(rest(&w), 0, "with four as well");
+    CHECK_EQ_U64(rest(&w), 0, "with four clocks packets do not rest");
     gather(&w, 4);
     (void)send_pair(&w, &master);
-    CHECK_EQ_U64(rest(&w), 100 * MS, "with more, packets may wait after the master's sample,");
+    CHECK_EQ_U64(rest(&w), 100 * MS,
+                 "with five clocks packets rest for 100 ms after the master's sample");
     w.now_ns += 100 * MS;
-    CHECK(rest(&w) > 0 && rest(&w) < 25 * MS, "but not until its next one");
+    CHECK(rest(&w) > 0 && rest(&w) < 25 * MS,
+          "100 ms after the master's sample packets rest less than 25 ms more");
     w.now_ns += 23 * MS;
-    CHECK_EQ_U64(rest(&w), 0, "when that is due none may wait");
+    CHECK_EQ_U64(rest(&w), 0, "when the master's next sample is due packets do not rest");
     (void)send_pair(&w, &master);
-    CHECK_EQ_U64(rest(&w), 100 * MS, "once it is there they may again");
+    CHECK_EQ_U64(rest(&w), 100 * MS,
+                 "after the master's next sample packets rest for 100 ms again");
     command(&w, "/other T 10.0.9.9");
     CHECK_EQ_U64(rest(&w), 0, "while a client waits for its first sample, packets do not rest");
     command(&w, "/other T");
     CHECK(rest(&w) > 0, "a client that may follow no clock waits for no sample");
     command(&w, "/other T 10.0.0.1");
-    CHECK(rest(&w) > 0, "nothing keeps them once it has one");
+    CHECK(rest(&w) > 0, "packets rest when each client with a list has its first sample");
     pass(&w, 11 * S);
-    CHECK_EQ_U64(rest(&w), 0, "of clocks that are silent there is nothing to wait for");
+    CHECK_EQ_U64(rest(&w), 0, "packets do not rest while all clocks are silent");
 }
 
-/* Called by their addresses, so that no compiler puts all their worlds into one stack frame. */
 /* Clients take the identity 0 for "no master". */
 static void test_no_grandmaster(void) {
     struct world w = world_begin();
@@ -960,6 +1034,7 @@ static void test_host_that_stood_still(void) {
         }
 }
 
+/* Called by their addresses, so that no compiler puts all their worlds into one stack frame. */
 static void (*const all_tests[])(void) = {
     test_nothing_at_first,
     test_rest,
