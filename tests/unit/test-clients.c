@@ -141,27 +141,35 @@ static void test_named_list(void) {
 
     command(&w, "/nqptp T 192.0.2.1 2001:db8::1");
     CHECK(!w.answer.refusal && !w.added, "/nqptp T with addresses is understood");
-    CHECK(w.command.asked == NQPTP_SHM_ASKED_NAMED && w.answer.client == 0, "as a named command");
-    CHECK_EQ_U64(client(&w, "/nqptp")->peer_count, 2, "it lists two");
+    CHECK(w.command.asked == NQPTP_SHM_ASKED_NAMED && w.answer.client == 0,
+          "/nqptp T is a named command of client 0");
+    CHECK_EQ_U64(client(&w, "/nqptp")->peer_count, 2,
+                 "/nqptp T with two addresses: its list has two");
     command(&w, "/x T");
-    CHECK(w.added && w.answer.client == 1, "another name makes a client");
-    CHECK(w.command.asked == NQPTP_SHM_ASKED_NAMED, "by a named command");
-    CHECK_EQ_U64(w.effects.publish, 2, "whose record is published");
+    CHECK(w.added && w.answer.client == 1, "T of a new name adds client 1");
+    CHECK(w.command.asked == NQPTP_SHM_ASKED_NAMED, "T of a new name is a named command");
+    CHECK_EQ_U64(w.effects.publish, 2, "T of a new name publishes the record of the new client");
     CHECK(client(&w, "/x")->has_list && client(&w, "/x")->peer_count == 0,
           "a T without addresses makes a list without addresses");
     command(&w, "/x T 192.0.2.7");
-    CHECK(!w.added && w.answer.client == 1, "once");
-    CHECK_EQ_U64(client(&w, "/x")->peer_count, 1, "and has a list of its own");
-    CHECK_EQ_U64(client(&w, "/nqptp")->peer_count, 2, "the other one's stays");
+    CHECK(!w.added && w.answer.client == 1, "a second T of a name adds no further client");
+    CHECK_EQ_U64(client(&w, "/x")->peer_count, 1,
+                 "a second T of a name replaces the list of that client");
+    CHECK_EQ_U64(client(&w, "/nqptp")->peer_count, 2,
+                 "T of another name leaves the list of /nqptp");
     command(&w, "T 192.0.2.9");
-    CHECK(w.command.asked == NQPTP_SHM_ASKED_BARE && w.answer.client == 0, "a bare T is of /nqptp");
-    CHECK_EQ_U64(client(&w, "/nqptp")->peer_count, 1, "it replaces its list");
-    CHECK_EQ_U64(client(&w, "/x")->peer_count, 1, "and no other");
+    CHECK(w.command.asked == NQPTP_SHM_ASKED_BARE && w.answer.client == 0,
+          "a bare T is a command of /nqptp");
+    CHECK_EQ_U64(client(&w, "/nqptp")->peer_count, 1,
+                 "a bare T with one address replaces the list of /nqptp");
+    CHECK_EQ_U64(client(&w, "/x")->peer_count, 1,
+                 "a bare T with an address leaves the list of a named client");
     command(&w, "T");
     CHECK_EQ_U64(client(&w, "/x")->peer_count, 1,
                  "a bare T alone leaves the list of a named client as it is");
     command(&w, "?");
-    CHECK(w.command.asked == NQPTP_SHM_ASKED_NOTHING && w.command.letter == '?', "? has no form");
+    CHECK(w.command.asked == NQPTP_SHM_ASKED_NOTHING && w.command.letter == '?',
+          "? asks for no layout");
 }
 
 static void test_activity(void) {
@@ -175,15 +183,17 @@ static void test_activity(void) {
     struct world w = world_begin();
 
     command(&w, "/x T 192.0.2.1");
-    CHECK_EQ_U64(client(&w, "/x")->activity, NQPTP_STOPPED, "at first a player does not play");
+    CHECK_EQ_U64(client(&w, "/x")->activity, NQPTP_STOPPED, "a new client does not play");
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         command(&w, rows[i].text);
         CHECK(!w.answer.refusal && w.command.asked == NQPTP_SHM_ASKED_PLAY && w.answer.client == 1,
-              "%s is understood", rows[i].text);
-        CHECK_EQ_U64(client(&w, "/x")->activity, rows[i].activity, "and noted");
-        CHECK(!w.effects.publish && !w.added, "and that is all");
+              "%s is understood as a command of client 1", rows[i].text);
+        CHECK_EQ_U64(client(&w, "/x")->activity, rows[i].activity,
+                     "the client's activity is that of the last B, P or E");
+        CHECK(!w.effects.publish && !w.added, "B, P and E publish nothing and add no client");
     }
-    CHECK_EQ_U64(client(&w, "/nqptp")->activity, NQPTP_STOPPED, "another client is not meant");
+    CHECK_EQ_U64(client(&w, "/nqptp")->activity, NQPTP_STOPPED,
+                 "B, P and E of /x leave the activity of /nqptp");
     command(&w, "/nqptp B");
     CHECK(!w.answer.refusal, "/nqptp B before any T is understood");
 }
@@ -284,21 +294,27 @@ static void test_many_clients(void) {
     CHECK_EQ_U64(wrong, 0, "/nqptp and 63 other clients are added");
     memcpy(&before, &w.engine, sizeof before);
     command(&w, "/client64 T 192.0.2.1");
-    CHECK(w.answer.refusal, "one client more is refused");
-    CHECK(!w.added && w.answer.client == -1 && !w.effects.publish, "one client more: no effect");
-    CHECK(same_octets(&before, &w.engine), "one client more: nothing changes");
+    CHECK(w.answer.refusal, "T of a 65th client is refused");
+    CHECK(!w.added && w.answer.client == -1 && !w.effects.publish,
+          "T of a 65th client has no effect");
+    CHECK(same_octets(&before, &w.engine), "T of a 65th client leaves the state of the engine");
     command(&w, "/client64 B");
-    CHECK(w.answer.refusal, "one client more cannot play");
+    CHECK(w.answer.refusal, "B of a 65th client is refused");
     (void)send_pair(&w, &s);
-    CHECK_EQ_U64(w.effects.publish, UINT64_MAX, "a sample of their master is for all 64");
+    CHECK_EQ_U64(w.effects.publish, UINT64_MAX,
+                 "a sample of the master of all 64 clients is published for all 64");
 
     nqptp_engine_remove_client(&w.engine, 7);
     (void)send_pair(&w, &s);
-    CHECK_EQ_U64(w.effects.publish, UINT64_MAX >> 1, "a removed client: a sample is for 63");
-    CHECK_EQ_STR(w.engine.clients.list[7].name, "/client63", "a removed client: the last moves up");
+    CHECK_EQ_U64(w.effects.publish, UINT64_MAX >> 1,
+                 "after one of 64 clients is removed a sample is published for 63");
+    CHECK_EQ_STR(w.engine.clients.list[7].name, "/client63",
+                 "after a client is removed the last one takes its place in the list");
     command(&w, "/client64 T 192.0.2.1");
-    CHECK(w.added && w.answer.client == 63, "a removed client: there is room for another one");
-    CHECK_EQ_U64(record_of(&w.engine, 63).clock_identity, 1, "the new client has its master");
+    CHECK(w.added && w.answer.client == 63,
+          "after a client is removed there is room for another one");
+    CHECK_EQ_U64(record_of(&w.engine, 63).clock_identity, 1,
+                 "a client in a removed one's place follows its own list's master");
     for (int c = NQPTP_CLIENTS_MAX - 1; c > 0; c--)
         nqptp_engine_remove_client(&w.engine, c);
     CHECK_EQ_I64(w.engine.clients.top, 1, "all others are removed: only client 0 is left");
@@ -370,26 +386,28 @@ static void test_masters_of_their_own(void) {
     command(&w, "/one T 192.0.2.1");
     command(&w, "/two T 192.0.2.2");
     play_both(&w, &one, &two, 4);
-    CHECK_EQ_U64(master_for(&w, 0), 1, "without a list the better clock is followed");
-    CHECK_EQ_U64(master_for(&w, 1), 1, "one follows the clock that it listed");
-    CHECK_EQ_U64(master_for(&w, 2), 2, "two follows its own");
-    CHECK_EQ_U64(record_count(&w), 2, "in one table");
+    CHECK_EQ_U64(master_for(&w, 0), 1, "without a list /nqptp follows the better clock");
+    CHECK_EQ_U64(master_for(&w, 1), 1, "/one follows the clock that it listed");
+    CHECK_EQ_U64(master_for(&w, 2), 2, "/two follows the clock that it listed");
+    CHECK_EQ_U64(record_count(&w), 2, "two clocks that three clients follow have one record each");
     (void)send_pair(&w, &one);
     CHECK_EQ_U64(w.effects.publish, 1 << 0 | 1 << 1,
                  "a sample is published for the clients that follow its clock");
     (void)send_pair(&w, &two);
-    CHECK_EQ_U64(w.effects.publish, 1 << 2, "and for no others");
+    CHECK_EQ_U64(w.effects.publish, 1 << 2,
+                 "a sample of the clock that only /two follows is published for /two alone");
     command(&w, "T");
-    CHECK_EQ_U64(w.effects.publish, 1 << 0, "a bare T is of client 0");
+    CHECK_EQ_U64(w.effects.publish, 1 << 0, "a bare T publishes for client 0 alone");
     CHECK(master_for(&w, 0) == 0 && master_for(&w, 1) == 1 && master_for(&w, 2) == 2,
-          "and of no other");
+          "a bare T takes the master of client 0 alone");
     command(&w, "/one T");
-    CHECK_EQ_U64(w.effects.publish, 1 << 1, "a named T is of its own");
-    CHECK(master_for(&w, 1) == 0 && master_for(&w, 2) == 2, "and of no other");
+    CHECK_EQ_U64(w.effects.publish, 1 << 1, "a named T publishes for its own client alone");
+    CHECK(master_for(&w, 1) == 0 && master_for(&w, 2) == 2,
+          "a named T takes the master of its own client alone");
     (void)send_sync(&w, &one, one.sequence_id);
     CHECK_EQ_U64(w.effects.reply_count, 0, "a clock on no list gets no Delay_Req");
     (void)send_sync(&w, &two, two.sequence_id);
-    CHECK_EQ_U64(w.effects.reply_count, 1, "a clock on the list of any client gets one");
+    CHECK_EQ_U64(w.effects.reply_count, 1, "a clock on the list of any client gets a Delay_Req");
 }
 
 static void test_first_address_wins(void) {
@@ -401,19 +419,24 @@ static void test_first_address_wins(void) {
     command(&w, "/x T 192.0.2.1 192.0.2.2");
     command(&w, "T 192.0.2.1 192.0.2.2");
     play_both(&w, &first, &better, 16);
-    CHECK_EQ_U64(master_for(&w, 1), 1, "of a named list the first address wins");
-    CHECK_EQ_U64(master_for(&w, 0), 2, "of a bare one the better clock");
+    CHECK_EQ_U64(master_for(&w, 1), 1,
+                 "the clock at the first address of a named list is followed");
+    CHECK_EQ_U64(master_for(&w, 0), 2, "the better clock of a bare list is followed");
     play_both(&w, &better, &elsewhere, 30);
-    CHECK_EQ_U64(master_for(&w, 1), 2,
-                 "when it is silent the second address wins, not the first clock elsewhere");
+    CHECK_EQ_U64(
+        master_for(&w, 1), 2,
+        "when the first address is silent the second address wins, not the first clock elsewhere");
     play(&w, &elsewhere, 5 * S);
     CHECK(same_address(&w.engine.table.clocks[w.engine.clients.list[1].master].address,
                        &elsewhere.address),
           "when both are silent the first clock is followed elsewhere");
     play_both(&w, &better, &first, 2);
-    CHECK_EQ_U64(master_for(&w, 1), 1, "until it is back");
+    CHECK_EQ_U64(master_for(&w, 1), 1,
+                 "when the first address of a named list speaks again its clock is followed");
     command(&w, "/x T 192.0.2.2 192.0.2.1");
-    CHECK_EQ_U64(master_for(&w, 1), 2, "another order is another list");
+    CHECK_EQ_U64(
+        master_for(&w, 1), 2,
+        "the same addresses in another order: the clock at the new first address is followed");
 }
 
 static void test_same_named_list_again(void) {
@@ -431,8 +454,10 @@ static void test_same_named_list_again(void) {
         order(&w, &v, "T");
         play_looking(&w, &v, &s, 2);
     }
-    CHECK_EQ_U64(v.seen.start_time_ns, start_ns, "the series goes on");
-    CHECK_EQ_U64(v.starts, 1, "and it is the first");
+    CHECK_EQ_U64(v.seen.start_time_ns, start_ns,
+                 "the same list again, B, P and T of another client: the series goes on");
+    CHECK_EQ_U64(v.starts, 1,
+                 "the same list again, B, P and T of another client: there is one series");
     check_view(&v, "a list repeated");
 }
 
@@ -446,8 +471,9 @@ static uint64_t start_after(const struct nqptp_reading *before, struct sender *s
     w.now_ns += ns;
     w.engine.clients.list[0].inherited = *before;
     play_looking(&w, &v, s, 20);
-    CHECK_EQ_STR(v.fault ? v.fault : "", "", "the record keeps all rules");
-    CHECK_EQ_U64(v.starts, 1, "and has one series");
+    CHECK_EQ_STR(v.fault ? v.fault : "", "",
+                 "after a restart what is published of the clock keeps all rules");
+    CHECK_EQ_U64(v.starts, 1, "after a restart there is one series");
     return v.seen.start_time_ns;
 }
 
@@ -459,27 +485,43 @@ static void test_inherit(void) {
                                    .offset_ns = s.offset_ns,
                                    .start_time_ns = began_ns};
 
-    CHECK_EQ_U64(start_after(&before, &s, 0), began_ns, "the same clock: its series goes on");
+    CHECK_EQ_U64(start_after(&before, &s, 0), began_ns,
+                 "after a restart with the same clock its series goes on");
     before.offset_ns = s.offset_ns + 5 * MS - 1;
-    CHECK_EQ_U64(start_after(&before, &s, 0), began_ns, "and a little less than 5 ms off");
+    CHECK_EQ_U64(start_after(&before, &s, 0), began_ns,
+                 "after a restart with an offset less than 5 ms higher in the kept record the "
+                 "series goes on");
     before.offset_ns = s.offset_ns - 5 * MS + 1;
-    CHECK_EQ_U64(start_after(&before, &s, 0), began_ns, "to either side");
+    CHECK_EQ_U64(start_after(&before, &s, 0), began_ns,
+                 "after a restart with an offset less than 5 ms lower in the kept record the "
+                 "series goes on");
     before.offset_ns = s.offset_ns + 5 * MS;
-    CHECK_EQ_U64(start_after(&before, &s, 0), fresh_ns, "5 ms off: a new series");
+    CHECK_EQ_U64(
+        start_after(&before, &s, 0), fresh_ns,
+        "after a restart with an offset 5 ms higher in the kept record a new series begins");
     before.offset_ns = s.offset_ns - 5 * MS;
-    CHECK_EQ_U64(start_after(&before, &s, 0), fresh_ns, "to either side");
+    CHECK_EQ_U64(
+        start_after(&before, &s, 0), fresh_ns,
+        "after a restart with an offset 5 ms lower in the kept record a new series begins");
     before.offset_ns = s.offset_ns;
     before.grandmaster_identity = 2;
-    CHECK_EQ_U64(start_after(&before, &s, 0), fresh_ns, "another grandmaster: a new series");
+    CHECK_EQ_U64(start_after(&before, &s, 0), fresh_ns,
+                 "after a restart with another grandmaster in the kept record a new series begins");
     before.grandmaster_identity = 1;
     before.start_time_ns = 5001 * S;
-    CHECK_EQ_U64(start_after(&before, &s, 0), fresh_ns, "a start in the future: a new series");
+    CHECK_EQ_U64(
+        start_after(&before, &s, 0), fresh_ns,
+        "after a restart with a start in the future in the kept record a new series begins");
     before.start_time_ns = UINT64_MAX;
-    CHECK_EQ_U64(start_after(&before, &s, 0), fresh_ns, "however far");
+    CHECK_EQ_U64(
+        start_after(&before, &s, 0), fresh_ns,
+        "after a restart with the last possible start in the kept record a new series begins");
     before.start_time_ns = 0;
-    CHECK_EQ_U64(start_after(&before, &s, 0), fresh_ns, "none: a new series");
+    CHECK_EQ_U64(start_after(&before, &s, 0), fresh_ns,
+                 "after a restart without a start in the kept record a new series begins");
     before.start_time_ns = began_ns;
-    CHECK_EQ_U64(start_after(&before, &s, 600 * S), began_ns, "ten minutes later: it goes on");
+    CHECK_EQ_U64(start_after(&before, &s, 600 * S), began_ns,
+                 "ten minutes after the kept record its series goes on");
 }
 
 /* Only the first master after the restart can be the one before it. */
@@ -495,8 +537,10 @@ static void test_inherit_once(void) {
     play(&w, &other, S);
     command(&w, "T 192.0.2.1");
     play(&w, &s, S);
-    CHECK_EQ_U64(w.record.clock_identity, 1, "after another master the one of before is back");
-    CHECK(w.record.start_time_ns > 5000 * S, "which is a new mastership");
+    CHECK_EQ_U64(w.record.clock_identity, 1,
+                 "after a restart and another master the clock of the kept record can be master");
+    CHECK(w.record.start_time_ns > 5000 * S,
+          "after a restart and another master the clock of the kept record begins a new series");
 }
 
 /* A client whose object holds an older series of a clock that another client follows already. */
@@ -510,8 +554,10 @@ static void test_inherit_later(void) {
     play(&w, &s, S);
     command_octets(&w, text, strlen(text), &before);
     command(&w, "/other T 192.0.2.1");
-    CHECK_EQ_U64(w.record.start_time_ns, 4000 * S, "the clock has one start for all");
-    CHECK_EQ_U64(w.effects.publish, 3, "the client that followed it before gets it as well");
+    CHECK_EQ_U64(w.record.start_time_ns, 4000 * S,
+                 "a client that inherits an older start gives it to all clients of that clock");
+    CHECK_EQ_U64(w.effects.publish, 3,
+                 "a client that inherits an older start: all clients of that clock are published");
 }
 
 /* --- waking up ------------------------------------------------------------------------------- */
@@ -538,11 +584,13 @@ static void check_wake_up(const struct world *w, const struct sender *to, uint8_
     CHECK_EQ_U64(w->effects.reply_count, 1, "%s: one message is sent", name);
     if (w->effects.reply_count == 0)
         return;
-    CHECK(reply->length == 64 && memcmp(reply->data, wanted, 64) == 0, "%s: it is that", name);
-    CHECK_EQ_U64(reply->data[47], priority1, "%s: with priority1 %u", name, priority1);
+    CHECK(reply->length == 64 && memcmp(reply->data, wanted, 64) == 0,
+          "%s: the message is the expected Announce", name);
+    CHECK_EQ_U64(reply->data[47], priority1, "%s: its priority1 is %u", name, priority1);
     CHECK(reply->general && same_address(&reply->destination, &to->address) &&
               same_address(&reply->local, &local) && reply->interface == INTERFACE,
-          "%s: to the general port of the clock that announced itself, the way its Announce came",
+          "%s: it goes to the general port of the clock that announced itself, the way its "
+          "Announce came",
           name);
 }
 
@@ -557,15 +605,17 @@ static void check_pair(uint8_t theirs, uint8_t first, uint8_t second, uint8_t pr
     snprintf(name, sizeof name, "for priority1 %u, first", theirs);
     check_wake_up(&w, &s, first, priority2, name);
     uint64_t sent_ns = w.now_ns;
-    CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), sent_ns + 150 * MS, "%s: 150 ms", name);
+    CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), sent_ns + 150 * MS,
+                 "%s: the next message is due after 150 ms", name);
     nqptp_engine_expire(&w.engine, sent_ns + 150 * MS - 1, &w.effects);
-    CHECK(idle(&w), "%s: and no less", name);
+    CHECK(idle(&w), "%s: 1 ns before 150 ms nothing is sent", name);
     nqptp_engine_expire(&w.engine, sent_ns + 150 * MS, &w.effects);
     snprintf(name, sizeof name, "for priority1 %u, second", theirs);
     check_wake_up(&w, &s, second, 248, name);
     nqptp_engine_expire(&w.engine, sent_ns + 150 * MS, &w.effects);
-    CHECK(idle(&w), "%s: and no third", name);
-    CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), sent_ns + 120 * S, "nothing else is due");
+    CHECK(idle(&w), "%s: a third message is not sent", name);
+    CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), sent_ns + 120 * S,
+                 "after both Announces only the deletion of the record is due");
 }
 
 static void test_wake_up_pairs(void) {
@@ -640,11 +690,16 @@ static void test_when_to_wake_up(void) {
     CHECK_EQ_U64(sent_while_announcing(&w, &s, 10), 0, "an unlisted clock is not woken up");
     command(&w, "T 192.0.2.1 192.0.2.2");
     CHECK_EQ_U64(w.effects.reply_count, 0, "the command itself sends nothing");
-    CHECK_EQ_U64(sent_while_announcing(&w, &s, 1), 2, "but at the first Announce after it");
-    CHECK_EQ_U64(sent_while_announcing(&w, &s, 1), 0, "not at the second");
-    CHECK_EQ_U64(sent_while_announcing(&w, &s, 1), 2, "at the third, for it gave no time yet");
-    CHECK_EQ_U64(sent_while_announcing(&w, &s, 20), 0, "and never again");
-    CHECK_EQ_U64(sent_while_announcing(&w, &talks, 1), 2, "another clock too");
+    CHECK_EQ_U64(sent_while_announcing(&w, &s, 1), 2,
+                 "the first Announce of a newly listed clock wakes it up by a pair of ours");
+    CHECK_EQ_U64(sent_while_announcing(&w, &s, 1), 0,
+                 "the second Announce of a listed clock does not wake it up");
+    CHECK_EQ_U64(sent_while_announcing(&w, &s, 1), 2,
+                 "the third Announce of a listed clock that gave no time wakes it up again");
+    CHECK_EQ_U64(sent_while_announcing(&w, &s, 20), 0,
+                 "after the third Announce a listed clock is not woken up again");
+    CHECK_EQ_U64(sent_while_announcing(&w, &talks, 1), 2,
+                 "the first Announce of another listed clock wakes that up");
     (void)send_pair(&w, &talks);
     CHECK_EQ_U64(sent_while_announcing(&w, &talks, 10), 0,
                  "a clock that gave its time is not woken up again");
@@ -675,19 +730,22 @@ static void test_silent_addresses_are_asked(void) {
 
     nqptp_engine_set_own_addresses(&w.engine, &ours, 1);
     command(&w, "/x T 192.0.2.1 192.0.2.2 192.0.2.200");
-    CHECK_EQ_U64(asked_in(&w, "192.0.2.1", 0), 1, "never B: a new list is asked at once");
-    CHECK_EQ_U64(asked_in(&w, "192.0.2.2", 10 * S), 5, "an address without a record, every 2 s");
+    CHECK_EQ_U64(asked_in(&w, "192.0.2.1", 0), 1,
+                 "a new list of a client that never said B: its address is asked at once");
+    CHECK_EQ_U64(asked_in(&w, "192.0.2.2", 10 * S), 5,
+                 "a listed address without a record is asked every 2 s");
     CHECK_EQ_U64(asked_in(&w, "192.0.2.200", 10 * S), 0, "our own address is not asked");
     command(&w, "/x B");
-    CHECK_EQ_U64(asked_in(&w, "192.0.2.1", 200 * MS), 1, "at B it is asked at once");
+    CHECK_EQ_U64(asked_in(&w, "192.0.2.1", 200 * MS), 1, "at B a listed address is asked at once");
     play(&w, &s, 2 * S);
     CHECK_EQ_U64(asked_in(&w, "192.0.2.1", 2 * S), 0, "a clock that gives its time is not asked");
-    CHECK_EQ_U64(asked_in(&w, "192.0.2.1", 2 * S), 1, "when it is lost it is asked");
-    CHECK_EQ_U64(asked_in(&w, "192.0.2.1", 300 * S), 150, "every 2 s, without end");
-    CHECK(knows(&w, &s), "its record stays all the time");
+    CHECK_EQ_U64(asked_in(&w, "192.0.2.1", 2 * S), 1, "a listed clock that is lost is asked");
+    CHECK_EQ_U64(asked_in(&w, "192.0.2.1", 300 * S), 150,
+                 "a listed clock that is lost is asked every 2 s without end");
+    CHECK(knows(&w, &s), "the record of a lost clock stays while a client of it plays");
     command(&w, "/x P");
     CHECK_EQ_U64(asked_in(&w, "192.0.2.1", 300 * S), 0, "after P nothing is asked");
-    CHECK(!knows(&w, &s), "and silence deletes the record");
+    CHECK(!knows(&w, &s), "after P the record of a silent clock is deleted");
     unsigned asked = 0;
     for (int n = 0; n < 100; n++) {
         command(&w, "/x B");
@@ -696,7 +754,8 @@ static void test_silent_addresses_are_asked(void) {
     CHECK_EQ_U64(asked, 6, "a flood of B for a second does not ask more often than each 200 ms");
     command(&w, "/x E");
     CHECK_EQ_U64(asked_in(&w, "192.0.2.1", 300 * S), 0, "after E nothing is asked");
-    CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), NQPTP_NO_DEADLINE, "and nothing is due");
+    CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), NQPTP_NO_DEADLINE,
+                 "after E and the deletion of the record there is no deadline");
 }
 
 /* The way by which the clock came, while that is ours still; else the kernel finds one. */
@@ -711,14 +770,14 @@ static void test_way_of_asking(void) {
     expire(&w, w.now_ns);
     CHECK(w.effects.reply_count == 1 && same_address(&reply->local, &none) &&
               reply->interface == 0 && reply->length == NQPTP_DELAY_REQ_LENGTH,
-          "without a record the kernel finds the way");
+          "an address without a record is asked with no local address and no interface");
     expire(&w, w.now_ns); /* the end of the round */
     (void)send_announce(&w, &s);
     pass(&w, 1999 * MS);
     expire(&w, w.now_ns += MS);
     CHECK(w.effects.reply_count == 1 && same_address(&reply->local, &ours) &&
               reply->interface == INTERFACE,
-          "with one it goes the way that the clock came");
+          "an address with a record is asked by the way that its Announce came");
     expire(&w, w.now_ns);
     nqptp_engine_set_own_addresses(&w.engine, &ours, 0);
     pass(&w, 1999 * MS);
@@ -736,18 +795,21 @@ static void test_unused_client_stops(void) {
     play(&w, &s, 2 * S);
     nqptp_engine_unused(&w.engine, 1 << 1, w.now_ns, &w.effects);
     CHECK(!nqptp_client_plays(&w.engine.clients.list[1]), "an unused client does not play");
-    CHECK_EQ_U64(asked_in(&w, "192.0.2.1", 10 * S), 0, "for it nothing is asked");
+    CHECK_EQ_U64(asked_in(&w, "192.0.2.1", 10 * S), 0, "for an unused client nothing is asked");
     pass(&w, 121 * S);
-    CHECK(!knows(&w, &s), "and its master may go");
+    CHECK(!knows(&w, &s), "the master of an unused client is deleted after 121 s of silence");
     command(&w, "/x T 192.0.2.1");
-    CHECK(!nqptp_client_plays(&w.engine.clients.list[1]), "one that says B plays from a B on");
+    CHECK(!nqptp_client_plays(&w.engine.clients.list[1]),
+          "a T does not make an unused client play that had said B");
     command(&w, "/x B");
-    CHECK(nqptp_client_plays(&w.engine.clients.list[1]), "and plays again then");
+    CHECK(nqptp_client_plays(&w.engine.clients.list[1]), "a B makes an unused client play again");
     command(&w, "/y T 192.0.2.1");
     nqptp_engine_unused(&w.engine, 1 << 2, w.now_ns, &w.effects);
-    CHECK(!nqptp_client_plays(&w.engine.clients.list[2]), "one that never says B stops so, too");
+    CHECK(!nqptp_client_plays(&w.engine.clients.list[2]),
+          "an unused client that never said B does not play");
     command(&w, "/y T 192.0.2.1");
-    CHECK(nqptp_client_plays(&w.engine.clients.list[2]), "and plays again at its next command");
+    CHECK(nqptp_client_plays(&w.engine.clients.list[2]),
+          "a T makes an unused client play again that never said B");
 }
 
 /* Nothing is told of a clock that falls silent after all its clients ended. */
@@ -771,16 +833,18 @@ static void test_silence_after_the_end_is_not_told(void) {
     }
 }
 
-static void test_no_wake_up_of_who_was_unlisted(void) {
+static void test_no_wake_up_of_an_unlisted_clock(void) {
     struct world w = world_begin();
     struct sender s = sender(1, "192.0.2.1", 100);
 
     command(&w, "/x T 192.0.2.1");
     (void)send_announce(&w, &s);
-    CHECK_EQ_U64(w.effects.reply_count, 1, "listed by a name it is woken up");
+    CHECK_EQ_U64(w.effects.reply_count, 1,
+                 "an Announce of a clock that a named client lists is answered by an Announce");
     command(&w, "/x T 192.0.2.9");
     pass(&w, S);
-    CHECK_EQ_U64(w.effects.reply_count, 0, "unlisted within 150 ms it gets no second Announce");
+    CHECK_EQ_U64(w.effects.reply_count, 0,
+                 "a clock that is unlisted within 150 ms gets no second Announce");
 }
 
 /* A stopped clock repeats its time for `pairs` Syncs; returns how many messages woke it up. */
@@ -806,16 +870,19 @@ static void check_stopped(const char *name, unsigned seconds, uint64_t grandmast
     command(&w, listed ? "/x T 192.0.2.1" : "/x T 192.0.2.9");
     play(&w, &s, seconds * S);
     uint64_t stopped_ns = time_of(&w, &s); /* which the first pair says, and the others repeat */
-    CHECK_EQ_U64(stop_for(&w, &s, stopped_ns, 480), 0, "%s: 479 repeats: it is let sleep", name);
-    CHECK_EQ_U64(stop_for(&w, &s, stopped_ns, 1), wanted, "%s: the 480th", name);
-    CHECK_EQ_U64(stop_for(&w, &s, stopped_ns, 1000), 0, "%s: and never again", name);
+    CHECK_EQ_U64(stop_for(&w, &s, stopped_ns, 480), 0,
+                 "%s: for 479 repeats of its time it is not woken up", name);
+    CHECK_EQ_U64(stop_for(&w, &s, stopped_ns, 1), wanted,
+                 "%s: %u messages after 480 repeats of its time", name, wanted);
+    CHECK_EQ_U64(stop_for(&w, &s, stopped_ns, 1000), 0,
+                 "%s: after 480 repeats it is not woken up again", name);
 }
 
 static void test_stopped_clock_is_woken_up(void) {
     check_stopped("stopped soon after it began", 1, 1, true, 1);
     check_stopped("stopped after 3 s", 3, 1, true, 0);
-    check_stopped("with another grandmaster", 1, 99, true, 0);
-    check_stopped("not listed", 1, 1, false, 0);
+    check_stopped("stopped, with another grandmaster", 1, 99, true, 0);
+    check_stopped("stopped, not listed", 1, 1, false, 0);
 }
 
 /* --- what clocks do --------------------------------------------------------------------------- */
@@ -857,15 +924,15 @@ static void check_stop(const char *name, unsigned pairs, unsigned pairs_after_b)
     }
     CHECK(has_master(&v.seen) && v.seen.local_time_ns == before.local_time_ns &&
               v.seen.offset_ns == before.offset_ns && v.starts == 1,
-          "%s: asleep, its record stays as it is", name);
+          "%s: while it stands still the published record stays", name);
     s.offset_ns = stopped_ns + 125 * MS - receive_time(&w);
     uint64_t resumed_ns = receive_time(&w);
     play_looking(&w, &v, &s, 2);
-    CHECK(offset_is(&v, s.offset_ns), "%s: resumed, its offset is right with two samples", name);
-    CHECK(v.seen.start_time_ns >= resumed_ns, "%s: in a series begun then", name);
+    CHECK(offset_is(&v, s.offset_ns), "%s: two samples after it goes on its offset is right", name);
+    CHECK(v.seen.start_time_ns >= resumed_ns, "%s: when it goes on a new series begins", name);
     play_looking(&w, &v, &s, 80);
-    CHECK(offset_is(&v, s.offset_ns), "%s: and goes on", name);
-    CHECK_EQ_U64(v.starts, 2, "%s: as the second series", name);
+    CHECK(offset_is(&v, s.offset_ns), "%s: 10 s after it goes on its offset is right", name);
+    CHECK_EQ_U64(v.starts, 2, "%s: there are two series in all", name);
     check_view(&v, name);
 }
 
@@ -886,24 +953,26 @@ static void test_silent_and_back(void) {
     play_looking(&w, &v, &s, 80);
     struct nqptp_shm_record before = v.seen;
     pass_looking(&w, &v, 30 * S);
-    CHECK(same_record(&v.seen, &before), "silent for 30 s: it stays");
+    CHECK(same_record(&v.seen, &before), "silent for 30 s: the published record stays");
     play_looking(&w, &v, &s, 8);
-    CHECK_EQ_U64(v.seen.start_time_ns, before.start_time_ns, "it comes back as it was");
+    CHECK_EQ_U64(v.seen.start_time_ns, before.start_time_ns,
+                 "back after 30 s of silence: the series goes on");
     pass_looking(&w, &v, 100 * S);
-    CHECK(has_master(&v.seen), "silent for 100 s: it stays");
+    CHECK(has_master(&v.seen), "silent for 100 s: the master stays");
     uint64_t back_ns = receive_time(&w);
     s.offset_ns += 3 * MS;
     play_looking(&w, &v, &s, 8);
-    CHECK_EQ_U64(v.seen.start_time_ns, back_ns, "it comes back as a new series");
-    CHECK(offset_is(&v, s.offset_ns), "with what it says now");
+    CHECK_EQ_U64(v.seen.start_time_ns, back_ns,
+                 "back after 100 s of silence with another offset: a new series begins");
+    CHECK(offset_is(&v, s.offset_ns), "back after 100 s of silence: the new offset is published");
     pass_looking(&w, &v, 1000 * S);
-    CHECK(has_master(&v.seen), "silent for 1000 s: it stays, because the client plays");
+    CHECK(has_master(&v.seen), "silent for 1000 s: the master stays, because the client plays");
     check_view(&v, "silence");
     v.may_vanish = true;
     command(&w, "/x B");
     command(&w, "/x E");
     pass_looking(&w, &v, 121 * S);
-    CHECK(!has_master(&v.seen), "after 121 s of silence the master is gone");
+    CHECK(!has_master(&v.seen), "silent for 121 s after E: the master is gone");
 }
 
 static void check_begin(const char *name, uint64_t silence_ns, unsigned starts) {
@@ -915,19 +984,21 @@ static void check_begin(const char *name, uint64_t silence_ns, unsigned starts) 
     pass_looking(&w, &v, silence_ns);
     struct nqptp_shm_record before = v.seen;
     order(&w, &v, "/x B");
-    CHECK(same_record(&v.seen, &before), "%s: the record stays", name);
+    CHECK(same_record(&v.seen, &before), "%s: B leaves the published record", name);
     s.offset_ns -= 3 * MS; /* too little to be taken for a step */
     uint64_t first_ns = receive_time(&w);
     play_looking(&w, &v, &s, 1);
-    CHECK_EQ_U64(v.starts, starts, "%s: series", name);
+    CHECK_EQ_U64(v.starts, starts, "%s: %u series after the next sample", name, starts);
     if (starts > 1) {
-        CHECK_EQ_U64(v.seen.start_time_ns, first_ns, "%s: with the next sample", name);
-        CHECK(offset_is(&v, s.offset_ns), "%s: with its offset", name);
+        CHECK_EQ_U64(v.seen.start_time_ns, first_ns,
+                     "%s: the new series begins with the next sample", name);
+        CHECK(offset_is(&v, s.offset_ns), "%s: the new series has the offset of the next sample",
+              name);
     }
     play_looking(&w, &v, &s, 8);
     order(&w, &v, "/x B");
     play_looking(&w, &v, &s, 8);
-    CHECK_EQ_U64(v.starts, starts, "%s: and B in the middle of play begins none", name);
+    CHECK_EQ_U64(v.starts, starts, "%s: a B during play begins no series", name);
     check_view(&v, name);
 }
 
@@ -951,7 +1022,7 @@ static void test_begin_of_another(void) {
     play_looking(&w, &v, &one, 16);
     order(&w, &v, "/y B");
     play_looking(&w, &v, &one, 16);
-    CHECK_EQ_U64(v.starts, 1, "a B of another client begins no series here");
+    CHECK_EQ_U64(v.starts, 1, "a B of another client begins no series for this client");
     check_view(&v, "B of another client");
 }
 
@@ -967,13 +1038,15 @@ static void check_pace(const char *name, int64_t ns_per_pair) {
         pair_looking(&w, &v, &s, time_of(&w, &s));
     }
     CHECK(has_master(&v.seen) && w.now_ns - v.seen.local_time_ns < S,
-          "%s: it is followed all the time", name);
+          "%s: its last published sample is less than 1 s old", name);
     play_looking(&w, &v, &s, 16);
-    CHECK(offset_is(&v, s.offset_ns), "%s: 2 s later its offset is right", name);
+    CHECK(offset_is(&v, s.offset_ns), "%s: 2 s after it is at its own rate its offset is right",
+          name);
     unsigned starts = v.starts;
     play_looking(&w, &v, &s, 80);
-    CHECK(offset_is(&v, s.offset_ns), "%s: and stays so", name);
-    CHECK_EQ_U64(v.starts, starts, "%s: in one series", name);
+    CHECK(offset_is(&v, s.offset_ns), "%s: 12 s after it is at its own rate its offset is right",
+          name);
+    CHECK_EQ_U64(v.starts, starts, "%s: in the last 10 s at its own rate no series begins", name);
     check_view(&v, name);
 }
 
@@ -997,9 +1070,10 @@ static void test_step(void) {
         uint64_t stepped_ns = receive_time(&w);
         play_looking(&w, &v, &s, 8);
         CHECK(offset_is(&v, s.offset_ns), "a step of %" PRId64 " ms: followed in 1 s", steps_ms[i]);
-        CHECK(v.starts == 2 && v.seen.start_time_ns >= stepped_ns, "as a new series");
+        CHECK(v.starts == 2 && v.seen.start_time_ns >= stepped_ns,
+              "a step begins the second series");
         play_looking(&w, &v, &s, 80);
-        CHECK_EQ_U64(v.starts, 2, "and no more");
+        CHECK_EQ_U64(v.starts, 2, "10 s after a step there are still two series");
         check_view(&v, "a step");
     }
 }
@@ -1015,16 +1089,19 @@ static void test_grandmaster_changes(void) {
         s.grandmaster_identity = 99 + n;
         (void)send_announce(&w, &s);
         look(&v, &w);
-        CHECK_EQ_U64(v.seen.grandmaster_identity, old, "until it gives a time the old one");
+        CHECK_EQ_U64(v.seen.grandmaster_identity, old,
+                     "a new grandmaster without a sample: the old one is published");
         s.offset_ns += 2 * MS;
         uint64_t local_ns = receive_time(&w);
         pair_looking(&w, &v, &s, time_of(&w, &s));
-        CHECK_EQ_U64(v.seen.grandmaster_identity, 99 + n, "then the new one's name");
-        CHECK_EQ_U64(v.seen.start_time_ns, local_ns, "as a new series");
-        CHECK(offset_is(&v, s.offset_ns), "and its offset");
+        CHECK_EQ_U64(v.seen.grandmaster_identity, 99 + n,
+                     "a new grandmaster with a sample is published");
+        CHECK_EQ_U64(v.seen.start_time_ns, local_ns,
+                     "a new grandmaster begins a series with its first sample");
+        CHECK(offset_is(&v, s.offset_ns), "a new grandmaster: its offset is published");
         play_looking(&w, &v, &s, 16);
     }
-    CHECK_EQ_U64(v.starts, 6, "each grandmaster has one series");
+    CHECK_EQ_U64(v.starts, 6, "six grandmasters have six series");
     check_view(&v, "grandmasters");
 }
 
@@ -1063,13 +1140,14 @@ static void test_change_of_list(void) {
         play_looking(&w, &v, &one, 4);
         play_looking(&w, &v, &two, 4);
         order(&w, &v, n % 2 ? "/x T 192.0.2.1" : "/x T 192.0.2.2");
-        CHECK_EQ_U64(v.seen.clock_identity, n % 2 ? 1 : 2, "another list: its clock at once");
+        CHECK_EQ_U64(v.seen.clock_identity, n % 2 ? 1 : 2,
+                     "another list: the clock that it lists is published at once");
     }
-    CHECK_EQ_U64(v.starts, 21, "each change is a mastership");
+    CHECK_EQ_U64(v.starts, 21, "20 changes of the list make 20 further masterships");
     check_view(&v, "lists");
     v.may_vanish = true;
     order(&w, &v, "/x T");
-    CHECK(!has_master(&v.seen), "none for an empty list");
+    CHECK(!has_master(&v.seen), "an empty list: no master is published");
 }
 
 /* Anything at any time, at two clients; only a list without a clock may leave none. */
@@ -1109,7 +1187,6 @@ static void test_anything(void) {
     check_view(&v, "anything at any time");
 }
 
-/* Called by their addresses, so that no compiler puts all their worlds into one stack frame. */
 static void test_wake_up_when_listed_again(void) {
     struct world w = world_begin();
     struct sender s = sender(1, "192.0.2.1", 100);
@@ -1162,6 +1239,7 @@ static void test_inherited_late(void) {
                  "a mastership that begins later has the start time of the clock");
 }
 
+/* Called by their addresses, so that no compiler puts all their worlds into one stack frame. */
 static void (*const all_tests[])(void) = {
     test_named_list,
     test_activity,
@@ -1183,7 +1261,7 @@ static void (*const all_tests[])(void) = {
     test_way_of_asking,
     test_unused_client_stops,
     test_silence_after_the_end_is_not_told,
-    test_no_wake_up_of_who_was_unlisted,
+    test_no_wake_up_of_an_unlisted_clock,
     test_stopped_clock_is_woken_up,
     test_stopped_and_resumed_clock,
     test_silent_and_back,

@@ -51,14 +51,17 @@ static uint64_t measured_ms(unsigned count, const uint64_t *spacings_ms) {
 static void test_measured_interval(void) {
     static const uint64_t spacings_ms[] = {250, 9000, 240, 3, 260, 255, 245, 8000, 4, 250};
 
-    CHECK_EQ_U64(measured_ms(0, spacings_ms), 777, "one message: unknown");
-    CHECK_EQ_U64(measured_ms(1, spacings_ms), 250, "two messages: what is between them");
-    CHECK_EQ_U64(measured_ms(3, spacings_ms), 250, "four messages: the median");
-    CHECK_EQ_U64(measured_ms(5, spacings_ms), 250, "six: a pause and a burst do not count");
+    CHECK_EQ_U64(measured_ms(0, spacings_ms), 777, "one message: its interval is unknown");
+    CHECK_EQ_U64(measured_ms(1, spacings_ms), 250,
+                 "two messages: the interval is the time between them");
+    CHECK_EQ_U64(measured_ms(3, spacings_ms), 250, "four messages: the interval is the median");
+    CHECK_EQ_U64(measured_ms(5, spacings_ms), 250,
+                 "six messages: a pause and a burst do not change the interval");
     CHECK_EQ_U64(measured_ms(10, spacings_ms), 250,
                  "eleven messages: a burst and long pauses do not count");
     uint64_t of_two_ms = measured_ms(2, spacings_ms);
-    CHECK(of_two_ms >= 250 && of_two_ms <= 9000, "three: between the two");
+    CHECK(of_two_ms >= 250 && of_two_ms <= 9000,
+          "three messages: the interval is between the two times");
 }
 
 static void test_interval_changes(void) {
@@ -66,14 +69,17 @@ static void test_interval_changes(void) {
 
     for (uint64_t ns = 5 * S; ns < 15 * S; ns += S)
         nqptp_interval_note(&interval, -3, ns);
-    CHECK_EQ_U64(nqptp_interval_ns(&interval, 777), 125 * MS, "what is stated counts");
+    CHECK_EQ_U64(nqptp_interval_ns(&interval, 777), 125 * MS, "an interval that is stated counts");
     nqptp_interval_note(&interval, -2, 15 * S);
-    CHECK_EQ_U64(nqptp_interval_ns(&interval, 777), 250 * MS, "the last statement, that is");
+    CHECK_EQ_U64(nqptp_interval_ns(&interval, 777), 250 * MS,
+                 "the last of two stated intervals counts");
     nqptp_interval_note(&interval, LOG_NOT_STATED, 16 * S);
-    CHECK_EQ_U64(nqptp_interval_ns(&interval, 777), S, "without one the spacing is used at once");
+    CHECK_EQ_U64(nqptp_interval_ns(&interval, 777), S,
+                 "after a message that states no interval the time since the last one counts");
     for (uint64_t ns = 17 * S; ns < 33 * S; ns += 4 * S)
         nqptp_interval_note(&interval, LOG_NOT_STATED, ns);
-    CHECK_EQ_U64(nqptp_interval_ns(&interval, 777), 4 * S, "and follows a change of pace");
+    CHECK_EQ_U64(nqptp_interval_ns(&interval, 777), 4 * S,
+                 "messages that state no interval: a change of pace is followed");
 }
 
 /* --- records --------------------------------------------------------------------------------- */
@@ -83,17 +89,24 @@ static void test_find(void) {
     int first = add(&b, 1, 1), second = add(&b, 2, 1), third = add(&b, 1, 2);
     struct nqptp_address one = host(1), two = host(2), three = host(3);
 
-    CHECK_EQ_I64(nqptp_clock_find(&b.table, 1, &one), first, "a record is found");
-    CHECK_EQ_I64(nqptp_clock_find(&b.table, 2, &one), second, "by its identity");
-    CHECK_EQ_I64(nqptp_clock_find(&b.table, 1, &two), third, "and by its address");
-    CHECK_EQ_I64(nqptp_clock_find(&b.table, 2, &two), NQPTP_NO_CLOCK, "by both together");
-    CHECK_EQ_I64(nqptp_clock_find(&b.table, 1, &three), NQPTP_NO_CLOCK, "or not at all");
+    CHECK_EQ_I64(nqptp_clock_find(&b.table, 1, &one), first,
+                 "a clock is found by identity and address");
+    CHECK_EQ_I64(nqptp_clock_find(&b.table, 2, &one), second,
+                 "two identities at one address are told apart");
+    CHECK_EQ_I64(nqptp_clock_find(&b.table, 1, &two), third,
+                 "one identity at two addresses is told apart");
+    CHECK_EQ_I64(nqptp_clock_find(&b.table, 2, &two), NQPTP_NO_CLOCK,
+                 "an identity at an address where only others were heard is not found");
+    CHECK_EQ_I64(nqptp_clock_find(&b.table, 1, &three), NQPTP_NO_CLOCK,
+                 "an identity at an unknown address is not found");
     one.scope_id = 3;
     CHECK_EQ_I64(nqptp_clock_find(&b.table, 1, &one), first,
                  "the scope of an address that is not link-local does not count");
     delete (&b, first);
-    CHECK_EQ_I64(nqptp_clock_find(&b.table, 1, &one), NQPTP_NO_CLOCK, "once deleted it is gone");
-    CHECK_EQ_I64(nqptp_clock_find(&b.table, 2, &one), second, "and others are not");
+    CHECK_EQ_I64(nqptp_clock_find(&b.table, 1, &one), NQPTP_NO_CLOCK,
+                 "a deleted clock is not found");
+    CHECK_EQ_I64(nqptp_clock_find(&b.table, 2, &one), second,
+                 "after another clock is deleted a clock is still found");
 }
 
 static void test_created_record_is_new(void) {
@@ -103,14 +116,15 @@ static void test_created_record_is_new(void) {
 
     delete (&b, i);
     CHECK_EQ_I64(b.clients.list[0].master, NQPTP_NO_CLOCK, "a deleted record is no master");
-    CHECK_EQ_I64(add(&b, 2, 2), i, "its slot is free");
+    CHECK_EQ_I64(add(&b, 2, 2), i, "a new clock gets the row of the deleted one");
     const struct nqptp_clock *clock = &b.table.clocks[i];
-    CHECK(clock->in_use && clock->clock_identity == 2, "a new clock has it");
+    CHECK(clock->in_use && clock->clock_identity == 2,
+          "the row of a deleted clock has the identity of the new one");
     CHECK(!clock->announced && !clock->confirmed && clock->sampled_at_ns == 0 &&
               clock->reading.local_time_ns == 0,
-          "with nothing of the old one's");
-    CHECK_EQ_U64(clock->heard_at_ns, b.now_ns, "heard now");
-    CHECK_EQ_U64(clock->pairing.waiting_until_ns, 0, "and no Follow_Up waits");
+          "the row of a deleted clock keeps nothing of it");
+    CHECK_EQ_U64(clock->heard_at_ns, b.now_ns, "a new clock was heard now");
+    CHECK_EQ_U64(clock->pairing.waiting_until_ns, 0, "a new clock waits for no Follow_Up");
 }
 
 /* 32 clocks, 1 to 32 at hosts 1 to 32, number n heard last 40 - n seconds ago. */
@@ -140,13 +154,17 @@ static int room(const struct table_fixture *b, bool listed) {
 static void test_newcomer_to_full_table(void) {
     struct table_fixture b = bench_full();
 
-    CHECK_EQ_I64(room(&b, false), 0, "the 33rd clock gets the slot of the one idle longest");
-    CHECK_EQ_I64(room(&b, true), 0, "listed or not");
+    CHECK_EQ_I64(room(&b, false), 0,
+                 "a 33rd clock gets the row of the clock that was silent longest");
+    CHECK_EQ_I64(room(&b, true), 0,
+                 "a listed 33rd clock gets the row of the clock that was silent longest");
     b.table.clocks[0].heard_at_ns = b.now_ns;
-    CHECK_EQ_I64(room(&b, false), 1, "which may be any record");
+    CHECK_EQ_I64(room(&b, false), 1,
+                 "a 33rd clock gets the row of any clock that was silent longest");
     delete (&b, 17);
-    CHECK_EQ_I64(room(&b, false), 17, "a free slot comes first");
-    CHECK_EQ_I64(room(&b, true), 17, "listed or not");
+    CHECK_EQ_I64(room(&b, false), 17, "a newcomer gets a free row before that of a silent clock");
+    CHECK_EQ_I64(room(&b, true), 17,
+                 "a listed newcomer gets a free row before that of a silent clock");
 }
 
 static void test_newcomer_among_busy_clocks(void) {
@@ -158,14 +176,14 @@ static void test_newcomer_among_busy_clocks(void) {
                  "no clock is silent for 5 s: an unlisted clock finds no row");
     CHECK_EQ_I64(room(&b, true), 9, "a listed clock takes the row that was silent longest");
     b.now_ns += 1;
-    CHECK_EQ_I64(room(&b, false), 9, "silent for 5 s: room for any");
+    CHECK_EQ_I64(room(&b, false), 9, "a clock is silent for 5 s: an unlisted clock takes its row");
 }
 
 static void test_master_is_never_evicted(void) {
     struct table_fixture b = bench_full();
 
     b.clients.list[0].master = 0;
-    CHECK_EQ_I64(room(&b, false), 1, "the master stays, though it is idle longest");
+    CHECK_EQ_I64(room(&b, false), 1, "the master keeps its row though it was silent longest");
     CHECK_EQ_I64(room(&b, true), 1, "a listed clock takes the row of an unlisted one");
 }
 
@@ -173,14 +191,18 @@ static void test_listed_are_not_evicted_for_unlisted(void) {
     struct table_fixture b = bench_full();
 
     list_hosts(&b, 3, (const uint8_t[]){1, 2, 4});
-    CHECK_EQ_I64(room(&b, false), 2, "listed clocks stay, though they are idle longest");
-    CHECK_EQ_I64(room(&b, true), 2, "while there is an unlisted one");
+    CHECK_EQ_I64(room(&b, false), 2,
+                 "listed clocks keep their rows though they were silent longest");
+    CHECK_EQ_I64(room(&b, true), 2, "a listed newcomer takes the row of an unlisted clock");
     b.clients.list[0].listed = UINT32_MAX;
-    CHECK_EQ_I64(room(&b, false), NQPTP_NO_CLOCK, "all listed: no room for an unlisted one");
-    CHECK_EQ_I64(room(&b, true), 0, "a silent one makes room for a listed one");
+    CHECK_EQ_I64(room(&b, false), NQPTP_NO_CLOCK,
+                 "all clocks are listed: an unlisted newcomer finds no row");
+    CHECK_EQ_I64(room(&b, true), 0,
+                 "all clocks are listed: a listed newcomer takes the row of a silent one");
     for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)
         b.table.clocks[i].heard_at_ns = b.now_ns;
-    CHECK_EQ_I64(room(&b, true), NQPTP_NO_CLOCK, "but not one that speaks");
+    CHECK_EQ_I64(room(&b, true), NQPTP_NO_CLOCK,
+                 "all clocks are listed and send: a listed newcomer finds no row");
 }
 
 /* A table of busy clocks: `count` of them at one address, the others at an address each. */
@@ -305,13 +327,16 @@ static void test_each_rung(void) {
     for (int rung = 0; rung < 10; rung++) {
         struct pair p = twins();
         set_rung(&p, rung, false);
-        CHECK_EQ_I64(sign(compare(&p.better, &p.worse)), -1, "%s: less is better", names[rung]);
-        CHECK_EQ_I64(sign(compare(&p.worse, &p.better)), 1, "%s: more is worse", names[rung]);
+        CHECK_EQ_I64(sign(compare(&p.better, &p.worse)), -1,
+                     "%s: the clock with the lower value is better", names[rung]);
+        CHECK_EQ_I64(sign(compare(&p.worse, &p.better)), 1,
+                     "%s: the clock with the higher value is worse", names[rung]);
         for (int lower = rung + 1; lower < 10; lower++)
             set_rung(&p, lower, true);
         CHECK_EQ_I64(sign(compare(&p.better, &p.worse)), -1,
                      "%s: it outweighs all that comes after it", names[rung]);
-        CHECK_EQ_I64(sign(compare(&p.worse, &p.better)), 1, "%s: seen from either side",
+        CHECK_EQ_I64(sign(compare(&p.worse, &p.better)), 1,
+                     "%s: it outweighs all that comes after it when the clocks change places",
                      names[rung]);
     }
 }
@@ -319,10 +344,10 @@ static void test_each_rung(void) {
 static void test_equal_clocks(void) {
     struct pair p = twins();
 
-    CHECK_EQ_I64(compare(&p.better, &p.worse), 0, "the same record is no better");
+    CHECK_EQ_I64(compare(&p.better, &p.worse), 0, "a clock is no better than its equal");
     p.better.address.scope_id = 7;
     CHECK(compare(&p.better, &p.worse) > 0 && compare(&p.worse, &p.better) < 0,
-          "of two links the lower number comes first");
+          "of two links with one address the one with the lower number is better");
 }
 
 /* Of so small ranges that ties are common on every rung. */
@@ -376,10 +401,10 @@ static void test_total_order(void) {
         antisymmetric += ab == -sign(compare(&b, &a));
         transitive += is_transitive(ab, bc, ac);
     }
-    CHECK_EQ_U64(reflexive, count, "no clock is better than itself");
-    CHECK_EQ_U64(antisymmetric, count, "of two clocks one is better, or neither");
-    CHECK_EQ_U64(transitive, count, "better than better is better");
-    CHECK(ties > 100 && ties < count, "among them were %u ties", ties);
+    CHECK_EQ_U64(reflexive, count, "a random clock is no better than itself");
+    CHECK_EQ_U64(antisymmetric, count, "of two random clocks one is better, or neither");
+    CHECK_EQ_U64(transitive, count, "of three random clocks the order is transitive");
+    CHECK(ties > 100 && ties < count, "some of the random pairs are ties, here %u", ties);
 }
 
 /* --- alive ----------------------------------------------------------------------------------- */
@@ -399,7 +424,8 @@ static void check_alive_for(int8_t log_interval, uint64_t spacing_ns, uint64_t l
           "log %d, every %" PRIu64 " ms: alive for %" PRIu64 " ms", log_interval, spacing_ns / MS,
           limit_ns / MS);
     CHECK(!alive_after(log_interval, spacing_ns, limit_ns + 1),
-          "log %d, every %" PRIu64 " ms: and no longer", log_interval, spacing_ns / MS);
+          "log %d, every %" PRIu64 " ms: not alive after %" PRIu64 " ms", log_interval,
+          spacing_ns / MS, limit_ns / MS);
 }
 
 static void test_alive(void) {
@@ -419,11 +445,13 @@ static void test_not_alive_without_sample(void) {
     int i = add(&b, 1, 1);
 
     announce(&b, i, 10);
-    CHECK(!nqptp_clock_is_alive(&b.table.clocks[i], b.now_ns), "no sample yet: not alive");
-    CHECK_EQ_I64(master(&b), NQPTP_NO_CLOCK, "and no master");
+    CHECK(!nqptp_clock_is_alive(&b.table.clocks[i], b.now_ns),
+          "a clock without a sample is not alive");
+    CHECK_EQ_I64(master(&b), NQPTP_NO_CLOCK, "a clock without a sample is not master");
     (void)sample(&b, i);
-    CHECK(nqptp_clock_is_alive(&b.table.clocks[i], b.now_ns), "with its first sample it is");
-    CHECK_EQ_I64(master(&b), i, "and is master");
+    CHECK(nqptp_clock_is_alive(&b.table.clocks[i], b.now_ns),
+          "a clock with its first sample is alive");
+    CHECK_EQ_I64(master(&b), i, "a clock with its first sample is master");
 }
 
 static void test_stopped_clock_is_not_alive(void) {
@@ -435,11 +463,12 @@ static void test_stopped_clock_is_not_alive(void) {
         b.now_ns += 125 * MS;
         (void)sample_of(&b, i, stopped_at_ns);
         CHECK(nqptp_clock_is_asleep(&b.table.clocks[i]) == (n >= 2),
-              "repeated %d times: asleep from 3 on", n + 1);
+              "a time that is repeated %d times: the clock is asleep from 3 on", n + 1);
     }
-    CHECK(!nqptp_clock_is_alive(&b.table.clocks[i], b.now_ns), "the same time for 5 s: not alive");
+    CHECK(!nqptp_clock_is_alive(&b.table.clocks[i], b.now_ns),
+          "a clock that repeats its time for 5 s is not alive");
     (void)sample_of(&b, i, stopped_at_ns + S);
-    CHECK(!nqptp_clock_is_asleep(&b.table.clocks[i]), "another time: awake");
+    CHECK(!nqptp_clock_is_asleep(&b.table.clocks[i]), "a clock that gives another time is awake");
 }
 
 /* --- samples --------------------------------------------------------------------------------- */
@@ -450,15 +479,16 @@ static void test_reading(void) {
     const struct nqptp_reading *reading = &b.table.clocks[i].reading;
     uint64_t start_ns = b.now_ns;
 
-    CHECK_EQ_U64(reading->grandmaster_identity, 0x1234, "a reading names the grandmaster");
-    CHECK_EQ_U64(reading->local_time_ns, start_ns, "the time of the sample");
-    CHECK_EQ_U64(reading->offset_ns, 5000 * S, "the offset");
-    CHECK_EQ_U64(reading->start_time_ns, start_ns, "and when the series began");
+    CHECK_EQ_U64(reading->grandmaster_identity, 0x1234, "a reading has the grandmaster");
+    CHECK_EQ_U64(reading->local_time_ns, start_ns, "a reading has the time of its sample");
+    CHECK_EQ_U64(reading->offset_ns, 5000 * S, "a reading has the offset");
+    CHECK_EQ_U64(reading->start_time_ns, start_ns, "a reading has the start of its series");
     b.now_ns += S;
-    CHECK(sample(&b, i), "another sample changes it");
-    CHECK_EQ_U64(reading->local_time_ns, b.now_ns, "to its own time");
-    CHECK_EQ_U64(reading->start_time_ns, start_ns, "in the same series");
-    CHECK(!sample(&b, i), "the same one again does not");
+    CHECK(sample(&b, i), "another sample changes the reading");
+    CHECK_EQ_U64(reading->local_time_ns, b.now_ns, "another sample: the reading has its time");
+    CHECK_EQ_U64(reading->start_time_ns, start_ns,
+                 "another sample: the reading has the start of the same series");
+    CHECK(!sample(&b, i), "the same sample again does not change the reading");
 }
 
 static void test_announced_data(void) {
@@ -467,10 +497,11 @@ static void test_announced_data(void) {
     const struct nqptp_announce said = {UINT64_C(0x0102030405060708), 2, 3, 4, 5, 6, 7};
 
     nqptp_clock_announce(clock, &said, 0x8005, LOG_1_S, b.now_ns);
-    CHECK(clock->announced, "a clock that announced itself is known to have");
-    CHECK_EQ_U64(clock->port_number, 0x8005, "its port");
-    CHECK_EQ_U64(clock->announce.grandmaster_identity, UINT64_C(0x0102030405060708), "its data,");
-    CHECK_EQ_U64(clock->announce.priority2, 7, "all of them");
+    CHECK(clock->announced, "a clock that sent an Announce is known to have announced itself");
+    CHECK_EQ_U64(clock->port_number, 0x8005, "an Announce: the clock has its port number");
+    CHECK_EQ_U64(clock->announce.grandmaster_identity, UINT64_C(0x0102030405060708),
+                 "an Announce: the clock has its grandmaster");
+    CHECK_EQ_U64(clock->announce.priority2, 7, "an Announce: the clock has its priority2");
 }
 
 static void test_new_grandmaster(void) {
@@ -482,12 +513,15 @@ static void test_new_grandmaster(void) {
     b.now_ns += S;
     nqptp_clock_announce(&b.table.clocks[i], &other, 1, LOG_1_S, b.now_ns);
     CHECK_EQ_U64(b.table.clocks[i].reading.grandmaster_identity, 1,
-                 "the offset is the old grandmaster's until there is a sample of the new one's");
+                 "without a sample of the new grandmaster the reading has the old one");
     b.now_ns += S;
     (void)sample_of(&b, i, b.now_ns + 5000 * S + MS);
-    CHECK_EQ_U64(b.table.clocks[i].reading.grandmaster_identity, 99, "then it is the new one's");
-    CHECK_EQ_U64(b.table.clocks[i].reading.offset_ns, 5000 * S + MS, "unmixed");
-    CHECK_EQ_U64(b.table.clocks[i].reading.start_time_ns, b.now_ns, "and a new series");
+    CHECK_EQ_U64(b.table.clocks[i].reading.grandmaster_identity, 99,
+                 "with a sample of the new grandmaster the reading has the new one");
+    CHECK_EQ_U64(b.table.clocks[i].reading.offset_ns, 5000 * S + MS,
+                 "with a sample of the new grandmaster the reading has its offset alone");
+    CHECK_EQ_U64(b.table.clocks[i].reading.start_time_ns, b.now_ns,
+                 "with a sample of the new grandmaster the reading has a new start");
 }
 
 static void test_announced_after_sample(void) {
@@ -497,8 +531,9 @@ static void test_announced_after_sample(void) {
     (void)sample(&b, i);
     announce(&b, i, 10);
     CHECK_EQ_I64(master(&b), i, "a clock that announces itself after its first sample is master");
-    CHECK_EQ_U64(b.table.clocks[i].reading.grandmaster_identity, 77,
-                 "and its reading names the grandmaster at once");
+    CHECK_EQ_U64(
+        b.table.clocks[i].reading.grandmaster_identity, 77,
+        "a clock that announces itself after its first sample: the reading has its grandmaster");
 }
 
 int main(void) {

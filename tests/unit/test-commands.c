@@ -33,8 +33,8 @@ static void check_list_of_two(const char *name, const char *text, size_t length)
     CHECK(w.engine.clients.list[0].has_list && w.engine.clients.list[0].peer_count == 2 &&
               lists(&w, "192.0.2.1") && lists(&w, "2001:db8::1"),
           "%s lists two addresses", name);
-    CHECK(idle_but(&w, 1) && told(&w, NQPTP_EVENT_LIST, 0), "%s: it is told, and that is all",
-          name);
+    CHECK(idle_but(&w, 1) && told(&w, NQPTP_EVENT_LIST, 0),
+          "%s: the list is told, and there is no other effect", name);
 }
 
 static void test_forms_of_a_list(void) {
@@ -63,10 +63,11 @@ static void check_empty_list(const char *name, const char *text, size_t length) 
     CHECK(!w.answer.refusal && w.engine.clients.list[0].has_list &&
               w.engine.clients.list[0].peer_count == 0,
           "%s is an empty list", name);
-    CHECK(published_no_master(&w) && told(&w, NQPTP_EVENT_NO_MASTER, 0), "%s: so no master is left",
-          name);
+    CHECK(published_no_master(&w) && told(&w, NQPTP_EVENT_NO_MASTER, 0),
+          "%s: no master is published and told", name);
     (void)send_pair(&w, &s);
-    CHECK(!w.effects.publish && knows(&w, &s), "%s: its clock is known, not published", name);
+    CHECK(!w.effects.publish && knows(&w, &s),
+          "%s: the clock of its sample is known, not published", name);
 }
 
 static void test_forms_of_an_empty_list(void) {
@@ -87,9 +88,10 @@ static void test_no_master_is_published_once(void) {
         play(&w, &s, S);
         publications += w.effects.publish != 0;
     }
-    CHECK_EQ_U64(publications, 0, "and not again while the clock goes on");
+    CHECK_EQ_U64(publications, 0,
+                 "after an empty list \"no master\" is not published again while the clock sends");
     command(&w, "T");
-    CHECK(idle(&w), "the same list again changes nothing");
+    CHECK(idle(&w), "the same empty list again has no effect");
     command(&w, "T 192.0.2.9");
     CHECK(idle_but(&w, 1) && told(&w, NQPTP_EVENT_LIST, 0),
           "another list without a known clock publishes nothing");
@@ -112,9 +114,10 @@ static void test_list_takes_effect_at_once(void) {
     (void)send_pair(&w, &two);
     command(&w, "T 192.0.2.2");
     CHECK(published(&w, &two, local_ns), "a list makes its clock master at once");
-    CHECK(told(&w, NQPTP_EVENT_MASTER, 2) && told(&w, NQPTP_EVENT_LIST, 0), "which is told of");
+    CHECK(told(&w, NQPTP_EVENT_MASTER, 2) && told(&w, NQPTP_EVENT_LIST, 0),
+          "a list that makes a master: the list and the master are told");
     command(&w, "T 192.0.2.9 192.0.2.1 192.0.2.2");
-    CHECK_EQ_U64(w.record.clock_identity, 1, "another one makes the best of its clocks master");
+    CHECK_EQ_U64(w.record.clock_identity, 1, "another list makes the best of its clocks master");
     command(&w, "T 192.0.2.9");
     CHECK(published_no_master(&w), "a list without a known clock leaves no master");
 }
@@ -128,12 +131,14 @@ static void test_same_list_again(void) {
     CHECK_EQ_U64(master_of(&w), 1, "a listed clock is master");
     struct nqptp_reading reading = w.engine.table.clocks[0].reading;
     command(&w, "T 192.0.2.1 192.0.2.9");
-    CHECK(idle(&w), "the same list again: nothing to do");
+    CHECK(idle(&w), "the same list again has no effect");
     command(&w, "T 192.0.2.9   192.0.2.1");
     CHECK(idle(&w), "the same addresses in another order change nothing");
-    CHECK_EQ_U64(w.engine.clients.list[0].peer_count, 2, "it is the same list");
+    CHECK_EQ_U64(w.engine.clients.list[0].peer_count, 2,
+                 "the same addresses in another order: the list has two addresses");
     (void)send_pair(&w, &s);
-    CHECK_EQ_U64(w.record.start_time_ns, reading.start_time_ns, "and the series goes on");
+    CHECK_EQ_U64(w.record.start_time_ns, reading.start_time_ns,
+                 "the same list again: the series goes on");
 }
 
 /* --- how many -------------------------------------------------------------------------------- */
@@ -154,13 +159,13 @@ static void test_256_addresses(void) {
     command(&w, text);
     CHECK(!w.answer.refusal, "256 addresses are a list");
     CHECK(w.engine.clients.list[0].peer_count == 256 && lists(&w, "10.0.0.255"),
-          "to the last of them");
+          "a list of 256 addresses has the last of them");
     command(&w, "T 192.0.2.1");
     (void)write_list(text, sizeof text, 257);
     command(&w, text);
-    CHECK(w.answer.refusal, "257 are not");
+    CHECK(w.answer.refusal, "a list of 257 addresses is refused");
     CHECK(w.engine.clients.list[0].peer_count == 1 && lists(&w, "192.0.2.1"),
-          "and the old list stays");
+          "a list of 257 addresses leaves the list before");
 }
 
 static void test_longest_command(void) {
@@ -171,10 +176,10 @@ static void test_longest_command(void) {
     // NOLINTNEXTLINE(bugprone-not-null-terminated-result): spaces are to follow, not a NUL
     memcpy(text, "T 192.0.2.1", 11);
     command_octets(&w, text, 4096, &no_record);
-    CHECK(!w.answer.refusal && lists(&w, "192.0.2.1"), "4096 octets are a command");
+    CHECK(!w.answer.refusal && lists(&w, "192.0.2.1"), "a command of 4096 octets is obeyed");
     text[10] = '2';
     command_octets(&w, text, 4097, &no_record);
-    CHECK(w.answer.refusal && lists(&w, "192.0.2.1"), "4097 are not");
+    CHECK(w.answer.refusal && lists(&w, "192.0.2.1"), "a command of 4097 octets is refused");
 }
 
 /* --- ? --------------------------------------------------------------------------------------- */
@@ -185,21 +190,21 @@ static void check_status(const char *name, struct world *w, size_t length) {
     memcpy(&before, &w->engine, sizeof before);
     command_octets(w, "?\0", length, &no_record);
     CHECK(!w->answer.refusal && w->command.letter == '?', "%s: ? asks for the status", name);
-    CHECK(!w->effects.publish && w->effects.event_count == 0, "%s: and for nothing else", name);
-    CHECK(same_octets(&before, &w->engine), "%s: it changes nothing", name);
+    CHECK(!w->effects.publish && w->effects.event_count == 0, "%s: ? has no effect", name);
+    CHECK(same_octets(&before, &w->engine), "%s: ? leaves the state of the engine", name);
 }
 
 static void test_status(void) {
     struct sender s = sender(1, "192.0.2.1", 100);
     struct world fresh = world_begin(), w = world_of(&s);
 
-    check_status("at first", &fresh, 1);
-    check_status("with a NUL", &fresh, 2);
-    check_status("with a master", &w, 1);
+    check_status("new engine", &fresh, 1);
+    check_status("new engine, ? with a NUL", &fresh, 2);
+    check_status("engine with a master", &w, 1);
     command(&w, "T 192.0.2.1");
-    check_status("with a list", &w, 1);
+    check_status("engine with a list", &w, 1);
     command(&w, "T");
-    check_status("with an empty list", &w, 1);
+    check_status("engine with an empty list", &w, 1);
 }
 
 static void test_status_forms(void) {
@@ -246,24 +251,24 @@ static void test_unknown_commands(void) {
     (void)CHECK_REFUSED("a space before T", " T 192.0.2.1");
     (void)CHECK_REFUSED("an address alone", "192.0.2.1");
     (void)CHECK_REFUSED("a space", " ");
-    (void)CHECK_REFUSED("a question with a blank", "? ");
-    (void)CHECK_REFUSED("with a width of 0", "? 0");
-    (void)CHECK_REFUSED("with one of five digits", "? 10000");
-    (void)CHECK_REFUSED("with one that is no number", "? 4x");
-    (void)CHECK_REFUSED("with a negative one", "? -4");
-    (void)CHECK_REFUSED("with no space", "?80");
-    (void)CHECK_REFUSED("with no space before the form", "?json");
-    (void)CHECK_REFUSED("of another form", "? xml");
-    (void)CHECK_REFUSED("of the form and more", "? json ");
-    (void)CHECK_REFUSED("by a name", "/nqptp ?");
-    (void)CHECK_REFUSED("two questions", "??");
+    (void)CHECK_REFUSED("a ? and a space", "? ");
+    (void)CHECK_REFUSED("a ? with 0", "? 0");
+    (void)CHECK_REFUSED("a ? with 10000", "? 10000");
+    (void)CHECK_REFUSED("a ? with 4x", "? 4x");
+    (void)CHECK_REFUSED("a ? with -4", "? -4");
+    (void)CHECK_REFUSED("a ? with 80 and no space", "?80");
+    (void)CHECK_REFUSED("a ? with json and no space", "?json");
+    (void)CHECK_REFUSED("a ? for xml", "? xml");
+    (void)CHECK_REFUSED("a ? for json with a space at the end", "? json ");
+    (void)CHECK_REFUSED("a named ?", "/nqptp ?");
+    (void)CHECK_REFUSED("two ?", "??");
 }
 
 static void test_bad_addresses(void) {
-    (void)CHECK_REFUSED("a name", "T localhost");
+    (void)CHECK_REFUSED("a host name for an address", "T localhost");
     (void)CHECK_REFUSED("a bad address at the front", "T 192.0.2.256 192.0.2.3");
-    (void)CHECK_REFUSED("in the middle", "T 192.0.2.3 192.0.2.300 192.0.2.4");
-    (void)CHECK_REFUSED("at the end", "T 192.0.2.3 192.0.2.4 x");
+    (void)CHECK_REFUSED("a bad address in the middle", "T 192.0.2.3 192.0.2.300 192.0.2.4");
+    (void)CHECK_REFUSED("a bad address at the end", "T 192.0.2.3 192.0.2.4 x");
     (void)CHECK_REFUSED("a comma", "T 192.0.2.3,192.0.2.4");
     (void)CHECK_REFUSED("a scope without a name", "T fe80::1%");
     (void)CHECK_REFUSED("a scope of an IPv4 address", "T 192.0.2.3%eth0");
@@ -291,7 +296,7 @@ static void test_reasons(void) {
     memset(over_long, ' ', sizeof over_long);
     over_long[0] = 'T';
     const char *const reasons[] = {
-        CHECK_REFUSED("nothing", ""),
+        CHECK_REFUSED("an empty command", ""),
         CHECK_REFUSED("an unknown command", "Z"),
         CHECK_REFUSED("a bad address", "T z"),
         CHECK_REFUSED("a control character", "T \x01"),
@@ -303,7 +308,8 @@ static void test_reasons(void) {
         for (size_t j = 0; j < i; j++)
             alike += strcmp(reasons[i], reasons[j]) == 0;
     CHECK_EQ_U64(alike, 0, "each kind of bad input has a reason of its own");
-    CHECK_EQ_STR(CHECK_REFUSED("a NUL alone", "\0"), reasons[0], "a NUL alone is nothing");
+    CHECK_EQ_STR(CHECK_REFUSED("a NUL alone", "\0"), reasons[0],
+                 "a NUL alone is refused like an empty command");
 }
 
 /* Letters that commands are made of, and now and then any octet. */
@@ -335,11 +341,11 @@ static void test_junk(void) {
         refused += w.answer.refusal != NULL;
         insane += !sane(&w);
     }
-    CHECK_EQ_U64(insane, 0, "%u commands of junk: all stays in order", count);
-    CHECK(refused > count / 2 && refused < count - 1000, "%u are refused, the others obeyed",
-          refused);
+    CHECK_EQ_U64(insane, 0, "%u commands of junk: the engine keeps its invariants", count);
+    CHECK(refused > count / 2 && refused < count - 1000,
+          "of the commands of junk %u are refused, the others obeyed", refused);
     command(&w, "T 192.0.2.1");
-    CHECK_EQ_U64(master_of(&w), 1, "and a good one works");
+    CHECK_EQ_U64(master_of(&w), 1, "after the commands of junk a good one is obeyed");
 }
 
 int main(void) {
