@@ -127,6 +127,12 @@ static void on_alarm(int signal) {
     _exit(HUNG);
 }
 
+static volatile sig_atomic_t told_to_end;
+
+static void on_end(int signal) {
+    told_to_end = signal;
+}
+
 /* --- commands -------------------------------------------------------------------------------- */
 
 /* With its NUL, as all generations send it. */
@@ -327,7 +333,7 @@ static bool known_id(const struct options *o, uint64_t id) {
     return o->id_count == 0;
 }
 
-/* Which rule is broken by what this look shows after that one? NULL if none is. */
+/* Returns the rule that this look breaks, after what the look before showed, or NULL. */
 static const char *broken(const struct player *p, const struct look *before,
                           const struct look *look) {
     struct sockaddr_in6 any;
@@ -402,18 +408,23 @@ static void wait_for_clock(const struct player *p) {
     }
 }
 
+/* SIGTERM ends it early, after one more look and with the same verdict. */
 static enum exit_status watch(const struct player *p) {
     int64_t end = now_ns(CLOCK_MONOTONIC) + (int64_t)(p->options.watch * 1e9);
     struct summary s = {.least_error_ns = INT64_MAX, .most_error_ns = INT64_MIN};
     const char *why = NULL;
+    bool last = false;
 
+    signal(SIGTERM, on_end);
     do {
         struct look look;
+        last = told_to_end || now_ns(CLOCK_MONOTONIC) >= end;
         look_at(p, &look);
         why = broken(p, &s.last, &look);
         note(p, &s, &look);
-        pause_for(p->options.interval);
-    } while (!why && now_ns(CLOCK_MONOTONIC) < end);
+        if (!last)
+            pause_for(p->options.interval);
+    } while (!why && !last);
     print_summary(p, &s);
     if (!why && p->options.judged &&
         (s.least_error_ns > s.most_error_ns || s.most_error_ns > (int64_t)p->options.within_ns ||
@@ -434,8 +445,8 @@ static const char usage[] =
     "  --patient                      look for the object for 10 s\n"
     "  --play ADDRESS                 then play by the clock there\n"
     "  --wait SECONDS                 then wait this long for a clock to play by\n"
-    "  --watch SECONDS                then read on for this long, and check each look\n"
-    "  --interval SECONDS             between two looks [0.002]\n"
+    "  --watch SECONDS                then read on for this long, or until SIGTERM\n"
+    "  --interval SECONDS             between two looks, each of which is checked [0.002]\n"
     "  --ids HEX[,HEX...]             the only clocks there may be\n"
     "  --fresh SECONDS                how old the last sample may be\n"
     "  --may-vanish                   there may be none after there was one\n"
