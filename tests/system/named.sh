@@ -43,6 +43,15 @@ has_id() { # NAME ID
     test "$(id_of "$1")" = "$2"
 }
 
+plays() { # NAME
+    "$nqptp" --status --json | tr -d ' \n' | grep -q "\"$1\"[^}]*\"player\":\"playing\""
+}
+
+# Succeeds if the daemon has qualified both clocks, and both are alive.
+qualified_both() {
+    answers && test "$(grep -c '^[*.][L.]QA[Z.] ' "$tmp/status")" = 2
+}
+
 none=0000000000000000
 a=000000000000000a
 b=000000000000000b
@@ -53,6 +62,7 @@ start_daemon -v
 start_sender --to 10.77.0.1 --from 10.77.0.2 --identity a --offset 5000 --priority1 200
 start_sender --to 10.77.0.1 --from 10.77.0.3 --identity b --offset 7000 --priority1 100
 check 'without a list /nqptp follows the better clock' "$reader" --wait-master 10 --expect-id b
+check 'both clocks qualify' eventually 10 qualified_both
 is 'without a command there is no object but /nqptp' "$(cd $shm && echo [!t]*)" nqptp
 control '/one T'
 is 'a name makes an object at once, mode 0644' "$(stat -c %a $shm/one)" 644
@@ -230,8 +240,7 @@ check 'the two of them follow again' eventually 10 has_id /two $b
 : >"$tmp/last"
 "$player" --name /one --play 10.77.0.2 --watch 2 >"$tmp/last" 2>&1 &
 watching=$!
-eventually 5 grep -q version "$tmp/last"
-sleep 0.5 # the player plays
+check 'before SIGTERM a player plays' eventually 5 plays /one
 stop_daemon TERM
 is 'no object has a public name after SIGTERM' "$(objects)" 0
 check 'a player that plays keeps its clock after SIGTERM' wait $watching

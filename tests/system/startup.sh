@@ -84,16 +84,17 @@ first_looks_are "$starts players of 2021 find 4" ' 4' 2021 --play 10.77.0.2
 first_looks_are "$starts readers that send nothing find 4" ' 4' 2021
 is 'players that speak IPv6 too' "$(first_looks 5 5 --to ::1)" '5*0: 10'
 
-# What a killed daemon left can be opened before the next one has adopted it. That cannot be helped,
-# but has to be quick: most players that come as soon as they can send a command are served. With a
-# pause before the adoption none was.
+# A player can open what a killed daemon left before the next daemon has adopted it. The daemon has
+# to adopt it soon after it opens its port: on an idle machine most players that start as soon as
+# they can send a command are served. On a busy machine the kernel may run the player first, so there
+# are 40 tries until four players are served. With a pause before the adoption none was.
 control_is_open() {
     grep -q ':2328 ' /proc/self/net/udp
 }
 
 looks_at_left_over() { # GENERATION OPTION...
     served=0
-    for _ in $(seq 10); do
+    for try in $(seq 40); do
         start_daemon
         stop_daemon KILL
         launch_daemon
@@ -103,13 +104,14 @@ looks_at_left_over() { # GENERATION OPTION...
         done
         play "$@" && served=$((served + 1))
         stop_daemon
+        test "$served" -lt 4 || break
     done
-    echo "# $served of 10"
-    test "$served" -ge 4
+    echo "# $served of $try"
+    test "$served" -eq 4
 }
 
-check 'players of today are served as the daemon starts again' looks_at_left_over 5
-check 'players of 4.1 are served as the daemon starts again' looks_at_left_over 4.1 --play 10.77.0.2
+check 'four players of 5 are served as the daemon starts again' looks_at_left_over 5
+check 'four players of 4.1 are served as the daemon starts again' looks_at_left_over 4.1 --play 10.77.0.2
 
 # A player that starts before there is a daemon waits for it, if it is of 4.1 or 4.2.
 play 4.2 --play 10.77.0.2 &
