@@ -1,11 +1,37 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The offset estimator: see the header for what it computes and why. Each sample passes through
- * these stages: does it belong to the series (admission), did the clock or the path change
- * (changes), the store (bins), the line (fit), the published value (shaper).
+ * The offset estimator. The header says what it computes, doc/estimator.md says why, and what each
+ * part is worth.
  *
- * Doubles are only ever differences within the window: microseconds over seconds, so that a slope
- * is in ppm. They cannot lose precision, whatever the times are.
+ * Words. A *sample* is an offset (master minus local time) at a local time. It is too low by the
+ * *delay* of its packet. A *bin* is a span of time, of which the highest sample is kept. The *line*
+ * lies on top of the bins. A *residual* is a sample minus the line. The *depth* of a bin is its
+ * distance below the line; the *noise* is the mean depth. A *series* is a run of published offsets
+ * without a jump.
+ *
+ * What it holds for each clock: up to 64 bins, the line, the last eight residuals of two kinds, a
+ * suspect sample, and the published point.
+ *
+ * The way of a sample, one section each:
+ *   admission  drops repeated times; begins anew if the timeline is another one
+ *   changes    finds steps of the clock, changes of the path and changes of the rate
+ *   bins       stores the sample
+ *   fit        lays the line on the bins
+ *   shaper     moves the published offset towards the line
+ *
+ * States:
+ *   empty      no bin: the next sample begins a series and is published as it is
+ *   settling   the first 3 s of a series: the line may rise, because all samples may have been late
+ *   young      until 5 s the line is published as it is; until 15 s in steps of up to 95 us
+ *   settled    the published offset moves towards the line by at most 40 us a sample
+ * Two states come on top. *Suspect*: one sample was too high and waits for a second one. *New
+ * rate*: for 5 s after a change of the master's rate the new one is expected.
+ *
+ * What it never does: read a clock, allocate memory, fail, or let one single sample move a settled
+ * line upward by more than noise explains.
+ *
+ * Doubles hold only differences within the window, in microseconds and seconds (so a slope is in
+ * ppm). They lose no precision, whatever the absolute times are.
  */
 #include "nqptp-estimator.h"
 
@@ -16,59 +42,59 @@
 #define S (1000 * MS)
 
 /* Admission. */
-#define RANGE_NS (INT64_C(1) << 59) /* 18 years; the sum of a few of these still fits */
-#define GAP_NS (60 * S)             /* after a longer silence the old line says nothing */
-#define BACK_NS (1 * S)             /* local time that goes back further is another timeline */
-#define STOPPED_REPEATS 2           /* one repeated time may be a repeated packet */
+#define RANGE_NS (INT64_C(1) << 59) /* 18 years: the sum of a few of these fits into int64_t. */
+#define GAP_NS (60 * S)             /* After a longer gap the old line is worth nothing. */
+#define BACK_NS (1 * S)             /* Local time that goes back by more is another timeline. */
+#define STOPPED_REPEATS 2           /* One repeated time may be a packet that came twice. */
 
 /* Changes. */
-#define SETTLING_NS (3 * S)           /* the first samples may all have been late */
-#define SHIFT_LEAST_NS (300 * US)     /* the line itself may be wrong by less */
-#define STEP_NS (5 * MS)              /* more than this is not worth slewing */
-#define RISE_MOST_NS (20 * MS)        /* no line is wrong by more, however noisy it looks */
-#define STEP_DOWN_NS (20 * MS)        /* wifi delays a few samples in a row by less */
-#define STEP_DOWN_FAR_NS (2 * S)      /* and no two in a row by this */
-#define STEP_DOWN_SPREAD_NS (50 * MS) /* those that were held up together differ by more */
-#define BURST_NS (60 * MS)            /* samples this close were held up together, if at all */
-#define SUSPICION_SAMPLES 16          /* a second witness must come this soon */
-#define PEAK_NS (625 * MS)            /* the best of five; a longer path is believed in 5 s */
-#define SERIES_CHANCE 1e-6   /* A rarer run of lows is a step. With 1e-4 slow links fake some. */
-#define RATE_CHANCE 1e-5     /* A rarer run is a new rate. With 1e-6 it takes 1.5 s longer. */
-#define TREND_NS (5 * S)     /* How long a new rate is expected, and published by larger steps. */
-#define PEAK_SPREAD_NOISES 4 /* the best differ by less, unless they all are delayed */
+#define SETTLING_NS (3 * S)           /* At first all samples may have been late. */
+#define SHIFT_MIN_NS (300 * US)       /* The line itself may be wrong by less. */
+#define STEP_NS (5 * MS)              /* A larger change is published at once, not slowly. */
+#define RISE_MAX_NS (20 * MS)         /* No line is too low by more, however noisy it looks. */
+#define STEP_DOWN_NS (20 * MS)        /* Wifi delays several samples in a row, but by less. */
+#define STEP_DOWN_FAR_NS (2 * S)      /* No network delays two samples in a row by this. */
+#define STEP_DOWN_SPREAD_NS (50 * MS) /* Delayed samples differ by more than this. */
+#define BURST_NS (60 * MS)            /* Samples this close may have been delayed together. */
+#define SUSPECT_SAMPLES 16            /* A second high sample must come within this number. */
+#define PERIOD_NS (625 * MS)          /* Five Syncs. Eight periods: a longer path takes 5 s. */
+#define PERIOD_SPREAD_NOISES 4        /* The peaks of an undelayed path differ by less. */
+#define STEP_CHANCE 1e-6              /* A rarer row of low bins is a step. 1e-4: false steps. */
+#define RATE_CHANCE 1e-5              /* A rarer row is a new rate. 1e-6: found 1.5 s later. */
+#define NEW_RATE_NS (5 * S)           /* For this time a new rate is expected. */
 
-/* Bins: 8 s at first, for a line that is soon there; in the end 64 s, which averages most. */
-#define BIN_LEAST_NS (125 * MS)
-#define BIN_MOST_NS (1 * S)
+/* Bins: 64 of 125 ms give a line soon (8 s); 64 of 1 s give the best line. */
+#define BIN_MIN_NS (125 * MS)
+#define BIN_MAX_NS (1 * S)
 
 /* Fit. */
-#define SLOPE_LIMIT_PPM 1500.0    /* Clocks slewed by NTP or in virtual machines reach 1,000. */
-#define SIGMA_PPM 25.0            /* how crystals at home differ */
-#define USUAL_MAX_PPM 150.0       /* No two crystals differ by more: the prior is wrong here. */
-#define WILD_GAIN 1e6             /* So large that only the bins tell the slope. */
-#define WILD_FACTOR 3             /* The prior is wrong too if it makes the bins deeper by this. */
-#define NOISE_UNKNOWN_US 300.0    /* a home network's, with the weight of */
-#define NOISE_UNKNOWN_WEIGHT 3.0  /* this many bins */
-#define FAR_NOISES 5              /* a bin this far below was held up, it is not noise */
-#define LATE_MOST 20              /* the best of more is late by more than exponential delays say */
-#define LATE_BINS 32              /* this many tell how their depths vary, */
-#define LATE_NOISE_MOST_US 1000.0 /*   unless something is wrong with the clock: */
-#define SPREAD_MOST .9            /*   as those of exponential delays do, */
-#define SPREAD_LEAST .35          /*   or as those of sums of them; then the best of 32 to 64 */
-#define LATE_ALIKE 7              /*   is late by the mean by this */
-#define TRUSTED_BINS 12           /* with fewer any bin may be the only good one */
-#define NEAR_MIN_SHARE 6   /* A 6th of the bins is enough to say where the slope is judged. */
-#define FALSE_MOST 3       /* bins with false samples in a window that are coped with */
-#define SUPPORTERS 2       /* bins that are about as high make one believable */
-#define STANDS_OUT_US 30.0 /* what is worth being called false */
+#define SLOPE_LIMIT_PPM 1500.0   /* NTP and virtual machines change rates by up to 1,000. */
+#define SIGMA_PPM 25.0           /* Standard deviation of the rates of crystals. */
+#define USUAL_MAX_PPM 150.0      /* No two crystals differ by more. */
+#define WILD_GAIN 1e6            /* So large that the bins alone decide the slope. */
+#define WILD_FACTOR 3            /* The bins decide if the usual slope makes them deeper by this. */
+#define NOISE_UNKNOWN_US 300.0   /* The noise assumed before there are bins. */
+#define NOISE_UNKNOWN_WEIGHT 3.0 /* It counts as this number of bins. */
+#define FAR_NOISES 5             /* A bin deeper than this was held up: it is no noise. */
+#define LATE_BINS_MAX 20         /* With more bins exponential delays are not realistic. */
+#define LATE_BINS 32             /* With this number the variance of the depths is known. */
+#define LATE_NOISE_MAX_US 1000.0 /* With more noise the clock is at fault, not the delays. */
+#define SPREAD_MAX .9            /* The depths vary as exponential delays do. */
+#define SPREAD_MIN .35           /* The depths vary as sums of several delays do. */
+#define LATE_SHARE 7             /* Then the best bin is late by the mean depth over this. */
+#define TRUSTED_BINS 12          /* With fewer bins any of them may be the only good one. */
+#define NEAR_MIN_SHARE 6         /* One bin in six is enough to find the centre. */
+#define FALSE_BINS_MAX 3         /* More false bins in one window are not expected. */
+#define SUPPORTERS 2             /* A bin is believed if this number of bins is about as high. */
+#define STANDS_OUT_US 30.0       /* A bin that is higher by less does no harm. */
 
 /* Shaper. */
-#define SHAPED_NS (5 * S)      /* until then what is published is the line */
-#define FAST_NS (15 * S)       /* until then the line may have much to learn */
-#define STEP_FAST_NS (95 * US) /* a sample: with what follows the slope less than 150 us */
-#define STEP_SLOW_NS (40 * US) /* a sample: too little to be heard */
-#define ASTRAY_NS (20 * MS)    /* to slew more takes minutes, wherever it came from */
-#define SHARE 4                /* of the error that is left, taken back by each sample */
+#define SHAPED_NS (5 * S)      /* Until then the line is published as it is. */
+#define FAST_NS (15 * S)       /* Until then the line still changes much. */
+#define STEP_FAST_NS (95 * US) /* Per sample. Together with the slope it stays under 150 us. */
+#define STEP_SLOW_NS (40 * US) /* Per sample: inaudible. */
+#define JUMP_NS (20 * MS)      /* A larger distance would take minutes in small steps. */
+#define SHARE 4                /* Each sample takes back a quarter of the distance. */
 
 void nqptp_estimator_reset(struct nqptp_estimator *estimator) {
     *estimator = (struct nqptp_estimator){0};
@@ -90,50 +116,54 @@ static double clamp(double value, double limit) {
     return value > limit ? limit : value < -limit ? -limit : value;
 }
 
-/* What the line through `from` has come to at that time. */
+/* Returns the value at time_ns on the line through `from` with the current slope. */
 static int64_t extend(const struct nqptp_estimator *e, struct nqptp_point from, int64_t time_ns) {
-    return from.ns + to_ns(e->slope_ppm * to_s(time_ns - from.time_ns));
+    return from.value_ns + to_ns(e->slope_ppm * to_s(time_ns - from.time_ns));
 }
 
-static int64_t above_line(const struct nqptp_estimator *e, struct nqptp_point sample) {
-    return sample.ns - extend(e, e->line, sample.time_ns);
+/* Returns sample minus line: negative if the sample is below the line. */
+static int64_t residual_ns(const struct nqptp_estimator *e, struct nqptp_point sample) {
+    return sample.value_ns - extend(e, e->line, sample.time_ns);
 }
 
 /* --- bins ------------------------------------------------------------------------------------ */
 
-/* Is a above the line of the present slope through b? */
-static bool higher(const struct nqptp_estimator *e, struct nqptp_point a, struct nqptp_point b) {
-    return a.ns > extend(e, b, a.time_ns);
+/* Compares two samples of different times along the current slope. */
+static bool is_higher(const struct nqptp_estimator *e, struct nqptp_point a,
+                      struct nqptp_point than) {
+    return a.value_ns > extend(e, than, a.time_ns);
 }
 
-static void drop_bins(struct nqptp_estimator *e, unsigned count) {
+static void drop_oldest_bins(struct nqptp_estimator *e, unsigned count) {
     e->bins -= count;
     memmove(&e->bin[0], &e->bin[count], e->bins * sizeof e->bin[0]);
 }
 
-/* Twice the window in the same room: of two neighbours the better one stays. */
+/* Merges neighbours: half the bins, each twice as wide. The higher sample of two stays. */
 static void widen_bins(struct nqptp_estimator *e) {
     e->bins /= 2;
     e->bin_width_ns *= 2;
     for (size_t i = 0; i < e->bins; i++) {
         struct nqptp_point a = e->bin[2 * i], b = e->bin[2 * i + 1];
-        e->bin[i] = higher(e, a, b) ? a : b;
+        e->bin[i] = is_higher(e, a, b) ? a : b;
     }
 }
 
-/* The sample begins a bin when it is time; else it may take the place of a lower one. So no two
- * bins are of the same time, not even when the last one has just become too wide. */
-static void bin_push(struct nqptp_estimator *e, struct nqptp_point sample) {
+/*
+ * Begins a bin if the newest one is over; else the sample replaces a lower one in the newest bin.
+ * Two bins never have the same time: the fit divides by the difference.
+ */
+static void store_sample(struct nqptp_estimator *e, struct nqptp_point sample) {
     if (e->bins > 0 && (sample.time_ns - e->bin_start_ns < e->bin_width_ns ||
                         sample.time_ns <= e->bin[e->bins - 1].time_ns)) {
-        if (higher(e, sample, e->bin[e->bins - 1]))
+        if (is_higher(e, sample, e->bin[e->bins - 1]))
             e->bin[e->bins - 1] = sample;
         return;
     }
-    if (e->bins == NQPTP_ESTIMATOR_BINS && e->bin_width_ns < BIN_MOST_NS)
+    if (e->bins == NQPTP_ESTIMATOR_BINS && e->bin_width_ns < BIN_MAX_NS)
         widen_bins(e);
     else if (e->bins == NQPTP_ESTIMATOR_BINS)
-        drop_bins(e, 1);
+        drop_oldest_bins(e, 1);
     e->bin_start_ns = sample.time_ns;
     e->bin[e->bins++] = sample;
 }
@@ -141,84 +171,87 @@ static void bin_push(struct nqptp_estimator *e, struct nqptp_point sample) {
 /* --- changes --------------------------------------------------------------------------------- */
 
 enum change {
-    UNCHANGED,
-    UNPROVEN, /* the sample is withheld */
-    NEW_PATH,
-    NEW_TIME,
+    CHANGE_NONE,
+    CHANGE_UNCONFIRMED, /* The sample waits for a second one and is not used. */
+    CHANGE_OF_PATH,     /* The line begins anew; the published offset follows slowly. */
+    CHANGE_OF_TIME,     /* The line begins anew, and so does the series. */
 };
 
 /*
- * What was stored before is of another time or another path. So is the slope, as far as we know:
- * it may be another clock. The noise stays.
+ * Forgets the bins and the residuals before time_ns, which belong to another time or path. The
+ * noise and the slope stay as first guesses.
  */
 static void forget_before(struct nqptp_estimator *e, int64_t time_ns) {
     unsigned old = 0;
 
     while (old < e->bins && e->bin[old].time_ns < time_ns)
         old++;
-    drop_bins(e, old);
-    e->bin_width_ns = BIN_LEAST_NS;
-    e->samples.count = 0;
-    e->peaks.count = 0;
-    e->suspected = 0;
+    drop_oldest_bins(e, old);
+    e->bin_width_ns = BIN_MIN_NS;
+    e->last_bursts.count = 0;
+    e->last_peaks.count = 0;
+    e->suspect_samples = 0;
 }
 
-/* By more than this nothing is noise. A line that fits badly looks noisy: hence the limit. */
-static int64_t shift_least_ns(const struct nqptp_estimator *e, int64_t limit_ns) {
+/* Returns the residual that noise does not explain. A wrong line looks noisy: hence the maximum. */
+static int64_t noise_limit_ns(const struct nqptp_estimator *e, int64_t max_ns) {
     int64_t ns = to_ns(FAR_NOISES * e->noise_us);
-    return ns < SHIFT_LEAST_NS ? SHIFT_LEAST_NS : ns < limit_ns ? ns : limit_ns;
+    return ns < SHIFT_MIN_NS ? SHIFT_MIN_NS : ns < max_ns ? ns : max_ns;
 }
 
 /*
- * No delay raises a sample: the clock has stepped, or the path is shorter, or the sample is false.
- * One alone proves nothing; a second one that is about as high does.
+ * Decides on a sample that is too high. No delay raises a sample: the clock has stepped, or the
+ * path is shorter, or the sample is false. A second sample that is about as high confirms the
+ * change.
  */
-static enum change judge_high(struct nqptp_estimator *e, struct nqptp_point sample) {
+static enum change check_high_sample(struct nqptp_estimator *e, struct nqptp_point sample) {
     struct nqptp_point suspect = e->suspect;
-    bool step = above_line(e, sample) > STEP_NS;
-    bool proven = e->suspected && sample.ns > suspect.ns - STEP_NS;
+    bool step = residual_ns(e, sample) > STEP_NS;
+    bool confirmed = e->suspect_samples && sample.value_ns > suspect.value_ns - STEP_NS;
 
-    if (!proven || (step && above_line(e, suspect) <= STEP_NS)) {
-        e->suspected = SUSPICION_SAMPLES;
+    if (!confirmed || (step && residual_ns(e, suspect) <= STEP_NS)) {
+        e->suspect_samples = SUSPECT_SAMPLES;
         e->suspect = sample;
-        return UNPROVEN;
+        return CHANGE_UNCONFIRMED;
     }
     forget_before(e, INT64_MAX);
-    bin_push(e, suspect);
-    return step ? NEW_TIME : NEW_PATH;
+    store_sample(e, suspect);
+    return step ? CHANGE_OF_TIME : CHANGE_OF_PATH;
 }
 
 /*
- * If the last `count` residuals are all lower than by least_ns and, less a rise of that rate, about
- * equally low, they are no delays, because delays differ. Returns how low they are now, or 0.
+ * Returns the smallest depth of the last `count` residuals if they are equally low, else 0. Delays
+ * differ; so residuals that are all lower than min_ns and differ by less than spread_ns are no
+ * delays. Residuals that fall along a straight line of rise_ppm count as equally low.
  */
-static int64_t agree(const struct nqptp_points *list, unsigned count, int64_t least_ns,
-                     int64_t spread_ns, double rise_ppm) {
+static int64_t common_depth(const struct nqptp_residuals *list, unsigned count, int64_t min_ns,
+                            int64_t spread_ns, double rise_ppm) {
     int64_t low_ns = INT64_MAX, mean_ns = 0;
 
     if (list->count < count)
         return 0;
     for (unsigned i = list->count - count; i < list->count; i++) {
         double to_last_s = to_s(list->at[list->count - 1].time_ns - list->at[i].time_ns);
-        int64_t depth_ns = -list->at[i].ns - to_ns(rise_ppm * to_last_s);
+        int64_t depth_ns = -list->at[i].value_ns - to_ns(rise_ppm * to_last_s);
         low_ns = depth_ns < low_ns ? depth_ns : low_ns;
         mean_ns += depth_ns / count;
     }
     if (spread_ns > low_ns / 4)
         spread_ns = low_ns / 4;
-    return low_ns > least_ns && mean_ns - low_ns < spread_ns ? low_ns : 0;
+    return low_ns > min_ns && mean_ns - low_ns < spread_ns ? low_ns : 0;
 }
 
-static bool begins_period(const struct nqptp_points *list, struct nqptp_point residual,
+static bool starts_period(const struct nqptp_residuals *list, struct nqptp_point residual,
                           int64_t period_ns) {
     return list->count == 0 || residual.time_ns - list->at[list->count - 1].time_ns >= period_ns;
 }
 
-/* Of each period of the list the best residual counts, under the time of its first. */
-static void note_best(struct nqptp_points *list, struct nqptp_point residual, int64_t period_ns) {
-    if (!begins_period(list, residual, period_ns)) {
-        if (residual.ns > list->at[list->count - 1].ns)
-            list->at[list->count - 1].ns = residual.ns;
+/* Keeps the highest residual of each period, with the time of the first one in it. */
+static void note_residual(struct nqptp_residuals *list, struct nqptp_point residual,
+                          int64_t period_ns) {
+    if (!starts_period(list, residual, period_ns)) {
+        if (residual.value_ns > list->at[list->count - 1].value_ns)
+            list->at[list->count - 1].value_ns = residual.value_ns;
         return;
     }
     if (list->count == NQPTP_ESTIMATOR_RECENT)
@@ -227,190 +260,195 @@ static void note_best(struct nqptp_points *list, struct nqptp_point residual, in
 }
 
 /*
- * Two samples far too low, or eight that are low, are a step back. What was held up comes all at
- * once, at 128 Syncs a second more than eight: that is one witness.
+ * Finds a step back: two residuals that are very low, or eight that are low. At 128 Syncs a second
+ * more than eight samples may be delayed together, so samples within BURST_NS count as one.
  */
-static enum change judge_samples(struct nqptp_estimator *e, struct nqptp_point residual) {
-    const struct nqptp_points *list = &e->samples;
+static enum change check_bursts(struct nqptp_estimator *e, struct nqptp_point residual) {
+    const struct nqptp_residuals *list = &e->last_bursts;
 
-    note_best(&e->samples, residual, BURST_NS);
-    bool far = agree(list, 2, STEP_DOWN_FAR_NS, STEP_DOWN_SPREAD_NS, 0);
-    if (!far && !agree(list, NQPTP_ESTIMATOR_RECENT, STEP_DOWN_NS, STEP_DOWN_SPREAD_NS, 0))
-        return UNCHANGED;
+    note_residual(&e->last_bursts, residual, BURST_NS);
+    bool far = common_depth(list, 2, STEP_DOWN_FAR_NS, STEP_DOWN_SPREAD_NS, 0);
+    if (!far && !common_depth(list, NQPTP_ESTIMATOR_RECENT, STEP_DOWN_NS, STEP_DOWN_SPREAD_NS, 0))
+        return CHANGE_NONE;
     forget_before(e, list->at[far ? list->count - 2 : 0].time_ns);
-    return NEW_TIME;
+    return CHANGE_OF_TIME;
 }
 
 /*
- * The probability that as many bins in a row are low as are at the end, if bins are low as often as
- * before: by the rule of succession. Where one packet in twenty is quick, some seconds without a
- * quick one prove no change.
+ * Returns the probability that the row of low bins at the end is chance, from how many bins were
+ * low before it (Laplace's rule of succession). Where one packet in twenty is quick, some seconds
+ * without a quick packet are no change.
  */
-static double chance_of_lows(const struct nqptp_estimator *e, int64_t least_ns) {
-    unsigned run = e->bins, low = 1, all = 2;
+static double chance_of_row(const struct nqptp_estimator *e, int64_t min_ns) {
+    unsigned row = e->bins, low = 1, all = 2;
     double chance = 1;
 
-    while (run > 0 && above_line(e, e->bin[run - 1]) < -least_ns)
-        run--;
-    for (unsigned i = 0; i < run; i++, all++)
-        low += above_line(e, e->bin[i]) < -least_ns;
-    for (unsigned i = run; i < e->bins; i++)
+    while (row > 0 && residual_ns(e, e->bin[row - 1]) < -min_ns)
+        row--;
+    for (unsigned i = 0; i < row; i++, all++)
+        low += residual_ns(e, e->bin[i]) < -min_ns;
+    for (unsigned i = row; i < e->bins; i++)
         chance *= (double)low++ / all++;
     return chance;
 }
 
-/* How fast the residuals of the list rise, from the older half to the newer one. */
-static double trend_ppm(const struct nqptp_points *list) {
+/* Returns how fast the residuals rise, from the older half of the list to the newer half. */
+static double trend_ppm(const struct nqptp_residuals *list) {
     const struct nqptp_point *older = &list->at[0], *newer = &list->at[list->count / 2];
     double rise_us = 0, time_s = 0;
 
     for (unsigned i = 0; i < list->count / 2; i++) {
-        rise_us += to_us(newer[i].ns - older[i].ns);
+        rise_us += to_us(newer[i].value_ns - older[i].value_ns);
         time_s += to_s(newer[i].time_ns - older[i].time_ns);
     }
     return rise_us / time_s;
 }
 
 /*
- * Eight periods whose best samples are all low are another path or a smaller step. If they fall
- * along a line, the master's rate has changed: the old slope would hold the line up for half a
- * minute.
+ * Decides on eight complete periods. If the best samples of all are equally low, the path is longer
+ * or the clock has made a small step. If they fall along a straight line, the master's rate has
+ * changed; with the old slope the line would stay too high for half a minute.
  */
-static enum change judge_periods(struct nqptp_estimator *e, int64_t now_ns) {
-    const struct nqptp_points *list = &e->peaks;
-    int64_t least_ns = shift_least_ns(e, STEP_NS);
-    int64_t spread_ns = to_ns(PEAK_SPREAD_NOISES * e->noise_us);
-    int64_t low_ns = agree(list, NQPTP_ESTIMATOR_RECENT, least_ns, spread_ns, 0);
+static enum change judge_peaks(struct nqptp_estimator *e, int64_t now_ns) {
+    const struct nqptp_residuals *list = &e->last_peaks;
+    int64_t min_ns = noise_limit_ns(e, STEP_NS);
+    int64_t spread_ns = to_ns(PERIOD_SPREAD_NOISES * e->noise_us);
+    int64_t low_ns = common_depth(list, NQPTP_ESTIMATOR_RECENT, min_ns, spread_ns, 0);
     double trend = trend_ppm(list);
 
     if (low_ns > STEP_NS)
-        return chance_of_lows(e, least_ns) < SERIES_CHANCE ? NEW_TIME : UNCHANGED;
+        return chance_of_row(e, min_ns) < STEP_CHANCE ? CHANGE_OF_TIME : CHANGE_NONE;
     if (low_ns > 0)
-        return NEW_PATH;
-    low_ns = trend < 0 ? agree(list, NQPTP_ESTIMATOR_RECENT, least_ns, spread_ns, trend) : 0;
-    if (low_ns == 0 || low_ns > STEP_NS || chance_of_lows(e, least_ns) > RATE_CHANCE)
-        return UNCHANGED;
-    e->trend_ppm = clamp(e->slope_ppm + trend, SLOPE_LIMIT_PPM);
-    e->trend_until_ns = now_ns + TREND_NS;
-    return NEW_PATH;
+        return CHANGE_OF_PATH;
+    low_ns = trend < 0 ? common_depth(list, NQPTP_ESTIMATOR_RECENT, min_ns, spread_ns, trend) : 0;
+    if (low_ns == 0 || low_ns > STEP_NS || chance_of_row(e, min_ns) > RATE_CHANCE)
+        return CHANGE_NONE;
+    e->new_rate_ppm = clamp(e->slope_ppm + trend, SLOPE_LIMIT_PPM);
+    e->new_rate_until_ns = now_ns + NEW_RATE_NS;
+    return CHANGE_OF_PATH;
 }
 
-/* Judges the periods when the next one begins: then they are complete. */
-static enum change judge_peaks(struct nqptp_estimator *e, struct nqptp_point residual) {
-    struct nqptp_points *list = &e->peaks;
-    bool complete = list->count == NQPTP_ESTIMATOR_RECENT && begins_period(list, residual, PEAK_NS);
-    enum change change = complete ? judge_periods(e, residual.time_ns) : UNCHANGED;
+/* Judges the eight periods when the next one begins, because only then the last is complete. */
+static enum change check_peaks(struct nqptp_estimator *e, struct nqptp_point residual) {
+    struct nqptp_residuals *list = &e->last_peaks;
+    bool complete =
+        list->count == NQPTP_ESTIMATOR_RECENT && starts_period(list, residual, PERIOD_NS);
+    enum change change = complete ? judge_peaks(e, residual.time_ns) : CHANGE_NONE;
 
-    if (change == UNCHANGED)
-        note_best(list, residual, PEAK_NS);
+    if (change == CHANGE_NONE)
+        note_residual(list, residual, PERIOD_NS);
     else
         forget_before(e, list->at[0].time_ns);
     return change;
 }
 
-static enum change judge(struct nqptp_estimator *e, struct nqptp_point sample) {
-    struct nqptp_point residual = {sample.time_ns, above_line(e, sample)};
-    bool settling = sample.time_ns - e->epoch_ns <= SETTLING_NS;
+static enum change find_change(struct nqptp_estimator *e, struct nqptp_point sample) {
+    struct nqptp_point residual = {sample.time_ns, residual_ns(e, sample)};
+    bool settling = sample.time_ns - e->series_start_ns <= SETTLING_NS;
 
-    if (!settling && residual.ns > shift_least_ns(e, RISE_MOST_NS))
-        return judge_high(e, sample);
-    if (residual.ns > RISE_MOST_NS) /* all before were late, or it has stepped again */
+    if (!settling && residual.value_ns > noise_limit_ns(e, RISE_MAX_NS))
+        return check_high_sample(e, sample);
+    if (residual.value_ns > RISE_MAX_NS) /* All samples so far were late, or the clock stepped. */
         forget_before(e, INT64_MAX);
-    e->suspected -= e->suspected > 0;
-    enum change change = judge_samples(e, residual);
-    return change != UNCHANGED ? change : judge_peaks(e, residual);
+    e->suspect_samples -= e->suspect_samples > 0;
+    enum change change = check_bursts(e, residual);
+    return change != CHANGE_NONE ? change : check_peaks(e, residual);
 }
 
 /* --- fit ------------------------------------------------------------------------------------- */
 
-/* The bins relative to now and to the newest one, and what is found out about them. */
+/* The bins, and what the steps of the fit find out about them. */
 struct fit {
-    double x_s[NQPTP_ESTIMATOR_BINS], y_us[NQPTP_ESTIMATOR_BINS];
+    double x_s[NQPTP_ESTIMATOR_BINS];  /* Time of each bin; 0 is now. */
+    double y_us[NQPTP_ESTIMATOR_BINS]; /* Offset of each bin; 0 is that of the newest. */
     bool excluded[NQPTP_ESTIMATOR_BINS];
     unsigned n;
-    unsigned hull[NQPTP_ESTIMATOR_BINS], corners;
-    double centre_s; /* the mean time of the bins that say where the line is */
-    double level_us; /* of the line, now */
-    double depth_us; /* of the bins below it, on average, */
-    double spread;   /*   and how they differ: their variance by the square of that */
+    unsigned hull[NQPTP_ESTIMATOR_BINS]; /* The bins that are corners of the upper hull. */
+    unsigned corners;
+    double centre_s; /* The mean time of the bins that decide where the line is. */
+    double level_us; /* Of the line, now. */
+    double depth_us; /* The mean depth of the bins. */
+    double spread;   /* Variance of the depths, divided by the square of the mean. */
 };
 
-static void load(struct fit *f, const struct nqptp_estimator *e, int64_t now_ns) {
+static void load_bins(struct fit *f, const struct nqptp_estimator *e, int64_t now_ns) {
     *f = (struct fit){.n = e->bins};
     for (unsigned i = 0; i < f->n; i++) {
         f->x_s[i] = to_s(e->bin[i].time_ns - now_ns);
-        f->y_us[i] = to_us(e->bin[i].ns - e->bin[f->n - 1].ns);
+        f->y_us[i] = to_us(e->bin[i].value_ns - e->bin[f->n - 1].value_ns);
     }
 }
 
-static double height(const struct fit *f, unsigned i, double slope_ppm) {
+/* Returns the level now of the line with that slope through bin i. */
+static double level_of(const struct fit *f, unsigned i, double slope_ppm) {
     return f->y_us[i] - slope_ppm * f->x_s[i];
 }
 
-/* The `count` highest bins above the present slope, highest first; there are as many. */
-static void rank(const struct fit *f, double slope_ppm, unsigned *ranked, unsigned count) {
+/* Finds the `count` highest bins along that slope, highest first. */
+static void find_highest(const struct fit *f, double slope_ppm, unsigned *highest, unsigned count) {
     unsigned held = 0;
 
     for (unsigned i = 0; i < f->n; i++) {
         unsigned at = held;
-        for (; at > 0 && height(f, ranked[at - 1], slope_ppm) < height(f, i, slope_ppm); at--)
-            ranked[at] = ranked[at - 1];
-        ranked[at] = i;
+        for (; at > 0 && level_of(f, highest[at - 1], slope_ppm) < level_of(f, i, slope_ppm); at--)
+            highest[at] = highest[at - 1];
+        highest[at] = i;
         held += held < count;
     }
 }
 
 /*
- * A false sample that is too high would hold the line up for a minute. So the highest bins must
- * not stand out from the next few by more than delays differ. What is excluded stays stored:
- * later bins may support it. Two that stand out by more than a step are not false: samples as high
- * needed a witness.
+ * Excludes bins with false samples, which would hold the line up for a minute: a bin that is higher
+ * than the second next by more than delays explain. An excluded bin stays stored, because later
+ * bins may support it. Two bins that are both higher by more than STEP_NS are true:
+ * check_high_sample() has asked for a second sample.
  */
-static void exclude_unsupported(struct fit *f, const struct nqptp_estimator *e) {
-    unsigned ranked[FALSE_MOST + SUPPORTERS + 1]; /* and room for the one that drops out */
+static void exclude_false_bins(struct fit *f, const struct nqptp_estimator *e) {
+    unsigned highest[FALSE_BINS_MAX + SUPPORTERS + 1]; /* One more: find_highest() uses it. */
     double limit_us = e->noise_us > STANDS_OUT_US ? e->noise_us : STANDS_OUT_US;
 
     if (f->n < TRUSTED_BINS)
         return;
-    rank(f, e->slope_ppm, ranked, FALSE_MOST + SUPPORTERS);
-    for (unsigned i = 0; i < FALSE_MOST; i++) {
-        double us = height(f, ranked[i + SUPPORTERS], e->slope_ppm);
-        if (height(f, ranked[i], e->slope_ppm) - us <= limit_us ||
-            height(f, ranked[i + 1], e->slope_ppm) - us > to_us(STEP_NS))
+    find_highest(f, e->slope_ppm, highest, FALSE_BINS_MAX + SUPPORTERS);
+    for (unsigned i = 0; i < FALSE_BINS_MAX; i++) {
+        double us = level_of(f, highest[i + SUPPORTERS], e->slope_ppm);
+        if (level_of(f, highest[i], e->slope_ppm) - us <= limit_us ||
+            level_of(f, highest[i + 1], e->slope_ppm) - us > to_us(STEP_NS))
             return;
-        f->excluded[ranked[i]] = true;
+        f->excluded[highest[i]] = true;
     }
 }
 
-static double chord(const struct fit *f, unsigned a, unsigned b) {
+static double chord_ppm(const struct fit *f, unsigned a, unsigned b) {
     return (f->y_us[b] - f->y_us[a]) / (f->x_s[b] - f->x_s[a]);
 }
 
-/* Upper convex hull, by monotone chain: lines that touch the bins from above pass its corners. */
+/* Finds the upper convex hull (monotone chain): a line that touches the bins from above touches a
+ * corner of it. */
 static void find_hull(struct fit *f) {
     f->corners = 0;
     for (unsigned i = 0; i < f->n; i++) {
         if (f->excluded[i])
             continue;
-        while (f->corners >= 2 && chord(f, f->hull[f->corners - 2], f->hull[f->corners - 1]) <=
-                                      chord(f, f->hull[f->corners - 1], i))
+        while (f->corners >= 2 && chord_ppm(f, f->hull[f->corners - 2], f->hull[f->corners - 1]) <=
+                                      chord_ppm(f, f->hull[f->corners - 1], i))
             f->corners--;
         f->hull[f->corners++] = i;
     }
 }
 
 /*
- * The mean time of the bins. Those far below the old line (a power-saving receiver's) say nothing
- * about the slope, and would pull the place where it is judged away from those that do.
+ * Finds the mean time of the bins near the old line. Bins far below it (of a receiver that saves
+ * power) do not tell the slope; they would move the centre away from the bins that do.
  */
 static void find_centre(struct fit *f, const struct nqptp_estimator *e, int64_t now_ns) {
-    double line_us = to_us(extend(e, e->line, now_ns) - e->bin[f->n - 1].ns);
+    double line_us = to_us(extend(e, e->line, now_ns) - e->bin[f->n - 1].value_ns);
     double all_s = 0, near_s = 0;
     unsigned near = 0;
 
     for (unsigned i = 0; i < f->n; i++) {
         all_s += f->x_s[i];
-        if (f->excluded[i] || line_us - height(f, i, e->slope_ppm) >= FAR_NOISES * e->noise_us)
+        if (f->excluded[i] || line_us - level_of(f, i, e->slope_ppm) >= FAR_NOISES * e->noise_us)
             continue;
         near_s += f->x_s[i];
         near++;
@@ -419,29 +457,30 @@ static void find_centre(struct fit *f, const struct nqptp_estimator *e, int64_t 
         f->n >= TRUSTED_BINS && near >= f->n / NEAR_MIN_SHARE ? near_s / near : all_s / f->n;
 }
 
-/* How high the line of that slope that touches the bins from above is now. */
-static double touch(const struct fit *f, double slope_ppm) {
-    double top_us = height(f, f->hull[0], slope_ppm);
+/* Returns the level now of the line with that slope that touches the bins from above. */
+static double touching_level(const struct fit *f, double slope_ppm) {
+    double top_us = level_of(f, f->hull[0], slope_ppm);
 
     for (unsigned k = 1; k < f->corners; k++)
-        if (height(f, f->hull[k], slope_ppm) > top_us)
-            top_us = height(f, f->hull[k], slope_ppm);
+        if (level_of(f, f->hull[k], slope_ppm) > top_us)
+            top_us = level_of(f, f->hull[k], slope_ppm);
     return top_us;
 }
 
 /*
- * The most likely slope, if delays are exponential and slopes are normal: it minimises
- *   n / noise * (height of the touching line at the centre) + (slope - expected)^2 / (2 sigma^2).
- * The gain is sigma^2 * n / noise. From corner to corner of the hull the touching line tilts
- * downward; where the derivative changes sign is the minimum.
+ * Returns the most likely slope if delays are exponential and slopes are normal. It minimises
+ *   n / noise * (level of the touching line at the centre) + (slope - expected)^2 / (2 sigma^2).
+ * The gain is sigma^2 * n / noise. From corner to corner of the hull the touching line turns
+ * downward; the minimum is where the derivative changes its sign.
  */
-static double likely_slope(const struct fit *f, double expected_ppm, double gain) {
+static double most_likely_slope(const struct fit *f, double expected_ppm, double gain) {
     double last_ppm = SLOPE_LIMIT_PPM, slope_ppm = 0;
 
     for (unsigned k = 0; k < f->corners; k++) {
         unsigned corner = f->hull[k];
         double best_ppm = expected_ppm + gain * (f->x_s[corner] - f->centre_s);
-        double next_ppm = k + 1 < f->corners ? chord(f, corner, f->hull[k + 1]) : -SLOPE_LIMIT_PPM;
+        double next_ppm =
+            k + 1 < f->corners ? chord_ppm(f, corner, f->hull[k + 1]) : -SLOPE_LIMIT_PPM;
         slope_ppm = clamp(best_ppm < last_ppm ? best_ppm : last_ppm, SLOPE_LIMIT_PPM);
         if (best_ppm >= next_ppm)
             break;
@@ -450,37 +489,39 @@ static double likely_slope(const struct fit *f, double expected_ppm, double gain
     return slope_ppm;
 }
 
-/* The sum of how far the bins lie below the line of that slope that touches them. */
+/* Returns the sum of the depths of the bins below the touching line with that slope. */
 static double sum_of_depths(const struct fit *f, double slope_ppm) {
-    double top_us = touch(f, slope_ppm), sum_us = 0;
+    double top_us = touching_level(f, slope_ppm), sum_us = 0;
 
     for (unsigned i = 0; i < f->n; i++)
         if (!f->excluded[i])
-            sum_us += top_us - height(f, i, slope_ppm);
+            sum_us += top_us - level_of(f, i, slope_ppm);
     return sum_us;
 }
 
 /*
- * The slope of a crystal, unless the bins insist on another one. NTP slews some clocks, and those
- * of virtual machines are rough.
+ * Takes the slope that two crystals may have, unless the bins clearly show another one: NTP changes
+ * the rate of some clocks, and clocks of virtual machines are inaccurate.
  */
-static void find_slope(const struct fit *f, struct nqptp_estimator *e) {
-    double expected_ppm = e->line.time_ns < e->trend_until_ns ? e->trend_ppm : 0;
-    double usual_ppm = likely_slope(f, expected_ppm, SIGMA_PPM * SIGMA_PPM * f->n / e->noise_us);
-    double wild_ppm = likely_slope(f, 0, WILD_GAIN);
+static void choose_slope(const struct fit *f, struct nqptp_estimator *e) {
+    double expected_ppm = e->line.time_ns < e->new_rate_until_ns ? e->new_rate_ppm : 0;
+    double gain = SIGMA_PPM * SIGMA_PPM * f->n / e->noise_us;
+    double usual_ppm = most_likely_slope(f, expected_ppm, gain);
+    double wild_ppm = most_likely_slope(f, 0, WILD_GAIN);
     bool wild = clamp(usual_ppm, USUAL_MAX_PPM) != usual_ppm ||
                 sum_of_depths(f, usual_ppm) > WILD_FACTOR * sum_of_depths(f, wild_ppm);
 
     e->slope_ppm = wild && f->n >= TRUSTED_BINS ? wild_ppm : usual_ppm;
 }
 
-/* How far the bins lie below the line on average, by a prior that soon weighs little. */
-static double mean_noise(struct fit *f, const struct nqptp_estimator *e) {
+/* Returns the mean depth of the bins. At first NOISE_UNKNOWN_US counts too. Sets depth and spread.
+ */
+static double measure_noise(struct fit *f, const struct nqptp_estimator *e) {
     double sum_us = NOISE_UNKNOWN_US * NOISE_UNKNOWN_WEIGHT, weight = NOISE_UNKNOWN_WEIGHT;
     double depths_us = 0, squares = 0, depths = 0;
 
     for (unsigned i = 0; i < f->n; i++) {
-        double depth_us = f->level_us - height(f, i, e->slope_ppm);
+        double depth_us = f->level_us - level_of(f, i, e->slope_ppm);
         if (depth_us < 0 || (f->n >= TRUSTED_BINS && depth_us > FAR_NOISES * e->noise_us))
             continue;
         sum_us += depth_us < FAR_NOISES * e->noise_us ? depth_us : FAR_NOISES * e->noise_us;
@@ -495,122 +536,123 @@ static double mean_noise(struct fit *f, const struct nqptp_estimator *e) {
 }
 
 /*
- * By how much even the quickest bin is late. If delays are exponential, whose depths vary as much
- * as they are large, that is their mean by the number of bins. Where each packet has several delays
- * to pass, the depths vary less, none is quick, and the best is late by more.
+ * Returns how late even the best bin is. With exponential delays that is the mean depth divided by
+ * the number of bins; their standard deviation equals their mean. If each packet passes several
+ * delays, the depths vary less, no packet is quick, and the best bin is later.
  */
-static double lateness(const struct fit *f, double noise_us) {
-    double n = f->n < LATE_MOST ? f->n : LATE_MOST;
-    double alike = clamp((SPREAD_MOST - f->spread) / (SPREAD_MOST - SPREAD_LEAST), 1);
+static double lateness_us(const struct fit *f, double noise_us) {
+    double n = f->n < LATE_BINS_MAX ? f->n : LATE_BINS_MAX;
+    double several = clamp((SPREAD_MAX - f->spread) / (SPREAD_MAX - SPREAD_MIN), 1);
 
     if (f->n < 3)
         return 0;
-    if (f->n < LATE_BINS || noise_us > LATE_NOISE_MOST_US || alike < 0)
-        alike = 0;
-    return (1 - alike) * noise_us / n + alike * f->depth_us / LATE_ALIKE;
+    if (f->n < LATE_BINS || noise_us > LATE_NOISE_MAX_US || several < 0)
+        several = 0;
+    return (1 - several) * noise_us / n + several * f->depth_us / LATE_SHARE;
 }
 
 static void fit_line(struct nqptp_estimator *e, int64_t now_ns) {
     struct fit fit;
 
-    load(&fit, e, now_ns);
-    exclude_unsupported(&fit, e);
+    load_bins(&fit, e, now_ns);
+    exclude_false_bins(&fit, e);
     find_hull(&fit);
     find_centre(&fit, e, now_ns);
-    find_slope(&fit, e);
-    fit.level_us = touch(&fit, e->slope_ppm);
-    e->noise_us = mean_noise(&fit, e);
-    fit.level_us += lateness(&fit, e->noise_us);
-    e->line = (struct nqptp_point){now_ns, e->bin[fit.n - 1].ns + to_ns(fit.level_us)};
+    choose_slope(&fit, e);
+    fit.level_us = touching_level(&fit, e->slope_ppm);
+    e->noise_us = measure_noise(&fit, e);
+    fit.level_us += lateness_us(&fit, e->noise_us);
+    e->line = (struct nqptp_point){now_ns, e->bin[fit.n - 1].value_ns + to_ns(fit.level_us)};
 }
 
 /* --- shaper ---------------------------------------------------------------------------------- */
 
-/* Has the line left what is published so far behind that it is another time? */
-static bool astray(const struct nqptp_estimator *e) {
-    double left_ns = (double)(e->line.ns - extend(e, e->published, e->line.time_ns));
-    return clamp(left_ns, ASTRAY_NS) != left_ns;
-}
+/*
+ * Publishes the line as it is at the start of a series, and later an offset that keeps the slope
+ * and moves slowly towards the line: steps are audible. A distance over JUMP_NS begins a new
+ * series, because small steps would take minutes. Returns true if a series begins.
+ */
+static bool publish(struct nqptp_estimator *e, bool restart) {
+    struct nqptp_point line = e->line;
+    int64_t age_ns = line.time_ns - e->series_start_ns;
+    int64_t ns = extend(e, e->published, line.time_ns);
+    double left_ns = (double)(line.value_ns - ns);
+    bool fast = age_ns < FAST_NS || line.time_ns < e->new_rate_until_ns;
 
-/* Players hear steps. What is published keeps to the slope, and closes in on the line slowly. */
-static void publish(struct nqptp_estimator *e) {
-    int64_t age_ns = e->line.time_ns - e->epoch_ns;
-    bool fast = age_ns < FAST_NS || e->line.time_ns < e->trend_until_ns;
-    int64_t limit_ns = fast ? STEP_FAST_NS : STEP_SLOW_NS;
-    int64_t ns = extend(e, e->published, e->line.time_ns);
-    double step_ns = clamp((double)(e->line.ns - ns) / SHARE, (double)limit_ns);
-
-    e->published = e->line;
-    if (age_ns >= SHAPED_NS)
-        e->published.ns = ns + (int64_t)step_ns;
+    restart = restart || (age_ns >= SHAPED_NS && clamp(left_ns, JUMP_NS) != left_ns);
+    if (restart)
+        e->series_start_ns = line.time_ns;
+    e->published = line;
+    if (!restart && age_ns >= SHAPED_NS)
+        e->published.value_ns =
+            ns + (int64_t)clamp(left_ns / SHARE, fast ? STEP_FAST_NS : STEP_SLOW_NS);
+    return restart;
 }
 
 /* --- admission ------------------------------------------------------------------------------- */
 
-static void begin(struct nqptp_estimator *e, uint64_t master_ns, uint64_t local_ns) {
+static void begin_timeline(struct nqptp_estimator *e, uint64_t master_ns, uint64_t local_ns) {
     *e = (struct nqptp_estimator){
         .base_offset_ns = master_ns - local_ns,
         .base_local_ns = local_ns,
-        .bin_width_ns = BIN_LEAST_NS,
+        .bin_width_ns = BIN_MIN_NS,
         .noise_us = NOISE_UNKNOWN_US,
     };
 }
 
-/* Is this the timeline that the series belongs to? */
-static bool continuous(const struct nqptp_estimator *e, struct nqptp_point sample) {
+/* Returns true if the sample can be compared with the samples before. */
+static bool is_same_timeline(const struct nqptp_estimator *e, struct nqptp_point sample) {
     return e->bins > 0 && sample.time_ns < RANGE_NS && sample.time_ns > -BACK_NS &&
-           sample.time_ns - e->line.time_ns > -BACK_NS && sample.ns < RANGE_NS &&
-           sample.ns > -RANGE_NS;
+           sample.time_ns - e->line.time_ns > -BACK_NS && sample.value_ns < RANGE_NS &&
+           sample.value_ns > -RANGE_NS;
 }
 
-/* A clock that stopped or was away may go on anywhere. */
-static bool resumed(const struct nqptp_estimator *e, struct nqptp_point sample) {
+/* Returns true after a stop or a long gap: the clock may continue with any offset. */
+static bool has_paused(const struct nqptp_estimator *e, struct nqptp_point sample) {
     return e->repeats >= STOPPED_REPEATS || sample.time_ns - e->line.time_ns > GAP_NS;
 }
 
 enum nqptp_estimate nqptp_estimator_sample(struct nqptp_estimator *e, uint64_t master_ns,
                                            uint64_t local_ns) {
-    struct nqptp_point sample = {.time_ns = (int64_t)(local_ns - e->base_local_ns),
-                                 .ns = (int64_t)(master_ns - local_ns - e->base_offset_ns)};
-    enum change change = NEW_TIME;
+    struct nqptp_point sample = {
+        .time_ns = (int64_t)(local_ns - e->base_local_ns),
+        .value_ns = (int64_t)(master_ns - local_ns - e->base_offset_ns),
+    };
+    enum change change = CHANGE_OF_TIME;
 
     if (e->bins > 0 && master_ns == e->last_master_ns) {
         e->repeats++;
         return NQPTP_ESTIMATE_NONE;
     }
-    if (!continuous(e, sample)) {
-        begin(e, master_ns, local_ns);
+    if (!is_same_timeline(e, sample)) {
+        begin_timeline(e, master_ns, local_ns);
         sample = (struct nqptp_point){0, 0};
     }
-    if (sample.time_ns < e->line.time_ns)
-        sample.time_ns = e->line.time_ns; /* it was overtaken */
-    if (resumed(e, sample))
+    if (sample.time_ns < e->line.time_ns) /* A later packet has overtaken this one. */
+        sample.time_ns = e->line.time_ns;
+    if (has_paused(e, sample))
         forget_before(e, INT64_MAX);
     else if (e->bins > 0)
-        change = judge(e, sample);
+        change = find_change(e, sample);
     e->repeats = 0;
     e->last_master_ns = master_ns;
-    if (change == UNPROVEN)
+    if (change == CHANGE_UNCONFIRMED)
         return NQPTP_ESTIMATE_NONE;
-    bin_push(e, sample);
+    store_sample(e, sample);
     fit_line(e, sample.time_ns);
-    if (sample.time_ns - e->epoch_ns >= SHAPED_NS && astray(e))
-        change = NEW_TIME;
-    if (change == NEW_TIME)
-        e->epoch_ns = sample.time_ns;
-    publish(e);
-    return change == NEW_TIME ? NQPTP_ESTIMATE_RESTARTED : NQPTP_ESTIMATE_CONTINUED;
+    return publish(e, change == CHANGE_OF_TIME) ? NQPTP_ESTIMATE_RESTARTED
+                                                : NQPTP_ESTIMATE_CONTINUED;
 }
 
 uint64_t nqptp_estimator_offset_ns(const struct nqptp_estimator *e) {
-    return e->base_offset_ns + (uint64_t)e->published.ns;
+    return e->base_offset_ns + (uint64_t)e->published.value_ns;
 }
 
 bool nqptp_estimator_quality(const struct nqptp_estimator *e, struct nqptp_quality *quality) {
     *quality = (struct nqptp_quality){.rate_ppm = e->slope_ppm, .noise_us = e->noise_us};
     if (e->bins == 0)
         return false;
-    int64_t left_ns = e->line.ns - e->published.ns;
+    int64_t left_ns = e->line.value_ns - e->published.value_ns;
     unsigned root = 1;
     while ((root + 1) * (root + 1) <= e->bins)
         root++;

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The offset estimator: samples (the master's time, local time) of one clock go in, its smoothed
- * offset comes out. It is pure: it reads no clock, allocates nothing, and knows no PTP.
+ * The offset estimator of one clock. The caller gives it samples (the master's time, the local
+ * time); it returns the smoothed offset, master minus local. It reads no clock, allocates no memory
+ * and knows nothing of PTP.
  *
- * Every sample says offset = master - local, too low by the time the packet took. The truth is
- * therefore the upper envelope of the samples. Of the last minute the highest sample of each
- * second is kept; the line laid on top of these, of the slope that is most likely given how
- * oscillators differ and how much packets are delayed, is the estimate. What is published follows
- * the line in small steps. Jumps of the master's clock start a new line, so does another path.
+ * A sample's offset is too low by the delay of its packet, and a delay is never negative. So the
+ * true offset lies along the upper edge of the samples. The estimator keeps the highest sample of
+ * each second of the last minute. It lays a line on top of these; of all lines that touch them from
+ * above it takes the one with the most likely slope. What it publishes follows that line in small
+ * steps. If the master's clock jumps or the network path changes, it begins a new line.
  */
 #ifndef NQPTP_ESTIMATOR_H
 #define NQPTP_ESTIMATOR_H
@@ -18,76 +19,81 @@
 #define NQPTP_ESTIMATOR_BINS 64
 #define NQPTP_ESTIMATOR_RECENT 8
 
-/* What was at a local time: an offset, or how far one lay above the line (below: negative). */
+/* A value at a local time: an offset, or a residual (offset minus line; negative below the line).
+ */
 struct nqptp_point {
-    int64_t time_ns, ns;
+    int64_t time_ns;
+    int64_t value_ns;
 };
 
-/* The last few, oldest first. */
-struct nqptp_points {
+/* The last residuals, oldest first. */
+struct nqptp_residuals {
     struct nqptp_point at[NQPTP_ESTIMATOR_RECENT];
     unsigned count;
 };
 
 /*
- * Zeroed, it is ready for its first sample. Times and offsets are counted from those of the first
- * sample, so that they fit into signed numbers whatever the epochs are.
+ * A zeroed struct is ready for its first sample. Times and offsets are differences from those of
+ * the first sample. So they fit into signed numbers, whatever the epochs of the two clocks are.
  */
 struct nqptp_estimator {
-    uint64_t base_offset_ns, base_local_ns;
-    uint64_t last_master_ns; /* to tell a stopped clock, */
-    unsigned repeats;        /* which repeats it */
+    uint64_t base_offset_ns; /* The offset of the first sample. */
+    uint64_t base_local_ns;  /* The local time of the first sample. */
+    uint64_t last_master_ns; /* The master's time in the last sample. */
+    unsigned repeats;        /* How often that time came again: a stopped clock repeats it. */
 
-    struct nqptp_point bin[NQPTP_ESTIMATOR_BINS]; /* the best sample of each, oldest first */
+    struct nqptp_point bin[NQPTP_ESTIMATOR_BINS]; /* The best sample of each bin, oldest first. */
     unsigned bins;
-    int64_t bin_start_ns, bin_width_ns;
+    int64_t bin_start_ns; /* Start of the newest bin. */
+    int64_t bin_width_ns;
 
-    double slope_ppm;        /* of the line: the master's rate minus ours */
-    double noise_us;         /* the mean delay beyond the least one */
-    struct nqptp_point line; /* which passes through here */
+    double slope_ppm;        /* Slope of the line: the master's rate minus the local rate. */
+    double noise_us;         /* Mean depth of the bins below the line. */
+    struct nqptp_point line; /* The line passes through this point. */
 
-    unsigned suspected; /* a sample was too high; this number of further ones may still prove it */
-    struct nqptp_point suspect;
-    struct nqptp_points samples; /* above the line: the last ones, the best of each burst, */
-    struct nqptp_points peaks;   /* the highest of each of the last periods, the last open */
+    struct nqptp_point suspect; /* A sample that was too high to be a delay. */
+    unsigned suspect_samples;   /* How many more samples may confirm it; 0: there is none. */
+    struct nqptp_residuals last_bursts; /* The best residual of each of the last bursts. */
+    struct nqptp_residuals last_peaks; /* The best of each of the last periods; the last is open. */
 
-    int64_t epoch_ns; /* when the series began */
-    double trend_ppm; /* The rate has changed to about this; it counts until then. */
-    int64_t trend_until_ns;
+    int64_t series_start_ns;
+    double new_rate_ppm; /* After a change of rate: the slope that is expected. */
+    int64_t new_rate_until_ns;
     struct nqptp_point published;
 };
 
 enum nqptp_estimate {
-    NQPTP_ESTIMATE_NONE,      /* the sample said nothing; the offset is what it was */
-    NQPTP_ESTIMATE_CONTINUED, /* the offset is brought up to this sample */
-    NQPTP_ESTIMATE_RESTARTED, /* a new series began: first sample, step, stop or long gap */
+    NQPTP_ESTIMATE_NONE,      /* The sample was not used: the published offset is unchanged. */
+    NQPTP_ESTIMATE_CONTINUED, /* The published offset now includes this sample. */
+    NQPTP_ESTIMATE_RESTARTED, /* A new series began: first sample, step, stop or long gap. */
 };
 
-/* Forgets everything: for a new grandmaster, and for a slot that gets a new tenant. */
+/* Forgets everything: for a new grandmaster, or when a slot of the table gets another clock. */
 void nqptp_estimator_reset(struct nqptp_estimator *estimator);
 
 /*
- * Adds the sample "it was master_ns there when it was local_ns here": nanoseconds modulo 2^64 of
- * any epoch, the local ones CLOCK_MONOTONIC_RAW. The same master_ns again is a stopped clock, not
- * a sample.
+ * Adds the sample "the master's clock showed master_ns when the local clock showed local_ns". Both
+ * are nanoseconds modulo 2^64 of any epoch; local time is CLOCK_MONOTONIC_RAW. If master_ns is the
+ * same as before, the clock has stopped or the packet came twice: that is not a sample.
  */
 enum nqptp_estimate nqptp_estimator_sample(struct nqptp_estimator *estimator, uint64_t master_ns,
                                            uint64_t local_ns);
 
-/* Master's time minus local time after the last sample that said something, modulo 2^64. */
+/* Returns master minus local time, modulo 2^64, as published after the last sample that was used.
+ */
 uint64_t nqptp_estimator_offset_ns(const struct nqptp_estimator *estimator);
 
 /* How good the estimate is. */
 struct nqptp_quality {
-    double rate_ppm; /* the master's rate minus that of CLOCK_MONOTONIC_RAW */
-    double noise_us; /* by how much the best packet of a second was later than the quickest, mean */
-    double error_us; /* of the offset, as far as that may be told from here: see below */
+    double rate_ppm; /* The master's rate minus that of CLOCK_MONOTONIC_RAW. */
+    double noise_us; /* Mean additional delay of the best sample of a bin. */
+    double error_us; /* Likely error of the offset, without the minimum delay. */
 };
 
 /*
- * Returns false if there was no sample yet. The error is how far the offset still is from the line,
- * plus noise / sqrt(bins), about one standard deviation of the line. The least time that a packet
- * takes is not in it: it cannot be told from a clock that is late.
+ * Returns false before the first sample. The error is the distance from the published offset to the
+ * line, plus noise / sqrt(bins), which is about one standard deviation of the line. The minimum
+ * delay of the path is not part of it: no one-way method can tell it from an offset.
  */
 bool nqptp_estimator_quality(const struct nqptp_estimator *estimator,
                              struct nqptp_quality *quality);

@@ -39,7 +39,8 @@ static uint64_t distance(uint64_t a, uint64_t b) {
 
 static void require_sound(const struct nqptp_estimator *e) {
     REQUIRE(e->bins > 0 && e->bins <= NQPTP_ESTIMATOR_BINS);
-    REQUIRE(e->samples.count <= NQPTP_ESTIMATOR_RECENT && e->peaks.count <= NQPTP_ESTIMATOR_RECENT);
+    REQUIRE(e->last_bursts.count <= NQPTP_ESTIMATOR_RECENT &&
+            e->last_peaks.count <= NQPTP_ESTIMATOR_RECENT);
     REQUIRE(isfinite(e->slope_ppm) && fabs(e->slope_ppm) <= SLOPE_PPM);
     REQUIRE(isfinite(e->noise_us) && e->noise_us > 0);
     for (unsigned i = 1; i < e->bins; i++)

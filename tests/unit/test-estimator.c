@@ -583,8 +583,8 @@ static void test_reordered_samples(void) {
 }
 
 static bool sane(const struct nqptp_estimator *e) {
-    return e->bins <= NQPTP_ESTIMATOR_BINS && e->samples.count <= NQPTP_ESTIMATOR_RECENT &&
-           e->peaks.count <= NQPTP_ESTIMATOR_RECENT && e->slope_ppm >= -1500 &&
+    return e->bins <= NQPTP_ESTIMATOR_BINS && e->last_bursts.count <= NQPTP_ESTIMATOR_RECENT &&
+           e->last_peaks.count <= NQPTP_ESTIMATOR_RECENT && e->slope_ppm >= -1500 &&
            e->slope_ppm <= 1500 && e->noise_us >= 0 && e->noise_us < 1e18;
 }
 
