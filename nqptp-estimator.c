@@ -21,11 +21,12 @@
  *
  * States:
  *   empty      no bin: the next sample begins a series and is published as it is
- *   settling   the first 3 s of a series: the line may rise, because all samples may have been late
- *   young      until 5 s the line is published as it is; until 15 s in steps of up to 95 us
- *   settled    the published offset moves towards the line by at most 40 us a sample
- * Two states come on top. *Suspect*: one sample was too high and waits for a second one. *New
- * rate*: for 5 s after a change of the master's rate the new one is expected.
+ *   settling   the first 3 s of a series: the line may rise at once, because all samples may have
+ *              been late
+ *   young      until 5 s the published offset is the line, until 15 s it moves towards the line by
+ * at most 95 us a sample settled    by at most 40 us a sample Two states come on top. *Suspect*:
+ * one sample was too high and waits for a second one. *New rate*: for 5 s after a change of the
+ * master's rate the new one is expected.
  *
  * What it never does: read a clock, allocate memory, fail, or let one single sample move a settled
  * line upward by more than noise explains.
@@ -42,26 +43,25 @@
 #define S (1000 * MS)
 
 /* Admission. */
-#define RANGE_NS (INT64_C(1) << 59) /* 18 years: the sum of a few of these fits into int64_t. */
+#define RANGE_NS (INT64_C(1) << 59) /* 18 years: the sum of several of these fits into int64_t. */
 #define GAP_NS (60 * S)             /* After a longer gap the old line is worth nothing. */
 #define BACK_NS (1 * S)             /* Local time that goes back by more is another timeline. */
 #define STOPPED_REPEATS 2           /* One repeated time may be a packet that came twice. */
 
 /* Changes. */
-#define SETTLING_NS (3 * S)           /* At first all samples may have been late. */
-#define SHIFT_MIN_NS (300 * US)       /* The line itself may be wrong by less. */
-#define STEP_NS (5 * MS)              /* A larger change is published at once, not slowly. */
-#define RISE_MAX_NS (20 * MS)         /* No line is too low by more, however noisy it looks. */
-#define STEP_DOWN_NS (20 * MS)        /* Wifi delays several samples in a row, but by less. */
-#define STEP_DOWN_FAR_NS (2 * S)      /* No network delays two samples in a row by this. */
-#define STEP_DOWN_SPREAD_NS (50 * MS) /* Delayed samples differ by more than this. */
-#define BURST_NS (60 * MS)            /* Samples this close may have been delayed together. */
-#define SUSPECT_SAMPLES 16            /* A second high sample must come within this number. */
-#define PERIOD_NS (625 * MS)          /* Five Syncs. Eight periods: a longer path takes 5 s. */
-#define PERIOD_SPREAD_NOISES 4        /* The peaks of an undelayed path differ by less. */
-#define STEP_CHANCE 1e-6              /* A rarer row of low bins is a step. 1e-4: false steps. */
-#define RATE_CHANCE 1e-5              /* A rarer row is a new rate. 1e-6: found 1.5 s later. */
-#define NEW_RATE_NS (5 * S)           /* For this time a new rate is expected. */
+#define SETTLING_NS (3 * S)     /* All samples may have been late: the line may rise at once. */
+#define SHIFT_MIN_NS (300 * US) /* The line itself may be wrong by less. */
+#define STEP_NS (5 * MS)        /* A larger change is published at once, not slowly. */
+#define FAR_NS (20 * MS)    /* Several delays in a row, or a wrong line, are smaller than this. */
+#define VERY_LOW_NS (2 * S) /* No network delays two samples in a row by this. */
+#define LOW_SPREAD_NS (50 * MS) /* Delays differ by more, as does a clock that runs backwards. */
+#define BURST_NS (60 * MS)      /* Samples this close may have been delayed together. */
+#define SUSPECT_SAMPLES 16      /* A second high sample must come within this number. */
+#define PERIOD_NS (625 * MS)    /* Five Syncs. Eight periods: a longer path takes 5 s. */
+#define PERIOD_SPREAD_NOISES 4  /* The peaks of an undelayed path differ by less. */
+#define STEP_CHANCE 1e-6        /* A rarer row of low bins is a step. 1e-4: false steps. */
+#define RATE_CHANCE 1e-5        /* A rarer row is a new rate. 1e-6: found 1.5 s later. */
+#define NEW_RATE_NS (5 * S)     /* For this time a new rate is expected. */
 
 /* Bins: 64 of 125 ms give a line soon (8 s); 64 of 1 s give the best line. */
 #define BIN_MIN_NS (125 * MS)
@@ -77,7 +77,6 @@
 #define NOISE_UNKNOWN_WEIGHT 3.0 /* It counts as this number of bins. */
 #define FAR_NOISES 5             /* A bin deeper than this was held up: it is no noise. */
 #define LATE_BINS_MAX 20         /* With more bins exponential delays are not realistic. */
-#define LATE_BINS 32             /* With this number the variance of the depths is known. */
 #define LATE_NOISE_MAX_US 1000.0 /* With more noise the clock is at fault, not the delays. */
 #define SPREAD_MAX .9            /* The depths vary as exponential delays do. */
 #define SPREAD_MIN .35           /* The depths vary as sums of several delays do. */
@@ -85,15 +84,12 @@
 #define TRUSTED_BINS 12          /* With fewer bins any of them may be the only good one. */
 #define NEAR_MIN_SHARE 6         /* One bin in six is enough to find the centre. */
 #define FALSE_BINS_MAX 3         /* More false bins in one window are not expected. */
-#define SUPPORTERS 2             /* A bin is believed if this number of bins is about as high. */
-#define STANDS_OUT_US 30.0       /* A bin that is higher by less does no harm. */
 
 /* Shaper. */
-#define SHAPED_NS (5 * S)      /* Until then the line is published as it is. */
+#define YOUNG_NS (5 * S)       /* Until then the line is published as it is. */
 #define FAST_NS (15 * S)       /* Until then the line still changes much. */
 #define STEP_FAST_NS (95 * US) /* Per sample. Together with the slope it stays under 150 us. */
 #define STEP_SLOW_NS (40 * US) /* Per sample: inaudible. */
-#define JUMP_NS (20 * MS)      /* A larger distance would take minutes in small steps. */
 #define SHARE 4                /* Each sample takes back a quarter of the distance. */
 
 void nqptp_estimator_reset(struct nqptp_estimator *estimator) {
@@ -267,8 +263,8 @@ static enum change check_bursts(struct nqptp_estimator *e, struct nqptp_point re
     const struct nqptp_residuals *list = &e->last_bursts;
 
     note_residual(&e->last_bursts, residual, BURST_NS);
-    bool far = common_depth(list, 2, STEP_DOWN_FAR_NS, STEP_DOWN_SPREAD_NS, 0);
-    if (!far && !common_depth(list, NQPTP_ESTIMATOR_RECENT, STEP_DOWN_NS, STEP_DOWN_SPREAD_NS, 0))
+    bool far = common_depth(list, 2, VERY_LOW_NS, LOW_SPREAD_NS, 0);
+    if (!far && !common_depth(list, NQPTP_ESTIMATOR_RECENT, FAR_NS, LOW_SPREAD_NS, 0))
         return CHANGE_NONE;
     forget_before(e, list->at[far ? list->count - 2 : 0].time_ns);
     return CHANGE_OF_TIME;
@@ -292,76 +288,67 @@ static double chance_of_row(const struct nqptp_estimator *e, int64_t min_ns) {
     return chance;
 }
 
-/* Returns how fast the residuals rise, from the older half of the list to the newer half. */
+/* Returns how fast the residuals rise, from the oldest to the newest. */
 static double trend_ppm(const struct nqptp_residuals *list) {
-    const struct nqptp_point *older = &list->at[0], *newer = &list->at[list->count / 2];
-    double rise_us = 0, time_s = 0;
-
-    for (unsigned i = 0; i < list->count / 2; i++) {
-        rise_us += to_us(newer[i].value_ns - older[i].value_ns);
-        time_s += to_s(newer[i].time_ns - older[i].time_ns);
-    }
-    return rise_us / time_s;
+    struct nqptp_point first = list->at[0], last = list->at[list->count - 1];
+    return to_us(last.value_ns - first.value_ns) / to_s(last.time_ns - first.time_ns);
 }
 
 /*
- * Decides on eight complete periods. If the best samples of all are equally low, the path is longer
- * or the clock has made a small step. If they fall along a straight line, the master's rate has
- * changed; with the old slope the line would stay too high for half a minute.
+ * Decides on the last eight periods when the next one begins: only then the last is complete. If
+ * the best samples of all are equally low, the path is longer or the clock has made a small step.
+ * If they fall along a straight line, the master's rate has changed; with the old slope the line
+ * would stay too high for half a minute.
  */
-static enum change judge_peaks(struct nqptp_estimator *e, int64_t now_ns) {
+static enum change check_peaks(struct nqptp_estimator *e, struct nqptp_point residual) {
     const struct nqptp_residuals *list = &e->last_peaks;
     int64_t min_ns = noise_limit_ns(e, STEP_NS);
     int64_t spread_ns = to_ns(PERIOD_SPREAD_NOISES * e->noise_us);
     int64_t low_ns = common_depth(list, NQPTP_ESTIMATOR_RECENT, min_ns, spread_ns, 0);
-    double trend = trend_ppm(list);
 
+    if (list->count < NQPTP_ESTIMATOR_RECENT || !starts_period(list, residual, PERIOD_NS))
+        return CHANGE_NONE;
     if (low_ns > STEP_NS)
         return chance_of_row(e, min_ns) < STEP_CHANCE ? CHANGE_OF_TIME : CHANGE_NONE;
     if (low_ns > 0)
         return CHANGE_OF_PATH;
-    low_ns = trend < 0 ? common_depth(list, NQPTP_ESTIMATOR_RECENT, min_ns, spread_ns, trend) : 0;
+    double trend = trend_ppm(list);
+    low_ns = common_depth(list, NQPTP_ESTIMATOR_RECENT, min_ns, spread_ns, trend);
     if (low_ns == 0 || low_ns > STEP_NS || chance_of_row(e, min_ns) > RATE_CHANCE)
         return CHANGE_NONE;
     e->new_rate_ppm = clamp(e->slope_ppm + trend, SLOPE_LIMIT_PPM);
-    e->new_rate_until_ns = now_ns + NEW_RATE_NS;
+    e->new_rate_until_ns = residual.time_ns + NEW_RATE_NS;
     return CHANGE_OF_PATH;
-}
-
-/* Judges the eight periods when the next one begins, because only then the last is complete. */
-static enum change check_peaks(struct nqptp_estimator *e, struct nqptp_point residual) {
-    struct nqptp_residuals *list = &e->last_peaks;
-    bool complete =
-        list->count == NQPTP_ESTIMATOR_RECENT && starts_period(list, residual, PERIOD_NS);
-    enum change change = complete ? judge_peaks(e, residual.time_ns) : CHANGE_NONE;
-
-    if (change == CHANGE_NONE)
-        note_residual(list, residual, PERIOD_NS);
-    else
-        forget_before(e, list->at[0].time_ns);
-    return change;
 }
 
 static enum change find_change(struct nqptp_estimator *e, struct nqptp_point sample) {
     struct nqptp_point residual = {sample.time_ns, residual_ns(e, sample)};
     bool settling = sample.time_ns - e->series_start_ns <= SETTLING_NS;
 
-    if (!settling && residual.value_ns > noise_limit_ns(e, RISE_MAX_NS))
+    if (!settling && residual.value_ns > noise_limit_ns(e, FAR_NS))
         return check_high_sample(e, sample);
-    if (residual.value_ns > RISE_MAX_NS) /* All samples so far were late, or the clock stepped. */
+    if (residual.value_ns > FAR_NS) /* All samples so far were late, or the clock stepped. */
         forget_before(e, INT64_MAX);
     e->suspect_samples -= e->suspect_samples > 0;
     enum change change = check_bursts(e, residual);
-    return change != CHANGE_NONE ? change : check_peaks(e, residual);
+    if (change != CHANGE_NONE)
+        return change;
+    change = check_peaks(e, residual);
+    if (change != CHANGE_NONE)
+        forget_before(e, e->last_peaks.at[0].time_ns);
+    else
+        note_residual(&e->last_peaks, residual, PERIOD_NS);
+    return change;
 }
 
 /* --- fit ------------------------------------------------------------------------------------- */
 
 /* The bins, and what the steps of the fit find out about them. */
 struct fit {
-    double x_s[NQPTP_ESTIMATOR_BINS];  /* Time of each bin; 0 is now. */
-    double y_us[NQPTP_ESTIMATOR_BINS]; /* Offset of each bin; 0 is that of the newest. */
-    bool excluded[NQPTP_ESTIMATOR_BINS];
+    struct {
+        double x_s;  /* Time; 0 is now. */
+        double y_us; /* Offset; 0 is that of the newest bin. */
+    } bin[NQPTP_ESTIMATOR_BINS];
     unsigned n;
     unsigned hull[NQPTP_ESTIMATOR_BINS]; /* The bins that are corners of the upper hull. */
     unsigned corners;
@@ -374,14 +361,14 @@ struct fit {
 static void load_bins(struct fit *f, const struct nqptp_estimator *e, int64_t now_ns) {
     *f = (struct fit){.n = e->bins};
     for (unsigned i = 0; i < f->n; i++) {
-        f->x_s[i] = to_s(e->bin[i].time_ns - now_ns);
-        f->y_us[i] = to_us(e->bin[i].value_ns - e->bin[f->n - 1].value_ns);
+        f->bin[i].x_s = to_s(e->bin[i].time_ns - now_ns);
+        f->bin[i].y_us = to_us(e->bin[i].value_ns - e->bin[f->n - 1].value_ns);
     }
 }
 
 /* Returns the level now of the line with that slope through bin i. */
 static double level_of(const struct fit *f, unsigned i, double slope_ppm) {
-    return f->y_us[i] - slope_ppm * f->x_s[i];
+    return f->bin[i].y_us - slope_ppm * f->bin[i].x_s;
 }
 
 /* Finds the `count` highest bins along that slope, highest first. */
@@ -389,8 +376,9 @@ static void find_highest(const struct fit *f, double slope_ppm, unsigned *highes
     unsigned held = 0;
 
     for (unsigned i = 0; i < f->n; i++) {
+        double level_us = level_of(f, i, slope_ppm);
         unsigned at = held;
-        for (; at > 0 && level_of(f, highest[at - 1], slope_ppm) < level_of(f, i, slope_ppm); at--)
+        for (; at > 0 && level_of(f, highest[at - 1], slope_ppm) < level_us; at--)
             highest[at] = highest[at - 1];
         highest[at] = i;
         held += held < count;
@@ -398,29 +386,27 @@ static void find_highest(const struct fit *f, double slope_ppm, unsigned *highes
 }
 
 /*
- * Excludes bins with false samples, which would hold the line up for a minute: a bin that is higher
- * than the second next by more than delays explain. An excluded bin stays stored, because later
- * bins may support it. Two bins that are both higher by more than STEP_NS are true:
- * check_high_sample() has asked for a second sample.
+ * Leaves out bins with false samples, which would hold the line up for a minute: a bin that is
+ * higher than the second next by more than the noise. It stays stored, because later bins may
+ * support it. Two bins that are both higher by more than STEP_NS are true: check_high_sample() has
+ * waited for the second one.
  */
-static void exclude_false_bins(struct fit *f, const struct nqptp_estimator *e) {
-    unsigned highest[FALSE_BINS_MAX + SUPPORTERS + 1]; /* One more: find_highest() uses it. */
-    double limit_us = e->noise_us > STANDS_OUT_US ? e->noise_us : STANDS_OUT_US;
-
-    if (f->n < TRUSTED_BINS)
-        return;
-    find_highest(f, e->slope_ppm, highest, FALSE_BINS_MAX + SUPPORTERS);
-    for (unsigned i = 0; i < FALSE_BINS_MAX; i++) {
-        double us = level_of(f, highest[i + SUPPORTERS], e->slope_ppm);
-        if (level_of(f, highest[i], e->slope_ppm) - us <= limit_us ||
-            level_of(f, highest[i + 1], e->slope_ppm) - us > to_us(STEP_NS))
+static void leave_out_false_bins(struct fit *f, double slope_ppm, double noise_us) {
+    for (unsigned i = 0; i < FALSE_BINS_MAX && f->n >= TRUSTED_BINS; i++) {
+        unsigned highest[4]; /* One more than wanted: find_highest() uses it. */
+        find_highest(f, slope_ppm, highest, 3);
+        double third_us = level_of(f, highest[2], slope_ppm);
+        if (level_of(f, highest[0], slope_ppm) - third_us <= noise_us ||
+            level_of(f, highest[1], slope_ppm) - third_us > to_us(STEP_NS))
             return;
-        f->excluded[highest[i]] = true;
+        f->n--;
+        for (unsigned k = highest[0]; k < f->n; k++)
+            f->bin[k] = f->bin[k + 1];
     }
 }
 
 static double chord_ppm(const struct fit *f, unsigned a, unsigned b) {
-    return (f->y_us[b] - f->y_us[a]) / (f->x_s[b] - f->x_s[a]);
+    return (f->bin[b].y_us - f->bin[a].y_us) / (f->bin[b].x_s - f->bin[a].x_s);
 }
 
 /* Finds the upper convex hull (monotone chain): a line that touches the bins from above touches a
@@ -428,8 +414,6 @@ static double chord_ppm(const struct fit *f, unsigned a, unsigned b) {
 static void find_hull(struct fit *f) {
     f->corners = 0;
     for (unsigned i = 0; i < f->n; i++) {
-        if (f->excluded[i])
-            continue;
         while (f->corners >= 2 && chord_ppm(f, f->hull[f->corners - 2], f->hull[f->corners - 1]) <=
                                       chord_ppm(f, f->hull[f->corners - 1], i))
             f->corners--;
@@ -442,16 +426,16 @@ static void find_hull(struct fit *f) {
  * power) do not tell the slope; they would move the centre away from the bins that do.
  */
 static void find_centre(struct fit *f, const struct nqptp_estimator *e, int64_t now_ns) {
-    double line_us = to_us(extend(e, e->line, now_ns) - e->bin[f->n - 1].value_ns);
+    double line_us = to_us(extend(e, e->line, now_ns) - e->bin[e->bins - 1].value_ns);
     double all_s = 0, near_s = 0;
     unsigned near = 0;
 
     for (unsigned i = 0; i < f->n; i++) {
-        all_s += f->x_s[i];
-        if (f->excluded[i] || line_us - level_of(f, i, e->slope_ppm) >= FAR_NOISES * e->noise_us)
-            continue;
-        near_s += f->x_s[i];
-        near++;
+        all_s += f->bin[i].x_s;
+        if (line_us - level_of(f, i, e->slope_ppm) < FAR_NOISES * e->noise_us) {
+            near_s += f->bin[i].x_s;
+            near++;
+        }
     }
     f->centre_s =
         f->n >= TRUSTED_BINS && near >= f->n / NEAR_MIN_SHARE ? near_s / near : all_s / f->n;
@@ -478,7 +462,7 @@ static double most_likely_slope(const struct fit *f, double expected_ppm, double
 
     for (unsigned k = 0; k < f->corners; k++) {
         unsigned corner = f->hull[k];
-        double best_ppm = expected_ppm + gain * (f->x_s[corner] - f->centre_s);
+        double best_ppm = expected_ppm + gain * (f->bin[corner].x_s - f->centre_s);
         double next_ppm =
             k + 1 < f->corners ? chord_ppm(f, corner, f->hull[k + 1]) : -SLOPE_LIMIT_PPM;
         slope_ppm = clamp(best_ppm < last_ppm ? best_ppm : last_ppm, SLOPE_LIMIT_PPM);
@@ -494,8 +478,7 @@ static double sum_of_depths(const struct fit *f, double slope_ppm) {
     double top_us = touching_level(f, slope_ppm), sum_us = 0;
 
     for (unsigned i = 0; i < f->n; i++)
-        if (!f->excluded[i])
-            sum_us += top_us - level_of(f, i, slope_ppm);
+        sum_us += top_us - level_of(f, i, slope_ppm);
     return sum_us;
 }
 
@@ -517,22 +500,21 @@ static void choose_slope(const struct fit *f, struct nqptp_estimator *e) {
 /* Returns the mean depth of the bins. At first NOISE_UNKNOWN_US counts too. Sets depth and spread.
  */
 static double measure_noise(struct fit *f, const struct nqptp_estimator *e) {
-    double sum_us = NOISE_UNKNOWN_US * NOISE_UNKNOWN_WEIGHT, weight = NOISE_UNKNOWN_WEIGHT;
+    double far_us = FAR_NOISES * e->noise_us, sum_us = NOISE_UNKNOWN_US * NOISE_UNKNOWN_WEIGHT;
     double depths_us = 0, squares = 0, depths = 0;
 
     for (unsigned i = 0; i < f->n; i++) {
         double depth_us = f->level_us - level_of(f, i, e->slope_ppm);
-        if (depth_us < 0 || (f->n >= TRUSTED_BINS && depth_us > FAR_NOISES * e->noise_us))
+        if (f->n >= TRUSTED_BINS && depth_us > far_us)
             continue;
-        sum_us += depth_us < FAR_NOISES * e->noise_us ? depth_us : FAR_NOISES * e->noise_us;
-        weight++;
+        sum_us += depth_us < far_us ? depth_us : far_us;
         depths_us += depth_us;
         squares += depth_us * depth_us;
         depths++;
     }
-    f->depth_us = depths > 0 ? depths_us / depths : 0;
+    f->depth_us = depths_us / depths;
     f->spread = depths_us > 0 ? squares * depths / (depths_us * depths_us) - 1 : 1;
-    return sum_us / weight;
+    return sum_us / (depths + NOISE_UNKNOWN_WEIGHT);
 }
 
 /*
@@ -546,7 +528,7 @@ static double lateness_us(const struct fit *f, double noise_us) {
 
     if (f->n < 3)
         return 0;
-    if (f->n < LATE_BINS || noise_us > LATE_NOISE_MAX_US || several < 0)
+    if (f->n < TRUSTED_BINS || noise_us > LATE_NOISE_MAX_US || several < 0)
         several = 0;
     return (1 - several) * noise_us / n + several * f->depth_us / LATE_SHARE;
 }
@@ -555,21 +537,21 @@ static void fit_line(struct nqptp_estimator *e, int64_t now_ns) {
     struct fit fit;
 
     load_bins(&fit, e, now_ns);
-    exclude_false_bins(&fit, e);
+    leave_out_false_bins(&fit, e->slope_ppm, e->noise_us);
     find_hull(&fit);
     find_centre(&fit, e, now_ns);
     choose_slope(&fit, e);
     fit.level_us = touching_level(&fit, e->slope_ppm);
     e->noise_us = measure_noise(&fit, e);
     fit.level_us += lateness_us(&fit, e->noise_us);
-    e->line = (struct nqptp_point){now_ns, e->bin[fit.n - 1].value_ns + to_ns(fit.level_us)};
+    e->line = (struct nqptp_point){now_ns, e->bin[e->bins - 1].value_ns + to_ns(fit.level_us)};
 }
 
 /* --- shaper ---------------------------------------------------------------------------------- */
 
 /*
  * Publishes the line as it is at the start of a series, and later an offset that keeps the slope
- * and moves slowly towards the line: steps are audible. A distance over JUMP_NS begins a new
+ * and moves slowly towards the line: steps are audible. A distance over FAR_NS begins a new
  * series, because small steps would take minutes. Returns true if a series begins.
  */
 static bool publish(struct nqptp_estimator *e, bool restart) {
@@ -579,11 +561,11 @@ static bool publish(struct nqptp_estimator *e, bool restart) {
     double left_ns = (double)(line.value_ns - ns);
     bool fast = age_ns < FAST_NS || line.time_ns < e->new_rate_until_ns;
 
-    restart = restart || (age_ns >= SHAPED_NS && clamp(left_ns, JUMP_NS) != left_ns);
+    restart = restart || (age_ns >= YOUNG_NS && clamp(left_ns, FAR_NS) != left_ns);
     if (restart)
         e->series_start_ns = line.time_ns;
     e->published = line;
-    if (!restart && age_ns >= SHAPED_NS)
+    if (!restart && age_ns >= YOUNG_NS)
         e->published.value_ns =
             ns + (int64_t)clamp(left_ns / SHARE, fast ? STEP_FAST_NS : STEP_SLOW_NS);
     return restart;
@@ -602,9 +584,8 @@ static void begin_timeline(struct nqptp_estimator *e, uint64_t master_ns, uint64
 
 /* Returns true if the sample can be compared with the samples before. */
 static bool is_same_timeline(const struct nqptp_estimator *e, struct nqptp_point sample) {
-    return e->bins > 0 && sample.time_ns < RANGE_NS && sample.time_ns > -BACK_NS &&
-           sample.time_ns - e->line.time_ns > -BACK_NS && sample.value_ns < RANGE_NS &&
-           sample.value_ns > -RANGE_NS;
+    return e->bins > 0 && sample.time_ns < RANGE_NS && sample.time_ns > e->line.time_ns - BACK_NS &&
+           sample.value_ns < RANGE_NS && sample.value_ns > -RANGE_NS;
 }
 
 /* Returns true after a stop or a long gap: the clock may continue with any offset. */

@@ -24,17 +24,17 @@ slopes beyond the prior	s/wild \&\& f->n >= TRUSTED_BINS/false/
 bins wider than 125 ms	s/^#define BIN_MAX_NS .*/#define BIN_MAX_NS BIN_MIN_NS/
 leaving far bins out of the centre	s/near >= f->n . NEAR_MIN_SHARE/false/
 leaving far bins out of the noise	s/f->n >= TRUSTED_BINS \&\& depth_us/false \&\& depth_us/
-leaving out false bins	/^    exclude_false_bins/d
-believing two high bins	s/ - us > to_us(STEP_NS))/ - us > 1e12)/
+leaving out false bins	/^    leave_out_false_bins/d
+believing two high bins	s/ - third_us > to_us(STEP_NS))/ - third_us > 1e12)/
 the second high sample	s/= e->suspect;/= sample;/; s/bool confirmed = /bool confirmed = true || /
 lateness	/fit.level_us += lateness/d
-lateness after several delays	s/if (f->n < LATE_BINS ||/if (true ||/
+lateness after several delays	s/if (f->n < TRUSTED_BINS ||/if (true ||/
 its limit of 1 ms of noise	s/^#define LATE_NOISE_MAX_US .*/#define LATE_NOISE_MAX_US 1e12/
 its limit of 20 bins	s/^#define LATE_BINS_MAX .*/#define LATE_BINS_MAX 64/
-low peaks	s/\&\& starts_period(list, residual, PERIOD_NS)/\&\& false/
+low peaks	s/if (list->count < NQPTP_ESTIMATOR_RECENT ||/if (true ||/
 the limit of 5 ms for low peaks	s/^    int64_t min_ns = noise_limit_ns(e, STEP_NS)/    int64_t min_ns = noise_limit_ns(e, INT64_MAX)/
 the probability of low bins	s/^#define STEP_CHANCE .*/#define STEP_CHANCE 2/
-new rates	s/trend < 0 ? common_depth/false ? common_depth/
+new rates	s/low_ns = common_depth(list, NQPTP_ESTIMATOR_RECENT, min_ns, spread_ns, trend);/low_ns = 0;/
 the probability of new rates	s/^#define RATE_CHANCE .*/#define RATE_CHANCE 2/
 expecting the new rate	s/double expected_ppm = .*/double expected_ppm = 0;/
 larger steps towards a new rate	s/ || line.time_ns < e->new_rate_until_ns;/;/
@@ -42,9 +42,9 @@ low samples	s/enum change change = check_bursts(e, residual);/enum change change
 two very low samples	s/bool far = /bool far = false \&\& /
 one witness in 60 ms	s/^#define BURST_NS .*/#define BURST_NS 0/
 the first 3 s that may rise	s/ <= SETTLING_NS;/ < 0;/
-the shaper	s/!restart \&\& age_ns >= SHAPED_NS/false/
+the shaper	s/!restart \&\& age_ns >= YOUNG_NS/false/
 larger steps until 15 s	s/^#define FAST_NS .*/#define FAST_NS 0/
-a new series beyond 20 ms	s/clamp(left_ns, JUMP_NS) != left_ns/false/
+a new series beyond 20 ms	s/clamp(left_ns, FAR_NS) != left_ns/false/
 END
 }
 
