@@ -40,11 +40,13 @@ static void test_what_is_taken(void) {
 
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         struct nqptp_limits limits = {.count = 0};
-        CHECK(nqptp_limits_add(&limits, good[i].text) == NULL && limits.count == 1, "-i %s",
-              good[i].text);
-        CHECK(limits.list[0].has_address == good[i].address, "is an %s",
+        CHECK(nqptp_limits_add(&limits, good[i].text) == NULL && limits.count == 1,
+              "-i %s is taken", good[i].text);
+        CHECK(limits.list[0].has_address == good[i].address,
+              "-i with an interface or an address is understood as an %s",
               good[i].address ? "address" : "interface");
-        CHECK_EQ_STR(limits.list[0].interface, good[i].interface, "of this name");
+        CHECK_EQ_STR(limits.list[0].interface, good[i].interface,
+                     "-i with an interface has its name");
     }
 }
 
@@ -75,7 +77,7 @@ static void test_what_is_not(void) {
 
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         CHECK(nqptp_limits_add(&limits, bad[i]) != NULL, "-i '%s' is refused", bad[i]);
-    CHECK_EQ_U64(limits.count, 0, "and changes nothing");
+    CHECK_EQ_U64(limits.count, 0, "what -i refuses leaves the list of places empty");
 }
 
 static void test_how_many(void) {
@@ -84,11 +86,14 @@ static void test_how_many(void) {
 
     for (int i = 0; i < NQPTP_LIMITS_MAX; i++) {
         name[3] = (char)('0' + i);
-        CHECK(nqptp_limits_add(&limits, name) == NULL, "-i %s", name);
+        CHECK(nqptp_limits_add(&limits, name) == NULL, "-i %s is taken", name);
     }
-    CHECK(nqptp_limits_add(&limits, "eth3") == NULL, "one of them again");
-    CHECK_EQ_U64(limits.count, NQPTP_LIMITS_MAX, "counts once");
-    CHECK(nqptp_limits_add(&limits, "10.77.0.1") != NULL, "more is too much");
+    CHECK(nqptp_limits_add(&limits, "eth3") == NULL,
+          "-i with an interface that was given before is taken");
+    CHECK_EQ_U64(limits.count, NQPTP_LIMITS_MAX,
+                 "-i with an interface that was given before counts once");
+    CHECK(nqptp_limits_add(&limits, "10.77.0.1") != NULL,
+          "-i one time more than the maximum is refused");
 }
 
 /* --- sockets --------------------------------------------------------------------------------- */
@@ -183,22 +188,23 @@ static void check_taken(const uint16_t ports[2], const char *limit, const char *
         CHECK(true, "%s # SKIP an emulator shows addresses in the other byte order", expected);
         return;
     }
-    CHECK_EQ_I64(open_elsewhere(ports, limit, place), -EADDRINUSE, "others find no place%s",
-                 expected);
-    CHECK_EQ_STR(place, expected, "which they are told");
+    CHECK_EQ_I64(open_elsewhere(ports, limit, place), -EADDRINUSE,
+                 "another process gets EADDRINUSE for its place%s", expected);
+    CHECK_EQ_STR(place, expected, "another process is told which place is taken");
 }
 
 static void test_side_by_side(const uint16_t ports[2]) {
     struct nqptp_endpoints one, two;
     char place[NQPTP_PLACE_SIZE];
 
-    CHECK_EQ_I64(open_for(&one, ports, "127.0.0.1", NULL, place), 0, "127.0.0.1");
-    CHECK_EQ_U64(one.count, 2, "takes two sockets");
-    CHECK_EQ_I64(open_elsewhere(ports, "127.0.0.2", place), 0, "127.0.0.2 beside it");
+    CHECK_EQ_I64(open_for(&one, ports, "127.0.0.1", NULL, place), 0, "endpoints open at 127.0.0.1");
+    CHECK_EQ_U64(one.count, 2, "endpoints at one address have two sockets");
+    CHECK_EQ_I64(open_elsewhere(ports, "127.0.0.2", place), 0,
+                 "another process opens endpoints at 127.0.0.2 beside ours");
     check_taken(ports, "127.0.0.1", " of 127.0.0.1");
     check_taken(ports, NULL, "");
     CHECK_EQ_I64(open_for(&two, ports, "192.0.2.1", NULL, place), 0,
-                 "an address that this host does not have");
+                 "endpoints open at an address that this machine does not have");
     close_all(&two);
     close_all(&one);
 }
@@ -211,15 +217,17 @@ static void test_shared(const uint16_t ports[2]) {
     int fd = nqptp_socket_open_at(&everywhere, NULL, ports[0], false);
 
     CHECK_EQ_I64(open_for(&endpoints, ports, "127.0.0.1", NULL, place), -EADDRINUSE,
-                 "a socket that has the port at all addresses keeps us out");
-    CHECK_EQ_STR(place, " of 127.0.0.1", "it says where");
+                 "a socket at all addresses that does not share its port keeps us out");
+    CHECK_EQ_STR(place, " of 127.0.0.1",
+                 "a socket at all addresses keeps us out: the place is told");
     nqptp_socket_share(fd);
-    CHECK_EQ_I64(open_for(&endpoints, ports, "127.0.0.1", NULL, place), 0, "unless he shares it");
+    CHECK_EQ_I64(open_for(&endpoints, ports, "127.0.0.1", NULL, place), 0,
+                 "a socket at all addresses that shares its port does not keep us out");
     close(fd);
     struct nqptp_address all;
     nqptp_address_parse("0.0.0.0", 7, &all);
     fd = nqptp_socket_open_at(&all, NULL, ports[0], true);
-    CHECK(fd >= 0, "a socket that shares the port may also come later");
+    CHECK(fd >= 0, "a socket at all addresses that shares its port may also come later");
     close(fd);
     close_all(&endpoints);
 }
@@ -228,16 +236,19 @@ static void test_interfaces(const uint16_t ports[2]) {
     struct nqptp_endpoints one;
     char place[NQPTP_PLACE_SIZE];
 
-    CHECK_EQ_I64(open_for(&one, ports, "no-such-if", NULL, place), 0, "an interface to come");
-    CHECK_EQ_I64(one.list[0].fd, -1, "has no socket yet");
-    CHECK(nqptp_endpoints_may_reopen(&one), "and will need one");
+    CHECK_EQ_I64(open_for(&one, ports, "no-such-if", NULL, place), 0,
+                 "endpoints open for an interface that does not exist");
+    CHECK_EQ_I64(one.list[0].fd, -1,
+                 "endpoints for an interface that does not exist have no socket");
+    CHECK(nqptp_endpoints_may_reopen(&one),
+          "endpoints for an interface that does not exist may be opened later");
     int result = open_for(&one, ports, "lo", "127.0.0.1", place);
     if (result == -EPERM) {
         CHECK(true, "interfaces # SKIP this kernel lets only root bind to them");
         close_all(&one);
         return;
     }
-    CHECK_EQ_I64(result, 0, "an interface and its address are not in each other's way");
+    CHECK_EQ_I64(result, 0, "endpoints open for an interface and its address together");
     check_taken(ports, "127.0.0.1", " of 127.0.0.1");
     check_taken(ports, "lo", " on lo");
     close_all(&one);
@@ -263,7 +274,7 @@ static const char *sent_from(struct nqptp_endpoints *endpoints, int receiver, co
     if (recvfrom(receiver, data, sizeof data, MSG_DONTWAIT, (struct sockaddr *)&from, &size) < 0)
         return "";
     inet_ntop(AF_INET, &from.sin_addr, text, INET6_ADDRSTRLEN);
-    CHECK_EQ_U64(ntohs(from.sin_port), endpoints->ports[0], "by the event port");
+    CHECK_EQ_U64(ntohs(from.sin_port), endpoints->ports[0], "a reply leaves by the event port");
     return text;
 }
 
@@ -274,13 +285,15 @@ static void test_replies(const uint16_t ports[2]) {
 
     nqptp_address_parse("127.0.0.9", 9, &there);
     int receiver = nqptp_socket_open_at(&there, NULL, ports[0], false);
-    CHECK_EQ_I64(open_for(&endpoints, ports, "127.0.0.2", "127.0.0.3", place), 0, "two addresses");
+    CHECK_EQ_I64(open_for(&endpoints, ports, "127.0.0.2", "127.0.0.3", place), 0,
+                 "endpoints open at two addresses");
     nqptp_endpoints_follow(&endpoints);
     CHECK_EQ_STR(sent_from(&endpoints, receiver, "127.0.0.2", 0, text), "127.0.0.2",
-                 "of the first");
+                 "a reply to a clock heard at the first address leaves from it");
     CHECK_EQ_STR(sent_from(&endpoints, receiver, "127.0.0.3", 0, text), "127.0.0.3",
-                 "of the second");
-    CHECK_EQ_STR(sent_from(&endpoints, receiver, "127.0.0.4", 0, text), "", "of none: not at all");
+                 "a reply to a clock heard at the second address leaves from it");
+    CHECK_EQ_STR(sent_from(&endpoints, receiver, "127.0.0.4", 0, text), "",
+                 "a reply to a clock heard at neither address does not leave");
     close_all(&endpoints);
     close(receiver);
 }
@@ -330,15 +343,15 @@ static void test_own_addresses(const uint16_t ports[2]) {
 
     open_for(&endpoints, ports, NULL, NULL, place);
     nqptp_endpoints_follow(&endpoints);
-    CHECK(owns(&endpoints, "127.0.0.1"), "127.0.0.1 is our own address");
+    CHECK(owns(&endpoints, "127.0.0.1"), "without -i 127.0.0.1 is our own address");
     close_all(&endpoints);
     open_for(&endpoints, ports, "127.0.0.2", NULL, place);
     nqptp_endpoints_follow(&endpoints);
-    CHECK(!owns(&endpoints, "127.0.0.1"), "but not if another one was given");
+    CHECK(!owns(&endpoints, "127.0.0.1"), "with -i 127.0.0.2 127.0.0.1 is not our own address");
     close_all(&endpoints);
     open_for(&endpoints, ports, "127.0.0.1", NULL, place);
     nqptp_endpoints_follow(&endpoints);
-    CHECK(owns(&endpoints, "127.0.0.1"), "it is if it was");
+    CHECK(owns(&endpoints, "127.0.0.1"), "with -i 127.0.0.1 it is our own address");
     close_all(&endpoints);
 }
 
@@ -355,7 +368,7 @@ static void send_junk(uint16_t port, int count) {
     close(fd);
 }
 
-/* Not under each emulator. */
+/* Not every emulator has socket filters. */
 static bool filters_work(const struct nqptp_endpoints *endpoints) {
     int fd = endpoints->list[0].fd;
     return nqptp_socket_guard(fd, true) == 0 && nqptp_socket_guard(fd, false) == 0;
@@ -421,7 +434,7 @@ static unsigned open_descriptors(void) {
     return count;
 }
 
-/* Looks as if the interface had been another one when the endpoints were opened. */
+/* Makes it look as if the interface had been another one when the endpoints were opened. */
 static void test_interface_comes_back(const uint16_t ports[2]) {
     struct nqptp_endpoints endpoints;
     char place[NQPTP_PLACE_SIZE];
@@ -433,17 +446,23 @@ static void test_interface_comes_back(const uint16_t ports[2]) {
         uint32_t index = if_nametoindex("lo");
         nqptp_endpoints_guard(&endpoints, true);
         send_junk(ports[0], 2);
-        CHECK_EQ_U64(nqptp_endpoints_drops(&endpoints), 2, "the old sockets dropped junk");
+        CHECK_EQ_U64(nqptp_endpoints_drops(&endpoints), 2,
+                     "before the interface changes its sockets drop junk");
         unsigned descriptors = open_descriptors();
         for (unsigned i = 0; i < endpoints.count; i++)
             endpoints.list[i].interface = index + 1000;
         nqptp_endpoints_follow(&endpoints);
-        CHECK_EQ_U64(open_descriptors(), descriptors, "the old sockets are closed");
-        CHECK_EQ_U64(endpoints.list[0].interface, index, "the new ones are of the new interface");
-        CHECK(endpoints.list[0].fd >= 0 && endpoints.list[1].fd >= 0, "both ports are open again");
-        CHECK(!nqptp_endpoints_must_retry(&endpoints), "no port is waited for");
+        CHECK_EQ_U64(open_descriptors(), descriptors,
+                     "when the interface changes the old sockets are closed");
+        CHECK_EQ_U64(endpoints.list[0].interface, index,
+                     "when the interface changes the new sockets are of the new one");
+        CHECK(endpoints.list[0].fd >= 0 && endpoints.list[1].fd >= 0,
+              "when the interface changes both ports are opened again");
+        CHECK(!nqptp_endpoints_must_retry(&endpoints),
+              "when the interface changes no port is waited for");
         send_junk(ports[0], 1);
-        CHECK_EQ_U64(nqptp_endpoints_drops(&endpoints), 1, "the new sockets are guarded as well");
+        CHECK_EQ_U64(nqptp_endpoints_drops(&endpoints), 1,
+                     "when the interface changes the new sockets are guarded as well");
         nqptp_endpoints_guard(&endpoints, false);
         send_junk(ports[1], 1);
         CHECK_EQ_U64(ready(epoll), 101, "epoll watches the new sockets");
@@ -469,7 +488,7 @@ static void test_port_stays_busy(const uint16_t ports[2]) {
               "a port that another socket has is waited for");
         close(other);
         nqptp_endpoints_follow(&endpoints);
-        CHECK(!nqptp_endpoints_must_retry(&endpoints), "a port that became free is not");
+        CHECK(!nqptp_endpoints_must_retry(&endpoints), "a port that became free is not waited for");
         CHECK(endpoints.list[0].fd >= 0, "a port that became free is opened");
     } else {
         CHECK(true, "a port stays busy # SKIP this kernel lets only root bind to interfaces");
@@ -493,11 +512,11 @@ static void test_multicast(const char *any, int family) {
         close(fd);
         return;
     }
-    CHECK_EQ_I64(joined, 0, "%s: joins its family's groups", any);
-    CHECK_EQ_I64(nqptp_multicast(fd, family, lo, true), 0, "%s: a member may join again", any);
-    CHECK_EQ_I64(nqptp_multicast(fd, family, lo, false), 0, "%s: leaves them", any);
+    CHECK_EQ_I64(joined, 0, "%s: a socket joins the groups of its family", any);
+    CHECK_EQ_I64(nqptp_multicast(fd, family, lo, true), 0, "%s: a member joins again", any);
+    CHECK_EQ_I64(nqptp_multicast(fd, family, lo, false), 0, "%s: a member leaves the groups", any);
     CHECK_EQ_I64(nqptp_multicast(fd, family, lo, false), -EADDRNOTAVAIL,
-                 "%s: what it left it cannot leave again", any);
+                 "%s: a socket that is no member cannot leave", any);
     close(fd);
 }
 

@@ -91,10 +91,12 @@ static void test_first_sample(void) {
     struct run run = run_begin();
 
     CHECK_EQ_U64(run_sample(&run, 0), NQPTP_ESTIMATE_RESTARTED, "the first sample begins a series");
-    CHECK_EQ_I64(run_error(&run), 0, "and is the offset, at once");
-    CHECK_EQ_U64(run_sample(&run, 0), NQPTP_ESTIMATE_NONE, "the same one again says nothing");
+    CHECK_EQ_I64(run_error(&run), 0, "the first sample is the offset at once");
+    CHECK_EQ_U64(run_sample(&run, 0), NQPTP_ESTIMATE_NONE,
+                 "the first sample a second time is not used");
     run_wait(&run, SYNC_INTERVAL);
-    CHECK_EQ_U64(run_sample(&run, 0), NQPTP_ESTIMATE_CONTINUED, "the second one continues it");
+    CHECK_EQ_U64(run_sample(&run, 0), NQPTP_ESTIMATE_CONTINUED,
+                 "the second sample continues the series");
 }
 
 static void test_reset(void) {
@@ -103,17 +105,17 @@ static void test_reset(void) {
     nqptp_estimator_reset(&run.estimator);
     run.offset_ns -= 777 * S;
     CHECK_EQ_U64(run_sample(&run, 0), NQPTP_ESTIMATE_RESTARTED, "a series begins after a reset");
-    CHECK_EQ_I64(run_error(&run), 0, "which has forgotten the old offset");
+    CHECK_EQ_I64(run_error(&run), 0, "after a reset the first sample is the offset at once");
 }
 
 static void test_constant_offset(void) {
     struct run run = run_begin();
 
     (void)run_sample(&run, 0);
-    check_within(run_on(&run, 10 * S), FRESH_ERROR, "the first 10 s of a constant offset");
-    check_within(run_on(&run, 600 * S), SETTLED_ERROR, "the next 10 min");
-    CHECK_EQ_U64(run.restarts, 1, "in one series");
-    CHECK_EQ_U64(run.silences, 0, "to which every sample adds");
+    check_within(run_on(&run, 10 * S), FRESH_ERROR, "a constant offset, the first 10 s");
+    check_within(run_on(&run, 600 * S), SETTLED_ERROR, "a constant offset, the next 10 minutes");
+    CHECK_EQ_U64(run.restarts, 1, "a constant offset begins one series");
+    CHECK_EQ_U64(run.silences, 0, "a constant offset: every sample changes the estimate");
 }
 
 static void check_skew(double skew) {
@@ -125,7 +127,7 @@ static void check_skew(double skew) {
     int64_t worst_ns = run_on(&run, 120 * S);
     CHECK(worst_ns <= 5 * US, "%+.0f ppm are followed after 10 s: worst error %" PRId64 " ns",
           skew * 1e6, worst_ns);
-    CHECK_EQ_U64(run.restarts, 1, "%+.0f ppm: in one series", skew * 1e6);
+    CHECK_EQ_U64(run.restarts, 1, "%+.0f ppm: there is one series", skew * 1e6);
 }
 
 static void test_skew(void) {
@@ -149,7 +151,7 @@ static void check_change_of_rate(double change) {
     int64_t worst_ns = run_on(&run, 60 * S);
     CHECK(worst_ns < 500 * US, "%+.0f ppm more: followed after 8 s: worst error %" PRId64 " ns",
           change * 1e6, worst_ns);
-    CHECK_EQ_U64(run.restarts, 1, "%+.0f ppm more: in one series", change * 1e6);
+    CHECK_EQ_U64(run.restarts, 1, "%+.0f ppm more: there is one series", change * 1e6);
 }
 
 static void test_change_of_rate(void) {
@@ -181,7 +183,8 @@ static void check_delays(double skew) {
     int64_t mean_ns = sum_of_delays_ns / 960;
     CHECK(mean_ns > 2 * MS, "%+.0f ppm: the delays are real, %" PRId64 " ns on average", skew * 1e6,
           mean_ns);
-    CHECK(worst_ns < 500 * US, "%+.0f ppm: it keeps to the quickest: worst error %" PRId64 " ns",
+    CHECK(worst_ns < 500 * US,
+          "%+.0f ppm: the estimate keeps to the quickest samples: worst error %" PRId64 " ns",
           skew * 1e6, worst_ns);
     CHECK_EQ_U64(run.restarts, 1, "%+.0f ppm: delays are no steps", skew * 1e6);
 }
@@ -191,25 +194,31 @@ static void test_quality(void) {
     struct run run = run_begin();
     struct nqptp_quality quality;
 
-    CHECK(!nqptp_estimator_quality(&run.estimator, &quality), "without samples there is none");
+    CHECK(!nqptp_estimator_quality(&run.estimator, &quality),
+          "an estimator without samples has no quality");
     run.skew = 20e-6;
     struct prng prng = {7};
     for (int i = 0; i < 800; i++) {
         run_wait(&run, SYNC_INTERVAL);
         (void)run_sample(&run, (int64_t)(prng_next(&prng) % (uint64_t)(100 * US)));
     }
-    CHECK(nqptp_estimator_quality(&run.estimator, &quality), "with some there is");
-    CHECK(quality.rate_ppm > 19 && quality.rate_ppm < 21, "the rate: %f ppm", quality.rate_ppm);
-    CHECK(quality.noise_us > 1 && quality.noise_us < 50, "the noise: %f us", quality.noise_us);
+    CHECK(nqptp_estimator_quality(&run.estimator, &quality),
+          "an estimator with samples has a quality");
+    CHECK(quality.rate_ppm > 19 && quality.rate_ppm < 21,
+          "the quality has the rate, 20 ppm: %f ppm", quality.rate_ppm);
+    CHECK(quality.noise_us > 1 && quality.noise_us < 50,
+          "the quality has the noise, 1 to 50 us: %f us", quality.noise_us);
     CHECK(quality.error_us >= quality.noise_us / 8 && quality.error_us < quality.noise_us,
-          "after 100 s the error is a part of it: %f us", quality.error_us);
+          "after 100 s the error is an eighth of the noise or more, and less than the noise: %f us",
+          quality.error_us);
     run.offset_ns += 2 * MS; /* a shorter path */
     for (int i = 0; i < 4; i++) {
         run_wait(&run, SYNC_INTERVAL);
         (void)run_sample(&run, 0);
     }
     (void)nqptp_estimator_quality(&run.estimator, &quality);
-    CHECK(quality.error_us > 500, "what is still to be made up for is in it: %f us",
+    CHECK(quality.error_us > 500,
+          "after a shorter path the error has what is still to be made up for: %f us",
           quality.error_us);
 }
 
@@ -226,11 +235,12 @@ static void test_one_outlier(void) {
 
     run_wait(&run, SYNC_INTERVAL);
     run.offset_ns += 50 * MS;
-    CHECK_EQ_U64(run_sample(&run, 0), NQPTP_ESTIMATE_NONE, "one sample that is too high: withheld");
+    CHECK_EQ_U64(run_sample(&run, 0), NQPTP_ESTIMATE_NONE,
+                 "one sample that is too high is withheld");
     run.offset_ns -= 50 * MS;
-    CHECK_EQ_I64(run_error(&run), before_ns, "the offset is what it was");
-    check_within(run_on(&run, 20 * S), SETTLED_ERROR, "and stays so when the next ones are good");
-    CHECK_EQ_U64(run.restarts, 0, "no new series");
+    CHECK_EQ_I64(run_error(&run), before_ns, "one sample that is too high leaves the offset");
+    check_within(run_on(&run, 20 * S), SETTLED_ERROR, "good samples after one that is too high");
+    CHECK_EQ_U64(run.restarts, 0, "one sample that is too high begins no series");
 }
 
 /* In the first seconds no second witness is needed. */
@@ -256,8 +266,8 @@ static void test_outliers_apart(void) {
         run.offset_ns -= 50 * MS;
         (void)run_on(&run, 5 * S);
     }
-    CHECK_EQ_U64(run.restarts, 0, "twenty outliers, each between good samples: no new series");
-    check_within(run_error(&run), SETTLED_ERROR, "and no error");
+    CHECK_EQ_U64(run.restarts, 0, "twenty outliers, each between good samples, begin no series");
+    check_within(run_error(&run), SETTLED_ERROR, "twenty outliers, each between good samples");
 }
 
 static void test_one_late_sample(void) {
@@ -265,8 +275,8 @@ static void test_one_late_sample(void) {
 
     run_wait(&run, SYNC_INTERVAL);
     (void)run_sample(&run, 80 * MS);
-    check_within(run_error(&run), SETTLED_ERROR, "one sample that was on the way for long");
-    CHECK_EQ_U64(run.restarts, 0, "and begins no series");
+    check_within(run_error(&run), SETTLED_ERROR, "one late sample");
+    CHECK_EQ_U64(run.restarts, 0, "one late sample begins no series");
 }
 
 static void check_step_up(int64_t step_ns) {
@@ -275,13 +285,14 @@ static void check_step_up(int64_t step_ns) {
     run.offset_ns += (uint64_t)step_ns;
     run_wait(&run, SYNC_INTERVAL);
     CHECK_EQ_U64(run_sample(&run, 0), NQPTP_ESTIMATE_NONE,
-                 "step of %" PRId64 " ms: the first witness is not believed", step_ns / MS);
+                 "step of %" PRId64 " ms: the first sample after it is withheld", step_ns / MS);
     run_wait(&run, SYNC_INTERVAL);
     CHECK_EQ_U64(run_sample(&run, 0), NQPTP_ESTIMATE_RESTARTED,
-                 "step of %" PRId64 " ms: the second one is", step_ns / MS);
-    CHECK_EQ_I64(run_error(&run), 0, "step of %" PRId64 " ms: the new offset is exact",
+                 "step of %" PRId64 " ms: the second sample after it begins a series",
                  step_ns / MS);
-    check_within(run_on(&run, 20 * S), FRESH_ERROR, "and stays");
+    CHECK_EQ_I64(run_error(&run), 0,
+                 "step of %" PRId64 " ms: the second sample after it is the offset", step_ns / MS);
+    check_within(run_on(&run, 20 * S), FRESH_ERROR, "the 20 s after a step up");
 }
 
 static void test_step_up(void) {
@@ -296,10 +307,11 @@ static void check_step_down(int64_t step_ns) {
     run.offset_ns -= (uint64_t)step_ns;
     run_wait(&run, SYNC_INTERVAL);
     (void)run_sample(&run, 0);
-    CHECK_EQ_U64(run.restarts, 0, "-%" PRId64 " ms: one sample might be a late one", step_ns / MS);
+    CHECK_EQ_U64(run.restarts, 0, "-%" PRId64 " ms: the first sample after it begins no series",
+                 step_ns / MS);
     (void)run_on(&run, 2 * S);
-    CHECK_EQ_U64(run.restarts, 1, "-%" PRId64 " ms: 2 s of them are a step", step_ns / MS);
-    check_within(run_error(&run), FRESH_ERROR, "the new offset");
+    CHECK_EQ_U64(run.restarts, 1, "-%" PRId64 " ms: 2 s later there is a new series", step_ns / MS);
+    check_within(run_error(&run), FRESH_ERROR, "2 s after a step down");
 }
 
 static void test_step_down(void) {
@@ -322,7 +334,7 @@ static void check_small_step_down(int64_t step_ns, int64_t after_ns) {
     }
     CHECK_EQ_U64(run.restarts, 2, "-%" PRId64 " ms %" PRId64 " s after a step: a new series",
                  step_ns / MS, after_ns / S);
-    check_within(run_error(&run), 2 * FRESH_ERROR, "within 8 s");
+    check_within(run_error(&run), 2 * FRESH_ERROR, "8 s after a small step down");
 }
 
 static void test_small_steps_down(void) {
@@ -345,8 +357,9 @@ static void test_slow_link(void) {
         (void)run_sample(&run, (prng_below(&prng, 20) > 0 ? 6 * MS : 0) +
                                    (int64_t)prng_below(&prng, 100) * US);
     }
-    CHECK_EQ_U64(run.restarts, 0, "a link with few quick packets: one series");
-    check_within(run_error(&run), 500 * US, "which follows the quick ones");
+    CHECK_EQ_U64(run.restarts, 0, "a link with few quick packets: no new series begins");
+    check_within(run_error(&run), 500 * US,
+                 "a link with few quick packets: the quick ones are followed");
 }
 
 /* Each step comes before the estimator has settled after the one before. */
@@ -384,9 +397,9 @@ static void test_bursts(int64_t interval_ns, int64_t longest_ns) {
             (void)run_sample(&run, 0);
         }
     }
-    CHECK_EQ_U64(run.restarts, 0, "what comes late and together each %" PRId64 " us is no step",
+    CHECK_EQ_U64(run.restarts, 0, "bursts of late samples, %" PRId64 " us apart, begin no series",
                  interval_ns / US);
-    check_within(run_error(&run), SETTLED_ERROR, "the error stays within the limit");
+    check_within(run_error(&run), SETTLED_ERROR, "after bursts of late samples");
 }
 
 /* Another path, or a step as small: no new series, and what is published does not jump. */
@@ -411,7 +424,7 @@ static void check_path(const char *name, int64_t longer_ns, int64_t within_ns) {
     CHECK_EQ_U64(run.restarts, 0, "%s: no new series", name);
     CHECK(run.silences < 1000, "%s: followed to 0.5 ms within %" PRId64 " s", name, within_ns / S);
     check_within(run_error(&run), FRESH_ERROR, name);
-    check_within(jump_ns, SLEW + US, "without a jump");
+    check_within(jump_ns, SLEW + US, "a path of another length: the largest jump");
 }
 
 static void test_paths(void) {
@@ -424,9 +437,11 @@ static void test_shorter_path_needs_a_witness(void) {
 
     run.offset_ns += 2 * MS;
     run_wait(&run, SYNC_INTERVAL);
-    CHECK_EQ_U64(run_sample(&run, 0), NQPTP_ESTIMATE_NONE, "the first quicker one is withheld");
+    CHECK_EQ_U64(run_sample(&run, 0), NQPTP_ESTIMATE_NONE,
+                 "the first sample by a shorter path is withheld");
     run_wait(&run, SYNC_INTERVAL);
-    CHECK_EQ_U64(run_sample(&run, 0), NQPTP_ESTIMATE_CONTINUED, "the second one continues");
+    CHECK_EQ_U64(run_sample(&run, 0), NQPTP_ESTIMATE_CONTINUED,
+                 "the second sample by a shorter path continues the series");
 }
 
 /* A rise of a little more than what is slewed and one of a little less. */
@@ -435,10 +450,10 @@ static void test_step_limit(void) {
 
     step.offset_ns += 6 * MS;
     (void)run_on(&step, 1 * S);
-    CHECK_EQ_U64(step.restarts, 1, "6 ms up is a step");
+    CHECK_EQ_U64(step.restarts, 1, "a rise of 6 ms is a step: it begins a series");
     path.offset_ns += 4 * MS;
     (void)run_on(&path, 1 * S);
-    CHECK_EQ_U64(path.restarts, 0, "4 ms up is another path");
+    CHECK_EQ_U64(path.restarts, 0, "a rise of 4 ms is another path: it begins no series");
 }
 
 /* Another master under the same identity: another time and another rate. */
@@ -452,11 +467,11 @@ static void test_swap(void) {
     run.skew = -12e-6;
     run.restarts = 0;
     (void)run_on(&run, 500 * MS);
-    CHECK_EQ_U64(run.restarts, 1, "another master, 7.3 s behind: a new series within 0.5 s");
-    check_within(run_error(&run), FRESH_ERROR + 20 * US, "with its offset");
+    CHECK_EQ_U64(run.restarts, 1, "another master, 7.3 s behind: a new series begins within 0.5 s");
+    check_within(run_error(&run), FRESH_ERROR + 20 * US, "another master, 0.5 s later");
     (void)run_on(&run, 10 * S);
-    check_within(run_on(&run, 60 * S), 5 * US, "and its rate");
-    CHECK_EQ_U64(run.restarts, 1, "and no other");
+    check_within(run_on(&run, 60 * S), 5 * US, "another master, from 10 s to 70 s later");
+    CHECK_EQ_U64(run.restarts, 1, "another master, 70 s later: there is one new series");
 }
 
 /* The master repeats one time for `ns`, and then goes on from there. */
@@ -476,22 +491,24 @@ static void test_stopped_clock(void) {
     struct run run = run_stopped(10 * S);
     uint64_t before_ns = nqptp_estimator_offset_ns(&run.estimator);
 
-    CHECK_EQ_U64(run.silences, 80, "the same time again and again says nothing");
+    CHECK_EQ_U64(run.silences, 80, "a time that is repeated 80 times is never used");
     check_within((int64_t)(before_ns - UINT64_C(783596000000000)), SETTLED_ERROR,
-                 "the offset is what it was");
+                 "a time that is repeated 80 times leaves the offset");
     run_wait(&run, SYNC_INTERVAL);
-    CHECK_EQ_U64(run_sample(&run, 0), NQPTP_ESTIMATE_RESTARTED, "when it goes on a series begins");
-    CHECK_EQ_I64(run_error(&run), 0, "with the new offset, at once");
-    check_within(run_on(&run, 10 * S), FRESH_ERROR, "which stays");
+    CHECK_EQ_U64(run_sample(&run, 0), NQPTP_ESTIMATE_RESTARTED,
+                 "a clock that goes on after 10 s begins a series");
+    CHECK_EQ_I64(run_error(&run), 0,
+                 "a clock that goes on after 10 s: its first sample is the offset at once");
+    check_within(run_on(&run, 10 * S), FRESH_ERROR, "the 10 s after a clock went on");
 }
 
 static void test_one_repeated_time(void) {
     struct run run = run_stopped(SYNC_INTERVAL);
 
     run.offset_ns = UINT64_C(783596000000000);
-    CHECK_EQ_U64(run.silences, 1, "one repeated time says nothing");
-    check_within(run_on(&run, 10 * S), SETTLED_ERROR, "and is no stop");
-    CHECK_EQ_U64(run.restarts, 0, "so the series goes on");
+    CHECK_EQ_U64(run.silences, 1, "one repeated time is not used");
+    check_within(run_on(&run, 10 * S), SETTLED_ERROR, "the 10 s after one repeated time");
+    CHECK_EQ_U64(run.restarts, 0, "one repeated time begins no series");
 }
 
 static void test_repeated_times_apart(void) {
@@ -502,16 +519,18 @@ static void test_repeated_times_apart(void) {
         run_wait(&run, SYNC_INTERVAL);
         (void)run_sample(&run, 0);
     }
-    CHECK_EQ_U64(run.silences, 20, "every other sample repeated: those say nothing");
-    CHECK_EQ_U64(run.restarts, 0, "and are no stop");
+    CHECK_EQ_U64(run.silences, 20,
+                 "every second sample is repeated: the repeated ones are not used");
+    CHECK_EQ_U64(run.restarts, 0, "every second sample is repeated: no series begins");
 }
 
 static void test_short_gap(void) {
     struct run run = run_settled();
 
     run_wait(&run, 5 * S);
-    CHECK_EQ_U64(run_sample(&run, 0), NQPTP_ESTIMATE_CONTINUED, "5 s without a sample are bridged");
-    check_within(run_error(&run), SETTLED_ERROR, "closely");
+    CHECK_EQ_U64(run_sample(&run, 0), NQPTP_ESTIMATE_CONTINUED,
+                 "after 5 s without a sample the series goes on");
+    check_within(run_error(&run), SETTLED_ERROR, "after 5 s without a sample");
 }
 
 static void check_gap_of_a_skewed_clock(double skew) {
@@ -522,9 +541,10 @@ static void check_gap_of_a_skewed_clock(double skew) {
     (void)run_on(&run, 30 * S);
     run_wait(&run, 50 * S);
     CHECK_EQ_U64(run_sample(&run, 0), NQPTP_ESTIMATE_CONTINUED,
-                 "%+.0f ppm: 50 s without a sample are bridged, along the skew", skew * 1e6);
+                 "%+.0f ppm: after 50 s without a sample the series goes on", skew * 1e6);
     CHECK(run_error(&run) >= -50 * US && run_error(&run) <= 50 * US,
-          "%+.0f ppm: with an error of %" PRId64 " ns", skew * 1e6, run_error(&run));
+          "%+.0f ppm: after 50 s without a sample the error is at most 50 us: %" PRId64 " ns",
+          skew * 1e6, run_error(&run));
 }
 
 static void test_gap_of_a_skewed_clock(void) {
@@ -537,8 +557,9 @@ static void test_long_gap(void) {
 
     run_wait(&run, 3600 * S);
     run.offset_ns -= 3 * MS;
-    CHECK_EQ_U64(run_sample(&run, 0), NQPTP_ESTIMATE_RESTARTED, "after an hour a series begins");
-    CHECK_EQ_I64(run_error(&run), 0, "with its own offset");
+    CHECK_EQ_U64(run_sample(&run, 0), NQPTP_ESTIMATE_RESTARTED,
+                 "after an hour without a sample a series begins");
+    CHECK_EQ_I64(run_error(&run), 0, "after an hour without a sample the first one is the offset");
 }
 
 static void check_wrap(const char *name, uint64_t local_ns, uint64_t master_ns) {
@@ -548,14 +569,14 @@ static void check_wrap(const char *name, uint64_t local_ns, uint64_t master_ns) 
     run.offset_ns = master_ns - local_ns;
     (void)run_sample(&run, 0);
     check_within(run_on(&run, 20 * S), FRESH_ERROR, name);
-    CHECK_EQ_U64(run.restarts, 1, "%s wraps at 2^64: in one series", name);
+    CHECK_EQ_U64(run.restarts, 1, "%s wraps at 2^64: there is one series", name);
     CHECK(run.local_ns < local_ns || run.local_ns + run.offset_ns < master_ns, "%s did wrap", name);
 }
 
 static void test_wrap(void) {
     check_wrap("the master's time", 1000 * S, UINT64_MAX - 10 * S);
     check_wrap("local time", UINT64_MAX - 10 * S, 1000 * S);
-    check_wrap("either", UINT64_MAX - 10 * S, UINT64_MAX - 5 * S);
+    check_wrap("each of both times", UINT64_MAX - 10 * S, UINT64_MAX - 5 * S);
     check_wrap("the master's time, far behind ours,", UINT64_C(1) << 63, UINT64_MAX - 10 * S);
 }
 
@@ -564,8 +585,9 @@ static void test_local_time_goes_back(void) {
 
     run.local_ns -= 60 * S;
     run.offset_ns += 2 * S;
-    CHECK_EQ_U64(run_sample(&run, 0), NQPTP_ESTIMATE_RESTARTED, "a minute back: another timeline");
-    CHECK_EQ_I64(run_error(&run), 0, "with its own offset");
+    CHECK_EQ_U64(run_sample(&run, 0), NQPTP_ESTIMATE_RESTARTED,
+                 "a minute back in local time: a series begins");
+    CHECK_EQ_I64(run_error(&run), 0, "a minute back in local time: the first sample is the offset");
 }
 
 static void test_reordered_samples(void) {
@@ -578,8 +600,8 @@ static void test_reordered_samples(void) {
         (void)run_sample(&run, 0);
         run_wait(&run, SYNC_INTERVAL);
     }
-    CHECK_EQ_U64(run.restarts, 0, "samples that overtake each other are one series");
-    check_within(run_error(&run), SETTLED_ERROR, "and as good");
+    CHECK_EQ_U64(run.restarts, 0, "samples that overtake each other begin no series");
+    check_within(run_error(&run), SETTLED_ERROR, "samples that overtake each other");
 }
 
 static bool sane(const struct nqptp_estimator *e) {
@@ -599,12 +621,13 @@ static void test_random_times(void) {
         answers[nqptp_estimator_sample(&estimator, master_ns, prng_next(&prng))]++;
         insane += !sane(&estimator);
     }
-    CHECK(answers[NQPTP_ESTIMATE_RESTARTED] > 0, "300000 random samples: new series, %u times",
+    CHECK(answers[NQPTP_ESTIMATE_RESTARTED] > 0, "300000 random samples: series began %u times",
           answers[NQPTP_ESTIMATE_RESTARTED]);
-    CHECK_EQ_U64(insane, 0, "no number is ever out of its range");
+    CHECK_EQ_U64(insane, 0, "300000 random samples: each number of the estimator is in its range");
     nqptp_estimator_reset(&estimator);
     (void)nqptp_estimator_sample(&estimator, 7, 3);
-    CHECK_EQ_U64(nqptp_estimator_offset_ns(&estimator), 4, "and a reset cures them");
+    CHECK_EQ_U64(nqptp_estimator_offset_ns(&estimator), 4,
+                 "after random samples and a reset the first sample is the offset");
 }
 
 /* Differences of any magnitude, so that every limit is met from both sides. */
@@ -622,7 +645,8 @@ static void test_random_differences(void) {
             nqptp_estimator_sample(&estimator, master_ns, local_ns) == NQPTP_ESTIMATE_CONTINUED;
         insane += !sane(&estimator);
     }
-    CHECK_EQ_U64(insane, 0, "no number is ever out of its range");
+    CHECK_EQ_U64(insane, 0,
+                 "300000 random differences: each number of the estimator is in its range");
     CHECK(continued > 0, "300000 random differences: %u samples continued a series", continued);
 }
 
