@@ -25,11 +25,12 @@ static void test_sync_then_follow_up(void) {
     struct world w = world_of(&s);
     uint64_t local_ns = receive_time(&w), origin_ns = time_of(&w, &s);
 
-    CHECK_EQ_U64(send_sync(&w, &s, 2), NQPTP_DROP_NONE, "a Sync");
-    CHECK(idle(&w), "alone gives no sample");
+    CHECK_EQ_U64(send_sync(&w, &s, 2), NQPTP_DROP_NONE, "a Sync is used");
+    CHECK(idle(&w), "a Sync alone gives no sample");
     w.now_ns += 500 * MS;
-    CHECK_EQ_U64(send_follow_up(&w, &s, 2, origin_ns), NQPTP_DROP_NONE, "its Follow_Up");
-    CHECK(published(&w, &s, local_ns), "gives one, of when the Sync came");
+    CHECK_EQ_U64(send_follow_up(&w, &s, 2, origin_ns), NQPTP_DROP_NONE,
+                 "the Follow_Up of a Sync is used");
+    CHECK(published(&w, &s, local_ns), "a pair gives a sample of when its Sync came");
 }
 
 static void test_follow_up_then_sync(void) {
@@ -37,12 +38,14 @@ static void test_follow_up_then_sync(void) {
     struct world w = world_of(&s);
     uint64_t origin_ns = time_of(&w, &s) + 40 * MS;
 
-    CHECK_EQ_U64(send_follow_up(&w, &s, 2, origin_ns), NQPTP_DROP_NONE, "a Follow_Up before");
-    CHECK(idle(&w), "its Sync waits");
+    CHECK_EQ_U64(send_follow_up(&w, &s, 2, origin_ns), NQPTP_DROP_NONE,
+                 "a Follow_Up before its Sync is used");
+    CHECK(idle(&w), "a Follow_Up before its Sync gives no sample yet");
     w.now_ns += 40 * MS;
     uint64_t local_ns = receive_time(&w);
-    CHECK_EQ_U64(send_sync(&w, &s, 2), NQPTP_DROP_NONE, "the Sync");
-    CHECK(published(&w, &s, local_ns), "gives the sample, of when it came");
+    CHECK_EQ_U64(send_sync(&w, &s, 2), NQPTP_DROP_NONE, "a Sync after its Follow_Up is used");
+    CHECK(published(&w, &s, local_ns),
+          "a pair in reverse order gives a sample of when its Sync came");
     CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), w.now_ns + 3 * S + 1,
                  "after the sample the next deadline is the master's silence");
 }
@@ -69,12 +72,15 @@ static uint64_t offset_with(int64_t sync_scaled_ns, int64_t follow_up_scaled_ns)
 }
 
 static void test_corrections(void) {
-    CHECK_EQ_I64(offset_with(0, 1401459 * SCALED_NS), 1401459, "the Follow_Up's correctionField");
-    CHECK_EQ_I64(offset_with(1000 * SCALED_NS, 0), 1000, "the Sync's");
-    CHECK_EQ_I64(offset_with(1000 * SCALED_NS, 1401459 * SCALED_NS), 1402459, "and both");
+    CHECK_EQ_I64(offset_with(0, 1401459 * SCALED_NS), 1401459,
+                 "the correctionField of the Follow_Up counts");
+    CHECK_EQ_I64(offset_with(1000 * SCALED_NS, 0), 1000, "the correctionField of the Sync counts");
+    CHECK_EQ_I64(offset_with(1000 * SCALED_NS, 1401459 * SCALED_NS), 1402459,
+                 "the correctionFields of Sync and Follow_Up are added");
     CHECK_EQ_I64(offset_with(-1000 * SCALED_NS, -5 * SCALED_NS), -1005,
-                 "are added, with their signs");
-    CHECK_EQ_I64(offset_with(70 * SCALED_NS + 1, 30 * SCALED_NS + 1), 100, "in whole nanoseconds");
+                 "negative correctionFields are added with their signs");
+    CHECK_EQ_I64(offset_with(70 * SCALED_NS + 1, 30 * SCALED_NS + 1), 100,
+                 "correctionFields count in whole nanoseconds");
 }
 
 static void test_corrections_in_reverse(void) {
@@ -90,7 +96,8 @@ static void test_corrections_in_reverse(void) {
     (void)send_follow_up(&w, &s, 9, time_of(&w, &s) + MS + 7);
     w.now_ns += MS;
     (void)deliver(&w, &s, sync, sizeof sync);
-    CHECK_EQ_U64(w.record.offset_ns, s.offset_ns, "a Sync that comes second corrects, too");
+    CHECK_EQ_U64(w.record.offset_ns, s.offset_ns,
+                 "the correctionField of a Sync that comes second counts");
 }
 
 /* --- lone Follow_Ups ------------------------------------------------------------------------- */
@@ -101,18 +108,21 @@ static void test_lone_follow_up_is_used_in_time(void) {
     uint64_t local_ns = receive_time(&w), deadline_ns = w.now_ns + WAIT_NS;
 
     (void)send_follow_up(&w, &s, 2, time_of(&w, &s));
-    CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), deadline_ns, "a Follow_Up waits for 100 ms");
+    CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), deadline_ns,
+                 "a lone Follow_Up waits for 100 ms");
     expire(&w, deadline_ns - 1);
-    CHECK(idle(&w), "no less");
+    CHECK(idle(&w), "a lone Follow_Up is not used 1 ns before the end of its wait");
     expire(&w, deadline_ns);
-    CHECK(published(&w, &s, local_ns), "then it is used, of when it came itself");
+    CHECK(published(&w, &s, local_ns),
+          "after its wait a lone Follow_Up gives a sample of when it came itself");
     expire(&w, deadline_ns);
-    CHECK(idle(&w), "once");
+    CHECK(idle(&w), "after its wait a lone Follow_Up is used only once");
     w.now_ns = deadline_ns + MS;
-    CHECK_EQ_U64(send_sync(&w, &s, 2), NQPTP_DROP_DUPLICATE, "its Sync comes too late");
-    CHECK(idle(&w), "and gives no second sample");
+    CHECK_EQ_U64(send_sync(&w, &s, 2), NQPTP_DROP_DUPLICATE,
+                 "after its wait the Sync of a lone Follow_Up is dropped as a duplicate");
+    CHECK(idle(&w), "after its wait the Sync of a lone Follow_Up gives no second sample");
     CHECK_EQ_U64(send_follow_up(&w, &s, 2, time_of(&w, &s)), NQPTP_DROP_DUPLICATE,
-                 "its Follow_Up again is a duplicate");
+                 "after its wait a repeated lone Follow_Up is dropped as a duplicate");
 }
 
 static void test_next_sync_ends_the_wait(void) {
@@ -123,12 +133,16 @@ static void test_next_sync_ends_the_wait(void) {
     (void)send_follow_up(&w, &s, 2, time_of(&w, &s));
     w.now_ns += 20 * MS;
     uint64_t next_ns = receive_time(&w), next_origin_ns = time_of(&w, &s);
-    CHECK_EQ_U64(send_sync(&w, &s, 3), NQPTP_DROP_NONE, "the next Sync ends a Follow_Up's wait");
-    CHECK(published(&w, &s, local_ns), "which is used, of when it came itself");
+    CHECK_EQ_U64(send_sync(&w, &s, 3), NQPTP_DROP_NONE,
+                 "the next Sync ends the wait of a lone Follow_Up, and is used");
+    CHECK(published(&w, &s, local_ns),
+          "a lone Follow_Up whose wait the next Sync ends gives a sample of when it came itself");
     w.now_ns += MS;
     (void)send_follow_up(&w, &s, 3, next_origin_ns);
-    CHECK(published(&w, &s, next_ns), "and the next pair is one");
-    CHECK_EQ_U64(send_sync(&w, &s, 2), NQPTP_DROP_DUPLICATE, "its own Sync comes too late");
+    CHECK(published(&w, &s, next_ns),
+          "the Sync that ended the wait gives a sample with its own Follow_Up");
+    CHECK_EQ_U64(send_sync(&w, &s, 2), NQPTP_DROP_DUPLICATE,
+                 "the Sync of a lone Follow_Up is dropped after the next Sync");
 }
 
 static void test_next_follow_up_ends_the_wait(void) {
@@ -140,11 +154,14 @@ static void test_next_follow_up_ends_the_wait(void) {
     w.now_ns += 20 * MS;
     uint64_t next_ns = receive_time(&w), due_ns = w.now_ns + WAIT_NS;
     CHECK_EQ_U64(send_follow_up(&w, &s, 3, time_of(&w, &s)), NQPTP_DROP_NONE,
-                 "so does a Follow_Up");
-    CHECK(published(&w, &s, local_ns), "the first is used");
-    CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), due_ns, "the second waits");
+                 "the next Follow_Up ends the wait of a lone Follow_Up, and is used");
+    CHECK(published(&w, &s, local_ns),
+          "a lone Follow_Up whose wait the next one ends gives a sample");
+    CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), due_ns,
+                 "the Follow_Up that ended the wait waits for 100 ms itself");
     expire(&w, due_ns);
-    CHECK(published(&w, &s, next_ns), "and is used in its turn");
+    CHECK(published(&w, &s, next_ns),
+          "the Follow_Up that ended the wait gives a sample after its own wait");
 }
 
 static void test_only_its_own_clock_ends_the_wait(void) {
@@ -157,8 +174,9 @@ static void test_only_its_own_clock_ends_the_wait(void) {
     (void)send_announce(&w, &other);
     (void)send_pair(&w, &other);
     (void)send_announce(&w, &s);
-    CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), deadline_ns,
-                 "another clock's messages, or an Announce, do not end the wait");
+    CHECK_EQ_U64(
+        nqptp_engine_deadline(&w.engine), deadline_ns,
+        "the messages of another clock, or an Announce, do not end the wait of a Follow_Up");
 }
 
 static void test_clock_without_syncs(void) {
@@ -173,7 +191,8 @@ static void test_clock_without_syncs(void) {
         publications += w.effects.publish != 0;
     }
     CHECK_EQ_U64(publications, 80, "a clock of which only Follow_Ups come is followed");
-    CHECK(offset_near(w.record.offset_ns, s.offset_ns), "as well as may be");
+    CHECK(offset_near(w.record.offset_ns, s.offset_ns),
+          "a clock of which only Follow_Ups come: the offset is right within the latency");
 }
 
 /* --- repeated, late and reordered ------------------------------------------------------------ */
@@ -188,15 +207,18 @@ static void test_repeated_messages(void) {
     CHECK_EQ_U64(send_sync(&w, &s, 2), NQPTP_DROP_DUPLICATE, "a repeated Sync is dropped");
     w.now_ns += MS;
     (void)send_follow_up(&w, &s, 2, origin_ns);
-    CHECK(published(&w, &s, local_ns), "the time of the first counts");
+    CHECK(published(&w, &s, local_ns),
+          "after a repeated Sync the sample has the time of the first one");
     w.now_ns += MS;
     CHECK_EQ_U64(send_follow_up(&w, &s, 2, origin_ns), NQPTP_DROP_DUPLICATE,
                  "a repeated Follow_Up is dropped");
-    CHECK(idle(&w), "and gives no second sample");
-    CHECK_EQ_U64(send_sync(&w, &s, 2), NQPTP_DROP_DUPLICATE, "as is a Sync after both");
+    CHECK(idle(&w), "a repeated Follow_Up gives no second sample");
+    CHECK_EQ_U64(send_sync(&w, &s, 2), NQPTP_DROP_DUPLICATE,
+                 "a Sync that comes again after its pair is dropped");
     CHECK_EQ_U64(send_follow_up(&w, &s, 2, origin_ns + 5 * S), NQPTP_DROP_DUPLICATE,
-                 "and a Follow_Up that says something else");
-    CHECK_EQ_U64(w.engine.drops[NQPTP_DROP_DUPLICATE], 4, "each is counted");
+                 "a Follow_Up that comes again with another time is dropped");
+    CHECK_EQ_U64(w.engine.drops[NQPTP_DROP_DUPLICATE], 4,
+                 "each of four repeated messages is counted");
 }
 
 static void test_repeated_lone_follow_up(void) {
@@ -208,7 +230,7 @@ static void test_repeated_lone_follow_up(void) {
     w.now_ns += 50 * MS;
     CHECK_EQ_U64(send_follow_up(&w, &s, 2, time_of(&w, &s)), NQPTP_DROP_DUPLICATE,
                  "a lone Follow_Up that is repeated is dropped");
-    CHECK(idle(&w), "it does not end the wait of the first");
+    CHECK(idle(&w), "a lone Follow_Up that is repeated does not end the wait of the first");
     CHECK_EQ_U64(nqptp_engine_deadline(&w.engine), deadline_ns,
                  "a repeated Follow_Up does not prolong the wait");
 }
@@ -229,9 +251,9 @@ static void test_repetitions_are_no_stopped_clock(void) {
             samples += w.effects.publish != 0;
         }
     }
-    CHECK_EQ_U64(samples, 48, "of six times the same pair one is used");
+    CHECK_EQ_U64(samples, 48, "a pair that comes six times is used once");
     CHECK_EQ_U64(w.engine.table.clocks[0].reading.start_time_ns, start_ns,
-                 "and the clock is not taken for one that stopped");
+                 "a clock whose pairs come six times is not taken for one that stopped");
 }
 
 static void test_late_messages(void) {
@@ -245,8 +267,9 @@ static void test_late_messages(void) {
     }
     uint64_t heard_ns = w.engine.table.clocks[0].heard_at_ns;
     CHECK_EQ_U64(send_sync(&w, &s, 3), NQPTP_DROP_LATE, "a Sync of long ago is dropped");
-    CHECK_EQ_U64(send_follow_up(&w, &s, 3, origin_ns), NQPTP_DROP_LATE, "so is a Follow_Up");
-    CHECK(idle(&w), "without any effect");
+    CHECK_EQ_U64(send_follow_up(&w, &s, 3, origin_ns), NQPTP_DROP_LATE,
+                 "a Follow_Up of long ago is dropped");
+    CHECK(idle(&w), "late messages have no effect");
     CHECK_EQ_U64(w.engine.table.clocks[0].heard_at_ns, heard_ns,
                  "a late message does not count as hearing its clock");
 }
@@ -279,9 +302,10 @@ static void test_what_waited(void) {
     CHECK_EQ_U64(late, 2 * 464, "Syncs and Follow_Ups of long ago are dropped");
     CHECK(w.engine.table.clocks[0].pairing.follow_up_at_ns == follow_up_ns &&
               w.record.offset_ns == offset_ns,
-          "nothing came of them");
+          "Syncs and Follow_Ups of long ago change neither the pairing nor the offset");
     (void)send_pair(&w, &s);
-    CHECK(w.record.local_time_ns > w.now_ns - S, "what comes now is used");
+    CHECK(w.record.local_time_ns > w.now_ns - S,
+          "after messages of long ago a present pair is used");
 }
 
 static void test_sender_starts_afresh(void) {
@@ -295,8 +319,10 @@ static void test_sender_starts_afresh(void) {
     }
     s.sequence_id = 0;
     uint64_t local_ns = receive_time(&w);
-    CHECK_EQ_U64(send_pair(&w, &s), NQPTP_DROP_NONE, "a sender that counts from 0 again");
-    CHECK(published(&w, &s, local_ns), "is not late");
+    CHECK_EQ_U64(send_pair(&w, &s), NQPTP_DROP_NONE,
+                 "a sender that counts from 0 again: its first Follow_Up is used");
+    CHECK(published(&w, &s, local_ns),
+          "a sender that counts from 0 again: its first pair gives a sample");
 }
 
 /* The sequenceIds begin again at 0 after `count` of them, which are still in the ring or near it.
@@ -318,7 +344,7 @@ static void restart_after(uint16_t count, int64_t time_moves_ns) {
         CHECK_EQ_U64(send_pair(&w, &s), NQPTP_DROP_NONE,
                      "restart after %u Syncs: Follow_Up %d is used at once", count, n);
         CHECK(published(&w, &s, local_ns) || (time_moves_ns != 0 && n < 2),
-              "its sample is published");
+              "restart: the sample is published, of a clock whose time jumped the third one");
         pass(&w, 124 * MS);
     }
 }
@@ -389,8 +415,10 @@ static void test_sequence_after_a_pause(void) {
     pass(&w, 2100 * MS);
     s.sequence_id = 20;
     uint64_t local_ns = receive_time(&w);
-    CHECK_EQ_U64(send_pair(&w, &s), NQPTP_DROP_NONE, "after a pause any sequenceId is a new one");
-    CHECK(published(&w, &s, local_ns), "and its sample is used");
+    CHECK_EQ_U64(send_pair(&w, &s), NQPTP_DROP_NONE,
+                 "after a pause of 2.1 s a Follow_Up with any sequenceId is used");
+    CHECK(published(&w, &s, local_ns),
+          "after a pause of 2.1 s a pair with any sequenceId gives a sample");
 }
 
 /* Two pairs, whose messages come in this order; digits are Syncs, letters their Follow_Ups. */
@@ -418,13 +446,16 @@ static void test_reordered_messages(void) {
     static const char *const orders[] = {"1a2b", "12ab", "12ba", "21ab", "21ba",
                                          "2b1a", "a12b", "1b2a", "b21a", "a1b2"};
     for (size_t i = 0; i < sizeof orders / sizeof orders[0]; i++) {
-        CHECK_EQ_U64(publications_of(10, orders[i]), 2, "in the order %s two pairs are two samples",
-                     orders[i]);
-        CHECK_EQ_U64(publications_of(65535, orders[i]), 2, "%s: where sequenceIds wrap, too",
+        CHECK_EQ_U64(publications_of(10, orders[i]), 2,
+                     "in the order %s two pairs give two samples", orders[i]);
+        CHECK_EQ_U64(publications_of(65535, orders[i]), 2,
+                     "in the order %s two pairs give two samples where sequenceIds wrap",
                      orders[i]);
     }
-    CHECK_EQ_U64(publications_of(10, "1ba2"), 1, "a completes its pair and ends the wait of b");
-    CHECK_EQ_U64(publications_of(10, "2ab1"), 1, "and the other way round");
+    CHECK_EQ_U64(publications_of(10, "1ba2"), 1,
+                 "Follow_Up a completes its pair and ends the wait of b: one sample");
+    CHECK_EQ_U64(publications_of(10, "2ab1"), 1,
+                 "Follow_Up b completes its pair, and a, which is late, gives none: one sample");
 }
 
 static void test_many_under_way(void) {
@@ -450,15 +481,16 @@ static void test_pairs_by_port(void) {
     uint64_t origin_ns = time_of(&w, &s), local_ns = receive_time(&w);
 
     twin.port_number++;
-    CHECK_EQ_U64(send_sync(&w, &s, 2), NQPTP_DROP_NONE, "a Sync of one port");
+    CHECK_EQ_U64(send_sync(&w, &s, 2), NQPTP_DROP_NONE, "a Sync of one port is used");
     w.now_ns += MS;
     CHECK_EQ_U64(send_sync(&w, &twin, 2), NQPTP_DROP_NONE,
-                 "and one of another, of that sequenceId");
+                 "a Sync of another port with the same sequenceId is used");
     w.now_ns += MS;
     CHECK_EQ_U64(send_follow_up(&w, &s, 2, origin_ns), NQPTP_DROP_NONE,
-                 "the first one's Follow_Up");
-    CHECK(published(&w, &s, local_ns), "pairs with the first one's Sync");
-    CHECK_EQ_U64(record_count(&w), 1, "though both are one clock");
+                 "the Follow_Up of the first port is used");
+    CHECK(published(&w, &s, local_ns),
+          "the Follow_Up of the first port pairs with the Sync of that port");
+    CHECK_EQ_U64(record_count(&w), 1, "two ports of one clock have one record");
 }
 
 /* Both ports share what is remembered of their clock; it must do for both. */
@@ -477,9 +509,11 @@ static void test_repetition_of_one_of_two_ports(void) {
         (void)send_pair(&w, &twin);
         w.now_ns += 10 * MS;
     }
-    CHECK(send_sync(&w, &s, 103) != NQPTP_DROP_NONE, "a Sync of one of two ports comes again");
-    CHECK(send_follow_up(&w, &s, 103, origin_ns) != NQPTP_DROP_NONE, "and so does its Follow_Up");
-    CHECK(!w.effects.publish, "they give no second sample");
+    CHECK(send_sync(&w, &s, 103) != NQPTP_DROP_NONE,
+          "a repeated Sync of one of two ports is dropped");
+    CHECK(send_follow_up(&w, &s, 103, origin_ns) != NQPTP_DROP_NONE,
+          "a repeated Follow_Up of one of two ports is dropped");
+    CHECK(!w.effects.publish, "a repeated pair of one of two ports gives no second sample");
 }
 
 static void test_pairs_by_address(void) {
@@ -491,10 +525,11 @@ static void test_pairs_by_address(void) {
     (void)send_sync(&w, &s, 2);
     CHECK_EQ_U64(send_follow_up(&w, &elsewhere, 2, time_of(&w, &s)), NQPTP_DROP_UNKNOWN,
                  "a Follow_Up from an address that is unknown is dropped");
-    CHECK_EQ_U64(record_count(&w), 1, "and makes no record");
+    CHECK_EQ_U64(record_count(&w), 1, "a Follow_Up from an unknown address makes no record");
     (void)send_announce(&w, &elsewhere);
     (void)send_follow_up(&w, &elsewhere, 2, time_of(&w, &s));
-    CHECK(idle(&w), "from a known one it pairs with no other's Sync");
+    CHECK(idle(&w),
+          "a Follow_Up from another known address does not pair with a Sync from this one");
 }
 
 static void test_pairs_by_sequence_id(void) {
@@ -503,12 +538,13 @@ static void test_pairs_by_sequence_id(void) {
 
     (void)send_sync(&w, &s, 2);
     w.now_ns += MS;
-    CHECK_EQ_U64(send_follow_up(&w, &s, 3, time_of(&w, &s)), NQPTP_DROP_NONE, "another sequenceId");
-    CHECK(idle(&w), "is no pair");
+    CHECK_EQ_U64(send_follow_up(&w, &s, 3, time_of(&w, &s)), NQPTP_DROP_NONE,
+                 "a Follow_Up with another sequenceId than the Sync is used");
+    CHECK(idle(&w), "a Follow_Up with another sequenceId than the Sync makes no pair");
     (void)send_sync(&w, &s, 0x0102);
     w.now_ns += MS;
     (void)send_follow_up(&w, &s, 0x0202, time_of(&w, &s));
-    CHECK(idle(&w), "a sequenceId that is equal in its low octet is no pair");
+    CHECK(idle(&w), "a Follow_Up whose sequenceId is equal only in the low octet makes no pair");
 }
 
 /* --- one-step -------------------------------------------------------------------------------- */
@@ -527,7 +563,7 @@ static void test_one_step(void) {
     }
     CHECK_EQ_U64(samples, 20, "a one-step Sync is a sample by itself");
     CHECK_EQ_U64(send_one_step(&w, &s, 19, NQPTP_FLAG_UNICAST, time_of(&w, &s)),
-                 NQPTP_DROP_DUPLICATE, "once");
+                 NQPTP_DROP_DUPLICATE, "a one-step Sync that is repeated is dropped");
 }
 
 static void test_one_step_correction(void) {
@@ -542,7 +578,8 @@ static void test_one_step_correction(void) {
     put_correction(sync, 4321 * SCALED_NS);
     (void)send_announce(&w, &s);
     (void)deliver(&w, &s, sync, sizeof sync);
-    CHECK_EQ_U64(w.record.offset_ns, s.offset_ns + 4321, "a one-step Sync is corrected");
+    CHECK_EQ_U64(w.record.offset_ns, s.offset_ns + 4321,
+                 "the correctionField of a one-step Sync counts");
 }
 
 static void test_sync_that_is_not_one_step(void) {
@@ -568,8 +605,10 @@ static void test_follow_up_wins(void) {
     w.now_ns += MS;
     CHECK_EQ_U64(send_follow_up(&w, &s, 1, origin_ns), NQPTP_DROP_NONE,
                  "a Follow_Up to what looked like a one-step Sync is used");
-    CHECK(published(&w, &s, local_ns), "in place of the Sync's own time");
-    CHECK_EQ_U64(send_follow_up(&w, &s, 1, origin_ns), NQPTP_DROP_DUPLICATE, "once");
+    CHECK(published(&w, &s, local_ns),
+          "a Follow_Up to what looked like a one-step Sync replaces the Sync's own time");
+    CHECK_EQ_U64(send_follow_up(&w, &s, 1, origin_ns), NQPTP_DROP_DUPLICATE,
+                 "a Follow_Up to what looked like a one-step Sync is dropped the second time");
     for (uint16_t n = 2; n < 40; n++) {
         w.now_ns += 125 * MS;
         local_ns = receive_time(&w);
@@ -580,7 +619,7 @@ static void test_follow_up_wins(void) {
         (void)send_follow_up(&w, &s, n, origin_ns);
         wrong += !published(&w, &s, local_ns);
     }
-    CHECK_EQ_U64(wrong, 0, "from then on its Syncs are two-step");
+    CHECK_EQ_U64(wrong, 0, "after a Follow_Up the clock's Syncs are taken for two-step");
 }
 
 static void test_clock_becomes_one_step(void) {
@@ -594,7 +633,7 @@ static void test_clock_becomes_one_step(void) {
         samples += n >= 120 && published(&w, &s, local_ns);
         w.now_ns += 125 * MS;
     }
-    CHECK_EQ_U64(samples, 20, "after 20 Syncs without a Follow_Up their own time is used");
+    CHECK_EQ_U64(samples, 20, "after 20 Syncs without a Follow_Up the Syncs' own times are used");
 }
 
 static void test_follow_up_before_one_step(void) {
@@ -607,7 +646,8 @@ static void test_follow_up_before_one_step(void) {
     w.now_ns += MS;
     uint64_t local_ns = receive_time(&w);
     (void)send_one_step(&w, &s, 1, 0, origin_ns + 3 * MS);
-    CHECK(published(&w, &s, local_ns), "a Follow_Up that came first wins as well");
+    CHECK(published(&w, &s, local_ns),
+          "a Follow_Up before what looks like a one-step Sync wins over the Sync's own time");
 }
 
 /* --- all of it at once ----------------------------------------------------------------------- */
@@ -663,9 +703,10 @@ static void test_bad_network(void) {
     }
     CHECK(publications > PAIRS / 2, "%u messages of %d pairs, by a bad network: %u samples", count,
           PAIRS, publications);
-    CHECK(publications <= PAIRS, "each pair gives at most one publication");
-    CHECK_EQ_U64(after_the_first, 0, "and none of a repetition");
-    CHECK_EQ_U64(w.engine.table.clocks[0].reading.start_time_ns, start_ns, "in one series");
+    CHECK(publications <= PAIRS, "by a bad network each pair gives at most one publication");
+    CHECK_EQ_U64(after_the_first, 0, "by a bad network a repeated message gives no sample");
+    CHECK_EQ_U64(w.engine.table.clocks[0].reading.start_time_ns, start_ns,
+                 "by a bad network there is one series");
     free(samples);
     free(arrivals);
 }
