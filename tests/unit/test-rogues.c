@@ -82,15 +82,18 @@ static void check_grandmasters(unsigned turns_each, uint64_t apart_ns) {
         turn(&w, &t, &s, n % turns_each == 0, n >= MINUTE / 2);
         rest(&w, &t);
     }
-    CHECK(t.series <= 20, "two grandmasters, %u ms each: %u series", turns_each * 125, t.series);
-    CHECK_EQ_U64(t.late, 0, "and none after half a minute");
+    CHECK(t.series <= 20, "two grandmasters, %u ms each: at most 20 series in a minute, here %u",
+          turns_each * 125, t.series);
+    CHECK_EQ_U64(t.late, 0, "two grandmasters by turns: no new series after half a minute");
     s.grandmaster_identity = 77;
     turns(&w, &t, &s, 64);
-    CHECK_EQ_U64(t.record.grandmaster_identity, 77, "a third one that lasts is believed");
-    CHECK(offset_near(t.record.offset_ns, s.offset_ns), "and its time");
+    CHECK_EQ_U64(t.record.grandmaster_identity, 77,
+                 "two grandmasters by turns: a third one that lasts for 8 s is published");
+    CHECK(offset_near(t.record.offset_ns, s.offset_ns),
+          "two grandmasters by turns: the offset of a third one that lasts is published");
 }
 
-/* It rests for just as long as it must, and then makes as much trouble as it can. */
+/* The clock keeps one grandmaster for as long as it must, then changes it as often as it can. */
 static void test_patient_trouble(void) {
     struct sender s = sender(1, "192.0.2.1", 100);
     struct told t;
@@ -101,7 +104,8 @@ static void test_patient_trouble(void) {
         turn(&w, &t, &s, true, false);
         rest(&w, &t);
     }
-    CHECK(t.series <= 8 + 240 / 5, "in four minutes a patient one has %u series", t.series);
+    CHECK(t.series <= 8 + 240 / 5,
+          "a clock that rests as long as it must has %u series in four minutes", t.series);
 }
 
 static void test_grandmasters(void) {
@@ -123,7 +127,7 @@ static void test_one_timescale_is_followed(void) {
         rest(&w, &t);
     }
     CHECK(w.now_ns - t.record.local_time_ns < S && t.publications > MINUTE,
-          "whatever grandmaster it names, its time is published while it is one");
+          "a clock that changes its grandmaster but not its time is published all the time");
 }
 
 /* --- priorities ------------------------------------------------------------------------------ */
@@ -145,8 +149,9 @@ static void check_priorities(const char *name, bool both, unsigned turns_each, b
         turn(&w, &t, &b, n % turns_each == 0, n >= MINUTE / 2);
         rest(&w, &t);
     }
-    CHECK(t.masters > 1 && t.masters <= 10, "%s: %u masters in a minute", name, t.masters);
-    CHECK_EQ_U64(t.late, 0, "and none in the second half of it");
+    CHECK(t.masters > 1 && t.masters <= 10, "%s: at most 10 masters in a minute, here %u", name,
+          t.masters);
+    CHECK_EQ_U64(t.late, 0, "priorities by turns: no new master in the second half of a minute");
     a.priority1 = 200;
     b.priority1 = 1;
     for (unsigned n = 0; n < 56; n++) {
@@ -154,14 +159,15 @@ static void check_priorities(const char *name, bool both, unsigned turns_each, b
         turn(&w, &t, &b, n % 8 == 0, false);
         rest(&w, &t);
     }
-    CHECK_EQ_U64(t.record.clock_identity, 2, "the clock that is better for 7 s is master");
+    CHECK_EQ_U64(t.record.clock_identity, 2,
+                 "priorities by turns: a clock that is better for 7 s is master");
 }
 
 static void test_priorities(void) {
-    check_priorities("one alternates", false, 8, true);
-    check_priorities("both do", true, 8, true);
-    check_priorities("four times a second", true, 2, true);
-    check_priorities("without a list", true, 8, false);
+    check_priorities("priority of one clock alternates", false, 8, true);
+    check_priorities("priorities of both clocks alternate", true, 8, true);
+    check_priorities("priorities of both clocks alternate four times a second", true, 2, true);
+    check_priorities("priority of one clock alternates, without a list", true, 8, false);
 }
 
 /* No client has a list, and each second a clock appears that is better than all before. */
@@ -178,9 +184,11 @@ static void test_ever_better_clocks(void) {
         }
         rest(&w, &t);
     }
-    CHECK(t.masters <= 18, "31 clocks, each better than the one before: %u masters", t.masters);
-    CHECK_EQ_U64(master_of(&w), 31, "the best of them in the end");
-    CHECK_EQ_U64(t.late, 0, "and for good");
+    CHECK(t.masters <= 18,
+          "31 clocks, each better than the one before: at most 18 masters, here %u", t.masters);
+    CHECK_EQ_U64(master_of(&w), 31,
+                 "31 clocks, each better than the one before: the best is master in the end");
+    CHECK_EQ_U64(t.late, 0, "31 clocks, each better than the one before: no late change of master");
 }
 
 /* Behind one listed address a clock of another name, and a better one, after `turns` turns. */
@@ -195,10 +203,12 @@ static void check_names(const char *list, unsigned turns_each) {
         turn(&w, &t, &s, true, n >= MINUTE / 2);
         rest(&w, &t);
     }
-    CHECK(t.masters <= 18 && t.late <= 6, "%s, a name for %u ms: %u masters, %u late", list,
+    CHECK(t.masters <= 18 && t.late <= 6,
+          "%s, an identity for %u ms: at most 18 masters and 6 of them late, here %u and %u", list,
           turns_each * 125, t.masters, t.late);
     turns(&w, &t, &s, 56);
-    CHECK_EQ_U64(t.record.clock_identity, s.clock_identity, "the one that lasts is followed");
+    CHECK_EQ_U64(t.record.clock_identity, s.clock_identity,
+                 "a clock identity that lasts after many is followed");
 }
 
 static void test_names(void) {
@@ -255,9 +265,10 @@ static void check_many_identities(const char *list, bool has_other) {
         followed = w.record.clock_identity;
         pass(&w, (has_other ? 275 : 400) * MS - 30 * MS);
     }
-    CHECK(pace.most <= 3, "%s: a sender with 30 identities, most changes in 5 s: %u", list,
-          pace.most);
-    CHECK(pace.changes >= 5, "%s: it is followed all the same, %u changes", list, pace.changes);
+    CHECK(pace.most <= 3, "%s: a sender with 30 identities makes at most 3 changes in 5 s, here %u",
+          list, pace.most);
+    CHECK(pace.changes >= 5, "%s: a sender with 30 identities is followed, %u changes", list,
+          pace.changes);
 }
 
 static void test_many_identities(void) {
@@ -276,9 +287,12 @@ static void test_unrest_is_of_one_address(void) {
         struct sender a = sender(id, "192.0.2.1", (uint8_t)(100 - id));
         play(&w, &a, 125 * MS);
     }
-    CHECK_EQ_U64(master_of(&w), 2, "unrest: the third identity of one address waits");
+    CHECK_EQ_U64(master_of(&w), 2,
+                 "after two changes to identities of one address the third one waits");
     play(&w, &calm, 125 * MS);
-    CHECK_EQ_U64(master_of(&w), 9, "unrest: a better sender at another address does not wait");
+    CHECK_EQ_U64(master_of(&w), 9,
+                 "after two changes to identities of one address a better sender at another one "
+                 "does not wait");
 }
 
 /* Client A lists a sender that goes by 40 names; client B's honest sender begins later. */
@@ -298,14 +312,15 @@ static void test_names_do_not_fill_the_table(void) {
             turn(&w, &t, &rogue, true, false);
         }
         if (n == 80)
-            CHECK_EQ_U64(record_count(&w), 32, "names: one sender has all 32 rows");
+            CHECK_EQ_U64(record_count(&w), 32, "one sender by many identities has all 32 rows");
         if (n >= 80) {
             turn(&w, &t, &honest, n % 8 == 0, false);
             followed = followed && record_of(&w.engine, c).clock_identity == 1000;
         }
         rest(&w, &t);
     }
-    CHECK(followed, "names: another client's sender has its row and is master at once, and stays");
+    CHECK(followed, "one sender by many identities: the sender of another client has its row and "
+                    "is master at once, and stays");
 }
 
 /* --- times ----------------------------------------------------------------------------------- */
@@ -321,12 +336,13 @@ static void check_times(unsigned turns_each, uint64_t apart_ns) {
         turn(&w, &t, &s, n % 8 == 0, n >= MINUTE / 2);
         rest(&w, &t);
     }
-    CHECK(t.series <= 10, "two times, %u ms each: %u series", turns_each * 125, t.series);
-    CHECK_EQ_U64(t.late, 0, "and none after half a minute");
-    CHECK(t.record.clock_identity == 1, "its last values stay");
+    CHECK(t.series <= 10, "two times, %u ms each: at most 10 series in a minute, here %u",
+          turns_each * 125, t.series);
+    CHECK_EQ_U64(t.late, 0, "two times by turns: no new series after half a minute");
+    CHECK(t.record.clock_identity == 1, "two times by turns: the last values stay");
     turns(&w, &t, &s, 56);
     CHECK(offset_near(t.record.offset_ns, s.offset_ns) && w.now_ns - t.record.local_time_ns < S,
-          "it keeps to one: followed again after 7 s");
+          "two times by turns: a time that lasts for 7 s is followed");
 }
 
 static void test_times(void) {
@@ -356,10 +372,11 @@ static void test_jumps_that_last(void) {
         first_ns = n == 8 ? longest_ns : first_ns;
         rest(&w, &t);
     }
-    CHECK(first_ns < S, "jumps: the first ones are followed at once");
-    CHECK(longest_ns < 6 * S, "jumps: none is held back for more than 5 s (%" PRIu64 " ms)",
+    CHECK(first_ns < S, "jumps of a clock's time: the first ones are followed at once");
+    CHECK(longest_ns < 6 * S,
+          "jumps of a clock's time: none is held back for more than 5 s (%" PRIu64 " ms)",
           longest_ns / MS);
-    CHECK(longest_ns > 4 * S, "jumps: when there were many, the next one is held back");
+    CHECK(longest_ns > 4 * S, "jumps of a clock's time: after many the next one is held back");
 }
 
 static void test_random_times(void) {
@@ -374,10 +391,11 @@ static void test_random_times(void) {
         turn(&w, &t, &other, n % 8 == 0, n >= MINUTE / 2);
         rest(&w, &t);
     }
-    CHECK(t.series <= 20, "any time with each Sync: %u series", t.series);
-    CHECK_EQ_U64(t.late, 0, "and none after half a minute");
+    CHECK(t.series <= 20, "another time with each Sync: at most 20 series in a minute, here %u",
+          t.series);
+    CHECK_EQ_U64(t.late, 0, "another time with each Sync: no new series after half a minute");
     CHECK(t.record.clock_identity == 2 && offset_near(t.record.offset_ns, other.offset_ns),
-          "a clock like this counts as silent, and the other one is followed");
+          "another time with each Sync: the clock counts as silent, another one is followed");
 }
 
 static void test_one_step_is_not_delayed(void) {
@@ -388,10 +406,11 @@ static void test_one_step_is_not_delayed(void) {
     for (unsigned n = 0; n < 10; n++) {
         s.offset_ns += n % 2 ? 1000 * S : (uint64_t)-1000 * S;
         turns(&w, &t, &s, 4);
-        CHECK(offset_near(t.record.offset_ns, s.offset_ns), "a step: followed in 0.5 s");
+        CHECK(offset_near(t.record.offset_ns, s.offset_ns),
+              "a step every 20 s: the new offset is published within 0.5 s");
         turns(&w, &t, &s, 156);
     }
-    CHECK_EQ_U64(t.series, 11, "a step every 20 s is a series every 20 s");
+    CHECK_EQ_U64(t.series, 11, "a step every 20 s: each begins one series");
 }
 
 static void test_player_begins(void) {
@@ -405,11 +424,11 @@ static void test_player_begins(void) {
         turn(&w, &t, &s, n % 8 == 0, false);
         rest(&w, &t);
     }
-    CHECK(w.now_ns - t.record.local_time_ns > S, "a clock that jumps is not followed");
+    CHECK(w.now_ns - t.record.local_time_ns > S, "a clock that jumps every second is not followed");
     command(&w, "/nqptp B");
     turns(&w, &t, &s, 4);
     CHECK(offset_near(t.record.offset_ns, s.offset_ns) && w.now_ns - t.record.local_time_ns < S,
-          "but by a player that begins, at once");
+          "a clock that jumps every second is followed at once when a player begins");
 }
 
 /* --- intervals ------------------------------------------------------------------------------- */
@@ -445,16 +464,19 @@ static void test_intervals(void) {
         turn(&w, &t, &other, n % 8 == 0, true);
         rest(&w, &t);
     }
-    CHECK_EQ_U64(t.late, 0, "whatever intervals a clock states, it is master, in one series");
-    CHECK(offset_near(t.record.offset_ns, s.offset_ns), "and its offset is right");
+    CHECK_EQ_U64(t.late, 0, "a clock that states any interval is master, in one series");
+    CHECK(offset_near(t.record.offset_ns, s.offset_ns),
+          "a clock that states any interval: the offset is right");
     for (unsigned i = 0; i < 8; i++) {
         w = listed(&t, &s); /* without the unrest of the turn before */
         turns(&w, &t, &other, 8);
         send_stating(&w, &t, &s, extremes[i], false);
         turns(&w, &t, &other, 16);
-        CHECK(master_of(&w) == 1, "stating %u, it may be silent for 2 s", extremes[i]);
+        CHECK(master_of(&w) == 1, "a master that states interval %u stays for 2 s of silence",
+              extremes[i]);
         turns(&w, &t, &other, 80);
-        CHECK(master_of(&w) == 2, "and may not for 12 s");
+        CHECK(master_of(&w) == 2,
+              "a master that states interval %u is replaced after 12 s of silence", extremes[i]);
         turns(&w, &t, &s, 1);
     }
 }
@@ -478,11 +500,14 @@ static void check_impostor(unsigned speaks, unsigned silent, bool flaps, unsigne
         wrong += !is_at(&w.record, &s.address) || !offset_near(w.record.offset_ns, s.offset_ns);
     }
     if (wanted == 0)
-        CHECK_EQ_U64(wrong, 0, "under a listed clock's name at another address: not followed");
+        CHECK_EQ_U64(wrong, 0, "a copy of the listed identity at another address is not followed");
     else
-        CHECK(wrong > 0 && wrong < wanted, "except while it is silent: %u turns", wrong);
+        CHECK(wrong > 0 && wrong < wanted,
+              "a copy of the listed identity is followed only while the listed clock is silent: %u "
+              "turns",
+              wrong);
     turns(&w, &t, &s, 1);
-    CHECK(is_at(&w.record, &s.address), "the listed clock is master once it sends again");
+    CHECK(is_at(&w.record, &s.address), "the listed clock is master when it sends again");
 }
 
 static void test_impostor(void) {

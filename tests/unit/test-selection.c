@@ -20,16 +20,16 @@ static void test_first_clock_needs_one_announce(void) {
     (void)sample(&b, i);
     CHECK_EQ_I64(master(&b), NQPTP_NO_CLOCK, "without an Announce no clock is master");
     announce(&b, i, 10);
-    CHECK_EQ_I64(master(&b), i, "one will do while there is no master");
+    CHECK_EQ_I64(master(&b), i, "one Announce makes a clock master while there is none");
     CHECK(!nqptp_client_select(&b.table, &b.clients.list[0], b.now_ns),
-          "choosing again changes nothing");
+          "a choice that is repeated changes nothing");
 }
 
 /* The master after a better clock announced itself twice, with this time between. */
 static bool second_announce_displaces(int8_t log_interval, uint64_t spacing_ns) {
     struct table_fixture b = table_begin();
     int old = add_ready(&b, 1, 1, 200);
-    CHECK_EQ_I64(master(&b), old, "a master stands");
+    CHECK_EQ_I64(master(&b), old, "the only clock is master");
     int better = add(&b, 2, 2);
     (void)sample(&b, better);
     announce_path(&b, better, 10, 0, log_interval);
@@ -42,16 +42,27 @@ static bool second_announce_displaces(int8_t log_interval, uint64_t spacing_ns) 
 }
 
 static void test_displacing_a_master(void) {
-    CHECK(second_announce_displaces(LOG_1_S, 1 * S), "a second one after 1 s does");
-    CHECK(second_announce_displaces(LOG_1_S, 3900 * MS), "or within four intervals");
-    CHECK(!second_announce_displaces(LOG_1_S, 4100 * MS), "but not later");
-    CHECK(second_announce_displaces(-2, 3900 * MS), "four short intervals last 4 s");
-    CHECK(!second_announce_displaces(-2, 4100 * MS), "and no longer");
-    CHECK(second_announce_displaces(1, 7900 * MS), "four long ones last longer");
-    CHECK(!second_announce_displaces(1, 8100 * MS), "but not for ever");
-    CHECK(second_announce_displaces(LOG_NOT_STATED, 1 * S), "it need not state its interval");
+    CHECK(second_announce_displaces(LOG_1_S, 1 * S),
+          "a second Announce after 1 s displaces the master");
+    CHECK(second_announce_displaces(LOG_1_S, 3900 * MS),
+          "a second Announce within four stated intervals of 1 s displaces the master");
+    CHECK(!second_announce_displaces(LOG_1_S, 4100 * MS),
+          "a second Announce after more than four stated intervals of 1 s does not displace the "
+          "master");
+    CHECK(second_announce_displaces(-2, 3900 * MS),
+          "a second Announce within 4 s displaces the master, at a shorter stated interval");
+    CHECK(!second_announce_displaces(-2, 4100 * MS),
+          "a second Announce after more than 4 s does not displace the master, at a shorter stated "
+          "interval");
+    CHECK(second_announce_displaces(1, 7900 * MS),
+          "a second Announce within four stated intervals of 2 s displaces the master");
+    CHECK(!second_announce_displaces(1, 8100 * MS),
+          "a second Announce after more than four stated intervals of 2 s does not displace the "
+          "master");
+    CHECK(second_announce_displaces(LOG_NOT_STATED, 1 * S),
+          "a second Announce after 1 s displaces the master without a stated interval");
     CHECK(!second_announce_displaces(LOG_NOT_STATED, 60 * S),
-          "but what is between two Announces does not itself say that they are close");
+          "a second Announce after 60 s does not displace the master without a stated interval");
 }
 
 static void test_worse_clock_does_not_displace(void) {
@@ -63,18 +74,20 @@ static void test_worse_clock_does_not_displace(void) {
         wait_with(&b, S, 3);
         announce(&b, worse, 101);
     }
-    CHECK_EQ_I64(master(&b), old, "however often the worse one announces itself");
+    CHECK_EQ_I64(master(&b), old,
+                 "a worse clock that announces itself six times does not displace the master");
 }
 
 static void test_one_announce_when_master_is_dead(void) {
     struct table_fixture b = table_begin();
     int old = add_ready(&b, 1, 1, 100);
 
-    CHECK_EQ_I64(master(&b), old, "a master that then falls silent");
+    CHECK_EQ_I64(master(&b), old, "the only clock is master before it falls silent");
     b.now_ns += 20 * S;
-    CHECK_EQ_I64(master(&b), old, "stays while there is no other");
+    CHECK_EQ_I64(master(&b), old, "a silent master stays while there is no other");
     int worse = add_ready(&b, 2, 2, 200);
-    CHECK_EQ_I64(master(&b), worse, "one Announce and a sample of any other displace it");
+    CHECK_EQ_I64(master(&b), worse,
+                 "one Announce and a sample of any other clock displace a silent master");
 }
 
 static void test_listed_clock_needs_one_announce(void) {
@@ -82,7 +95,7 @@ static void test_listed_clock_needs_one_announce(void) {
 
     list_hosts(&b, 2, (const uint8_t[]){1, 2});
     int old = add_ready(&b, 1, 1, 100);
-    CHECK_EQ_I64(master(&b), old, "a listed clock is master");
+    CHECK_EQ_I64(master(&b), old, "the only listed clock is master");
     int better = add_ready(&b, 2, 2, 10);
     CHECK_EQ_I64(master(&b), better, "one Announce of a better listed clock displaces it");
 }
@@ -94,21 +107,25 @@ static void test_what_ends_a_restless_mastership(void) {
 
     list_hosts(&b, 2, (const uint8_t[]){1, 2});
     int old = add_ready(&b, 1, 1, 100);
-    CHECK_EQ_I64(master(&b), old, "a listed clock is master");
+    CHECK_EQ_I64(master(&b), old, "before many changes the only listed clock is master");
     client->hysteresis = (struct nqptp_hysteresis){1000, b.now_ns};
     int better = add_ready(&b, 2, 2, 10);
-    CHECK_EQ_I64(master(&b), old, "after many changes a better one waits");
+    CHECK_EQ_I64(master(&b), old, "after many changes a better clock waits");
     client->first_wins = true;
-    CHECK_EQ_I64(master(&b), old, "even if the first of the list wins");
+    CHECK_EQ_I64(master(&b), old,
+                 "after many changes a better clock waits that comes second in an ordered list");
     client->peers[0] = client->peers[1];
-    CHECK_EQ_I64(master(&b), better, "but not if it is the first");
+    CHECK_EQ_I64(
+        master(&b), better,
+        "after many changes a better clock does not wait that comes first in an ordered list");
     client->hysteresis = (struct nqptp_hysteresis){1000, b.now_ns};
     client->first_wins = false;
     announce(&b, better, 200);
-    CHECK_EQ_I64(master(&b), better, "many changes again");
+    CHECK_EQ_I64(master(&b), better,
+                 "after many changes a clock that became worse is still master");
     for (int n = 0; n < 4; n++)
         wait_with(&b, S, only(old));
-    CHECK_EQ_I64(master(&b), old, "a dead master does not wait");
+    CHECK_EQ_I64(master(&b), old, "after many changes a silent master is replaced without delay");
 }
 
 static void test_steps_removed(void) {
@@ -120,30 +137,31 @@ static void test_steps_removed(void) {
     announce_path(&b, near, 1, 254, LOG_1_S);
     wait_with(&b, 0, 3);
     CHECK(!nqptp_client_qualifies(&b.table, &b.clients.list[0], far, b.now_ns),
-          "255 steps: unqualified");
-    CHECK_EQ_I64(master(&b), NQPTP_NO_CLOCK, "though it is listed, and alone");
+          "a clock with stepsRemoved 255 does not qualify");
+    CHECK_EQ_I64(master(&b), NQPTP_NO_CLOCK,
+                 "a clock with stepsRemoved 255 is no master though it alone is listed");
     list_host(&b, 2);
-    CHECK_EQ_I64(master(&b), near, "254 steps: qualified");
+    CHECK_EQ_I64(master(&b), near, "a clock with stepsRemoved 254 is master");
     announce_path(&b, far, 1, UINT16_MAX, LOG_1_S);
     CHECK(!nqptp_client_qualifies(&b.table, &b.clients.list[0], far, b.now_ns),
-          "65535: unqualified");
+          "a clock with stepsRemoved 65535 does not qualify");
 }
 
 static void test_missing_announces_do_not_unqualify(void) {
     struct table_fixture b = table_begin();
     int worse = add_ready(&b, 1, 1, 100), better = add(&b, 2, 2);
 
-    CHECK_EQ_I64(master(&b), worse, "a master stands");
+    CHECK_EQ_I64(master(&b), worse, "the only clock with a sample is master");
     for (int n = 0; n < 2; n++) {
         wait_with(&b, S, 3);
         announce(&b, better, 10);
     }
-    CHECK_EQ_I64(master(&b), better, "a better one displaces it");
+    CHECK_EQ_I64(master(&b), better, "a better clock displaces it by two Announces");
     for (int n = 0; n < 200; n++) {
         wait_with(&b, S, 3);
         announce(&b, worse, 100);
     }
-    CHECK_EQ_I64(master(&b), better, "it stays master though it no longer announces itself");
+    CHECK_EQ_I64(master(&b), better, "a master stays master though it no longer announces itself");
 }
 
 static void test_qualified_stays_qualified(void) {
@@ -152,12 +170,14 @@ static void test_qualified_stays_qualified(void) {
 
     CHECK(nqptp_client_qualifies(&b.table, &b.clients.list[0], second, b.now_ns),
           "while no master stands both of two clocks qualify by one Announce");
-    CHECK_EQ_I64(master(&b), first, "one of them becomes master");
+    CHECK_EQ_I64(master(&b), first,
+                 "while no master stands the better of two clocks becomes master");
     wait_with(&b, S, 3);
     CHECK(nqptp_client_qualifies(&b.table, &b.clients.list[0], second, b.now_ns),
-          "the other one stays qualified");
+          "a clock that qualified stays qualified when another is master");
     announce(&b, first, 200);
-    CHECK_EQ_I64(master(&b), second, "and follows when the master becomes the worse of them");
+    CHECK_EQ_I64(master(&b), second,
+                 "a clock that stayed qualified follows a master that becomes worse");
 }
 
 static void test_announces_before_the_first_sample(void) {
@@ -167,19 +187,22 @@ static void test_announces_before_the_first_sample(void) {
     announce(&b, better, 10);
     wait_with(&b, S, only(old));
     announce(&b, better, 10);
-    CHECK_EQ_I64(master(&b), old, "two Announces of a better clock, without a sample");
+    CHECK_EQ_I64(master(&b), old,
+                 "two Announces of a better clock without a sample do not displace the master");
     (void)sample(&b, better);
-    CHECK_EQ_I64(master(&b), better, "it displaces the master by its first sample");
+    CHECK_EQ_I64(master(&b), better,
+                 "the first sample of a clock that announced itself twice displaces the master");
 }
 
 static void test_slot_is_not_qualified(void) {
     struct table_fixture b = table_begin();
     int first = add_ready(&b, 1, 1, 100), second = add_ready(&b, 2, 2, 101);
 
-    CHECK_EQ_I64(master(&b), first, "a master stands, another clock is qualified");
+    CHECK_EQ_I64(master(&b), first, "the better of two qualified clocks is master");
     delete (&b, second);
-    CHECK_EQ_I64(add_ready(&b, 3, 3, 10), second, "its slot goes to a better one");
-    CHECK_EQ_I64(master(&b), first, "which does not inherit that");
+    CHECK_EQ_I64(add_ready(&b, 3, 3, 10), second,
+                 "the row of a deleted clock goes to a better clock");
+    CHECK_EQ_I64(master(&b), first, "the new clock in that row is not qualified");
 }
 
 static void test_dead_clock_qualifies_anew(void) {
@@ -191,13 +214,14 @@ static void test_dead_clock_qualifies_anew(void) {
     CHECK_EQ_I64(master(&b), better, "the better of two is master");
     for (int n = 0; n < 30; n++)
         wait_with(&b, S, 1);
-    CHECK_EQ_I64(master(&b), worse, "until it falls silent");
+    CHECK_EQ_I64(master(&b), worse,
+                 "the worse of two clocks is master when the better one is silent");
     wait_with(&b, S, 3);
-    CHECK_EQ_I64(master(&b), worse, "a sample alone does not bring it back");
+    CHECK_EQ_I64(master(&b), worse, "a sample alone does not bring a lost master back");
     announce(&b, better, 10);
     wait_with(&b, S, 3);
     announce(&b, better, 10);
-    CHECK_EQ_I64(master(&b), better, "two Announces do");
+    CHECK_EQ_I64(master(&b), better, "two Announces bring a lost master back");
 }
 
 /* --- selection ------------------------------------------------------------------------------- */
@@ -210,7 +234,8 @@ static void test_without_list_the_best_of_all(void) {
     CHECK_EQ_I64(master(&b), 19, "without a list the best of 32 is master");
     for (int n = 0; n < 12; n++)
         wait_with(&b, S, ~(1u << 19));
-    CHECK_EQ_I64(master(&b), 0, "when it falls silent, the best of the others");
+    CHECK_EQ_I64(master(&b), 0,
+                 "without a list the best of the others is master when the best of 32 is silent");
 }
 
 static void test_with_list_the_best_of_it(void) {
@@ -220,27 +245,28 @@ static void test_with_list_the_best_of_it(void) {
 
     CHECK_EQ_I64(master(&b), best, "without a list the best clock is master");
     list_hosts(&b, 2, (const uint8_t[]){3, 2});
-    CHECK_EQ_I64(master(&b), good, "with one, the best of it, at once");
+    CHECK_EQ_I64(master(&b), good, "with a list the best clock of the list is master at once");
     list_host(&b, 3);
-    CHECK_EQ_I64(master(&b), bad, "another list, another master");
+    CHECK_EQ_I64(master(&b), bad, "with another list the clock of that list is master");
     list_host(&b, 9);
     CHECK_EQ_I64(master(&b), NQPTP_NO_CLOCK, "a list without a known clock: no master");
-    CHECK_EQ_I64(add_ready(&b, 9, 9, 200), 3, "a clock appears there");
-    CHECK_EQ_I64(master(&b), 3, "and is master");
+    CHECK_EQ_I64(add_ready(&b, 9, 9, 200), 3, "a new clock at a listed address gets a row");
+    CHECK_EQ_I64(master(&b), 3, "a new clock at the listed address is master");
 }
 
 static void test_empty_list(void) {
     struct table_fixture b = table_begin();
     int i = add_ready(&b, 1, 1, 1);
 
-    CHECK_EQ_I64(master(&b), i, "there is a master");
+    CHECK_EQ_I64(master(&b), i, "without a list the only clock is master");
     list_hosts(&b, 0, NULL);
     CHECK(nqptp_client_select(&b.table, &b.clients.list[0], b.now_ns),
-          "an empty list changes that");
-    CHECK_EQ_I64(b.clients.list[0].master, NQPTP_NO_CLOCK, "to none");
+          "an empty list changes the master");
+    CHECK_EQ_I64(b.clients.list[0].master, NQPTP_NO_CLOCK, "an empty list leaves no master");
     wait_with(&b, S, 1);
     announce(&b, i, 1);
-    CHECK_EQ_I64(master(&b), NQPTP_NO_CLOCK, "for good");
+    CHECK_EQ_I64(master(&b), NQPTP_NO_CLOCK,
+                 "with an empty list a further Announce and sample make no master");
 }
 
 static void test_silent_master_stays(void) {
@@ -248,12 +274,14 @@ static void test_silent_master_stays(void) {
     int listed = add_ready(&b, 1, 1, 100), other = add_ready(&b, 2, 2, 1);
 
     list_host(&b, 1);
-    CHECK_EQ_I64(master(&b), listed, "a listed clock is master");
+    CHECK_EQ_I64(master(&b), listed, "the listed clock is master");
     for (int n = 0; n < 100; n++)
         wait_with(&b, S, only(other));
-    CHECK_EQ_I64(master(&b), listed, "silent, it stays, whatever unlisted clock there is");
+    CHECK_EQ_I64(master(&b), listed,
+                 "a silent listed master stays though a better unlisted clock sends");
     delete (&b, listed);
-    CHECK_EQ_I64(master(&b), NQPTP_NO_CLOCK, "until its record is deleted");
+    CHECK_EQ_I64(master(&b), NQPTP_NO_CLOCK,
+                 "when the silent listed master is deleted there is no master");
 }
 
 static void test_set_peers(void) {
@@ -264,18 +292,22 @@ static void test_set_peers(void) {
     CHECK(!nqptp_clients_list_address(&b.clients, &address), "without a list no address is listed");
     list_hosts(&b, 3, (const uint8_t[]){2, 7, 2});
     CHECK_EQ_U64(b.clients.list[0].peer_count, 2, "an address that is named twice counts once");
-    CHECK(b.clients.list[0].has_list, "there is a list");
+    CHECK(b.clients.list[0].has_list, "a client with a set of peers has a list");
     address.scope_id = 5;
     CHECK(nqptp_clients_list_address(&b.clients, &address),
           "a listed address is found, of any scope");
-    CHECK(!nqptp_clients_list_address(&b.clients, &stranger), "another one is not");
-    CHECK(nqptp_client_lists_clock(&b.clients.list[0], two), "the record there is listed");
-    CHECK(!nqptp_client_lists_clock(&b.clients.list[0], one), "and no other");
+    CHECK(!nqptp_clients_list_address(&b.clients, &stranger),
+          "an address that is not listed is not found");
+    CHECK(nqptp_client_lists_clock(&b.clients.list[0], two),
+          "the clock at a listed address is listed");
+    CHECK(!nqptp_client_lists_clock(&b.clients.list[0], one),
+          "the clock at another address is not listed");
     CHECK(nqptp_client_lists_clock(&b.clients.list[0], add(&b, 7, 7)),
-          "one that comes later is, too");
+          "a clock that appears later at a listed address is listed");
     delete (&b, two);
-    CHECK_EQ_I64(add(&b, 8, 8), two, "its slot goes to another clock");
-    CHECK(!nqptp_client_lists_clock(&b.clients.list[0], two), "which is not listed");
+    CHECK_EQ_I64(add(&b, 8, 8), two, "the row of a deleted listed clock goes to another clock");
+    CHECK(!nqptp_client_lists_clock(&b.clients.list[0], two),
+          "the new clock in the row of a listed one is not listed");
 }
 
 static void test_peers_max(void) {
@@ -288,8 +320,10 @@ static void test_peers_max(void) {
     }
     nqptp_client_set_peers(&b.table, &b.clients.list[0], addresses, NQPTP_PEERS_MAX);
     CHECK_EQ_U64(b.clients.list[0].peer_count, 256, "256 addresses are a list");
-    CHECK(nqptp_clients_list_address(&b.clients, &addresses[255]), "to the last of them");
-    CHECK(!nqptp_clients_list_address(&b.clients, &addresses[256]), "and no further");
+    CHECK(nqptp_clients_list_address(&b.clients, &addresses[255]),
+          "a list of 256 addresses has the last of them");
+    CHECK(!nqptp_clients_list_address(&b.clients, &addresses[256]),
+          "a list of 256 addresses does not have the 257th");
 }
 
 /* The processor time of 2,000 lookups of unlisted addresses, while `lists` clients list 256 each.
@@ -371,10 +405,12 @@ static void test_stand_in(void) {
 
     for (int n = 0; n < 5; n++)
         wait_with(&b, S, 1u << 1 | 1u << 2);
-    CHECK_EQ_I64(master(&b), 1, "silent, its own record at another address stands in for it");
+    CHECK_EQ_I64(
+        master(&b), 1,
+        "when the listed address is silent the same identity at another address stands in");
     for (int n = 0; n < 5; n++)
         wait_with(&b, S, 7);
-    CHECK_EQ_I64(master(&b), 0, "and steps back when it returns");
+    CHECK_EQ_I64(master(&b), 0, "when the listed address sends again its clock is master");
 }
 
 static void test_list_of_clocks_that_are_known(void) {
@@ -383,10 +419,12 @@ static void test_list_of_clocks_that_are_known(void) {
     (void)add_ready(&b, 1, 1, 100);
     (void)add_ready(&b, 1, 2, 100);
     list_host(&b, 1);
-    CHECK_EQ_I64(master(&b), 0, "the list comes when the clocks are known");
+    CHECK_EQ_I64(master(&b), 0, "a list that names a known clock makes it master");
     for (int n = 0; n < 5; n++)
         wait_with(&b, S, 1u << 1);
-    CHECK_EQ_I64(master(&b), 1, "a stand-in is found all the same");
+    CHECK_EQ_I64(
+        master(&b), 1,
+        "a list that names a known clock: the same identity at another address stands in for it");
 }
 
 /* However good the path to it is: the address is what the client asked for. */
@@ -397,7 +435,8 @@ static void test_no_stand_in_for_a_clock_that_speaks(void) {
         wait_with(&b, S, 7);
         announce(&b, 1, 1);
     }
-    CHECK_EQ_I64(master(&b), 0, "while the listed address speaks no other stands in for it");
+    CHECK_EQ_I64(master(&b), 0,
+                 "while the listed address sends no other stands in for it, however good");
 }
 
 /* A sender has more addresses than it uses. */
@@ -412,23 +451,29 @@ static void test_no_stand_in_for_a_clock_that_speaks_elsewhere_on_the_list(void)
         wait_with(&b, S, 1u << 1 | 1u << 2);
         announce(&b, 2, 1);
     }
-    CHECK_EQ_I64(master(&b), 1, "one listed address is silent, the other is the one that speaks");
+    CHECK_EQ_I64(
+        master(&b), 1,
+        "one listed address is silent: the same identity at the other listed address is master");
     for (int n = 0; n < 12; n++)
         wait_with(&b, S, 1u << 2);
-    CHECK_EQ_I64(master(&b), 2, "when both are silent another one stands in");
+    CHECK_EQ_I64(
+        master(&b), 2,
+        "when both listed addresses are silent the same identity at a third one stands in");
 }
 
 static void test_stand_in_outlives_record(void) {
     struct table_fixture b = bench_stand_in();
 
     delete (&b, 0);
-    CHECK_EQ_I64(master(&b), 1, "it stands in when the record of the listed address is deleted");
+    CHECK_EQ_I64(master(&b), 1,
+                 "a stand-in is master when the record of the listed address is deleted");
     list_host(&b, 1);
-    CHECK_EQ_I64(master(&b), 1, "and when the same list is given again");
+    CHECK_EQ_I64(master(&b), 1, "a stand-in stays master when the same list is given again");
     list_hosts(&b, 2, (const uint8_t[]){9, 1});
-    CHECK_EQ_I64(master(&b), 1, "or another one with that address");
+    CHECK_EQ_I64(master(&b), 1, "a stand-in stays master with another list that has the address");
     list_host(&b, 9);
-    CHECK_EQ_I64(master(&b), NQPTP_NO_CLOCK, "but not without it");
+    CHECK_EQ_I64(master(&b), NQPTP_NO_CLOCK,
+                 "a stand-in is no master with a list without the address");
 }
 
 static void test_stand_in_is_alive(void) {
@@ -436,7 +481,7 @@ static void test_stand_in_is_alive(void) {
 
     for (int n = 0; n < 5; n++)
         wait_with(&b, S, 1u << 2);
-    CHECK_EQ_I64(master(&b), 0, "a silent stand-in is none: the old master stays");
+    CHECK_EQ_I64(master(&b), 0, "a silent stand-in does not replace the silent master");
 }
 
 /* The listed address 3 was heard once and sleeps; a stranger has its identity and is better. */
@@ -459,9 +504,10 @@ static void copy_of_a_sleeping_clock(bool first_wins, uint8_t first, uint8_t sec
                  first, second, first_wins ? "ordered" : "bare");
     for (int n = 0; n < 5; n++)
         wait_with(&b, S, only(copy));
-    CHECK_EQ_I64(master(&b), copy, "when no listed clock is alive it stands in");
+    CHECK_EQ_I64(master(&b), copy,
+                 "when no listed clock is alive a copy of a listed identity stands in");
     wait_with(&b, S, 1u << living | 1u << copy);
-    CHECK_EQ_I64(master(&b), living, "the first sample of a listed clock ends that");
+    CHECK_EQ_I64(master(&b), living, "the first sample of a listed clock ends a stand-in");
 }
 
 static void test_stand_in_against_listed(void) {
@@ -527,12 +573,15 @@ static void test_same_list_changes_nothing(void) {
     (void)add(&b, 9, 9);
     (void)add(&b, 1, 1);
     delete (&b, 0);
-    CHECK_EQ_I64(add(&b, 2, 1), 0, "the younger record has the lower number");
-    CHECK_EQ_U64(b.clients.list[0].peers[0].clock_identity, 2, "the younger is the peer's");
+    CHECK_EQ_I64(add(&b, 2, 1), 0,
+                 "two identities at one address: the younger one has the lower row");
+    CHECK_EQ_U64(b.clients.list[0].peers[0].clock_identity, 2,
+                 "two identities at one address: the list has the younger one");
     list_host(&b, 1);
     CHECK_EQ_U64(b.clients.list[0].peers[0].clock_identity, 2,
-                 "the same list again changes nothing");
-    CHECK_EQ_U64(b.clients.list[0].listed, 3, "the rows that are listed stay the same");
+                 "the same list again: it has the younger of two identities at one address");
+    CHECK_EQ_U64(b.clients.list[0].listed, 3,
+                 "the same list again: both rows at one address are listed");
 }
 
 int main(void) {
