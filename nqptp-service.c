@@ -26,7 +26,9 @@ static void notify(struct nqptp_service *service, const char *also, uint64_t now
 }
 
 bool nqptp_service_is_managed(void) {
-    return (getenv("NOTIFY_SOCKET") || getenv("INVOCATION_ID")) && !isatty(STDERR_FILENO);
+    const char *pid = getenv("SYSTEMD_EXEC_PID"); /* systemd.exec(5): of the unit's own process */
+
+    return pid && strtol(pid, NULL, 10) == (long)getpid();
 }
 
 void nqptp_service_waiting(const char *text, unsigned seconds) {

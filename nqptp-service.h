@@ -18,8 +18,8 @@ struct nqptp_service {
 };
 
 /*
- * Returns whether a service manager started this process. A terminal as standard error says no: a
- * shell in a desktop session inherits the variables of a service.
+ * Returns whether systemd (248 or later) started this process for a unit. A process that is started
+ * by hand says no, also below a unit: it inherits the variables of the unit, but has another pid.
  */
 bool nqptp_service_is_managed(void);
 

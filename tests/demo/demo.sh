@@ -8,7 +8,7 @@
 
 set -eu
 seconds=${1:-0}
-unset NOTIFY_SOCKET INVOCATION_ID WATCHDOG_USEC WATCHDOG_PID
+unset NOTIFY_SOCKET INVOCATION_ID SYSTEMD_EXEC_PID WATCHDOG_USEC WATCHDOG_PID
 
 # Starts again in namespaces of its own, as their root.
 if [ "${NQPTP_DEMO:-}" = '' ]; then

@@ -12,7 +12,7 @@
 
 set -u
 PATH=$PATH:/usr/sbin:/sbin
-unset NOTIFY_SOCKET INVOCATION_ID WATCHDOG_USEC WATCHDOG_PID
+unset NOTIFY_SOCKET INVOCATION_ID SYSTEMD_EXEC_PID WATCHDOG_USEC WATCHDOG_PID
 
 top=$(cd "${srcdir:-.}" && pwd)
 build=$(pwd)

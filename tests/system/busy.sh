@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Proves what the daemon does when another process has its port: started by hand it ends at once;
-# started by a service manager it waits for the port, says so in one line, and gives up after 60 s.
+# Proves what the daemon does when another process has its port: started by hand it ends at once,
+# also from a shell of a unit; started by systemd it waits for the port, says so in one line,
+# and gives up after 60 s.
 
 # shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
@@ -16,9 +17,20 @@ now() {
     cut -d . -f 1 /proc/uptime
 }
 
-# As a service manager that gives the daemon no socket for sd_notify(3).
+# As systemd starts the unit's own process, without a socket for sd_notify(3).
 launch_service() {
-    INVOCATION_ID=0123456789abcdef0123456789abcdef launch_daemon
+    is_root || set -- --user=root --group=root
+    # shellcheck disable=SC2016
+    sh -c 'SYSTEMD_EXEC_PID=$$ exec "$@"' sh "$nqptp" "$@" 2>"$tmp/log" &
+    daemon=$!
+}
+
+# As from a shell in a unit of Type=notify, which the daemon inherits the variables of.
+launch_below_service() {
+    export SYSTEMD_EXEC_PID=$$ INVOCATION_ID=0123456789abcdef0123456789abcdef
+    export NOTIFY_SOCKET="$tmp/manager"
+    launch_daemon
+    unset SYSTEMD_EXEC_PID INVOCATION_ID NOTIFY_SOCKET
 }
 
 waits() {
@@ -33,12 +45,19 @@ patient=$daemon began=$(now)
 check 'busy port, as a service: the daemon waits' eventually 5 waits
 mv "$tmp/log" "$tmp/patient"
 
+ends_at_once() { # NAME
+    status=0
+    wait "$daemon" || status=$?
+    is "busy port, $1: exit status 3" "$status" 3
+    check "busy port, $1: the daemon ends at once" test "$(seconds_since "$began_by_hand")" -le 3
+}
+
 began_by_hand=$(now)
 launch_daemon
-status=0
-wait "$daemon" || status=$?
-is 'busy port, by hand: exit status 3' "$status" 3
-check 'busy port, by hand: the daemon ends at once' test "$(seconds_since "$began_by_hand")" -le 3
+ends_at_once 'by hand'
+began_by_hand=$(now)
+launch_below_service
+ends_at_once 'by hand below a unit'
 
 for signal in TERM:0 INT:0 USR1:75; do
     launch_service
