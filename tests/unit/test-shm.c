@@ -127,23 +127,26 @@ static void test_new_object(const char *name) {
 
     snprintf(path, sizeof path, "/dev/shm%s", name);
     CHECK(stat(path, &status) == 0, "the object has its name");
-    CHECK_EQ_U64(status.st_size, NQPTP_SHM_SIZE, "and its size");
-    CHECK_EQ_U64(status.st_mode & 07777, 0664, "and mode 0664");
-    CHECK(client_read(name, &seen) && is_no_master(&seen), "at first there is no master");
+    CHECK_EQ_U64(status.st_size, NQPTP_SHM_SIZE, "a new object has its size");
+    CHECK_EQ_U64(status.st_mode & 07777, 0664, "a new object of layout 4 has mode 0664");
+    CHECK(client_read(name, &seen) && is_no_master(&seen), "a new object has no master");
 
     struct nqptp_shm_record record = record_of(7);
     nqptp_shm_publish(&shm, &record, 1000, START_NS);
     client_read(name, &seen);
-    CHECK_EQ_U64(seen.local_time, 21 + 1000, "local_time is taken to CLOCK_REALTIME");
-    CHECK_EQ_U64(seen.local_to_master_time_offset, (uint64_t)35 - 1000, "and so is the offset");
+    CHECK_EQ_U64(seen.local_time, 21 + 1000, "layout 4: local_time is converted to CLOCK_REALTIME");
+    CHECK_EQ_U64(seen.local_to_master_time_offset, (uint64_t)35 - 1000,
+                 "layout 4: the offset is converted to CLOCK_REALTIME");
     CHECK_EQ_U64(seen.local_time + seen.local_to_master_time_offset, 21 + 35,
-                 "so their sum is the master's time as before");
-    CHECK_EQ_U64(nqptp_shm_deadline(&shm), NQPTP_NO_DEADLINE, "and nothing waits");
+                 "layout 4: local_time and offset together are the master's time");
+    CHECK_EQ_U64(nqptp_shm_deadline(&shm), NQPTP_NO_DEADLINE,
+                 "after a record is published there is no deadline");
 
     struct shm_structure *map = client_map(name);
     nqptp_shm_stop(&shm, false);
-    CHECK(map && is_no_master(map), "a removed object says so to clients that have it mapped");
-    CHECK(stat(path, &status) < 0 && errno == ENOENT, "and its name is gone");
+    CHECK(map && is_no_master(map),
+          "a removed object shows \"no master\" to clients that have it mapped");
+    CHECK(stat(path, &status) < 0 && errno == ENOENT, "a removed object has no name");
     munmap(map, sizeof *map);
 }
 
@@ -165,16 +168,18 @@ static void test_adoption(const char *name) {
     ino_t inode = inode_of(name);
     nqptp_shm_close(&shm);
     shm = open_object(name);
-    CHECK_EQ_U64(inode_of(name), inode, "what we left is adopted in place");
-    CHECK(client_read(name, &seen) && is_record(&seen, 42), "with the record in it");
+    CHECK_EQ_U64(inode_of(name), inode, "an object that a process left is adopted in place");
+    CHECK(client_read(name, &seen) && is_record(&seen, 42), "an adopted object has its record");
     publish(&shm, 43, START_NS);
-    CHECK(client_read(name, &seen) && is_record(&seen, 43), "until there is a newer one");
+    CHECK(client_read(name, &seen) && is_record(&seen, 43),
+          "an adopted object has a newer record when that is published");
 
     shm.map->v4.version = 11;
     nqptp_shm_close(&shm);
     shm = open_object(name);
-    CHECK(client_read(name, &seen) && is_no_master(&seen), "another layout is written afresh");
-    CHECK_EQ_U64(inode_of(name), inode, "in place, too");
+    CHECK(client_read(name, &seen) && is_no_master(&seen),
+          "an object of an unknown layout is written afresh");
+    CHECK_EQ_U64(inode_of(name), inode, "an object of an unknown layout stays in place");
 
     nqptp_shm_stop(&shm, false);
 }
@@ -193,10 +198,12 @@ static void check_adopted_size(const char *name, off_t size, bool adopted) {
     fstat(shm.fd, &status);
     CHECK((status.st_ino == before.st_ino) == adopted, "%ld bytes: %s", (long)size,
           adopted ? "adopted" : "another object takes its place");
-    CHECK_EQ_I64(status.st_size, NQPTP_SHM_SIZE, "%ld bytes: it has our size now", (long)size);
+    CHECK_EQ_I64(status.st_size, NQPTP_SHM_SIZE,
+                 "%ld bytes: after the start the object has our size", (long)size);
     CHECK(client_read(name, &seen) &&
               (adopted && size > 0 ? is_record(&seen, 42) : is_no_master(&seen)),
-          "%ld bytes: the record is %s", (long)size, adopted && size > 0 ? "there" : "new");
+          "%ld bytes: after the start the record is %s", (long)size,
+          adopted && size > 0 ? "there" : "new");
     nqptp_shm_stop(&shm, false);
 }
 
@@ -223,15 +230,16 @@ static void test_in_the_way(const char *name) {
     CHECK(inode_of(name) != inode, "an object with two names is not adopted");
     nqptp_shm_stop(&shm, false);
     unlink(other);
-    CHECK(symlink("/dev/null", path) == 0, "a link of this user is in the way");
+    CHECK(symlink("/dev/null", path) == 0, "a symbolic link of this user has the name");
     shm = open_object(name);
     struct stat status = {0};
-    CHECK(lstat(path, &status) == 0 && S_ISREG(status.st_mode), "an object takes its place");
-    CHECK(chmod(path, 0) == 0, "root closes the object by chmod");
+    CHECK(lstat(path, &status) == 0 && S_ISREG(status.st_mode),
+          "a symbolic link of this user makes room for an object");
+    CHECK(chmod(path, 0) == 0, "an object gets mode 0");
     nqptp_shm_close(&shm);
     shm = open_object(name);
     CHECK(shm.map && stat(path, &status) == 0 && (status.st_mode & 0600) == 0600,
-          "an object that this user may not open does not end the daemon");
+          "an object with mode 0 makes room for another one");
     nqptp_shm_stop(&shm, false);
 }
 
@@ -266,11 +274,11 @@ static void test_claimed(const char *name) {
     char path[128];
 
     snprintf(path, sizeof path, "/dev/shm%s", name);
-    CHECK_EQ_I64(nqptp_shm_claim(name, user, getgid()), 0, "claim: there is no file");
-    CHECK(access(path, F_OK) < 0, "claim: none is made");
+    CHECK_EQ_I64(nqptp_shm_claim(name, user, getgid()), 0, "claim: a name without a file is fine");
+    CHECK(access(path, F_OK) < 0, "claim: a name without a file stays without one");
     struct nqptp_shm shm = open_object(name);
     ino_t inode = inode_of(name);
-    CHECK_EQ_I64(nqptp_shm_claim(name, user, getgid()), 0, "claim: the user's own object");
+    CHECK_EQ_I64(nqptp_shm_claim(name, user, getgid()), 0, "claim: the user's own object is fine");
     CHECK_EQ_U64(inode_of(name), inode, "claim: the user's own object stays");
     nqptp_shm_stop(&shm, false);
     CHECK(symlink("nowhere", path) == 0, "claim: a link that leads nowhere");
@@ -334,7 +342,7 @@ static void test_stopped_in_use(const char *name, bool plays) {
     CHECK(is_aside(name, aside), "stopped while %s: the file is put aside", client);
     CHECK(brought_back(name), "started again: the file is brought back");
     shm = open_object(name);
-    CHECK_EQ_U64(inode_of(name), inode, "started again: the same object");
+    CHECK_EQ_U64(inode_of(name), inode, "started again: it is the same object");
     publish(&shm, 6, START_NS);
     CHECK(is_record(map, 6), "started again: a client that kept it mapped reads on");
     CHECK(!is_aside(name, aside), "started again: nothing is put aside");
@@ -369,7 +377,7 @@ static void test_put_aside(const char *name) {
     CHECK(mkdir(path, 0700) == 0, "a directory has the name of one put aside");
     CHECK(!brought_back(name), "a directory has the name: the start brings nothing back");
     CHECK(is_aside(name, aside), "a directory has the name: what was put aside is not lost");
-    CHECK(rmdir(path) == 0, "a directory has the name: it stays");
+    CHECK(rmdir(path) == 0, "a directory has the name: it is still there");
     CHECK(brought_back(name) && inode_of(name) == inode,
           "the directory is gone: the next start brings back what was put aside");
 
@@ -437,16 +445,17 @@ static void test_not_ours(const char *name) {
     shm = open_object(name);
     nqptp_shm_close(&shm);
     nqptp_shm_describe(name, text, sizeof text);
-    CHECK(strstr(text, "mode 0664") != NULL, "owner and mode are told: %s", text);
+    CHECK(strstr(text, "mode 0664") != NULL, "owner and mode of an object are described: %s", text);
     shm_unlink(name);
     if (getuid() != 0)
         return;
     int fd = shm_open(name, O_RDWR | O_CREAT, 0666);
-    CHECK(fd >= 0 && fchown(fd, 65534, 65534) == 0, "another user's object has our name");
-    CHECK_EQ_I64(nqptp_shm_open(&shm, name, 4, NO_GROUP, START_NS), -EEXIST, "it is refused");
+    CHECK(fd >= 0 && fchown(fd, 65534, 65534) == 0, "an object of another user has our name");
+    CHECK_EQ_I64(nqptp_shm_open(&shm, name, 4, NO_GROUP, START_NS), -EEXIST,
+                 "an object of another user is refused");
     struct stat status = {0};
     fstat(fd, &status);
-    CHECK_EQ_I64(status.st_size, 0, "and left as it was");
+    CHECK_EQ_I64(status.st_size, 0, "an object of another user is left as it was");
     close(fd);
     shm_unlink(name);
 }
@@ -468,7 +477,7 @@ static pid_t start_holder(void (*act)(const char *name), const char *name) {
             pause();
     }
     close(done[1]);
-    CHECK_EQ_I64(read(done[0], &byte, 1), 0, "another process is there");
+    CHECK_EQ_I64(read(done[0], &byte, 1), 0, "another process opened or locked the object");
     close(done[0]);
     return child;
 }
@@ -511,21 +520,22 @@ static void test_served_by_another(const char *name) {
     pid_t other = start_holder(serve_layout_4, name);
 
     CHECK_EQ_I64(nqptp_shm_open(&shm, name, 10, NO_GROUP, START_NS), -EBUSY,
-                 "what another process serves is not to be had");
+                 "an object that another process serves is refused");
     CHECK(client_read(name, &seen) && seen.version == 4 && seen.master_clock_id == 7,
-          "and stays as it is");
+          "an object that another process serves keeps its record");
     client = client_map(name);
     CHECK_EQ_I64(nqptp_shm_open(&shm, name, 4, NO_GROUP, START_NS), -EBUSY,
-                 "an object that a client has mapped is not to be had either");
+                 "an object that another process serves is refused while a client has it mapped");
     end_holder(other);
     shm = open_as(name, 4, START_NS);
-    CHECK_EQ_U64(shm.map->v4.master_clock_id, 7, "once that one is dead it is");
+    CHECK_EQ_U64(shm.map->v4.master_clock_id, 7,
+                 "when the process that served it is dead an object is adopted");
     munmap(client, sizeof *client);
     nqptp_shm_stop(&shm, false);
 
     other = start_holder(serve_auto, name);
     CHECK_EQ_I64(nqptp_shm_open(&shm, name, 4, NO_GROUP, START_NS), -EBUSY,
-                 "what another process serves under a lease is not to be had");
+                 "an object that another process serves under a lease is refused");
     end_holder(other);
     shm = open_as(name, 4, START_NS);
     nqptp_shm_stop(&shm, false);
@@ -542,7 +552,8 @@ static void test_locked_by_client(const char *name) {
     end_holder(start_holder(serve_layout_4, name));
     pid_t client = start_holder(lock_as_client, name);
     shm = open_as(name, 4, START_NS);
-    CHECK_EQ_U64(shm.map->v4.master_clock_id, 7, "another user's process has it locked: adopted");
+    CHECK_EQ_U64(shm.map->v4.master_clock_id, 7,
+                 "an object that another user's process has locked is adopted");
     end_holder(client);
     nqptp_shm_stop(&shm, false);
 }
@@ -556,13 +567,14 @@ static void test_lock_survives_link(const char *name) {
     snprintf(other, sizeof other, "%s-twin", path);
     CHECK(link(path, other) == 0, "the object has another name");
     CHECK_EQ_I64(nqptp_shm_open(&twin, other + strlen("/dev/shm"), 10, NO_GROUP, START_NS), -EEXIST,
-                 "which is refused");
+                 "an object with two names is refused by its second name");
     nqptp_shm_describe(other + strlen("/dev/shm"), text, sizeof text);
     unlink(other);
     pid_t child = fork();
     if (child == 0)
         _exit(nqptp_shm_open(&twin, name, 10, NO_GROUP, START_NS) == -EBUSY ? 0 : 1);
-    CHECK_EQ_I64(ended(child), 0, "and no other daemon can have the object for it");
+    CHECK_EQ_I64(ended(child), 0,
+                 "after a look at its second name an object is still refused to another daemon");
     nqptp_shm_stop(&shm, false);
 }
 
@@ -619,15 +631,16 @@ static void test_layouts_8_and_9(const char *name, unsigned layout) {
     struct nqptp_shm shm = open_as(name, layout, START_NS);
     struct shm_structure_9 *map = (void *)client_map(name);
 
-    CHECK(map->version == layout && map->master_clock_id == 0, "layout %u, no master", layout);
+    CHECK(map->version == layout && map->master_clock_id == 0,
+          "layout %u: a new object has no master", layout);
     struct nqptp_shm_record record = record_of(7);
     nqptp_shm_publish(&shm, &record, 1000, START_NS);
     pthread_mutex_lock(&map->shm_mutex);
-    CHECK_EQ_U64(map->master_clock_id, 8, "it has the grandmaster");
-    CHECK_EQ_STR(map->master_clock_ip, "1::8", "and the address");
+    CHECK_EQ_U64(map->master_clock_id, 8, "layout 8 or 9: the record has the grandmaster");
+    CHECK_EQ_STR(map->master_clock_ip, "1::8", "layout 8 or 9: the record has the address");
     CHECK(map->local_time == 21 && map->local_to_master_time_offset == 35 &&
               map->master_clock_start_time == 49,
-          "times by CLOCK_MONOTONIC_RAW");
+          "layout 8 or 9: the times are of CLOCK_MONOTONIC_RAW");
     pthread_mutex_unlock(&map->shm_mutex);
     munmap(map, sizeof *map);
     nqptp_shm_stop(&shm, false);
@@ -642,23 +655,26 @@ static void test_layout_10(const char *name) {
 
     fstat(fd, &status);
     close(fd);
-    CHECK_EQ_U64(status.st_mode & 07777, 0644, "layout 10 is for everybody to read, none to write");
-    CHECK(map->version == 10 && map->main.master_clock_id == 0, "there is no master");
+    CHECK_EQ_U64(status.st_mode & 07777, 0644,
+                 "layout 10: every user may read, only the owner may write");
+    CHECK(map->version == 10 && map->main.master_clock_id == 0,
+          "layout 10: a new object has no master");
     struct nqptp_shm_record record = record_of(7);
     nqptp_shm_publish(&shm, &record, 1000, START_NS);
     CHECK(map->main.master_clock_id == 8 && map->main.local_time == 21 &&
               map->main.local_to_master_time_offset == 35 &&
               map->main.master_clock_start_time == 49,
-          "the record is there, with the grandmaster's identity, by CLOCK_MONOTONIC_RAW");
-    CHECK(memcmp(&map->main, &map->secondary, sizeof map->main) == 0, "twice");
+          "layout 10: the record has the grandmaster's identity and times of CLOCK_MONOTONIC_RAW");
+    CHECK(memcmp(&map->main, &map->secondary, sizeof map->main) == 0,
+          "layout 10: both copies of the record are equal");
 
     nqptp_shm_close(&shm);
     shm = open_as(name, NQPTP_SHM_AUTO, START_NS);
     CHECK(nqptp_shm_version(&shm) == 10 && map->main.master_clock_id == 8,
-          "adopted, it keeps layout and record");
+          "layout 10: an adopted object keeps layout and record");
     nqptp_shm_inherited(&shm, &record);
     CHECK(record.grandmaster_identity == 8 && record.offset_ns == 35 && record.start_time_ns == 49,
-          "which can be read back, for once");
+          "layout 10: the record of an adopted object can be read back");
     munmap(map, sizeof *map);
     nqptp_shm_stop(&shm, false);
 }
@@ -757,15 +773,16 @@ static void check_auto(const char *name, enum nqptp_shm_asked asked, bool read_o
     struct nqptp_shm shm = open_as(name, NQPTP_SHM_AUTO, START_NS);
     pid_t client = 0;
 
-    CHECK(shm.lease.state == NQPTP_LEASE_HELD, "no process has it open, so it is leased");
+    CHECK(shm.lease.state == NQPTP_LEASE_HELD, "a new object that no process has open is leased");
     if (asked != NQPTP_SHM_ASKED_NOTHING)
-        CHECK(nqptp_shm_ask(&shm, asked, START_NS), "a command of its client is welcome");
+        CHECK(nqptp_shm_ask(&shm, asked, START_NS),
+              "a command of a client is welcome while the object is leased");
     CHECK_EQ_I64(found(&shm, read_only, START_NS + ago_ns, &client), expected,
                  "asked %u, %" PRIu64 " ms ago, opened %s", asked, ago_ns / MS,
                  read_only ? "read-only" : "read-write");
     if (expected == 8) {
         nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_PLAY, START_NS);
-        CHECK_EQ_U64(shm.map->v9.version, 9, "which turns to 9 when it plays");
+        CHECK_EQ_U64(shm.map->v9.version, 9, "after B layout 8 becomes 9");
     }
     leave(client);
     nqptp_shm_stop(&shm, false);
@@ -791,15 +808,20 @@ static void test_layout_stays_while_in_use(const char *name) {
     nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, START_NS);
     CHECK_EQ_I64(found(&shm, true, START_NS, &first), 10, "a first client gets layout 10");
     CHECK(shm.lease.state != NQPTP_LEASE_HELD, "the lease is released for the client");
-    CHECK(!nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_BARE, START_NS + MS), "another kind is told of");
-    CHECK_EQ_I64(found(&shm, false, START_NS + MS, &second), 10, "but the layout stays");
+    CHECK(!nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_BARE, START_NS + MS),
+          "a command of another layout while a client has the object open is told");
+    CHECK_EQ_I64(found(&shm, false, START_NS + MS, &second), 10,
+                 "while a client has the object open a client of another layout finds its layout");
     leave(second);
-    CHECK(nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, START_NS + MS), "its own kind is welcome");
-    CHECK(shm.lease.state == NQPTP_LEASE_NONE, "no lease while the first client has it mapped");
-    CHECK(leaves(&shm, first, START_NS + 2000 * MS), "the last client leaves: there is a lease");
+    CHECK(nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, START_NS + MS),
+          "a command of the same layout while a client has the object open is welcome");
+    CHECK(shm.lease.state == NQPTP_LEASE_NONE,
+          "there is no lease while the first client has the object open");
+    CHECK(leaves(&shm, first, START_NS + 2000 * MS), "after the last client left there is a lease");
     CHECK_EQ_U64(nqptp_shm_deadline(&shm), NQPTP_NO_DEADLINE, "a held lease has no deadline");
     nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_BARE, START_NS + 2000 * MS);
-    CHECK_EQ_I64(found(&shm, false, START_NS + 2000 * MS, &first), 4, "then the next one decides");
+    CHECK_EQ_I64(found(&shm, false, START_NS + 2000 * MS, &first), 4,
+                 "after the last client left the next one decides the layout");
     leave(first);
     nqptp_shm_stop(&shm, false);
 }
@@ -813,34 +835,40 @@ static void test_no_polling(const char *name) {
     unsigned wakeups = 0;
 
     nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, now_ns);
-    CHECK_EQ_I64(found(&shm, true, now_ns, &client), 10, "no polling: a client keeps it open");
+    CHECK_EQ_I64(found(&shm, true, now_ns, &client), 10,
+                 "no polling: a client of layout 10 keeps the object open");
     for (; (deadline_ns = nqptp_shm_deadline(&shm)) != NQPTP_NO_DEADLINE; wakeups++) {
         if (deadline_ns <= now_ns && wakeups > 0)
             break;
         nqptp_shm_retry(&shm, now_ns = deadline_ns);
     }
-    CHECK_EQ_U64(deadline_ns, NQPTP_NO_DEADLINE, "no polling: then nothing is due");
-    CHECK_EQ_U64(wakeups, 1, "no polling: one look whether the opener was killed");
+    CHECK_EQ_U64(deadline_ns, NQPTP_NO_DEADLINE,
+                 "no polling: a few tries after a client came there is no deadline");
+    CHECK_EQ_U64(wakeups, 1, "no polling: there is one look whether the opener was killed");
 
-    CHECK_EQ_I64(found(&shm, true, now_ns, &other), 10, "no polling: another client comes");
+    CHECK_EQ_I64(found(&shm, true, now_ns, &other), 10,
+                 "no polling: another client of layout 10 comes");
     leave(other);
-    CHECK(signalled(), "no polling: and goes, which is told");
+    CHECK(signalled(), "no polling: the daemon is told that the other client left");
     signal_came(&shm, now_ns);
     for (wakeups = 0; (deadline_ns = nqptp_shm_deadline(&shm)) != NQPTP_NO_DEADLINE; wakeups++)
         nqptp_shm_retry(&shm, now_ns = deadline_ns);
-    CHECK_EQ_U64(wakeups, 4, "no polling: the lease is tried for again 4 times");
+    CHECK_EQ_U64(wakeups, 4, "no polling: after that the lease is tried for 4 times");
 
     shm.lease.retry_ns = now_ns;
     close(shm.lease.inotify);
     shm.lease.inotify = -EMFILE;
     nqptp_shm_retry(&shm, now_ns);
-    CHECK_EQ_I64(shm.lease.watch_error, -EMFILE, "without inotify: it is known why");
-    CHECK_EQ_U64(nqptp_shm_deadline(&shm), now_ns + 30000 * MS, "without inotify: a try each 30 s");
+    CHECK_EQ_I64(shm.lease.watch_error, -EMFILE, "without inotify: the error is kept");
+    CHECK_EQ_U64(nqptp_shm_deadline(&shm), now_ns + 30000 * MS,
+                 "without inotify: the next try for the lease is after 30 s");
     nqptp_shm_retry(&shm, now_ns + 30000 * MS);
-    CHECK_EQ_U64(nqptp_shm_deadline(&shm), now_ns + 60000 * MS, "without inotify: and the next");
+    CHECK_EQ_U64(nqptp_shm_deadline(&shm), now_ns + 60000 * MS,
+                 "without inotify: the try after that is after 30 s more");
     leave(client);
     nqptp_shm_retry(&shm, now_ns + 60000 * MS);
-    CHECK(shm.lease.state == NQPTP_LEASE_HELD, "without inotify: the lease comes back");
+    CHECK(shm.lease.state == NQPTP_LEASE_HELD,
+          "without inotify: a try after the last client left brings the lease back");
     nqptp_shm_stop(&shm, false);
 }
 
@@ -855,15 +883,15 @@ static void test_closes_in_quick_succession(const char *name) {
           "two closes in quick succession: the first brings the lease");
     found(&shm, false, START_NS + 50 * MS, &client);
     leave(client);
-    CHECK(signalled(), "two closes in quick succession: the second is told");
+    CHECK(signalled(), "two closes in quick succession: the daemon is told of the second");
     signal_came(&shm, START_NS + 51 * MS);
     CHECK(shm.lease.state == NQPTP_LEASE_NONE, "two closes in quick succession: the second waits");
     CHECK(nqptp_shm_deadline(&shm) <= START_NS + 200 * MS,
-          "two closes in quick succession: for 0.1 s");
+          "two closes in quick succession: the second waits for 0.1 s at most");
     poll(NULL, 0, 1);
     nqptp_shm_retry(&shm, nqptp_shm_deadline(&shm));
     CHECK(shm.lease.state == NQPTP_LEASE_HELD,
-          "two closes in quick succession: then there is a lease");
+          "two closes in quick succession: after the wait there is a lease");
     nqptp_shm_stop(&shm, false);
 }
 
@@ -878,10 +906,12 @@ static void test_read_write_opener_is_gone(const char *name) {
 
     snprintf(path, sizeof path, "/dev/shm%s", name);
     nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, START_NS);
-    CHECK(open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC) < 0 && opening(&shm), "it did not wait");
+    CHECK(open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC) < 0 && opening(&shm),
+          "an opener that does not wait is refused, and the daemon is told");
     signal_came(&shm, START_NS);
-    CHECK(shm.lease.state == NQPTP_LEASE_HELD, "it did not wait: the lease is taken again");
-    CHECK_EQ_I64(found(&shm, true, START_NS, &client), 10, "it did not wait: 10 for the next one");
+    CHECK(shm.lease.state == NQPTP_LEASE_HELD, "an opener did not wait: the lease is taken again");
+    CHECK_EQ_I64(found(&shm, true, START_NS, &client), 10,
+                 "an opener did not wait: the next client finds layout 10");
     leave(client);
     nqptp_shm_stop(&shm, false);
 
@@ -889,9 +919,10 @@ static void test_read_write_opener_is_gone(const char *name) {
     fcntl(shm.lease.fd, F_SETLEASE, F_UNLCK); /* the kernel does so after 45 s */
     nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, START_NS);
     signal_came(&shm, START_NS);
-    CHECK(shm.lease.state == NQPTP_LEASE_HELD, "the kernel broke the lease: it is taken again");
+    CHECK(shm.lease.state == NQPTP_LEASE_HELD,
+          "the kernel broke the lease: the lease is taken again");
     CHECK_EQ_I64(found(&shm, true, START_NS, &client), 10,
-                 "the kernel broke the lease: 10 is next");
+                 "the kernel broke the lease: the next client finds layout 10");
     leave(client);
     nqptp_shm_stop(&shm, false);
 }
@@ -931,7 +962,7 @@ static void test_hundred_openings(const char *name) {
                  found(&shm, read_only, START_NS, &client) != expected;
         leave(client);
     }
-    CHECK_EQ_U64(wrong, 0, "a hundred openings in a row, each client finds what it reads");
+    CHECK_EQ_U64(wrong, 0, "100 openings in a row: each client finds its layout");
     nqptp_shm_stop(&shm, false);
 }
 
@@ -945,16 +976,21 @@ static void test_impatient(const char *name) {
     nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, START_NS);
     int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     CHECK(fd < 0 && errno == EWOULDBLOCK, "an opener that does not wait is refused");
-    CHECK(opening(&shm), "its try is told of");
+    CHECK(opening(&shm), "the daemon is told of an opener that does not wait");
     signal_came(&shm, START_NS);
-    CHECK(nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, START_NS + 5 * MS), "it asks again");
-    CHECK(shm.lease.state != NQPTP_LEASE_HELD, "and no lease is in its way now");
-    CHECK_EQ_I64(found(&shm, true, START_NS + 5 * MS, &client), 10, "so it gets in");
+    CHECK(nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, START_NS + 5 * MS),
+          "a refused opener's command is welcome");
+    CHECK(shm.lease.state != NQPTP_LEASE_HELD,
+          "after a refused opener's command there is no lease");
+    CHECK_EQ_I64(found(&shm, true, START_NS + 5 * MS, &client), 10,
+                 "a refused opener finds layout 10 when it tries again");
     leave(client);
     nqptp_shm_retry(&shm, START_NS + 30000 * MS);
-    CHECK(shm.lease.state == NQPTP_LEASE_HELD, "half a minute later an opener waits again");
+    CHECK(shm.lease.state == NQPTP_LEASE_HELD,
+          "half a minute after a refused opener there is a lease");
     found(&shm, true, START_NS + 30000 * MS, &client);
-    CHECK(shm.lease.state != NQPTP_LEASE_REFUSED, "and is known to have waited");
+    CHECK(shm.lease.state != NQPTP_LEASE_REFUSED,
+          "half a minute after a refused opener the next one waits, and is known to have waited");
     leave(client);
     nqptp_shm_stop(&shm, false);
 }
@@ -967,20 +1003,24 @@ static void test_looked_at(const char *name) {
 
     snprintf(path, sizeof path, "/dev/shm%s", name);
     CHECK(open(path, O_RDONLY | O_NONBLOCK) < 0 && opening(&shm),
-          "an opener that does not wait is refused");
+          "an opener that sent no command and does not wait is refused");
     signal_came(&shm, START_NS);
-    CHECK_EQ_U64(nqptp_shm_deadline(&shm), START_NS + 1000 * MS, "in a second there is a lease");
+    CHECK_EQ_U64(nqptp_shm_deadline(&shm), START_NS + 1000 * MS,
+                 "after an opener that sent no command the lease is tried for in 1 s");
     nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, START_NS + 5 * MS);
-    CHECK(shm.lease.state == NQPTP_LEASE_HELD, "or when a player comes");
+    CHECK(shm.lease.state == NQPTP_LEASE_HELD,
+          "after an opener that sent no command the next command brings the lease");
     CHECK_EQ_I64(found(&shm, true, START_NS + 5 * MS, &client), 10,
-                 "a client that reads finds layout 10 after that");
-    CHECK(leaves(&shm, client, START_NS + 6 * MS), "it ends, and there is a lease");
+                 "after an opener that sent no command a client finds layout 10");
+    CHECK(leaves(&shm, client, START_NS + 6 * MS), "after that client left there is a lease");
 
     nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, START_NS + 6 * MS);
-    CHECK(open(path, O_RDONLY | O_NONBLOCK) < 0 && opening(&shm), "a player is refused");
+    CHECK(open(path, O_RDONLY | O_NONBLOCK) < 0 && opening(&shm),
+          "a player that does not wait is refused");
     signal_came(&shm, START_NS + 6 * MS);
     nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_BARE, START_NS + 7 * MS);
-    CHECK_EQ_I64(found(&shm, false, START_NS + 7 * MS, &client), 4, "another kind has its own");
+    CHECK_EQ_I64(found(&shm, false, START_NS + 7 * MS, &client), 4,
+                 "after a player that does not wait a client of layout 4 finds its layout");
     leave(client);
     nqptp_shm_stop(&shm, false);
 }
@@ -993,10 +1033,11 @@ static void test_without_leases(const char *name) {
     shm.lease.fd = open("/dev/null", O_RDWR | O_CLOEXEC); /* no lease on that */
     nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, START_NS);
     CHECK(shm.lease.state == NQPTP_LEASE_UNAVAILABLE, "the lease is known to be unavailable");
-    CHECK_EQ_U64(shm.map->v10.version, 10, "a name means layout 10");
+    CHECK_EQ_U64(shm.map->v10.version, 10, "without leases a named command means layout 10");
     nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_BARE, START_NS);
-    CHECK_EQ_U64(shm.map->v4.version, 4, "and none layout 4");
-    CHECK_EQ_U64(nqptp_shm_deadline(&shm), NQPTP_NO_DEADLINE, "and none is tried for");
+    CHECK_EQ_U64(shm.map->v4.version, 4, "without leases a bare command means layout 4");
+    CHECK_EQ_U64(nqptp_shm_deadline(&shm), NQPTP_NO_DEADLINE,
+                 "without leases no lease is tried for");
     close(shm.lease.fd);
     nqptp_shm_stop(&shm, false);
 }
@@ -1118,7 +1159,7 @@ static pid_t start(void (*client)(const char *, int), const char *name) {
     if (child == 0)
         client(name, channel[1]);
     close(channel[1]);
-    CHECK(hear(channel[0]), "the client is there");
+    CHECK(hear(channel[0]), "the client says that it runs");
     close(channel[0]);
     return child;
 }
@@ -1145,18 +1186,22 @@ static void test_taken_over(const char *name, bool killed) {
     CHECK_EQ_U64(nqptp_shm_deadline(&shm), START_NS + 2 * MS, "%s: the record waits for 2 ms",
                  fate);
     nqptp_shm_retry(&shm, START_NS + 999 * MS);
-    CHECK_EQ_U64(nqptp_shm_deadline(&shm), START_NS + 1001 * MS, "%s: then for 2 ms more", fate);
-    CHECK(shm.map->v4.master_clock_id == 1, "%s: for a second", fate);
+    CHECK_EQ_U64(nqptp_shm_deadline(&shm), START_NS + 1001 * MS,
+                 "%s: after 999 ms the record waits for 2 ms more", fate);
+    CHECK(shm.map->v4.master_clock_id == 1, "%s: within a second the mutex is respected", fate);
     nqptp_shm_retry(&shm, START_NS + 1001 * MS);
-    CHECK(shm.map->v4.master_clock_id == 2, "%s: then it is taken over", fate);
-    CHECK_EQ_U64(nqptp_shm_deadline(&shm), NQPTP_NO_DEADLINE, "and nothing waits");
+    CHECK(shm.map->v4.master_clock_id == 2, "%s: after a second the mutex is taken over", fate);
+    CHECK_EQ_U64(nqptp_shm_deadline(&shm), NQPTP_NO_DEADLINE,
+                 "after the mutex is taken over there is no deadline");
     CHECK_EQ_I64(ended(second), 0, "%s: the client that waited behind it gets the record", fate);
     if (!killed) {
         kill(culprit, SIGCONT);
-        CHECK_EQ_I64(ended(culprit), 0, "continued, it unlocks, unmaps and reads on unharmed");
+        CHECK_EQ_I64(ended(culprit), 0,
+                     "stopped: the client that is continued unlocks, unmaps and reads on unharmed");
     }
     publish(&shm, 3, START_NS + 2000 * MS);
-    CHECK(client_read(name, &seen) && is_record(&seen, 3), "%s: all is well again", fate);
+    CHECK(client_read(name, &seen) && is_record(&seen, 3), "%s: a new client reads the next record",
+          fate);
     nqptp_shm_stop(&shm, false);
 }
 
@@ -1171,9 +1216,11 @@ static void test_another_holder_has_its_own_second(const char *name) {
     words[2] = 222;
     nqptp_shm_retry(&shm, START_NS + 900 * MS);
     nqptp_shm_retry(&shm, START_NS + 1500 * MS);
-    CHECK_EQ_U64(map->master_clock_id, 0, "a second holder is not blamed for the first");
+    CHECK_EQ_U64(map->master_clock_id, 0,
+                 "a second holder of the mutex is not blamed for the first");
     nqptp_shm_retry(&shm, START_NS + 1910 * MS);
-    CHECK_EQ_U64(map->master_clock_id, 5, "a second holder is given up after its own second");
+    CHECK_EQ_U64(map->master_clock_id, 5,
+                 "a second holder of the mutex is given up after its own second");
     munmap(map, sizeof *map);
     nqptp_shm_stop(&shm, false);
 }
@@ -1189,8 +1236,10 @@ static void test_truncated(const char *name) {
         publish(&shm, n, START_NS);
     }
     fstat(shm.fd, &status);
-    CHECK_EQ_I64(status.st_size, NQPTP_SHM_SIZE, "an object cut short is grown back");
-    CHECK(client_read(name, &seen) && is_record(&seen, 50), "and written afresh");
+    CHECK_EQ_I64(status.st_size, NQPTP_SHM_SIZE,
+                 "an object that was cut short gets its size again");
+    CHECK(client_read(name, &seen) && is_record(&seen, 50),
+          "an object that was cut short is written again");
     nqptp_shm_stop(&shm, false);
 }
 
@@ -1210,7 +1259,7 @@ static void test_scribbled(const char *name) {
         }
         wrong += shm.pending || !client_read(name, &seen) || !is_record(&seen, n);
     }
-    CHECK_EQ_U64(wrong, 0, "random bytes all over it are put right within a second, each time");
+    CHECK_EQ_U64(wrong, 0, "random bytes in the object are put right within a second, 200 times");
     munmap(map, sizeof *map);
     nqptp_shm_stop(&shm, false);
 }
@@ -1227,10 +1276,12 @@ static void test_ever_other_holders(const char *name) {
         words[2] = (int)(ns / MS);
         publish(&shm, 5, START_NS + ns);
     }
-    CHECK(ns > 2900 * MS && ns < 3200 * MS, "many holders in turn are waited for for 3 s");
+    CHECK(ns > 2900 * MS && ns < 3200 * MS,
+          "different holders of the mutex in turn are waited for for 3 s");
     words[0] = 1;
     publish(&shm, 6, START_NS + ns);
-    CHECK_EQ_U64(map->master_clock_id, 5, "and so are others after them");
+    CHECK_EQ_U64(map->master_clock_id, 5,
+                 "different holders of the mutex after that are waited for again");
     munmap(map, sizeof *map);
     nqptp_shm_stop(&shm, false);
 }
@@ -1249,7 +1300,7 @@ static void test_adopted_mutex(const char *name) {
     pid_t second = start(waiter, name);
     poll(NULL, 0, 50);
     shm = open_object(name);
-    CHECK_EQ_I64(ended(second), 0, "adopted, an object has its record and a mutex that is free");
+    CHECK_EQ_I64(ended(second), 0, "an adopted object has its record and a free mutex");
     nqptp_shm_stop(&shm, false);
 }
 
@@ -1265,7 +1316,7 @@ static void test_adopted_in_trouble(const char *name) {
     shm.map->v9.version = 8;
     nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_PLAY, START_NS);
     CHECK(shm.map->v9.version == 9 && shm.map->v9.master_clock_id == 3,
-          "adopted, 8 turns to 9 and has its record");
+          "an adopted object of layout 8 becomes 9 and has its record");
     nqptp_shm_stop(&shm, false);
 
     shm = open_object(name);
@@ -1279,7 +1330,8 @@ static void test_adopted_in_trouble(const char *name) {
     pid_t second = start(waiter, name);
     nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_BARE, START_NS);
     nqptp_shm_retry(&shm, START_NS + 1001 * MS);
-    CHECK_EQ_I64(ended(second), 0, "adopted, a mutex is taken over and the record is there");
+    CHECK_EQ_I64(ended(second), 0,
+                 "the mutex of an adopted object is taken over, and the record is there");
     nqptp_shm_stop(&shm, false);
 
     for (unsigned layout = 8; layout <= 10; layout++) {
@@ -1287,11 +1339,11 @@ static void test_adopted_in_trouble(const char *name) {
         publish(&shm, 2, START_NS);
         nqptp_shm_close(&shm);
         shm = open_as(name, layout, START_NS);
-        CHECK(ftruncate(shm.fd, 0) == 0, "adopted, it is cut short");
+        CHECK(ftruncate(shm.fd, 0) == 0, "an adopted object is cut short");
         nqptp_shm_mend(&shm, START_NS);
         nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, START_NS);
         CHECK_EQ_U64(layout == 10 ? shm.map->v10.version : shm.map->v9.version, layout,
-                     "after a command it is what its clients read");
+                     "an adopted object that was cut short has its layout after a command");
         nqptp_shm_stop(&shm, false);
     }
 }
@@ -1308,11 +1360,12 @@ static void test_waits_in_vain(const char *name, bool cut) {
     pid_t second = start(waiter, name);
     poll(NULL, 0, 50);
     if (cut)
-        CHECK(ftruncate(shm.fd, 0) == 0 && ftruncate(shm.fd, NQPTP_SHM_SIZE) == 0, "emptied");
+        CHECK(ftruncate(shm.fd, 0) == 0 && ftruncate(shm.fd, NQPTP_SHM_SIZE) == 0,
+              "the object is emptied and gets its size again");
     else
         memset(&map->shm_mutex, 0, sizeof map->shm_mutex);
     publish(&shm, 2, START_NS);
-    CHECK_EQ_I64(ended(second), 0, "a mutex that looks free: a client that waits for it is woken");
+    CHECK_EQ_I64(ended(second), 0, "a client that waits for a mutex that looks free is woken");
     end_holder(culprit);
     munmap(map, sizeof *map);
     nqptp_shm_stop(&shm, false);
@@ -1331,7 +1384,8 @@ static void test_adopted_8_waits(const char *name) {
     pthread_mutex_unlock(&shm.map->mutex);
     nqptp_shm_retry(&shm, START_NS + 3 * MS);
     CHECK(shm.map->v9.version == 9 && shm.map->v9.master_clock_id == 3,
-          "adopted, 8 turns to 9 late and has its record");
+          "an adopted object of layout 8 whose mutex a client has becomes 9 later and has its "
+          "record");
     nqptp_shm_stop(&shm, false);
 }
 
@@ -1350,10 +1404,11 @@ static void test_removed(const char *name) {
     CHECK_EQ_I64(nqptp_shm_mend(&shm, START_NS), 0, "the new object has its name");
     publish(&shm, 9, START_NS);
     CHECK(client_read(name, &seen) && is_record(&seen, 9), "the new object is written");
-    CHECK(is_record(old, 8), "the old mapping is not served any more");
+    CHECK(is_record(old, 8), "after the name was removed the old mapping is not written");
     munmap(old, sizeof *old);
     nqptp_shm_stop(&shm, false);
-    CHECK_EQ_U64(inode_of(name), 0, "the new object is removed at the end");
+    CHECK_EQ_U64(inode_of(name), 0,
+                 "after the name was removed the new object is removed at the end");
 }
 
 /* The first sample after a restart has not come yet. */
@@ -1384,11 +1439,12 @@ static void test_replaced(const char *name) {
     snprintf(path, sizeof path, "/dev/shm%s", name);
     publish(&shm, 1, START_NS);
     CHECK(unlink(path) == 0 && mkdir(path, 0700) == 0, "a directory takes the object's name");
-    CHECK_EQ_I64(nqptp_shm_mend(&shm, START_NS), -EEXIST, "the directory is not ours");
+    CHECK_EQ_I64(nqptp_shm_mend(&shm, START_NS), -EEXIST,
+                 "a directory has the object's name: mend fails");
     publish(&shm, 2, START_NS);
     CHECK(is_record(&shm.map->v4, 2), "the object without a name is written all the same");
     nqptp_shm_stop(&shm, false);
-    CHECK(rmdir(path) == 0, "the directory is not removed");
+    CHECK(rmdir(path) == 0, "a directory has the object's name: it is still there at the end");
 
     shm = open_object(name);
     publish(&shm, 2, START_NS);
@@ -1405,11 +1461,12 @@ static void check_size(const char *name, off_t size) {
     struct stat status = {0};
 
     CHECK(ftruncate(shm.fd, size) == 0, "an object is made %ld bytes long", (long)size);
-    CHECK_EQ_I64(nqptp_shm_mend(&shm, START_NS), 0, "that is no other object");
+    CHECK_EQ_I64(nqptp_shm_mend(&shm, START_NS), 0, "an object of another size is no other object");
     publish(&shm, 3, START_NS);
     fstat(shm.fd, &status);
-    CHECK_EQ_I64(status.st_size, NQPTP_SHM_SIZE, "it gets its size back");
-    CHECK(client_read(name, &seen) && is_record(&seen, 3), "and the record");
+    CHECK_EQ_I64(status.st_size, NQPTP_SHM_SIZE, "an object of another size gets its size again");
+    CHECK(client_read(name, &seen) && is_record(&seen, 3),
+          "an object of another size has its record");
     nqptp_shm_stop(&shm, false);
 }
 
@@ -1430,7 +1487,8 @@ static void test_command_mends(const char *name, unsigned layout) {
         nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_BARE, START_NS + ns);
     // NOLINTNEXTLINE(bugprone-suspicious-memory-comparison,cert-exp42-c,cert-flp37-c): wanted
     bool same = memcmp(shm.map, &before, sizeof before) == 0;
-    CHECK(same, "layout %u: with a command what was scribbled over is put right, clock or no",
+    CHECK(same,
+          "layout %u: a command puts right what random bytes overwrote, with a master or without",
           layout);
     nqptp_shm_stop(&shm, false);
 }
