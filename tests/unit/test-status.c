@@ -170,24 +170,28 @@ static void test_nothing(void) {
     char text[NQPTP_STATUS_MAX];
     size_t length = write_text(&w, text);
 
-    CHECK_EQ_U64(length, strlen(text), "the status is as long as is returned");
-    CHECK(has_row(text, "Version:", "1.2.3", "up 10s"), "version, and for how long it runs");
-    CHECK(has_row(text, "Object:", "/nqptp, layout 10, in use", "player stopped"), "the object");
-    CHECK(has_row(text, "Master:", "none", ""), "at first there is no master");
-    CHECK(has_row(text, "List:", "never", ""), "no list is shown");
-    CHECK(has_row(text, "Clocks:", " 0 of 32", ""), "no clock is shown");
-    CHECK(has_row(text, "Packets:", " 0 used", " 0 dropped"), "no packet is shown");
-    CHECK(has_row(text, "Hint:", "nothing was heard", "319 and 320"), "which it remarks upon");
-    CHECK(length > 0 && text[length - 1] == '\n', "it ends with its last line");
+    CHECK_EQ_U64(length, strlen(text), "a new engine: the length of the text is returned");
+    CHECK(has_row(text, "Version:", "1.2.3", "up 10s"),
+          "a new engine: the text has the version and the time since the start");
+    CHECK(has_row(text, "Object:", "/nqptp, layout 10, in use", "player stopped"),
+          "a new engine: the text has the object");
+    CHECK(has_row(text, "Master:", "none", ""), "a new engine: the text has no master");
+    CHECK(has_row(text, "List:", "never", ""), "a new engine: the text has no list");
+    CHECK(has_row(text, "Clocks:", " 0 of 32", ""), "a new engine: the text has no clock");
+    CHECK(has_row(text, "Packets:", " 0 used", " 0 dropped"),
+          "a new engine: the text has no packet");
+    CHECK(has_row(text, "Hint:", "nothing was heard", "319 and 320"),
+          "a new engine: the hint says that nothing was heard");
+    CHECK(length > 0 && text[length - 1] == '\n', "a new engine: the text ends with a line end");
     length = write_json(&w, text);
-    CHECK_EQ_U64(length, strlen(text), "the JSON is as long as is returned");
-    CHECK(is_json(text), "and is JSON");
+    CHECK_EQ_U64(length, strlen(text), "a new engine: the length of the JSON is returned");
+    CHECK(is_json(text), "a new engine: the JSON is well-formed");
     CHECK(strstr(text, "\"version\":\"1.2.3\",\"uptime_s\":10.000,") &&
               strstr(text, "{\"object\":\"/nqptp\",\"layout\":10,\"in_use\":true,"
                            "\"player\":\"stopped\",\"list_length\":null,\"list\":null,"
                            "\"master\":null}") &&
               strstr(text, "\"clocks\":[]"),
-          "with the same");
+          "a new engine: the JSON has version, object, and no clocks");
 }
 
 static void test_master(void) {
@@ -200,22 +204,27 @@ static void test_master(void) {
     w.now_ns += 2500 * MS;
     (void)write_text(&w, text);
     CHECK(has_row(text, "Master:", "98698aaf9c950008 at 192.0.2.1", "on eth0"),
-          "identity, address and interface");
-    CHECK(!strstr(text, "Grandm.:"), "a grandmaster that is the clock itself is not named");
+          "a master: the text has identity, address and interface");
+    CHECK(!strstr(text, "Grandm.:"),
+          "a master that is its own grandmaster: the text has no grandmaster");
     CHECK(has_row(text, "Sample:", " 2.6s ago", " for 13s"),
-          "how old its last and first samples are");
-    CHECK(has_row(text, "Offset:", "-7463494420.5", " s, error "), "the offset, with its sign");
-    CHECK(has_row(text, "Rate:", " ppm", "noise "), "rate and noise");
-    CHECK(has_row(text, "Clock identity", "Address", "GM"), "what the columns are");
+          "a master: the text has the ages of its last and first samples");
+    CHECK(has_row(text, "Offset:", "-7463494420.5", " s, error "),
+          "a master: the text has the offset with its sign");
+    CHECK(has_row(text, "Rate:", " ppm", "noise "), "a master: the text has rate and noise");
+    CHECK(has_row(text, "Clock identity", "Address", "GM"), "a master: the table has a heading");
     CHECK(has_row(text, "*.QA. 98698aaf9c950008 192.0.2.1", " 2.6s", "us 125ms"),
-          "the row of the master, with its error and its interval");
+          "a master: its row has the error and the interval");
     CHECK(has_row(text, "98698aaf9c950008 192.0.2.1", " 173 ", " 100/248     0 self"),
-          "how many packets, priorities, steps removed, grandmaster");
-    CHECK(has_row(text, "Packets:", " 173 used", " 1 dropped"), "what was used, and what not");
-    CHECK(has_row(text, "Dropped:", "duplicate=1", "") && !strstr(text, "late="), "and why");
-    CHECK(!strstr(text, "Hint:"), "there is nothing to remark");
+          "a master: its row has packets, priorities, steps removed and grandmaster");
+    CHECK(has_row(text, "Packets:", " 173 used", " 1 dropped"),
+          "a master: the text has the counts of packets used and dropped");
+    CHECK(has_row(text, "Dropped:", "duplicate=1", "") && !strstr(text, "late="),
+          "a master: the text has the reasons of the drops, and no others");
+    CHECK(!strstr(text, "Hint:"), "a master: there is no hint");
     (void)write_json(&w, text);
-    CHECK(is_json(text) && strstr(text, "\"master\":0}]"), "JSON names it by its place");
+    CHECK(is_json(text) && strstr(text, "\"master\":0}]"),
+          "a master: the JSON names it by its index");
     CHECK(strstr(text, "\"clock_identity\":\"98698aaf9c950008\",\"address\":\"192.0.2.1\","
                        "\"interface\":\"eth0\",\"master\":true,\"listed\":false,"
                        "\"qualified\":true,\"alive\":true,\"asleep\":false,\"heard_s\":2.6") &&
@@ -224,13 +233,14 @@ static void test_master(void) {
                            "\"grandmaster_identity\":\"98698aaf9c950008\",\"priority1\":100,") &&
               strstr(text, "\"priority2\":248,\"steps_removed\":0") &&
               strstr(text, "\"duplicate\":1,"),
-          "and has the same facts");
-    CHECK(!strstr(text, "\"hint\""), "without a hint");
+          "a master: the JSON has its facts");
+    CHECK(!strstr(text, "\"hint\""), "a master: the JSON has no hint");
     w.now_ns += 10 * S;
     (void)write_text(&w, text);
     CHECK(has_row(text, "*.Q.. 98698aaf9c950008 192.0.2.1", "12.6s", ""),
-          "when it is silent it is not alive, but master");
-    CHECK(has_row(text, "Hint:", "/nqptp:", "has fallen silent"), "and that is remarked");
+          "a silent master: its row has the mark of a master, not that of a clock that is alive");
+    CHECK(has_row(text, "Hint:", "/nqptp:", "has fallen silent"),
+          "a silent master: the hint says that it has fallen silent");
 }
 
 static void test_numbers(void) {
@@ -240,16 +250,20 @@ static void test_numbers(void) {
     s.offset_ns = UINT64_C(1) << 62;
     struct world w = world_of(&s);
     (void)write_text(&w, text);
-    CHECK(has_row(text, "Offset:", "+4611686018.42", ""), "an offset is shown in seconds");
+    CHECK(has_row(text, "Offset:", "+4611686018.42", ""),
+          "a large offset: the text has it in seconds");
     (void)write_json(&w, text);
     (void)snprintf(expected, sizeof expected, "\"offset_ns\":\"%" PRIu64 "\"", w.record.offset_ns);
-    CHECK(strstr(text, expected) != NULL, "in JSON it is a string, for no number holds it");
+    CHECK(strstr(text, expected) != NULL,
+          "a large offset: the JSON has it as a string, for no number holds it");
     s.grandmaster_identity = 0xABC;
     (void)send_announce(&w, &s);
     (void)send_pair(&w, &s);
     (void)write_text(&w, text);
-    CHECK(has_row(text, "Grandm.:", "0000000000000abc", ""), "another grandmaster is named");
-    CHECK(has_row(text, "*.QA. 000000000000000a", "0000000000000abc", ""), "in the row, too");
+    CHECK(has_row(text, "Grandm.:", "0000000000000abc", ""),
+          "a master behind a grandmaster: the text names the grandmaster");
+    CHECK(has_row(text, "*.QA. 000000000000000a", "0000000000000abc", ""),
+          "a master behind a grandmaster: its row names the grandmaster");
 }
 
 static void test_marks(void) {
@@ -260,29 +274,33 @@ static void test_marks(void) {
     (void)send_sync(&w, &other, 1);
     command(&w, "T 192.0.2.1 192.0.2.7");
     (void)write_text(&w, text);
-    CHECK(has_row(text, "*LQA. 000000000000000a 192.0.2.1", "", ""), "a listed master");
+    CHECK(has_row(text, "*LQA. 000000000000000a 192.0.2.1", "", ""),
+          "a listed master: its row has its marks");
     CHECK(has_row(text, "..... 000000000000000b 2001:db8::b", "0.0s     -", "-/-") ||
               has_row(text, "..... 000000000000000b 2001:db8::b", "0.0s", " -"),
-          "another clock has a row without any mark, and without what is not known");
+          "a clock of which only a Sync came: its row has no mark and no unknown values");
     CHECK(has_row(text, "Marks:", "* master, L listed", "Z asleep"), "the marks are explained");
-    CHECK(has_row(text, "Clocks:", " 2 of 32", ""), "two clocks");
-    CHECK(has_row(text, "List:", " 2 addresses: 192.0.2.1 192.0.2.7", ""), "a list of two");
+    CHECK(has_row(text, "Clocks:", " 2 of 32", ""), "the text has the count of two clocks");
+    CHECK(has_row(text, "List:", " 2 addresses: 192.0.2.1 192.0.2.7", ""),
+          "the text has a list of two");
     (void)write_json(&w, text);
     CHECK(is_json(text) && strstr(text, "\"list_length\":2,\"list\":[\"192.0.2.1\",\"192.0.2.7\"]"),
-          "in JSON");
+          "the JSON has a list of two");
     command(&w, "T 192.0.2.1");
     (void)send_sync(&w, &s, s.sequence_id);
     (void)write_text(&w, text);
-    CHECK(has_row(text, "Asked:", " 1 times, 0 answers", ""), "how often the master was asked");
+    CHECK(has_row(text, "Asked:", " 1 times, 0 answers", ""),
+          "the text has how often the master was asked");
     CHECK(has_row(text, "List:", " 1 address:", "") && !strstr(text, "1 addresses"),
-          "a list of one");
+          "the text has a list of one, in the singular");
     command(&w, "T");
     (void)write_text(&w, text);
     CHECK(has_row(text, "List:", "empty", "") && has_row(text, "Master:", "none", "") &&
               !strstr(text, "Hint:"),
-          "an empty one, which is no trouble");
+          "an empty list: the text has no master and no hint");
     (void)write_json(&w, text);
-    CHECK(is_json(text) && strstr(text, "\"list_length\":0,\"list\":[]"), "in JSON");
+    CHECK(is_json(text) && strstr(text, "\"list_length\":0,\"list\":[]"),
+          "the JSON has an empty list");
 }
 
 static void test_clients(void) {
@@ -298,13 +316,13 @@ static void test_clients(void) {
     (void)write_text(&w, text);
     CHECK(strstr(text, "Object:   /nqptp, layout 10, in use, player stopped\n"
                        "List:     1 address: 192.0.2.1\nMaster:   0000000000000001") != NULL,
-          "each client has its object, its list and its master");
+          "two clients: the text has object, list and master of /nqptp");
     CHECK(strstr(text, "Object:   /kitchen, layout 10, in use, player playing\n"
                        "List:     1 address: 192.0.2.2\nMaster:   0000000000000002") != NULL,
-          "and what it does");
+          "two clients: the text has object, list, master and activity of /kitchen");
     CHECK(has_row(text, "*LQA. 0000000000000001 192.0.2.1", "", "") &&
               has_row(text, "*LQA. 0000000000000002 192.0.2.2", "", ""),
-          "and the marks are those of all clients");
+          "two clients: the rows of both masters have their marks");
 }
 
 /* --- hints ---------------------------------------------------------------------------------------
@@ -337,10 +355,11 @@ static void test_answers_that_cannot_leave(void) {
                   "UDP port 319"),
           "a firewall that blocks our answers is named");
     (void)nqptp_status_json(&status, text, sizeof text);
-    CHECK(is_json(text) && strstr(text, "\"replies_unsent\":7"), "they are counted");
+    CHECK(is_json(text) && strstr(text, "\"replies_unsent\":7"),
+          "answers that a firewall blocks are counted in the JSON");
     status.unsent.error = 0;
     (void)nqptp_status_text(&status, text, sizeof text);
-    CHECK(!strstr(text, "Hint:"), "once they leave again there is no hint");
+    CHECK(!strstr(text, "Hint:"), "answers that leave again: there is no hint");
 }
 
 static void test_player_of_a_silent_sender(void) {
@@ -350,9 +369,10 @@ static void test_player_of_a_silent_sender(void) {
     command(&w, "/nqptp T 192.0.2.1");
     command(&w, "/nqptp B");
     play(&w, &s, 2 * S);
-    check_hint(&w, NULL, "a player and its sender");
+    check_hint(&w, NULL, "a player and its sender: no hint");
     pass(&w, 20 * S);
-    check_hint(&w, "the player plays, but its sender is silent", "a player of a silent sender");
+    check_hint(&w, "the player plays, but its sender is silent",
+               "a player of a silent sender: the hint says so");
 }
 
 /* Plays for `ns` with a clock of that rate. */
@@ -368,17 +388,18 @@ static void test_odd_rate(void) {
     struct world w = world_of(&s);
 
     play_at_rate(&w, &s, 40 * S, 300);
-    check_hint(&w, NULL, "300 ppm for 40 s: not certain yet");
+    check_hint(&w, NULL, "300 ppm for 40 s: no hint yet");
     play_at_rate(&w, &s, 80 * S, 300);
-    check_hint(&w, "clock runs 300 ppm faster than this machine's", "300 ppm for two minutes");
+    check_hint(&w, "clock runs 300 ppm faster than this machine's",
+               "300 ppm for two minutes: a hint");
     play_at_rate(&w, &s, 120 * S, 135);
-    check_hint(&w, "clock runs 135 ppm faster", "135 ppm after 300 ppm: odd still");
+    check_hint(&w, "clock runs 135 ppm faster", "135 ppm after 300 ppm: still a hint");
     play_at_rate(&w, &s, 120 * S, 90);
-    check_hint(&w, NULL, "90 ppm after 135 ppm: usual");
+    check_hint(&w, NULL, "90 ppm after 135 ppm: no hint");
     play_at_rate(&w, &s, 120 * S, 135);
-    check_hint(&w, NULL, "135 ppm after 90 ppm: usual still");
+    check_hint(&w, NULL, "135 ppm after 90 ppm: still no hint");
     play_at_rate(&w, &s, 120 * S, -400);
-    check_hint(&w, "clock runs 400 ppm slower", "-400 ppm for two minutes");
+    check_hint(&w, "clock runs 400 ppm slower", "-400 ppm for two minutes: a hint");
 }
 
 static void test_hints(void) {
@@ -387,22 +408,23 @@ static void test_hints(void) {
     const uint8_t junk[4] = {0};
 
     (void)deliver(&w, &s, junk, sizeof junk);
-    check_hint(&w, "no packet could be used", "nothing but junk");
+    check_hint(&w, "no packet could be used", "nothing but junk: a hint");
     (void)send_announce(&w, &s);
     (void)send_sync(&w, &s, 1);
-    check_hint(&w, "gives no time", "a clock that only announces itself");
+    check_hint(&w, "gives no time", "a clock that only announces itself: a hint");
     w = world_of(&s);
-    check_hint(&w, NULL, "all is well");
+    check_hint(&w, NULL, "a master and no list: no hint");
     command(&w, "/kitchen T 192.0.2.7");
-    check_hint(&w, "/kitchen: the addresses listed are silent, but other", "a list of others");
+    check_hint(&w, "/kitchen: the addresses listed are silent, but other",
+               "a list of silent addresses: a hint that names the client");
     w = world_begin();
     (void)send_pair(&w, &other);
-    check_hint(&w, "does not qualify", "a clock that does not announce itself");
+    check_hint(&w, "does not qualify", "a clock that does not announce itself: a hint");
     w = world_of(&s);
     pass(&w, 121 * S);
-    check_hint(&w, "for two minutes", "no clock any more");
+    check_hint(&w, "for two minutes", "no clock for two minutes: a hint");
     command(&w, "/nqptp T 192.0.2.1");
-    check_hint(&w, "for two minutes", "no clock any more: a list changes nothing");
+    check_hint(&w, "for two minutes", "no clock for two minutes, then a list: the same hint");
 }
 
 static void test_wrong_checksums(void) {
@@ -461,7 +483,7 @@ static void test_deaf_port(void) {
         (void)send_sync(&w, &s, n);
         pass(&w, 125 * MS);
     }
-    check_hint(&w, "no firewall drops UDP port 320", "nothing but Syncs");
+    check_hint(&w, "no firewall drops UDP port 320", "nothing but Syncs: the hint names port 320");
     w = world_begin();
     for (uint16_t n = 0; n < 40; n++) {
         if (n % 8 == 0)
@@ -469,7 +491,8 @@ static void test_deaf_port(void) {
         (void)send_follow_up(&w, &s, n, time_of(&w, &s));
         pass(&w, 125 * MS);
     }
-    check_hint(&w, "no firewall drops UDP port 319", "no Sync");
+    check_hint(&w, "no firewall drops UDP port 319",
+               "Announces and Follow_Ups without a Sync: the hint names port 319");
 }
 
 /* What -i says, and whether it exists. */
@@ -480,28 +503,30 @@ static void test_places(void) {
     char text[NQPTP_STATUS_MAX];
 
     (void)nqptp_status_text(&status, text, sizeof text);
-    CHECK(!strstr(text, "Listens:"), "without -i nothing is said of places");
+    CHECK(!strstr(text, "Listens:"), "without -i the text has no places");
     (void)nqptp_status_json(&status, text, sizeof text);
-    CHECK(strstr(text, "\"places\":[]"), "as in JSON");
+    CHECK(strstr(text, "\"places\":[]"), "without -i the JSON has no places");
     status.place_count = 2;
     (void)snprintf(status.places[0].name, sizeof status.places[0].name, "wlan7");
     (void)snprintf(status.places[1].name, sizeof status.places[1].name, "192.0.2.7");
     (void)nqptp_status_text(&status, text, sizeof text);
-    CHECK(has_row(text, "Listens:", "wlan7 (not there)", "192.0.2.7 (not there)"), "with it, all");
-    CHECK(has_row(text, "Hint:", "wlan7 is not there", ""), "and that none of them exists");
+    CHECK(has_row(text, "Listens:", "wlan7 (not there)", "192.0.2.7 (not there)"),
+          "with -i the text has each place, and that it is not there");
+    CHECK(has_row(text, "Hint:", "wlan7 is not there", ""),
+          "with -i the hint says that a place is not there");
     status.places[1].there = true;
     (void)nqptp_status_text(&status, text, sizeof text);
     CHECK(has_row(text, "Listens:", "wlan7 (not there) 192.0.2.7", "") &&
               has_row(text, "Hint:", "nothing was heard", ""),
-          "one that exists may be the one that is meant");
+          "with -i and one place that is there: the hint is of the ports");
     (void)nqptp_status_json(&status, text, sizeof text);
     CHECK(is_json(text) && strstr(text, "{\"name\":\"wlan7\",\"there\":false},"
                                         "{\"name\":\"192.0.2.7\",\"there\":true}"),
-          "in JSON");
+          "with -i the JSON has each place, and whether it is there");
     (void)send_announce(&w, &s);
     status.places[1].there = false;
     (void)nqptp_status_text(&status, text, sizeof text);
-    CHECK(!strstr(text, "was it meant"), "one that was heard was meant");
+    CHECK(!strstr(text, "was it meant"), "after a packet was heard: no hint about the places");
 }
 
 static void test_asleep(void) {
@@ -516,12 +541,14 @@ static void test_asleep(void) {
         w.now_ns += 125 * MS;
     }
     (void)write_text(&w, text);
-    CHECK(has_row(text, "*.QAZ 000000000000000a", "", ""), "a clock that stopped is asleep");
-    check_hint(&w, "the clock has stopped", "and that is remarked");
+    CHECK(has_row(text, "*.QAZ 000000000000000a", "", ""),
+          "a clock that stopped: its row has the mark of a clock that is asleep");
+    check_hint(&w, "the clock has stopped", "a clock that stopped: the hint says so");
     play(&w, &s, S);
     (void)write_text(&w, text);
-    CHECK(has_row(text, "*.QA. 000000000000000a", "", ""), "until it goes on");
-    check_hint(&w, NULL, "then there is nothing to remark");
+    CHECK(has_row(text, "*.QA. 000000000000000a", "", ""),
+          "a clock that goes on: its row has no mark of a clock that is asleep");
+    check_hint(&w, NULL, "a clock that goes on: no hint");
 }
 
 static void test_use(void) {
@@ -533,23 +560,25 @@ static void test_use(void) {
     status.objects[0].use = NQPTP_USE_NONE;
     (void)nqptp_status_text(&status, text, sizeof text);
     CHECK(has_row(text, "Object:", "not in use", "") && has_row(text, "Hint:", "no player has", ""),
-          "an object that no player has open");
+          "an object that no player has open: the text and the hint say so");
     struct world other = world_begin();
     (void)send_announce(&other, &s);
     command(&other, "/nqptp T");
     status = status_of(&other);
     (void)nqptp_status_text(&status, text, sizeof text);
-    CHECK(!strstr(text, "Hint:"), "a client with the object open and an empty list is idle");
+    CHECK(!strstr(text, "Hint:"), "a client with the object open and an empty list: no hint");
     status.objects[0].use = NQPTP_USE_NONE;
     (void)nqptp_status_text(&status, text, sizeof text);
     CHECK(has_row(text, "Hint:", "in group nqptp", ""),
-          "a client without the object open may lack the right to open it");
+          "a client without the object open: the hint names the group");
     status = status_of(&w);
     status.objects[0].use = NQPTP_USE_UNKNOWN;
     (void)nqptp_status_text(&status, text, sizeof text);
-    CHECK(!strstr(text, "in use") && !strstr(text, "Hint:"), "one that may or may not be open");
+    CHECK(!strstr(text, "in use") && !strstr(text, "Hint:"),
+          "an object that may or may not be open: the text has no word of its use");
     (void)nqptp_status_json(&status, text, sizeof text);
-    CHECK(is_json(text) && strstr(text, "\"in_use\":null"), "in JSON");
+    CHECK(is_json(text) && strstr(text, "\"in_use\":null"),
+          "an object that may or may not be open: the JSON has null for its use");
 }
 
 /* --- widths, names and room ------------------------------------------------------------------- */
@@ -644,7 +673,7 @@ static void test_full_table(void) {
         rows += has_row(text, identity, address, "0000000000000001");
     }
     CHECK_EQ_U64(rows, 32, "32 clocks have 32 rows, with all their marks");
-    CHECK(has_row(text, "Clocks:", " 32 of 32", ""), "and are counted");
+    CHECK(has_row(text, "Clocks:", " 32 of 32", ""), "32 clocks: the text has their count");
 }
 
 static void test_room(void) {
@@ -655,11 +684,12 @@ static void test_room(void) {
     status.now_ns = UINT64_MAX; /* 584 years: no age is longer */
     size_t length = nqptp_status_text(&status, text, sizeof text);
     CHECK(length < NQPTP_STATUS_MAX, "%zu bytes are the longest text", length);
-    CHECK(strstr(text, "ffffffffffffffe0") && strstr(text, "\nHint:"), "down to its end");
+    CHECK(strstr(text, "ffffffffffffffe0") && strstr(text, "\nHint:"),
+          "the longest text has the last clock and the hint");
     length = nqptp_status_json(&status, text, sizeof text);
     CHECK(length < NQPTP_STATUS_MAX, "%zu bytes are the longest JSON", length);
     CHECK(is_json(text) && strstr(text, "\"ffffffffffffffe0\"") && strstr(text, "\"hint\":"),
-          "which is whole");
+          "the longest JSON is whole");
 }
 
 static void test_widths(void) {
@@ -699,19 +729,20 @@ static void test_hostile_names(void) {
     (void)write_json(&w, text);
     CHECK(is_json(text), "a name of quotes, backslashes and brackets leaves the JSON whole");
     CHECK(strstr(text, "\"object\":\"/\\\",\\\"layout\\\":4,\\\\\\\"{}[]%n%s<&'\""),
-          "and is in it, escaped");
+          "a name of quotes, backslashes and brackets is escaped in the JSON");
     (void)write_text(&w, text);
-    CHECK(has_row(text, "Object:", "/\",\"layout\":4,\\\"{}[]%n%s<&'", ""), "as it is in the text");
+    CHECK(has_row(text, "Object:", "/\",\"layout\":4,\\\"{}[]%n%s<&'", ""),
+          "a name of quotes, backslashes and brackets is unchanged in the text");
     w = world_begin();
     command(&w, "/K\xC3\xBC"
                 "che T");
     (void)write_json(&w, text);
     CHECK(is_json(text) && strstr(text, "\"object\":\"/K\xC3\xBC"
                                         "che\""),
-          "UTF-8 in JSON");
+          "a name of UTF-8 is unchanged in the JSON");
     w = world_begin();
     command(&w, "/\033[31m T");
-    CHECK(w.answer.refusal, "one of control characters is no name");
+    CHECK(w.answer.refusal, "a name with a control character is refused");
 }
 
 /* The block ends where the buffer does, so that the sanitizer sees a write beyond it. */
@@ -740,7 +771,8 @@ static void test_every_size(void) {
     while (size <= length + 2 && right_in(&status, false, size, whole) &&
            right_in(&status, true, size, NULL))
         size += size < 200 || size > length - 100 ? 1 : 97;
-    CHECK_EQ_U64(size, length + 3, "in a buffer of any size it is as much as fits, terminated");
+    CHECK_EQ_U64(size, length + 3,
+                 "a buffer of any size gets as much of the text as fits, terminated");
 }
 
 int main(void) {

@@ -32,11 +32,12 @@ static void test_master(void) {
 
     (void)send_announce(&w, &s);
     CHECK_SAYS(&w, "new clock 000000000000000a at 192.0.2.1");
-    CHECK_EQ_U64(essential(&w), 0, "which not everybody is to see");
+    CHECK_EQ_U64(essential(&w), 0, "a new clock is logged only with -v");
     (void)send_pair(&w, &s);
     CHECK_SAYS(&w, "/nqptp: master is now 000000000000000a at 192.0.2.1, the only candidate");
     CHECK_SAYS(&w, "qualified to be master: clock 000000000000000a at 192.0.2.1");
-    CHECK_EQ_U64(essential(&w), 1, "one of the two is for everybody");
+    CHECK_EQ_U64(essential(&w), 1,
+                 "of a new master and its qualification one line is logged without -v");
 }
 
 /* Both listed, the better one gives its sample last. The worse one is `steps` steps removed. */
@@ -119,15 +120,16 @@ static void test_reasons_of_the_list(void) {
                "/nqptp: master is now 0000000000000002 at 192.0.2.2, because the one before is not "
                "listed any more");
     command(&w, "/nqptp T 192.0.2.2 192.0.2.1");
-    CHECK_EQ_U64(essential(&w), 1, "the first in the list stays");
+    CHECK_EQ_U64(essential(&w), 1,
+                 "a longer list whose first address has the master: one line is logged without -v");
     command(&w, "/nqptp T 192.0.2.1 192.0.2.2");
     CHECK_SAYS(&w, "/nqptp: master is now 0000000000000001 at 192.0.2.1, the first in the list");
     command(&w, "/nqptp T");
     CHECK_SAYS(&w, "/nqptp: no clock may be master now");
     CHECK_SAYS(&w, "/nqptp: there is no master now");
-    CHECK_EQ_U64(essential(&w), 1, "one line says it");
+    CHECK_EQ_U64(essential(&w), 1, "an empty list: one line is logged without -v");
     command(&w, "/nqptp T");
-    CHECK_EQ_U64(w.effects.event_count, 0, "once");
+    CHECK_EQ_U64(w.effects.event_count, 0, "the same empty list again: nothing is told");
     command(&w, "/x T ::1 ::2 ::3 ::4 ::5 ::6 ::7 ::8 ::9");
     CHECK_SAYS(&w, "/x: only clocks at 9 addresses may be master now: ::1 ::2 ::3 ::4 ::5 ::6 ::7 "
                    "::8 ...");
@@ -137,7 +139,7 @@ static void test_reasons_of_the_list(void) {
     CHECK_SAYS(&w, "/x: the player pauses");
     command(&w, "/x E");
     CHECK_SAYS(&w, "/x: the player ends");
-    CHECK_EQ_U64(essential(&w), 0, "that line is for -v only");
+    CHECK_EQ_U64(essential(&w), 0, "the activity of a player is logged only with -v");
 }
 
 static void test_stand_in(void) {
@@ -174,7 +176,7 @@ static void test_lost_and_back(void) {
                "master 0000000000000001 at 192.0.2.1 is lost: no usable sample for 3.0 s; its last "
                "values stay");
     until_told(&w, 100 * S);
-    CHECK_EQ_U64(w.effects.event_count, 0, "which is said once");
+    CHECK_EQ_U64(w.effects.event_count, 0, "the loss of a master is told once");
     pass(&w, 7 * S);
     (void)send_pair(&w, &s);
     CHECK_SAYS(&w, "master 0000000000000001 at 192.0.2.1 is back after 10.0 s");
@@ -189,7 +191,7 @@ static void test_lost_and_back(void) {
     until_told(&w, 121 * S);
     CHECK_SAYS(&w, "clock deleted 0000000000000001 at 192.0.2.1");
     CHECK_SAYS(&w, "/nqptp: there is no master now: the last one is silent for 120 s");
-    CHECK_EQ_U64(essential(&w), 1, "the end of the record itself is for -v only");
+    CHECK_EQ_U64(essential(&w), 1, "the deletion of a record is logged only with -v");
 }
 
 static void test_another_follows(void) {
@@ -208,7 +210,7 @@ static void test_another_follows(void) {
     CHECK_SAYS(&w,
                "master 0000000000000002 at 192.0.2.2 is lost: no usable sample for 3.0 s; its last "
                "values stay");
-    CHECK_EQ_U64(essential(&w), 1, "a clock that no client follows is not told of");
+    CHECK_EQ_U64(essential(&w), 1, "the loss of a clock that no client follows is not told");
 }
 
 /* Repeats its last time for `ns`, four times a second. */
@@ -253,7 +255,7 @@ static void test_steps(void) {
     s.grandmaster_identity = 0xAB;
     s.offset_ns -= 7 * S;
     (void)send_announce(&w, &s);
-    CHECK_EQ_U64(essential(&w), 0, "an Announce of another grandmaster is no news");
+    CHECK_EQ_U64(essential(&w), 0, "an Announce of another grandmaster is logged only with -v");
     (void)send_pair(&w, &s);
     CHECK_SAYS(&w, "master 0000000000000001 at 192.0.2.1 has another grandmaster, "
                    "00000000000000ab, its time moved by -7.000 s");
@@ -263,7 +265,7 @@ static void test_steps(void) {
         lines += w.effects.event_count;
         pass(&w, 124 * MS);
     }
-    CHECK_EQ_U64(lines, 0, "while all is well there is nothing to say");
+    CHECK_EQ_U64(lines, 0, "400 good pairs of a master: nothing is told");
 }
 
 /* --- where things stand ---------------------------------------------------------------------- */

@@ -24,7 +24,7 @@
 
 /* --- receive times --------------------------------------------------------------------------- */
 
-/* What becomes of a datagram that the kernel received age_ns before `now`. */
+/* Returns the receive time of a datagram that the kernel received age_ns before `now`. */
 static uint64_t convert(int64_t age_ns, struct nqptp_clock_pair now, struct nqptp_clock_pair last) {
     uint64_t stamp_ns = now.realtime_ns - (uint64_t)age_ns;
     struct timespec stamp = {(time_t)(stamp_ns / (uint64_t)S), (long)(stamp_ns % (uint64_t)S)};
@@ -37,21 +37,30 @@ static void test_receive_time(void) {
     const uint64_t arrival_ns = 1; /* as convert() has it */
 
     CHECK_EQ_U64(convert(250000, now, none), RAW - 250000, "a receive time is moved by its age");
-    CHECK_EQ_U64(convert(0, now, last), RAW, "this very moment");
-    CHECK_EQ_U64(convert(-3000, now, last), RAW + 3000, "within the error of reading two clocks");
-    CHECK_EQ_U64(convert(-6000, now, last), arrival_ns, "a time in the future is not believed");
-    CHECK_EQ_U64(convert(2 * S, now, last), RAW - 2 * (uint64_t)S, "two seconds old");
-    CHECK_EQ_U64(convert(9 * S, now, last), RAW - 9 * (uint64_t)S, "an old time is not made young");
-    CHECK_EQ_U64(nqptp_clock_receive_time_ns(NULL, 77, now, &last), 77, "no time at all");
+    CHECK_EQ_U64(convert(0, now, last), RAW, "a stamp of this moment gives this moment");
+    CHECK_EQ_U64(convert(-3000, now, last), RAW + 3000,
+                 "a stamp less than 5 us in the future is within the error of reading two clocks");
+    CHECK_EQ_U64(convert(-6000, now, last), arrival_ns,
+                 "a stamp 6 us in the future is not believed");
+    CHECK_EQ_U64(convert(2 * S, now, last), RAW - 2 * (uint64_t)S,
+                 "a stamp that is 2 s old keeps its age");
+    CHECK_EQ_U64(convert(9 * S, now, last), RAW - 9 * (uint64_t)S,
+                 "a stamp that is 9 s old keeps its age");
+    CHECK_EQ_U64(nqptp_clock_receive_time_ns(NULL, 77, now, &last), 77,
+                 "a datagram without a stamp has the arrival time");
 
     last.realtime_ns -= (uint64_t)S / 2;
-    CHECK_EQ_U64(convert(1000, now, last), arrival_ns, "CLOCK_REALTIME was set forward since");
+    CHECK_EQ_U64(convert(1000, now, last), arrival_ns,
+                 "after CLOCK_REALTIME was set forward a stamp is not believed");
     last.realtime_ns += (uint64_t)S;
-    CHECK_EQ_U64(convert(1000, now, last), arrival_ns, "or back");
+    CHECK_EQ_U64(convert(1000, now, last), arrival_ns,
+                 "after CLOCK_REALTIME was set back a stamp is not believed");
     last = (struct nqptp_clock_pair){RAW - (uint64_t)S, REALTIME - (uint64_t)S + 500000};
-    CHECK_EQ_U64(convert(1000, now, last), RAW - 1000, "NTP slews by 500 ppm: that is no step");
+    CHECK_EQ_U64(convert(1000, now, last), RAW - 1000,
+                 "after CLOCK_REALTIME was slewed by 500 ppm a stamp is believed");
     last.realtime_ns += 400000;
-    CHECK_EQ_U64(convert(1000, now, last), arrival_ns, "900 us in a second are one");
+    CHECK_EQ_U64(convert(1000, now, last), arrival_ns,
+                 "after CLOCK_REALTIME moved by 900 us in a second a stamp is not believed");
 }
 
 static void test_clock_pair(void) {
@@ -61,10 +70,13 @@ static void test_clock_pair(void) {
     struct timespec realtime;
 
     clock_gettime(CLOCK_REALTIME, &realtime);
-    CHECK(before_ns <= pair.raw_ns && pair.raw_ns <= after_ns, "the pair was read in between");
+    CHECK(before_ns <= pair.raw_ns && pair.raw_ns <= after_ns,
+          "a pair of clocks: the raw time is of the moment of reading");
     uint64_t realtime_ns = (uint64_t)realtime.tv_sec * (uint64_t)S + (uint64_t)realtime.tv_nsec;
-    CHECK(realtime_ns - pair.realtime_ns < 60 * (uint64_t)S, "and is of today");
-    CHECK_EQ_U64(sizeof realtime.tv_sec, 8, "which will not end in 2038");
+    CHECK(realtime_ns - pair.realtime_ns < 60 * (uint64_t)S,
+          "a pair of clocks: the real time is within a minute of the system's");
+    CHECK_EQ_U64(sizeof realtime.tv_sec, 8,
+                 "the system's time has 64 bits, so it does not end in 2038");
 }
 
 /* --- datagrams ------------------------------------------------------------------------------- */
@@ -114,28 +126,36 @@ static void test_guard(int receiver, int sender, const char *loopback, struct nq
     for (uint8_t type = 0; type < 16; type++) {
         data[0] = (uint8_t)(0xA0 | type);
         CHECK_EQ_I64(pass(sender, loopback, receiver, batch, data, sizeof data), types[type],
-                     "messageType %u", type);
+                     "guard: a message of type %u passes if it is Sync, Follow_Up or Announce",
+                     type);
     }
     data[0] = 0x10;
-    CHECK_EQ_I64(pass(sender, loopback, receiver, batch, data, 44), 1, "44 bytes are enough");
-    CHECK_EQ_I64(pass(sender, loopback, receiver, batch, data, 43), 0, "43 are not");
-    CHECK_EQ_I64(pass(sender, loopback, receiver, batch, data, 0), 0, "none neither");
+    CHECK_EQ_I64(pass(sender, loopback, receiver, batch, data, 44), 1,
+                 "guard: a Sync of 44 bytes passes");
+    CHECK_EQ_I64(pass(sender, loopback, receiver, batch, data, 43), 0,
+                 "guard: a Sync of 43 bytes does not pass");
+    CHECK_EQ_I64(pass(sender, loopback, receiver, batch, data, 0), 0,
+                 "guard: an empty datagram does not pass");
     data[4] = 1;
-    CHECK_EQ_I64(pass(sender, loopback, receiver, batch, data, 44), 0, "another domain");
+    CHECK_EQ_I64(pass(sender, loopback, receiver, batch, data, 44), 0,
+                 "guard: a Sync of another domain does not pass");
     data[4] = 0;
     data[1] = 0x11;
-    CHECK_EQ_I64(pass(sender, loopback, receiver, batch, data, 44), 0, "another version");
+    CHECK_EQ_I64(pass(sender, loopback, receiver, batch, data, 44), 0,
+                 "guard: a Sync of another version does not pass");
     int lifted = nqptp_socket_guard(receiver, false);
-    if (lifted == -ENOPROTOOPT) { /* no kernel says so, but qemu-user does, which does not count */
+    if (lifted == -ENOPROTOOPT) { /* No kernel says so, only qemu-user. */
         printf("# the filter stays, for this is an emulator\n");
         return;
     }
-    CHECK_EQ_I64(lifted, 0, "it can be left alone again");
-    CHECK_EQ_U64(nqptp_socket_drops(receiver) - drops, 17, "what did not pass is counted");
-    CHECK_EQ_I64(pass(sender, loopback, receiver, batch, data, 1), 1, "now all pass");
+    CHECK_EQ_I64(lifted, 0, "guard: it can be removed");
+    CHECK_EQ_U64(nqptp_socket_drops(receiver) - drops, 17,
+                 "guard: the datagrams that did not pass are counted");
+    CHECK_EQ_I64(pass(sender, loopback, receiver, batch, data, 1), 1,
+                 "guard: after it was removed a datagram of one byte passes");
 }
 
-/* What is said of a child's port. The kernel knows us by another name under an emulator. */
+/* How the holder of a port is described. An emulator has another name for this program. */
 static const char *held_by(pid_t child) {
     static char text[64];
     char name[32] = "";
@@ -157,7 +177,7 @@ static void check_quote(const char *text, size_t size, const char *expected, con
 
 static void test_quote(void) {
     check_quote("ptp4l", 80, "\"ptp4l\"", "quoting: a plain name stands between quotes");
-    check_quote("", 80, "\"\"", "quoting: so does an empty one");
+    check_quote("", 80, "\"\"", "quoting: an empty name stands between quotes");
     check_quote("a\033[2Jb\nc\x7f\xc3\xa4", 80, "\"a?[2Jb?c???\"",
                 "quoting: control characters and bytes beyond ASCII become ?");
     check_quote("$(x)`y`'", 80, "\"?(x)?y??\"", "quoting: what a shell would read becomes ?");
@@ -190,17 +210,22 @@ static void test_holder(int receiver, const char *loopback) {
 
     nqptp_address_parse(loopback, strlen(loopback), &address);
     CHECK_EQ_STR(holder_of(port, NULL), "the process that holds it is not visible from here",
-                 "our own socket is no holder");
-    CHECK(!nqptp_port_taken(port, &wildcard), "the check does not take the port");
+                 "holder of a port: this process is not named");
+    CHECK(!nqptp_port_taken(port, &wildcard),
+          "holder of a port: a port of this process is not called taken");
     pid_t child = fork();
     if (child == 0)
         for (;;)
             pause();
     close(receiver);
-    CHECK_EQ_STR(holder_of(port, NULL), held_by(child), "another one's is");
-    CHECK_EQ_STR(holder_of(port, &address), held_by(child), "of an address as well");
-    CHECK(nqptp_port_taken(port, &wildcard), "it takes the port of every address");
-    CHECK(!nqptp_port_taken(port, &address), "but not that of one");
+    CHECK_EQ_STR(holder_of(port, NULL), held_by(child),
+                 "holder of a port: another process is named");
+    CHECK_EQ_STR(holder_of(port, &address), held_by(child),
+                 "holder of a port at one address: another process is named");
+    CHECK(nqptp_port_taken(port, &wildcard),
+          "a socket at all addresses takes the port of all addresses");
+    CHECK(!nqptp_port_taken(port, &address),
+          "a socket at all addresses that shares its port does not take the port of one address");
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);
 }
@@ -243,12 +268,12 @@ static void test_set_while_packets_wait(void) {
         CHECK_EQ_I64(nqptp_socket_receive(receivers[i], NQPTP_BATCH, &last, batch), 1,
                      "socket %d is read", i);
         CHECK(batch->packets[0].receive_time_ns >= read_ns,
-              "its packet's stamp is not trusted across the step");
+              "socket %d: the stamp of a packet from before the step is not trusted", i);
         send_bytes(sender, "127.0.0.1", port_of(receivers[i]), "x", 1);
         nanosleep(&pause, NULL);
         read_ns = nqptp_clock_now_ns();
         CHECK_EQ_I64(nqptp_socket_receive(receivers[i], NQPTP_BATCH, &last, batch), 1,
-                     "it is read again");
+                     "socket %d: a packet that came after the step is read", i);
         CHECK(!kernel_stamps || batch->packets[0].receive_time_ns + (uint64_t)(2 * MS) < read_ns,
               "the stamp of a packet that came after the step is trusted%s",
               kernel_stamps ? "" : " # SKIP no stamps by this kernel");
@@ -267,44 +292,47 @@ static void test_datagrams(const char *loopback) {
     int sender = nqptp_socket_open_local(&here, 0);
 
     if (receiver == -EAFNOSUPPORT || sender == -EADDRNOTAVAIL) {
-        CHECK(true, "%s # SKIP this family is not to be had here", loopback);
+        CHECK(true, "%s # SKIP this machine lacks the family", loopback);
         free(batch);
         return;
     }
     nqptp_batch_init(batch);
     struct nqptp_clock_pair last = {0, 0};
-    CHECK_EQ_I64(nqptp_socket_receive(receiver, NQPTP_BATCH, &last, batch), 0, "%s: nothing there",
-                 loopback);
+    CHECK_EQ_I64(nqptp_socket_receive(receiver, NQPTP_BATCH, &last, batch), 0,
+                 "%s: a socket without a datagram gives none", loopback);
     uint64_t before_ns = nqptp_clock_now_ns();
     for (unsigned i = 0; i < NQPTP_BATCH + 3; i++)
         send_bytes(sender, loopback, port_of(receiver), &(char){(char)i}, 1);
-    CHECK_EQ_I64(receive(receiver, batch), NQPTP_BATCH, "a batch is bounded");
+    CHECK_EQ_I64(receive(receiver, batch), NQPTP_BATCH,
+                 "a batch has no more datagrams than its size");
     uint64_t after_ns = nqptp_clock_now_ns();
     const struct nqptp_packet *first = &batch->packets[0];
-    CHECK(first->length == 1 && first->data[0] == 0 && !first->truncated, "the first byte came");
+    CHECK(first->length == 1 && first->data[0] == 0 && !first->truncated,
+          "the first datagram of a batch is whole");
     CHECK_EQ_STR(nqptp_address_format(&first->source, text), loopback,
-                 "the source address is right");
-    CHECK_EQ_STR(nqptp_address_format(&first->local, text), loopback, "where it came to");
-    CHECK(first->interface > 0, "by what interface");
+                 "a datagram has its source address");
+    CHECK_EQ_STR(nqptp_address_format(&first->local, text), loopback,
+                 "a datagram has the address that it was sent to");
+    CHECK(first->interface > 0, "a datagram has the interface that it came in by");
     CHECK(first->receive_time_ns + 10000 > before_ns && first->receive_time_ns < after_ns + 10000,
-          "received between the sending and the taking");
+          "a datagram has a receive time between sending and reading");
     CHECK_EQ_I64(receive(receiver, batch), 3, "the next batch has the rest");
     send_bytes(sender, loopback, port_of(receiver), big, sizeof big);
-    CHECK_EQ_I64(receive(receiver, batch), 1, "one that is too long");
-    CHECK(batch->packets[0].truncated, "is marked as cut off");
+    CHECK_EQ_I64(receive(receiver, batch), 1, "a datagram that is too long is read");
+    CHECK(batch->packets[0].truncated, "a datagram that is too long is marked as truncated");
 
     struct nqptp_reply reply = {
         .length = NQPTP_DELAY_REQ_LENGTH, .destination = first->source, .local = first->source};
     memcpy(reply.data, "hello", 6);
-    CHECK_EQ_I64(nqptp_socket_send(receiver, &reply, port_of(sender)), 0, "a reply goes out");
-    CHECK_EQ_I64(receive(sender, batch), 1, "and comes in");
+    CHECK_EQ_I64(nqptp_socket_send(receiver, &reply, port_of(sender)), 0, "a reply is sent");
+    CHECK_EQ_I64(receive(sender, batch), 1, "a reply arrives");
     CHECK(batch->packets[0].length == NQPTP_DELAY_REQ_LENGTH &&
               memcmp(batch->packets[0].data, reply.data, NQPTP_DELAY_REQ_LENGTH) == 0,
-          "whole");
+          "a reply arrives whole");
 
     test_guard(receiver, sender, loopback, batch);
     CHECK_EQ_I64(nqptp_socket_open_at(&everywhere, NULL, port_of(receiver), false), -EADDRINUSE,
-                 "a busy port");
+                 "a port that another socket has is refused");
     test_holder(receiver, loopback);
     close(sender);
     free(batch);
@@ -318,8 +346,8 @@ static void test_interfaces(void) {
     CHECK_EQ_I64(nqptp_interfaces_read(interfaces), 0, "the interfaces can be read");
     for (unsigned i = 0; i < interfaces->address_count; i++)
         loopback |= strcmp(nqptp_address_format(&interfaces->addresses[i], text), "127.0.0.1") == 0;
-    CHECK(loopback, "127.0.0.1 is among our addresses");
-    CHECK(nqptp_clock_identity() != 0, "we have an identity");
+    CHECK(loopback, "the addresses of this machine have 127.0.0.1");
+    CHECK(nqptp_clock_identity() != 0, "this machine has a clock identity");
     free(interfaces);
 }
 
@@ -349,18 +377,23 @@ static void test_log(void) {
     char text[256];
 
     unsetenv("JOURNAL_STREAM");
-    CHECK_EQ_STR(logged(0, LOG_NOTICE, text, sizeof text), "nqptp: text 5\n", "a notice is shown");
+    CHECK_EQ_STR(logged(0, LOG_NOTICE, text, sizeof text), "nqptp: text 5\n", "a notice is logged");
     CHECK_EQ_STR(logged(0, LOG_WARNING, text, sizeof text), "nqptp: warning: text 5\n",
-                 "a warning");
-    CHECK_EQ_STR(logged(0, LOG_ERR, text, sizeof text), "nqptp: error: text 5\n", "an error");
-    CHECK_EQ_STR(logged(0, LOG_INFO, text, sizeof text), "", "quiet by default");
-    CHECK_EQ_STR(logged(1, LOG_INFO, text, sizeof text), "nqptp: text 5\n", "-v");
-    CHECK_EQ_STR(logged(1, LOG_DEBUG, text, sizeof text), "", "-v is not -vv");
-    CHECK_EQ_STR(logged(2, LOG_DEBUG, text, sizeof text), "nqptp: text 5\n", "-vv");
-    CHECK_EQ_STR(logged(99, LOG_DEBUG, text, sizeof text), "nqptp: text 5\n", "more than is");
+                 "a warning is logged");
+    CHECK_EQ_STR(logged(0, LOG_ERR, text, sizeof text), "nqptp: error: text 5\n",
+                 "an error is logged");
+    CHECK_EQ_STR(logged(0, LOG_INFO, text, sizeof text), "", "without -v an info is not logged");
+    CHECK_EQ_STR(logged(1, LOG_INFO, text, sizeof text), "nqptp: text 5\n",
+                 "with -v an info is logged");
+    CHECK_EQ_STR(logged(1, LOG_DEBUG, text, sizeof text), "",
+                 "with -v a debug message is not logged");
+    CHECK_EQ_STR(logged(2, LOG_DEBUG, text, sizeof text), "nqptp: text 5\n",
+                 "with -vv a debug message is logged");
+    CHECK_EQ_STR(logged(99, LOG_DEBUG, text, sizeof text), "nqptp: text 5\n",
+                 "with more -v than there are levels a debug message is logged");
     setenv("JOURNAL_STREAM", "1:1", 1);
     CHECK_EQ_STR(logged(0, LOG_ERR, text, sizeof text), "nqptp: error: text 5\n",
-                 "a journal stream that is not our stderr does not count");
+                 "with a JOURNAL_STREAM that is not stderr an error has its prefix");
 }
 
 int main(void) {
