@@ -190,9 +190,12 @@ static void test_links(void) {
         put_pcap(&f, 0xA1B23C4D, w->link);
         put_record(&f, FRACTION, packet, wrap(w, packet));
         struct found found = read_tight(f.bytes, f.length);
-        CHECK(found.datagrams == 1 && found.payload && !found.complaint, "%s: a datagram", w->name);
-        CHECK(right_ends(&found.datagram, w->v6), "%s: from where to where", w->name);
-        CHECK_EQ_U64(found.datagram.outgoing, w->outgoing, "%s: which way", w->name);
+        CHECK(found.datagrams == 1 && found.payload && !found.complaint,
+              "%s: one datagram is found", w->name);
+        CHECK(right_ends(&found.datagram, w->v6), "%s: the datagram has its addresses and ports",
+              w->name);
+        CHECK_EQ_U64(found.datagram.outgoing, w->outgoing, "%s: the datagram has its direction",
+                     w->name);
     }
 }
 
@@ -204,8 +207,10 @@ static void test_pcap(void) {
         put_record(&f, 1, ipv6, sizeof ipv6);
         put_record(&f, ns ? FRACTION : FRACTION / 1000, ipv4, sizeof ipv4);
         struct found found = read_tight(f.bytes, f.length);
-        CHECK(found.datagrams == 2 && !found.complaint, "pcap of kind %d: all packets", variant);
-        CHECK_EQ_U64(found.packet.time_ns, TIME_NS, "pcap of kind %d: times", variant);
+        CHECK(found.datagrams == 2 && !found.complaint, "pcap of kind %d: both packets are found",
+              variant);
+        CHECK_EQ_U64(found.packet.time_ns, TIME_NS, "pcap of kind %d: the last packet has its time",
+                     variant);
     }
 }
 
@@ -237,9 +242,9 @@ static void test_pcapng(void) {
         put(&f, 4, 16);
         put_packet(&f, 1, clocks[i / 2].ticks, ipv4, sizeof ipv4);
         struct found found = read_tight(f.bytes, f.length);
-        CHECK(found.datagrams == 1 && found.payload && !found.complaint, "pcapng %zu: a datagram",
-              i);
-        CHECK_EQ_U64(found.packet.time_ns, wanted_ns, "pcapng %zu: its time", i);
+        CHECK(found.datagrams == 1 && found.payload && !found.complaint,
+              "pcapng %zu: one datagram is found", i);
+        CHECK_EQ_U64(found.packet.time_ns, wanted_ns, "pcapng %zu: the datagram has its time", i);
     }
 }
 
@@ -255,10 +260,11 @@ static void test_sections(void) {
     put_interface(&f, 101, 6, 0);
     put_packet(&f, 0, TIME_NS / 1000, ipv4, sizeof ipv4);
     struct found found = read_tight(f.bytes, f.length);
-    CHECK_EQ_U64(found.datagrams, 2, "two sections: a datagram of each");
-    CHECK_EQ_U64(found.packet.time_ns, TIME_NS, "and its time");
+    CHECK_EQ_U64(found.datagrams, 2, "two sections: one datagram of each is found");
+    CHECK_EQ_U64(found.packet.time_ns, TIME_NS, "two sections: the last datagram has its time");
     put_packet(&f, 1, 0, ipv4, sizeof ipv4);
-    CHECK(read_tight(f.bytes, f.length).complaint, "an interface that is not described");
+    CHECK(read_tight(f.bytes, f.length).complaint,
+          "a packet of an interface that is not described is complained about");
 }
 
 static void test_what_is_no_datagram(void) {
@@ -270,18 +276,19 @@ static void test_what_is_no_datagram(void) {
     memcpy(packet, ipv4, sizeof ipv4);                                                             \
     packet[octet] = (value);                                                                       \
     CHECK(!capture_datagram(&p, &d), name)
-    CHECK_NONE(0, 0x55, "IP version 5");
-    CHECK_NONE(0, 0x44, "a head of 16 bytes");
-    CHECK_NONE(6, 0x20, "the first fragment");
-    CHECK_NONE(7, 0x01, "a later fragment");
-    CHECK_NONE(9, 6, "TCP");
-    CHECK_NONE(25, 7, "a datagram shorter than its head");
+    CHECK_NONE(0, 0x55, "IP version 5 gives no datagram");
+    CHECK_NONE(0, 0x44, "an IP header of 16 bytes gives no datagram");
+    CHECK_NONE(6, 0x20, "a first fragment gives no datagram");
+    CHECK_NONE(7, 0x01, "a later fragment gives no datagram");
+    CHECK_NONE(9, 6, "TCP gives no datagram");
+    CHECK_NONE(25, 7, "a UDP length shorter than its header gives no datagram");
 #undef CHECK_NONE
     memcpy(packet, ipv4, sizeof ipv4);
     p.length--;
-    CHECK(capture_datagram(&p, &d) && d.length == 2 && d.truncated, "a datagram that was cut off");
+    CHECK(capture_datagram(&p, &d) && d.length == 2 && d.truncated,
+          "a datagram that was cut off is marked as truncated");
     p.link = 147;
-    CHECK(!capture_datagram(&p, &d), "an unknown link layer");
+    CHECK(!capture_datagram(&p, &d), "an unknown link layer gives no datagram");
 }
 
 /* --- files that are cut off, damaged or none
@@ -310,7 +317,8 @@ static void test_every_prefix(bool pcapng) {
     for (size_t length = 0; length < f.length; length++)
         silent += read_tight(f.bytes, length).complaint == NULL;
     /* If the file ends where a block or a packet ends, it is not known that there was more. */
-    CHECK_EQ_U64(silent, pcapng ? 3 : 2, "a file that is cut off is complained about");
+    CHECK_EQ_U64(silent, pcapng ? 3 : 2,
+                 "a file that is cut off within a block is complained about");
 }
 
 static void test_damage(bool pcapng) {
@@ -331,9 +339,9 @@ static void test_damage(bool pcapng) {
 static void test_what_is_no_capture(void) {
     static const uint8_t text[64] = "This is no capture, but it is long enough for one.";
 
-    CHECK(read_tight(text, 10).complaint, "a short file");
-    CHECK(read_tight(text, sizeof text).complaint, "a text");
-    CHECK(read_tight(text, 0).complaint, "nothing");
+    CHECK(read_tight(text, 10).complaint, "a file of 10 bytes is complained about");
+    CHECK(read_tight(text, sizeof text).complaint, "a text is complained about");
+    CHECK(read_tight(text, 0).complaint, "an empty file is complained about");
 }
 
 int main(void) {

@@ -61,11 +61,12 @@ static void happen(struct nqptp_journal *journal, const struct world *w, enum nq
 static void test_warning(void) {
     struct nqptp_log_limit warning = {0};
 
-    CHECK(nqptp_warning_due(&warning, 100 * S), "warnings: the first comes at once");
+    CHECK(nqptp_warning_due(&warning, 100 * S), "warnings: the first one is due at once");
     for (int i = 0; i < 7; i++)
-        CHECK(!nqptp_warning_due(&warning, 105 * S - 1), "warnings: too early, %d", i);
-    CHECK(nqptp_warning_due(&warning, 105 * S), "warnings: after 5 s comes the next");
-    CHECK(!nqptp_warning_due(&warning, 106 * S), "warnings: after the second none for 5 s");
+        CHECK(!nqptp_warning_due(&warning, 105 * S - 1),
+              "warnings: less than 5 s after the first one none is due, try %d", i);
+    CHECK(nqptp_warning_due(&warning, 105 * S), "warnings: after 5 s the next one is due");
+    CHECK(!nqptp_warning_due(&warning, 106 * S), "warnings: 1 s after the second one none is due");
 }
 
 static void test_events(void) {
@@ -76,20 +77,22 @@ static void test_events(void) {
     uint64_t now_ns = 5000 * S;
 
     happen(&journal, &w, NQPTP_EVENT_MASTER, 9, now_ns);
-    CHECK_EQ_U64(lines(&log, last), 9, "events: each is a line");
+    CHECK_EQ_U64(lines(&log, last), 9, "events: each of nine events is a line");
     happen(&journal, &w, NQPTP_EVENT_MASTER, 5000, now_ns + 5 * S - 1);
-    CHECK_EQ_U64(lines(&log, last), 1, "events: ten of a kind in 5 s");
+    CHECK_EQ_U64(lines(&log, last), 1, "events: the tenth of its kind in 5 s is the last line");
     happen(&journal, &w, NQPTP_EVENT_SILENT, 1, now_ns + 5 * S - 1);
-    CHECK_EQ_U64(lines(&log, last), 1, "events: another kind has ten of its own");
+    CHECK_EQ_U64(lines(&log, last), 1, "events: another kind has ten lines of its own");
     happen(&journal, &w, NQPTP_EVENT_MASTER, 1, now_ns + 5 * S);
-    CHECK_EQ_U64(lines(&log, last), 2, "events: after 5 s the next, with the number left out");
+    CHECK_EQ_U64(lines(&log, last), 2,
+                 "events: after 5 s an event and the number left out are two lines");
     CHECK_EQ_STR(last,
                  "nqptp: 4999 others of this kind were left out since the last line of its kind\n",
-                 "events: the number left out, in words");
+                 "events: the last line is the number left out");
     happen(&journal, &w, NQPTP_EVENT_MASTER, 1, now_ns + 5 * S);
-    CHECK_EQ_U64(lines(&log, last), 1, "events: the number is told once");
+    CHECK_EQ_U64(lines(&log, last), 1,
+                 "events: the next event is one line, without a number left out");
     happen(&journal, &w, NQPTP_EVENT_CREATED, 10000, now_ns);
-    CHECK_EQ_U64(lines(&log, last), 0, "events: without -v no new clocks");
+    CHECK_EQ_U64(lines(&log, last), 0, "events: without -v new clocks have no line");
     log_end(&log);
 }
 
@@ -100,9 +103,9 @@ static void test_verbose(void) {
     char last[1024] = "";
 
     happen(&journal, &w, NQPTP_EVENT_CREATED, 1000, 5000 * S);
-    CHECK_EQ_U64(lines(&log, last), 10, "events with -v: ten of a kind in 5 s");
+    CHECK_EQ_U64(lines(&log, last), 10, "events: with -v ten new clocks in 5 s have a line");
     CHECK_EQ_STR(last, "nqptp: new clock 000000000000000a at 192.0.2.1\n",
-                 "events with -v: new clocks, in words");
+                 "events: with -v the last line is a new clock");
     log_end(&log);
 }
 
@@ -113,7 +116,7 @@ static void test_look(void) {
     char text[NQPTP_STORY_MAX];
 
     (void)nqptp_journal_look(&journal, &w.engine, 5000 * S, text);
-    CHECK_EQ_STR(text, "listening, nothing heard yet", "where things stand");
+    CHECK_EQ_STR(text, "listening, nothing heard yet", "state: a new engine is listening");
     CHECK_EQ_U64(nqptp_journal_due_ns(&journal, &w.engine), NQPTP_NO_DEADLINE,
                  "state: without packets there is nothing to look at");
     w.engine.packets++;
@@ -123,10 +126,12 @@ static void test_look(void) {
     nqptp_journal_events(&journal, &w.engine, &w.effects, w.now_ns);
     CHECK_EQ_U64(nqptp_journal_due_ns(&journal, &w.engine), 5001 * S,
                  "state: looked at after a second if an event happened");
-    CHECK(nqptp_journal_look(&journal, &w.engine, 5001 * S, text), "that is news");
-    CHECK_EQ_STR(text, "no master, 1 clock", "namely this");
-    CHECK(!nqptp_journal_look(&journal, &w.engine, 5002 * S, text), "but once");
-    CHECK_EQ_STR(text, "no master, 1 clock", "though it is still so");
+    CHECK(nqptp_journal_look(&journal, &w.engine, 5001 * S, text), "state: a new clock is news");
+    CHECK_EQ_STR(text, "no master, 1 clock",
+                 "state: a new clock is told as one clock without a master");
+    CHECK(!nqptp_journal_look(&journal, &w.engine, 5002 * S, text),
+          "state: a clock that was told is no news");
+    CHECK_EQ_STR(text, "no master, 1 clock", "state: a clock that was told is still the state");
     w.now_ns = 5003 * S;
     (void)send_pair(&w, &s);
     CHECK(nqptp_journal_look(&journal, &w.engine, 5004 * S, text), "state: a master is news");

@@ -37,7 +37,7 @@ ssize_t pwrite(int fd, const void *bytes, size_t count, off_t at) {
 
 static int new_file(void) {
     int fd = memfd_create("object", MFD_CLOEXEC);
-    CHECK(fd >= 0 && ftruncate(fd, FILE_SIZE) == 0, "there is an object");
+    CHECK(fd >= 0 && ftruncate(fd, FILE_SIZE) == 0, "a new file is an object");
     return fd;
 }
 
@@ -72,9 +72,9 @@ static void test_read_back(void) {
     CHECK(holds(fd, NQPTP_KEPT_ACTIVITY, "/one B"), "the activity is read back");
     CHECK_EQ_I64(nqptp_kept_write(fd, NQPTP_KEPT_LIST, longest, NQPTP_KEPT_MAX + 1), -ENOSPC,
                  "a longer text is refused");
-    CHECK_EQ_I64(keep(fd, NQPTP_KEPT_LIST, "/one T"), 0, "a shorter list replaces it");
+    CHECK_EQ_I64(keep(fd, NQPTP_KEPT_LIST, "/one T"), 0, "a shorter list replaces the longest one");
     CHECK(holds(fd, NQPTP_KEPT_LIST, "/one T"), "the shorter list is read back");
-    CHECK_EQ_I64(keep(fd, NQPTP_KEPT_LIST, ""), 0, "an empty text replaces it");
+    CHECK_EQ_I64(keep(fd, NQPTP_KEPT_LIST, ""), 0, "an empty text replaces a list");
     CHECK(holds(fd, NQPTP_KEPT_LIST, ""), "the empty text is read back");
     close(fd);
 }

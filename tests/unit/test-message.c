@@ -246,9 +246,9 @@ static void test_minimum_of_each_type(void) {
             continue;
         uint8_t message[64] = {[0] = type, [1] = 2, [3] = minimum[type]};
         CHECK_EQ_U64(refusal_of(message, minimum[type] - 1u), NQPTP_MESSAGE_SHORT,
-                     "type 0x%X: an octet too few", type);
+                     "type 0x%X: one octet less is refused", type);
         CHECK_EQ_U64(refusal_of(message, minimum[type]), NQPTP_MESSAGE_OK,
-                     "type 0x%X: %u octets will do", type, minimum[type]);
+                     "type 0x%X: %u octets are enough", type, minimum[type]);
     }
 }
 
@@ -329,7 +329,8 @@ static void test_delay_req(void) {
     memset(out, 0xAA, NQPTP_DELAY_REQ_LENGTH);
     nqptp_message_write_delay_req(out, &self, 0x1A2B);
     CHECK_EQ_U64(NQPTP_DELAY_REQ_LENGTH, sizeof our_delay_req, "a Delay_Req has 44 octets");
-    CHECK(memcmp(out, our_delay_req, sizeof our_delay_req) == 0, "each of them as it should be");
+    CHECK(memcmp(out, our_delay_req, sizeof our_delay_req) == 0,
+          "each octet of a Delay_Req is as expected");
     free(out);
 }
 
@@ -441,24 +442,29 @@ static void test_address_equality(void) {
     scoped.scope_id = 3;
 
     CHECK(nqptp_address_equal(&ipv4, &mapped), "an IPv4 address equals its mapped form");
-    CHECK(!nqptp_address_equal(&ipv4, &compatible), "but not its IPv4-compatible form");
-    CHECK(nqptp_address_equal(&local, &scoped), "without a scope it is of any link");
+    CHECK(!nqptp_address_equal(&ipv4, &compatible),
+          "an IPv4 address does not equal its IPv4-compatible form");
+    CHECK(nqptp_address_equal(&local, &scoped),
+          "a link-local address without a scope equals it on any link");
     local.scope_id = 4;
-    CHECK(!nqptp_address_equal(&local, &scoped), "of two links they differ");
+    CHECK(!nqptp_address_equal(&local, &scoped), "link-local addresses of two links differ");
     mapped.scope_id = 4;
     ipv4.scope_id = 3;
-    CHECK(nqptp_address_equal(&ipv4, &mapped), "other addresses have no link");
+    CHECK(nqptp_address_equal(&ipv4, &mapped),
+          "the link of an address that is not link-local does not count");
     CHECK(!nqptp_address_equal(&ipv4, &local), "different addresses differ");
     local.ip.s6_addr[0] ^= 1;
-    CHECK(!nqptp_address_equal(&local, &scoped), "by one bit at the front");
+    CHECK(!nqptp_address_equal(&local, &scoped),
+          "addresses that differ by one bit at the front differ");
     scoped = address_of("fe80::2");
     local = address_of("fe80::3");
-    CHECK(!nqptp_address_equal(&local, &scoped), "and by one at the end");
+    CHECK(!nqptp_address_equal(&local, &scoped),
+          "addresses that differ by one bit at the end differ");
 }
 
 static void test_address_scope(void) {
     CHECK_EQ_U64(address_of("fe80::1%lo").scope_id, 1, "the name of an interface is its number");
-    CHECK_EQ_U64(address_of("fe80::1%1").scope_id, 1, "a number is one, too");
+    CHECK_EQ_U64(address_of("fe80::1%1").scope_id, 1, "a number is a scope");
     CHECK_EQ_U64(address_of("fe80::1%no-such").scope_id, 0,
                  "an unknown interface name gives no scope");
     CHECK_EQ_U64(address_of("2001:db8::1%lo").scope_id, 0, "an address of no link has no scope");
@@ -472,10 +478,12 @@ static void test_address_family(void) {
     struct nqptp_address read = address_of("192.0.2.7");
     struct nqptp_address ipv6 = address_of("2001:db8::ffff:192.0.2.7");
 
-    CHECK(nqptp_address_equal(&made, &read), "made of octets or read from text: the same");
+    CHECK(nqptp_address_equal(&made, &read),
+          "an IPv4 address made of octets equals one read from text");
     CHECK_EQ_U64(made.scope_id, 0, "an IPv4 address has no scope");
-    CHECK(nqptp_address_is_ipv4(&made), "it is known as IPv4");
-    CHECK(!nqptp_address_is_ipv4(&ipv6), "an IPv6 address that ends like it is not");
+    CHECK(nqptp_address_is_ipv4(&made), "an address made of IPv4 octets is known as IPv4");
+    CHECK(!nqptp_address_is_ipv4(&ipv6),
+          "an IPv6 address that ends like an IPv4 address is not known as IPv4");
 }
 
 /* --- in words -------------------------------------------------------------------------------- */
@@ -531,7 +539,7 @@ static void test_words_of_anything(void) {
             wrong += *c < ' ' || *c > '~';
     }
     CHECK(said > 10000, "random messages of each type");
-    CHECK_EQ_U64(wrong, 0, "have printable words that fit");
+    CHECK_EQ_U64(wrong, 0, "random messages have printable words that fit");
     CHECK_EQ_U64(unnamed, 0, "messages in words: each type that is accepted has a name");
 }
 
@@ -539,10 +547,13 @@ static void test_bytes_in_words(void) {
     static const uint8_t data[] = {0x00, 0x1B, 0x0A, 0xFF};
     char text[12];
 
-    CHECK_EQ_STR(nqptp_bytes_describe(data, 4, text, sizeof text), "001b0aff", "bytes");
-    CHECK_EQ_STR(nqptp_bytes_describe(data, 0, text, sizeof text), "", "none");
-    CHECK_EQ_STR(nqptp_bytes_describe(data, 4, text, 11), "001b0a...", "more than fit");
-    CHECK_EQ_STR(nqptp_bytes_describe(data, 4, text, 4), "...", "far more");
+    CHECK_EQ_STR(nqptp_bytes_describe(data, 4, text, sizeof text), "001b0aff",
+                 "four bytes are shown");
+    CHECK_EQ_STR(nqptp_bytes_describe(data, 0, text, sizeof text), "",
+                 "no bytes are shown as nothing");
+    CHECK_EQ_STR(nqptp_bytes_describe(data, 4, text, 11), "001b0a...",
+                 "more bytes than fit end with dots");
+    CHECK_EQ_STR(nqptp_bytes_describe(data, 4, text, 4), "...", "a buffer of four bytes has dots");
     for (int drop = 0; drop < NQPTP_DROP_COUNT; drop++)
         CHECK(strlen(nqptp_drop_name((enum nqptp_drop)drop)) > 2, "reason %d has a name", drop);
 }

@@ -81,21 +81,23 @@ static void test_answer(void) {
     add_message(&a, RTM_NEWNEIGH, NUD_REACHABLE, "10.77.0.6", 0);
     add_message(&a, RTM_NEWNEIGH, NUD_REACHABLE, "10.77.0.7", 5);
     add_message(&a, RTM_NEWADDR, NUD_REACHABLE, "10.77.0.8", 6);
-    CHECK_EQ_I64(parse(&n, &a, a.length), 0, "neighbours: a piece without an end: more follow");
-    CHECK_EQ_U64(n.count, 2, "neighbours: only resolved ones with 6 bytes count");
+    CHECK_EQ_I64(parse(&n, &a, a.length), 0,
+                 "neighbours: a part of the answer without an end is not the last");
+    CHECK_EQ_U64(n.count, 2, "neighbours: only resolved neighbours with 6 bytes count");
     struct nqptp_address ipv4 = at("10.77.0.2"), link_local = at("fe80::2");
     CHECK(same_address(&n.list[0].address, &ipv4) && n.list[0].address.scope_id == 0 &&
               n.list[0].interface == 3 && memcmp(n.list[0].hardware, hardware, 6) == 0,
-          "neighbours: an IPv4 address");
+          "neighbours: an IPv4 address is found");
     CHECK(same_address(&n.list[1].address, &link_local) && n.list[1].address.scope_id == 3,
           "neighbours: a link-local address has the interface as its scope");
     CHECK(nqptp_neighbour_is_same_host(&n.list[0], &n.list[1]),
           "neighbours: one link-layer address is one host");
     n.list[1].interface = 4;
     CHECK(!nqptp_neighbour_is_same_host(&n.list[0], &n.list[1]),
-          "neighbours: on another interface it is another host");
+          "neighbours: one link-layer address on another interface is another host");
     add_message(&a, NLMSG_DONE, 0, "10.77.0.2", 0);
-    CHECK_EQ_I64(parse(&n, &a, a.length), 1, "neighbours: the end is told");
+    CHECK_EQ_I64(parse(&n, &a, a.length), 1,
+                 "neighbours: a part of the answer with an end is the last");
 }
 
 static void test_hostile_lengths(void) {
@@ -108,13 +110,13 @@ static void test_hostile_lengths(void) {
         int result = parse(&n, &a, cut);
         odd += result != (cut == 0 ? 0 : -EBADMSG) || n.count > 0;
     }
-    CHECK_EQ_U64(odd, 0, "neighbours: an answer cut off anywhere gives none");
+    CHECK_EQ_U64(odd, 0, "neighbours: an answer that is cut off anywhere gives no neighbour");
     for (uint32_t stated = 0; stated < 100; stated++) {
         memcpy(a.data + begin, &stated, sizeof stated);
         (void)parse(&n, &a, length);
         odd += n.count > (stated >= length - 2); /* the last two octets are padding */
     }
-    CHECK_EQ_U64(odd, 0, "neighbours: a message that states another length gives none");
+    CHECK_EQ_U64(odd, 0, "neighbours: a message that states another length gives no neighbour");
     uint32_t right = (uint32_t)length;
     memcpy(a.data + begin, &right, sizeof right);
     size_t attribute = begin + NLMSG_HDRLEN + sizeof(struct ndmsg);
@@ -123,7 +125,8 @@ static void test_hostile_lengths(void) {
         memcpy(a.data + attribute, &wrong, sizeof wrong);
         odd += parse(&n, &a, length) != 0;
     }
-    CHECK_EQ_U64(odd, 0, "neighbours: an attribute may state any length");
+    CHECK_EQ_U64(odd, 0,
+                 "neighbours: an attribute that states any other length gives no odd neighbour");
     a.length = 0;
     add_message(&a, NLMSG_ERROR, 0, "10.77.0.2", 0);
     CHECK_EQ_I64(parse(&n, &a, a.length), -EIO, "neighbours: the kernel's refusal is an error");
@@ -135,8 +138,9 @@ static void test_full(void) {
 
     add_message(&a, RTM_NEWNEIGH, NUD_STALE, "10.77.0.2", 6);
     n.count = NQPTP_NEIGHBOURS_MAX;
-    CHECK_EQ_I64(nqptp_neighbours_parse(&n, a.data, a.length), 0, "neighbours: one too many");
-    CHECK_EQ_U64(n.count, NQPTP_NEIGHBOURS_MAX, "neighbours: it is left out");
+    CHECK_EQ_I64(nqptp_neighbours_parse(&n, a.data, a.length), 0,
+                 "neighbours: an answer with one neighbour too many is read");
+    CHECK_EQ_U64(n.count, NQPTP_NEIGHBOURS_MAX, "neighbours: one neighbour too many is left out");
 }
 
 /* --- stand-ins ------------------------------------------------------------------------------- */
@@ -188,15 +192,15 @@ static void test_same_host(void) {
     CHECK_EQ_U64(play_and_tell(&w, &s, 2 * S), 1, "same host: the table is read once");
     CHECK_EQ_U64(master_of(&w), 1, "same host: a clock at another address is master within 2 s");
     command(&w, "T 2001:db8::2 2001:db8::99");
-    CHECK_EQ_U64(master_of(&w), 1, "same host: it stays when the list grows");
+    CHECK_EQ_U64(master_of(&w), 1, "same host: the stand-in stays when the list grows");
     for (int n = 0; n < 8; n++) {
         (void)send_pair(&w, &listed);
         lost = lost || master_of(&w) != 1;
         play(&w, &s, 125 * MS);
     }
-    CHECK(!lost, "same host: it stays while the listed clock begins");
+    CHECK(!lost, "same host: the stand-in stays while the listed clock begins");
     (void)send_announce(&w, &listed);
-    CHECK_EQ_U64(master_of(&w), 5, "same host: the listed clock becomes master at once");
+    CHECK_EQ_U64(master_of(&w), 5, "same host: the listed clock becomes master when it qualifies");
     play(&w, &s, 20 * S);
     CHECK_EQ_U64(master_of(&w), 5,
                  "same host: after a listed address was heard, a clock of its host is no stand-in");
@@ -207,7 +211,7 @@ static void test_other_hosts(void) {
     struct world w = world_with("2001:db8::2");
 
     (void)play_and_tell(&w, &third, 10 * S);
-    CHECK_EQ_U64(master_of(&w), 0, "other host: it is not followed");
+    CHECK_EQ_U64(master_of(&w), 0, "other host: a clock of another host is not followed");
     (void)play_and_tell(&w, &unknown, 10 * S);
     CHECK_EQ_U64(master_of(&w), 0,
                  "other host: a clock that the kernel does not know is no master");
@@ -217,7 +221,7 @@ static void test_other_hosts(void) {
     know("192.0.2.4", 2);
     (void)play_and_tell(&w, &unknown, 2 * S); /* it was deleted for its silence, and is new */
     CHECK_EQ_U64(master_of(&w), 2,
-                 "other host: one that turns out to be the same host is followed");
+                 "other host: a clock that turns out to be of the same host is followed");
     command(&w, "/nqptp E");
     CHECK_EQ_U64(nqptp_engine_neighbours_due_ns(&w.engine), NQPTP_NO_DEADLINE,
                  "other host: after E the table is not read");
@@ -234,7 +238,8 @@ static void test_listed_by_another(void) {
     (void)play_and_tell(&w, &s, 5 * S);
     command(&w, "/other T 192.0.2.2");
     play(&w, &s, S);
-    CHECK_EQ_U64(master_of(&w), 0, "same host: it is given up when another client lists it");
+    CHECK_EQ_U64(master_of(&w), 0,
+                 "same host: a stand-in is given up when another client lists its address");
 }
 
 static void test_row_of_a_stand_in(void) {
@@ -244,7 +249,8 @@ static void test_row_of_a_stand_in(void) {
     (void)play_and_tell(&w, &s, 2 * S);
     command(&w, "/nqptp E");
     pass(&w, 121 * S);
-    CHECK_EQ_U64(w.engine.clients.list[0].same_host, 0, "same host: its row is gone");
+    CHECK_EQ_U64(w.engine.clients.list[0].same_host, 0,
+                 "same host: the row of a deleted clock has no host any more");
     table.count = 0;
     command(&w, "/nqptp B");
     (void)play_and_tell(&w, &s, 5 * S);

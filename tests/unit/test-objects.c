@@ -95,7 +95,7 @@ static void test_room(void) {
     struct nqptp_shm_record record = {0};
     nqptp_objects_publish(&objects, NQPTP_CLIENTS_MAX - 1, &record, now_ns);
     uint64_t look_at_ns = last->look_at_ns;
-    CHECK_EQ_U64(engine.clients.top, NQPTP_CLIENTS_MAX, "all names are taken");
+    CHECK_EQ_U64(engine.clients.top, NQPTP_CLIENTS_MAX, "all names can be taken");
     command("/new T");
     CHECK(find("/new") >= 0, "all names are taken: a new client gets one");
     CHECK(find("/lists") >= 0, "a client that plays by its list makes no room");

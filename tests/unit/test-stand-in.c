@@ -86,7 +86,7 @@ static void test_no_stand_in_for_a_clock_that_begins(void) {
         pass(&w, 123 * MS);
     }
     CHECK(!taken, "a listed clock begins: until it qualifies no copy of it becomes master");
-    CHECK(is_master_at(&w, "192.0.2.1"), "when it qualifies it is master");
+    CHECK(is_master_at(&w, "192.0.2.1"), "a listed clock that qualifies is master");
 }
 
 static void test_stand_in_stays_while_the_listed_clock_begins(void) {
@@ -97,7 +97,8 @@ static void test_stand_in_stays_while_the_listed_clock_begins(void) {
     command(&w, "T 192.0.2.1");
     play(&w, &listed, S);
     play(&w, &elsewhere, 130 * S);
-    CHECK(is_master_at(&w, "192.0.2.5"), "its record is gone: another address stands in");
+    CHECK(is_master_at(&w, "192.0.2.5"),
+          "the record of the stand-in is gone: another address stands in");
     for (int n = 0; n < 8; n++) {
         (void)send_pair(&w, &listed);
         (void)send_pair(&w, &elsewhere);
