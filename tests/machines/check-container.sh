@@ -72,8 +72,8 @@ podman="--inh-caps=-all,+net_bind_service --ambient-caps=+net_bind_service
 
 docker_and_podman() {
     contain "$docker" --smi=10
-    check "as Docker does it, with the capability on the file: it runs" eventually 10 answers
-    check "as Docker does it: user 319, first process, one capability" is_as_should_be
+    check "as Docker, with the capability on the file: the daemon runs" eventually 10 answers
+    check "as Docker: the daemon is user 319, first process, with one capability" is_as_should_be
     ./tests/tools/ptp-sender --to 127.0.0.1 --seconds 60 >/dev/null 2>&1 &
     sender=$!
     check "a player of generation 5 beside it plays" play ./tests/tools/player
@@ -83,19 +83,19 @@ docker_and_podman() {
     check "the daemon leaves no object when it stops" test ! -e /dev/shm/nqptp
 
     contain "$podman" --smi=10
-    check "as Podman does it, with an ambient capability: it runs" eventually 10 answers
-    check "as Podman does it: user 319, first process, one capability" is_as_should_be
+    check "as Podman, with an ambient capability: the daemon runs" eventually 10 answers
+    check "as Podman: the daemon is user 319, first process, with one capability" is_as_should_be
     stop_container
 
     contain "$podman --no-new-privs" --smi=10
-    check "as Podman does it, with no-new-privileges: it runs" eventually 10 answers
+    check "as Podman, with no-new-privileges: the daemon runs" eventually 10 answers
     stop_container
 }
 
 mistakes() {
     contain "$docker --no-new-privs" --smi=10
     status_of_container
-    check "as Docker does it, with no-new-privileges: the daemon has no permission" test "$status" = 4
+    check "as Docker, with no-new-privileges: the daemon has no permission" test "$status" = 4
     contain "--inh-caps=-all --bounding-set=-all" --smi=10
     status_of_container
     check "without the capability the kernel refuses to run the daemon" test "$status" = 126

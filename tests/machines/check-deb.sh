@@ -84,11 +84,11 @@ accounts >"$work/accounts-before"
 check "$suite: dpkg installs the packages, for all they need is there" \
     shell 'dpkg -i /opt/debs/nqptp_*.deb /opt/debs/nqptp-dev_*.deb'
 check "$suite: the service is active" shell 'systemctl is-active nqptp'
-check "$suite: it is enabled" shell 'systemctl is-enabled nqptp'
-check "$suite: it reports by itself that it is ready" shell 'systemctl show -P Type nqptp | grep -x notify'
-check "$suite: it runs as user nqptp" shell 'test "$(ps -o user= -p "$(pidof nqptp)")" = nqptp'
-check "$suite: it can have one capability only" shell 'grep -x "CapBnd:.0*400" "/proc/$(pidof nqptp)/status"'
-check "$suite: it answers" inside nqptp --status
+check "$suite: the service is enabled" shell 'systemctl is-enabled nqptp'
+check "$suite: the service reports by itself that it is ready" shell 'systemctl show -P Type nqptp | grep -x notify'
+check "$suite: the service runs as user nqptp" shell 'test "$(ps -o user= -p "$(pidof nqptp)")" = nqptp'
+check "$suite: the service can have one capability only" shell 'grep -x "CapBnd:.0*400" "/proc/$(pidof nqptp)/status"'
+check "$suite: the service answers --status" inside nqptp --status
 check "$suite: its object belongs to user and group nqptp" \
     shell 'test "$(stat -c "%U %G %a" /dev/shm/nqptp)" = "nqptp nqptp 664"'
 check "$suite: the header is where compilers look" shell 'test -f /usr/include/nqptp-shm-structures.h'

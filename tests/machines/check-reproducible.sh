@@ -77,7 +77,7 @@ printf '%s\n' '755 ./usr/bin/nqptp' '644 ./usr/include/nqptp-shm-structures.h' \
 check 'both builds install the listed files only' diff "$work/expected" "$work/files"
 files_of "$work/root-there" >"$work/files"
 check 'the files are installed with the listed modes' diff "$work/expected" "$work/files"
-check 'packed again it is the same tarball' pack_again
-check 'nothing asked for autotools' test ! -e "$work/called"
+check 'a tarball that is packed again is the same' pack_again
+check 'the build asks for no autotools' test ! -e "$work/called"
 
 done_testing

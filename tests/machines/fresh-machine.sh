@@ -213,7 +213,7 @@ commands() { # USER TIMES
         fi
     done
     packages >"$work/after"
-    check "no package was removed" sh -c "! comm -23 $work/before $work/after | grep ."
+    check "bootstrap removes no package" sh -c "! comm -23 $work/before $work/after | grep ."
     check "every file in the clone is the user's" \
         sh -c "! find $clone ! -user $user | grep ."
     check "git ignores what was built" \

@@ -108,8 +108,8 @@ unchanged() {
 # With that object in the way, the package installs and a player that starts plays.
 starts_over() { # NAME MAKE-THE-OBJECT PACKAGE VERSION
     shell "systemctl stop nqptp 2>/dev/null; $2"
-    check "$1 is in the way of $4: apt installs it" apt install --no-install-recommends "$3"
-    check "$1 is in the way of $4: it runs" runs "$4"
+    check "$1 is in the way of $4: apt installs $4" apt install --no-install-recommends "$3"
+    check "$1 is in the way of $4: $4 runs" runs "$4"
     restart_player
     check "$1 is in the way of $4: the player plays" plays
 }
@@ -142,18 +142,18 @@ installed >"$work/before"
 check "apt install of our $ours, without flags" apt install /opt/ours.deb
 check "ours runs and is enabled" runs "$ours"
 check "what runs is our daemon" is_ours
-check "user nqptp is a real one" shell 'grep ^nqptp: /etc/passwd && grep ^nqptp: /etc/group'
+check "user and group nqptp are in /etc" shell 'grep ^nqptp: /etc/passwd && grep ^nqptp: /etc/group'
 check "the player has the memory of ours" plays
 check "apt has said that it restarts shairport-sync.service" said 'restarting shairport-sync.service'
 check "apt has named the player started by hand" said "process $(inside pidof by-hand) (\"by-hand\", user root)"
-check "no other package came or went" nothing_else_changed
+check "apt installs and removes no other package" nothing_else_changed
 
 inside systemctl kill -s KILL nqptp
 check "killed, ours is back" shell 'for i in $(seq 100); do nqptp --status && exit 0; sleep .1; done; exit 1'
 check "the player kept its memory over the crash" plays
 mark
 check "apt install of our newer $newer" apt install /opt/newer.deb
-check "the newer one runs" runs "$newer"
+check "after the upgrade the newer daemon runs" runs "$newer"
 check "an upgrade from ours restarts no player and keeps the object" unchanged
 check "the player kept its memory over the upgrade" plays
 check_not "an upgrade from ours speaks of no shairport-sync.service" said 'shairport-sync.service'
@@ -163,8 +163,8 @@ check "linuxptp installs beside ours, and removes nothing" shell \
     'apt-get install --simulate --no-remove --no-install-recommends linuxptp'
 
 check "apt remove of ours" apt remove nqptp
-check_not "no daemon is left, though a player has its memory open" shell 'pidof nqptp'
-check_not "no shared memory is left" shell 'find /dev/shm -name "*nqptp*" | grep .'
+check_not "after the removal no daemon is left, though a player has its memory open" shell 'pidof nqptp'
+check_not "after the removal no shared memory is left" shell 'find /dev/shm -name "*nqptp*" | grep .'
 check "apt install nqptp" apt install --no-install-recommends nqptp
 check "Debian's is back and enabled" runs "$debians"
 restart_player

@@ -72,7 +72,7 @@ is_paused() {
 
 pause_for() { # SECONDS
     kill -USR1 "$session"
-    check "a pause of $1 s: it begins" within 5 is_paused
+    check "a pause of $1 s: the pause begins" within 5 is_paused
     sleep "$1"
     kill -USR1 "$session"
     goes_on "a pause of $1 s"
@@ -82,7 +82,7 @@ pause_for() { # SECONDS
 daemon_away() { # SECONDS
     kill_daemon
     sleep "$1"
-    check "daemon killed, and away for $1 s: it answers" start_daemon
+    check "daemon killed, and away for $1 s: the daemon answers" start_daemon
     goes_on "daemon killed, and away for $1 s"
 }
 

@@ -152,7 +152,7 @@ sessions_by_ipv6() {
 control() {
     failures=0
     reference=$(basename "$ROOT"/opt/nqptp_*.deb .deb)
-    check "$reference: it makes its shared memory" start_reference
+    check "$reference: the reference makes its shared memory" start_reference
     play_session "$reference"
     end_judging "$reference: the sound is continuous"
     end_session "$reference"

@@ -64,8 +64,8 @@ for signal in TERM:0 INT:0 USR1:75; do
     eventually 5 waits
     asked=$(now)
     stop_daemon ${signal%:*}
-    is "busy port, as a service: SIG${signal%:*} while it waits: exit status" "$status" ${signal#*:}
-    check "busy port, as a service: SIG${signal%:*} ends it at once" \
+    is "busy port, as a service: exit status after SIG${signal%:*} in the wait" "$status" ${signal#*:}
+    check "busy port, as a service: SIG${signal%:*} ends the daemon at once" \
         test "$(seconds_since "$asked")" -le 1
 done
 
@@ -73,7 +73,7 @@ status=0
 wait "$patient" || status=$?
 took=$(seconds_since "$began")
 is 'busy port, as a service: after the wait the exit status is 3' "$status" 3
-check "busy port, as a service: it waited for 60 s, not $took" test "$took" -ge 58 -a "$took" -le 75
+check "busy port, as a service: the daemon waited for 60 s, not $took" test "$took" -ge 58 -a "$took" -le 75
 is 'busy port, as a service: one line in the log for all of the 60 s' "$(wc -l <"$tmp/patient")" 1
 
 launch_service
@@ -84,6 +84,6 @@ stop_daemon
 daemon=$service
 check 'busy port, as a service: the daemon serves soon after the port is free' eventually 4 answers
 stop_daemon
-is 'busy port, as a service: it then stops as any other' "$status" 0
+is 'busy port, as a service: after the wait SIGTERM stops the daemon' "$status" 0
 
 done_testing

@@ -43,7 +43,7 @@ clean() {
 
 serves_over() { # WHAT
     check "$1: the service starts" start_service
-    check "$1: with an object of its own" own
+    check "$1: the daemon starts with an object of its own" own
     is "$1: a reader finds a layout" "$(od -A n -t u2 -N 2 $object | tr -d ' ')" 10
     stop_daemon
     is "$1: nothing is left but a directory that is not empty" \
@@ -61,7 +61,7 @@ echo precious >"$tmp/precious"
 chmod 666 "$tmp/precious"
 as_other ln -s "$tmp/precious" $object
 serves_over 'a link'
-is 'a link: what it leads to is as it was' "$(cat "$tmp/precious")" precious
+is 'a link: the file that it leads to is as it was' "$(cat "$tmp/precious")" precious
 as_other ln -s nowhere $object
 serves_over 'a link that leads nowhere'
 as_other mkfifo $object
@@ -128,7 +128,7 @@ inode=$(stat -c %i $object)
 "$nqptp" --claim --user=root --group=root
 is 'while a daemon has the port nothing is done' "$(stat -c %i $object)" "$inode"
 "$nqptp" --claim --user=root --group=root --event-port=1319
-is 'while a daemon has port 319 nothing is done for one with another port' "$(stat -c %i $object)" \
+is 'while a daemon has port 319 a claim for another port does nothing' "$(stat -c %i $object)" \
     "$inode"
 "$nqptp" --user=root --event-port=1319 --general-port=1320 --control-port=1900 2>"$tmp/second" &
 second=$!
@@ -142,10 +142,10 @@ stop_daemon KILL
 is "an object of the service's user stays" "$(stat -c %i $object)" "$inode"
 clean
 "$nqptp" --claim --user=nobody --group=root
-check 'without a file nothing is made' test ! -e $object
+check 'a claim without a file makes none' test ! -e $object
 as_other mkdir $object
 as_other "$tmp/nqptp" --claim --user=nobody 2>"$tmp/refused"
-is 'another user cannot claim' $? 1
-check 'another user cannot claim: the directory stays' test -d $object
+is 'a claim by another user has exit status 1' $? 1
+check 'a claim by another user leaves the directory' test -d $object
 
 done_testing

@@ -26,7 +26,7 @@ awk '/^```c$/ { inside = 1; next } /^```/ && inside { exit } inside' "$top/doc/c
 lines=$(wc -l <"$tmp/example.c")
 check 'doc/clients.md has an example of 11 to 60 lines' test "$lines" -gt 10 -a "$lines" -le 60
 check 'the example program of doc/clients.md compiles' compile -I"$top" -o "$tmp/example" "$tmp/example.c"
-check 'there is a master' "$reader" --wait-master 10 --expect-id "$identity"
+check 'without a list the only clock is master' "$reader" --wait-master 10 --expect-id "$identity"
 example() {
     timeout 5 "$tmp/example" >"$tmp/stdout" 2>&1 || return
     cat "$tmp/stdout"

@@ -27,7 +27,7 @@ is '--group=root' "$(offered --group = roo)" root
 is '--interface=lo' "$(offered --interface = lo | tr ' ' '\n' | grep -x lo)" lo
 is '-i lo' "$(offered -i lo | tr ' ' '\n' | grep -x lo)" lo
 is 'a port is for the user to say' "$(offered --event-port = '')" ''
-is 'no other words' "$(offered x)" ''
+is 'completion offers no other words' "$(offered x)" ''
 is 'all that -h names are offered, and no more' \
     "$(offered -- | tr ' ' '\n' | sort)" \
     "$("$nqptp" -h | grep -o -e '--[a-z-]*=\{0,1\}' | sort -u)"

@@ -42,12 +42,12 @@ fails() { # CALL COMMAND...
     eventually 5 traced ||
         skip_all 'strace may not trace here'
     "$@"
-    check "$call: it fails" eventually 5 has_failed
+    check "$call: the call fails" eventually 5 has_failed
     before=$(failed)
     sleep $seconds # the calls of this time are counted
     # One round in 100 ms, with at most ten calls: four sockets of PTP are read before each of the
     # two sockets of commands.
-    check "$call: it fails at most 100 times a second" \
+    check "$call: the call fails at most 100 times a second" \
         test $(($(failed) - before)) -le $((seconds * 100))
     check "$call: a warning says why" warned
     kill $strace
@@ -80,8 +80,8 @@ is_root || set -- --user=root --group=root
 strace -f -o "$tmp/calls" -e trace=linkat -e inject=linkat:error=EEXIST:when=1 "$nqptp" "$@" \
     2>"$tmp/log" &
 strace=$!
-check 'linkat() finds a file: it is tried again' eventually 10 answers
-check 'linkat() finds a file: it did once' grep -q INJECTED "$tmp/calls"
+check 'linkat() finds a file: the daemon tries again and starts' eventually 10 answers
+check 'linkat() finds a file: that happened' grep -q INJECTED "$tmp/calls"
 daemon=$(awk '{ print $1; exit }' "$tmp/calls")
 kill "$daemon"
 wait $strace
@@ -100,7 +100,7 @@ leases() {
 before=$(leases)
 sleep $seconds # the calls of this time are counted
 tries=$(($(leases) - before))
-check "no memory for a lease: in $seconds s it tries again, but not often: $tries times" \
+check "no memory for a lease: the daemon tries again, but not often: $tries times in $seconds s" \
     test $tries -ge 1 -a $tries -le $((seconds * 10))
 kill "$daemon"
 wait $strace
@@ -119,7 +119,7 @@ wrong() {
     done
 }
 is_root || set -- --user=root --group=root
-is 'too few descriptors: that is what the daemon says' "$(wrong "$@")" ''
+is 'too few descriptors: the daemon gives that reason' "$(wrong "$@")" ''
 
 # --- calls that fail at the start ---
 

@@ -45,9 +45,9 @@ flood_with() { # KIND
     in_there "$flood" 10.77.0.1 4 "$1" >"$tmp/sent" &
     flooding=$!
     sleep 1 # the middle of a flood of 4 s
-    check "$1: the listed master is right in the middle of it" error_below 100000
+    check "$1: the offset of the listed master is right in the middle of the flood" error_below 100000
     wait $flooding
-    check "$1: the flood was one" test "$(cat "$tmp/sent")" -gt 20000
+    check "$1: more than 20000 packets were sent" test "$(cat "$tmp/sent")" -gt 20000
     echo "# of $(cat "$tmp/sent") datagrams"
     check "$1: the listed master was not displaced" is_master
 }
@@ -85,7 +85,7 @@ flood_with announce
 flood_with delay-resp
 flood_with mixed
 check 'after the flood the error is as small as before' error_below 50000
-is 'memory is what it was' "$(memory)" "$memory"
+is 'the flood does not make the memory of the daemon grow' "$(memory)" "$memory"
 echo "# $dropped dropped, $spent ms spent"
 lines=$(wc -l <"$tmp/log")
 check 'the log has few lines' test "$lines" -lt 20

@@ -83,9 +83,9 @@ if is_root && echo 2 >/proc/sys/fs/lease-break-time 2>/dev/null; then
     wait $playing
     check 'frozen while a player of 4.2 opened the object: alive' alive
     eventually 5 leased
-    check 'frozen: then a player of 5 finds its layout' play 5
+    check 'frozen: after that a player of 5 finds its layout' play 5
     eventually 5 leased
-    check 'frozen: then a player of 2021 finds its layout' play 2021
+    check 'frozen: after that a player of 2021 finds its layout' play 2021
 else
     skip 'frozen while a player of 4.2 opened the object: alive' 'it takes root to set fs.lease-break-time'
 fi

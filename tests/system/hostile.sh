@@ -32,7 +32,7 @@ guest() { # OPTION... ROLE
 right_again() { # WHAT
     check "$1: the record is right again" "$hostile" --seconds 3 --expect-id "$identity" look
     sed 's/^/# /' "$tmp/said"
-    check "$1: a client that locks reads it" "$reader" --wait-master 5 --expect-id "$identity" \
+    check "$1: a client that locks reads the record" "$reader" --wait-master 5 --expect-id "$identity" \
         --fresh 2
     check "$1: the daemon is alive" alive
     check "$1: the player of another object is undisturbed" kill -0 $watching
@@ -78,7 +78,7 @@ stop_watching() {
 start_daemon -v
 start_sender --to 10.77.0.1 --offset "$offset"
 control 'T 10.77.0.2'
-check 'there is a master' "$reader" --wait-master 10 --expect-id "$identity"
+check 'the only clock is master before clients do harm' "$reader" --wait-master 10 --expect-id "$identity"
 if is_root; then
     check_not 'the daemon is not root any more' grep -q '^Uid:.*[[:space:]]0\>' "/proc/$daemon/status"
 else
@@ -91,22 +91,22 @@ files=$(open_files)
 
 two_clients
 kill -KILL $holder
-check 'killed with the mutex: the client that waited gets it' wait $waiter
+check 'killed with the mutex: the client that waited gets the mutex' wait $waiter
 is 'killed with the mutex: and the record' "$(tail -n 1 "$tmp/waiter")" "got $identity"
 right_again 'killed with the mutex'
 
 two_clients
-check 'stopped with the mutex: the client that waited gets it' wait $waiter
+check 'stopped with the mutex: the client that waited gets the mutex' wait $waiter
 is 'stopped with the mutex: the client that waited gets the record' "$(tail -n 1 "$tmp/waiter")" "got $identity"
 right_again 'stopped with the mutex'
 kill -CONT $holder
-check 'stopped with the mutex: continued, it goes on unharmed' wait $holder
+check 'stopped with the mutex: the client that is continued goes on unharmed' wait $holder
 right_again 'continued'
 
 # Clients whose mutex was taken from them, and which are still stopped, do not disturb other clients.
 for _ in 1 2 3; do
     two_clients
-    check 'stopped with the mutex, one after the other: the client that waited gets it' wait $waiter
+    check 'stopped with the mutex, one after the other: the client that waited gets the mutex' wait $waiter
     held="${held:-} $holder"
 done
 # shellcheck disable=SC2086 # a list
@@ -156,10 +156,10 @@ right_again 'removed'
 
 # While nothing is published a command will do.
 control T
-check 'there is no master' "$reader" --wait-none 3
+check 'without clocks there is no master' "$reader" --wait-none 3
 rm /dev/shm/nqptp
 control T
-check 'removed while there is no master: it is there after a command' "$reader" --wait-none 1
+check 'removed while there is no master: the object is there after a command' "$reader" --wait-none 1
 control 'T 10.77.0.2'
 right_again 'no master'
 
@@ -188,7 +188,7 @@ storm 'opening it without end after commands' --processes 2
 # Openers that never finish. A process that opens the object waits for the daemon to give up its lease: the first one is
 # killed meanwhile, the second is stopped; the third opens and never closes.
 control 'T 10.77.0.2'
-check 'while no process has it open there is a lease, after half a minute at most' eventually 40 leased
+check 'while no process has the object open there is a lease, after half a minute at most' eventually 40 leased
 kill -STOP "$daemon"
 cat /dev/shm/nqptp >/dev/null 2>&1 &
 first=$!
@@ -205,7 +205,7 @@ control '/nqptp T 10.77.0.2'
 control 'T 10.77.0.2'
 right_again 'open for ever'
 kill -CONT $second
-check 'the one that was stopped finishes' wait $second
+check 'an opener that was stopped and continued finishes' wait $second
 kill $third
 
 # --- commands ---
@@ -214,7 +214,7 @@ in_there "$sender" --mode flood --from 10.77.0.3 --to 10.77.0.1 --rate 500 --cou
 flooding=$!
 survives 'a flood of commands' guest --count "$((seconds * 50000))" flood
 wait $flooding
-is 'the list is as it was' "$(sed -n 's/^List: *//p' "$tmp/status" | head -n 1)" '1 address: 10.77.0.2'
+is 'after hostile openers the list is as it was' "$(sed -n 's/^List: *//p' "$tmp/status" | head -n 1)" '1 address: 10.77.0.2'
 is 'each of 40 names has one object' "$(find /dev/shm -maxdepth 1 -name 'f*' -type f | wc -l)" 40
 is 'a request for the status from a loopback address is answered' "$("$hostile" --from ::1 ask)" answered
 is 'a request for the status from another address is not answered' "$("$hostile" --from fd77::1 ask)" 'no answer'
@@ -271,7 +271,7 @@ for host in $(seq 20); do
 done
 check 'interfaces that cannot be read for want of descriptors are told of' eventually 5 unreadable
 sleep 0.5 # no second line may come
-is 'once' "$(grep -c 'cannot read the list of interfaces' "$tmp/log")" 1
+is 'interfaces that cannot be read are warned of once' "$(grep -c 'cannot read the list of interfaces' "$tmp/log")" 1
 check 'the daemon is alive' alive
 stop_daemon
 

@@ -13,7 +13,7 @@ enter 200
 # --- what comes and goes ---
 
 check_return() { # NAME LEAVE RETURN
-    check "$1: it is followed" eventually 15 follows $identity
+    check "$1: the clock is followed" eventually 15 follows $identity
     $2
     check "$1: gone" eventually 15 lost $identity
     $3
@@ -97,7 +97,7 @@ reborn() { # NAME TO DAEMON-OPTION...
     case $to in *:*) needs_ipv6 "$what" || return ;; esac
     start_daemon -v "$@"
     start_sender --to "$to" --interface there --from "$(source_for "$to")"
-    check "$what: it is followed" eventually 15 follows $identity
+    check "$what: the clock is followed" eventually 15 follows $identity
     delete_link
     stop_senders
     check "$what: deleted" eventually 15 lost $identity
@@ -132,7 +132,7 @@ check 'the log tells of an address that is not there yet' grep -q '10\.77\.0\.50
 check 'the log tells of an interface that is not there yet' grep -q 'later is not there yet' "$tmp/log"
 start_sender --to 10.77.0.50
 ip addr add 10.77.0.50/24 dev here
-check 'an address that comes later is heard when it comes' eventually 15 follows $identity
+check 'a clock is heard when the address of -i comes later' eventually 15 follows $identity
 stop_senders
 ip link add name later type veth peer name late netns "$there"
 ip addr add 10.79.0.1/24 dev later
@@ -140,7 +140,7 @@ in_there ip addr add 10.79.0.2/24 dev late
 ip link set later up
 in_there ip link set late up
 start_sender --to 10.79.0.1 --identity $other
-check 'an interface that comes later is heard when it comes' eventually 20 follows $other
+check 'a clock is heard when the interface of -i comes later' eventually 20 follows $other
 check 'the daemon is alive' alive
 stop_senders
 stop_daemon

@@ -39,7 +39,7 @@ echo "$before" | sed 's/^/# /'
 for signal in KILL USR1; do
     stop_daemon $signal
     start_daemon
-    is "SIG$signal: all is as it was asked for" "$(asked)" "$before"
+    is "SIG$signal: lists and objects are as the players asked for" "$(asked)" "$before"
     check "SIG$signal: a player of 5 plays on" kill -0 $five
     check "SIG$signal: a player with a name plays on" kill -0 $kitchen
     is "SIG$signal: the layout is back" "$(layout_of /nqptp)" 10

@@ -59,7 +59,7 @@ says 'a wrong letter among others is named' '"-x": there is no such option'
 run_as "$nqptp" --status
 is '--status without a daemon: exit status 1' "$status" 1
 says '--status without a daemon names the control port' 9000
-check_not 'nothing of all this made an object' test -e $object
+check_not 'no wrong command line made an object' test -e $object
 
 # --- the object, and busy ports ---
 
@@ -83,8 +83,8 @@ fi
 run --event-port=1319 --general-port=1320
 is 'only the control port is taken: exit status 3' "$status" 3
 says 'only the control port is taken: the log names it' '\<9000\>'
-is "the first one's object is left alone" "$(stat -c %i $object)" "$inode"
-check 'the first one is alive' alive
+is "a second daemon leaves the object of the first alone" "$(stat -c %i $object)" "$inode"
+check 'after a second daemon the first one is alive' alive
 
 # --- what the signals do ---
 
@@ -102,7 +102,7 @@ trap - HUP
 kill -HUP "$daemon"
 check 'SIGHUP that was ignored at the start stays ignored' alive
 stop_daemon INT
-is 'SIGHUP was ignored at the start: SIGINT ends it' "$status" 0
+is 'SIGHUP was ignored at the start: SIGINT ends the daemon' "$status" 0
 
 # A pipe takes 64 KiB; then its reader is needed.
 mkfifo "$tmp/pipe"
@@ -132,7 +132,7 @@ start_mapped() {
 
 start_daemon
 start_sender --to 10.77.0.1 --offset 1
-check 'there is a master' "$reader" --wait-master 10 --expect-id "$identity"
+check 'the only clock is master before the daemon stops' "$reader" --wait-master 10 --expect-id "$identity"
 start_mapped
 stop_daemon TERM
 wait $mapped
@@ -163,14 +163,14 @@ is 'stop and start: it is the same object' "$(stat -c %i $object)" "$inode"
 check 'stop and start: the lists are back' grep -q '^List: *1 address: 10.77.0.2' "$tmp/status"
 check 'stop and start: a player played on' wait $playing
 sed 's/^/# /' "$tmp/playing"
-check 'stop and start: in one mastership' grep -q ' 1 starts' "$tmp/playing"
+check 'stop and start: the player read one mastership' grep -q ' 1 starts' "$tmp/playing"
 check 'stop and start: a player with a name played on' wait $kitchen
 stop_daemon TERM
 is 'stopped without a player: no file is left' "$(cd /dev/shm && find . -type f ! -path './test-*')" ''
 
 for signal in USR1 KILL; do
     start_daemon
-    check 'there is a master' "$reader" --wait-master 10 --expect-id "$identity"
+    check 'the only clock is master before the daemon stops' "$reader" --wait-master 10 --expect-id "$identity"
     inode=$(stat -c %i $object)
     stop_senders
     stop_daemon $signal
@@ -178,7 +178,7 @@ for signal in USR1 KILL; do
         is "SIG$signal: exit status 75, for which the unit starts the service again" "$status" 75
     is "SIG$signal leaves the object" "$(stat -c %i $object 2>&1)" "$inode"
     start_daemon
-    is 'the next process adopts it' "$(stat -c %i $object)" "$inode"
+    is 'the next process adopts the object' "$(stat -c %i $object)" "$inode"
     check 'the last record stays readable' "$reader" --expect-id "$identity" --count 1
     start_mapped
     start_sender --to 10.77.0.1 --identity 0123456789abcdef

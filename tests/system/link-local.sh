@@ -40,7 +40,7 @@ end_player() { # NAME
     wait "$playing" || result=$?
     is "$1: the player keeps the honest sender's time" $result 0
     sed 's/^/# /' "$tmp/player"
-    check "$1: in one series" grep -q ' 1 starts,' "$tmp/player"
+    check "$1: the player read one series" grep -q ' 1 starts,' "$tmp/player"
 }
 
 # Is the address heard on this link, and is the clock there master?

@@ -16,7 +16,7 @@ start_sender --to 10.77.0.1 --masters 32 --priority1 100 --offset 1
 check 'with 32 clocks the best is followed' measure --expect-id "$identity" \
     --expect-ip 10.77.0.2 --raw-truth 1 --within 100000
 sed 's/^/# /' "$tmp/said"
-check 'they are 32 rows in the status' eventually 5 has_rows 32
+check '32 clocks have 32 rows in the status' eventually 5 has_rows 32
 is 'each of 32 clocks has its own row' "$(sort -u "$tmp/status" | grep -c '^[*.].* 98698aaf9c9500.* 10\.77\.0\.2 ')" 32
 is 'one of 32 clocks is marked as master' "$(grep -c '^\*.* 98698aaf9c950008 ' "$tmp/status")" 1
 stop_senders
@@ -26,7 +26,7 @@ start_daemon -v
 start_sender --to 10.77.0.1 --masters 33 --priority1 100 --seconds 3
 check 'of 33 clocks the best is followed' "$reader" --wait-master 10 --expect-id "$identity"
 check 'the 33rd clock gets no record, and -v says so' eventually 5 grep -q 'no room' "$tmp/log"
-is 'there are 32 rows' "$(rows)" 32
+is '33 clocks have 32 rows in the status' "$(rows)" 32
 between() { # MIN NUMBER MAX
     test "$2" -ge "$1" && test "$2" -le "$3"
 }
@@ -82,8 +82,8 @@ sed 's/^/# /' "$tmp/said"
 stop_senders
 check 'when all clocks are silent the last values stay' "$reader" --settle 4 --expect-id 0a --count 1
 if test "${NQPTP_TEST_LONG:-}" != ''; then
-    check 'until its record is deleted after 120 s' "$reader" --wait-none 130
-    is 'there are no rows then' "$(rows)" 0
+    check 'when all clocks are silent for 120 s there is no master' "$reader" --wait-none 130
+    is 'when all clocks are silent for 120 s the status has no rows' "$(rows)" 0
 fi
 check 'the daemon is alive' alive
 

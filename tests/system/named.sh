@@ -156,7 +156,7 @@ done
 is 'foreign files: nothing is written to them' "$(cat $shm/linked $shm/foreign 2>/dev/null | uniq)" precious
 is 'foreign files: owner, mode and time stay' "$(ls -ln $shm/linked $shm/link $shm/foreign 2>&1)" "$list"
 if is_root; then
-    check 'a directory is called one' grep -q '/directory is not ours: a directory, owned' "$tmp/log"
+    check 'the warning of a directory calls it a directory' grep -q '/directory is not ours: a directory, owned' "$tmp/log"
 fi
 check 'foreign files: a directory stays' test -d $shm/directory
 check 'foreign files: a pipe stays' test -p $shm/pipe
@@ -185,17 +185,17 @@ while test $n -le 70; do
     n=$((n + 1))
 done
 check 'after many clients the daemon is alive' alive
-is 'there are 64 objects' "$(objects)" 64
-check_not 'the oldest one that does not play made room' test -e $shm/two
-check 'many clients: one that plays by its list stays' test -e $shm/Bad
+is 'after many clients there are 64 objects' "$(objects)" 64
+check_not 'many clients: the oldest client that does not play made room' test -e $shm/two
+check 'many clients: a client that plays by its list stays' test -e $shm/Bad
 control '/client70 T 10.77.0.2'
-is 'the newest one has its object' "$(id_of /client70)" $a
-check 'many clients: one that a player has open stays' test -e $shm/one
-is 'many clients: one that a player has open keeps its clock' "$(id_of /one)" $a
+is 'many clients: the newest client has its object' "$(id_of /client70)" $a
+check 'many clients: an object that a player has open stays' test -e $shm/one
+is 'many clients: an object that a player has open keeps its clock' "$(id_of /one)" $a
 if watch /client70 1 --play 10.77.0.2 --ids a --wait 5; then
-    ok 'the newest one can play'
+    ok 'many clients: a player of the newest client plays'
 else
-    not_ok 'the newest one can play'
+    not_ok 'many clients: a player of the newest client plays'
     sed 's/^/# /' "$tmp/player"
 fi
 
@@ -206,15 +206,15 @@ holder=$!
 all_open() {
     test "$(find "/proc/$holder/fd" -lname "$shm/*" | wc -l)" -ge 62
 }
-check 'all are open' eventually 10 all_open
+check 'players have all 64 objects open' eventually 10 all_open
 control '/onemore T 10.77.0.2'
-is 'all are open: the objects stay' "$(objects)" 64
-check_not 'all are open: one more gets no object' test -e $shm/onemore
+is 'all objects are open: another name leaves the objects' "$(objects)" 64
+check_not 'all objects are open: another name gets no object' test -e $shm/onemore
 named_refusal() {
     control '/onemore T 10.77.0.2'
     grep -q '/onemore: command refused: 64 names' "$tmp/log"
 }
-check 'all are open: the refusal says the name and why' eventually 10 named_refusal
+check 'all objects are open: the refusal has the name and the reason' eventually 10 named_refusal
 kill $holder $first
 wait $first 2>/dev/null
 
@@ -222,21 +222,21 @@ wait $first 2>/dev/null
 
 inode=$(stat -c %i $shm/one)
 stop_daemon USR1
-is 'all are there after SIGUSR1' "$(objects) $(id_of /one)" "64 $a"
+is 'after SIGUSR1 all objects are there' "$(objects) $(id_of /one)" "64 $a"
 start_daemon
 control '/after T'
-check 'all names are taken before a restart: one that is not used makes room after it' \
+check 'all names are taken before a restart: an unused object makes room after it' \
     test -e $shm/after
 control '/one T 10.77.0.2'
 is 'the next process adopts what its clients ask for again' "$(stat -c %i $shm/one)" "$inode"
 check 'the next process follows the clock of a client that asks again' eventually 10 has_id /one $a
 stop_daemon KILL
-is 'all are there after SIGKILL' "$(objects) $(id_of /one)" "64 $a"
+is 'after SIGKILL all objects are there' "$(objects) $(id_of /one)" "64 $a"
 rm -f $shm/after $shm/client* $shm/K* $shm/Bad $shm/three $shm/four $shm/link $shm/0*
 start_daemon
 control '/one T 10.77.0.2'
 control '/two T 10.77.0.3'
-check 'the two of them follow again' eventually 10 has_id /two $b
+check 'after SIGKILL and fewer objects two clients follow their clocks again' eventually 10 has_id /two $b
 : >"$tmp/last"
 "$player" --name /one --play 10.77.0.2 --watch 2 >"$tmp/last" 2>&1 &
 watching=$!

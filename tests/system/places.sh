@@ -31,10 +31,10 @@ ends_after() { # COMMAND OPTION...
 serves() { # WHERE
     check "$1: a player of 5 finds its layout" "$player" --play 10.77.0.2 --wait 5
     eventually 5 leased
-    check "$1: then one of 4.2 finds its layout" "$player" --generation 4.2 --play 10.77.0.2
+    check "$1: after that a player of 4.2 finds its layout" "$player" --generation 4.2 --play 10.77.0.2
     check "$1: the daemon is alive" alive
     stop_daemon
-    is "$1: SIGTERM ends it" "$status" 0
+    is "$1: SIGTERM ends the daemon" "$status" 0
     is "$1: no file is left" "$(files)" ''
 }
 
@@ -52,7 +52,7 @@ END
 chmod 755 "$tmp/no-proc"
 unshare -m "$tmp/no-proc" "$nqptp" "$@" 2>"$tmp/log" &
 daemon=$!
-check 'without /proc: it starts' eventually 10 answers
+check 'without /proc: the daemon starts' eventually 10 answers
 check_not 'without /proc: inotify works' grep inotify "$tmp/log"
 serves 'without /proc'
 
@@ -61,34 +61,34 @@ if has strace && strace -o /dev/null true 2>/dev/null; then
     strace -qq -f -P /dev/shm -e trace=openat -e inject=openat:error=EOPNOTSUPP -o "$tmp/calls" \
         "$nqptp" "$@" 2>"$tmp/log" &
     strace=$!
-    check 'without O_TMPFILE: it starts' eventually 10 answers
-    check 'without O_TMPFILE: it was tried' grep -q 'O_TMPFILE.*INJECTED' "$tmp/calls"
+    check 'without O_TMPFILE: the daemon starts' eventually 10 answers
+    check 'without O_TMPFILE: the daemon tried to use it' grep -q 'O_TMPFILE.*INJECTED' "$tmp/calls"
     daemon=$(awk '{ print $1; exit }' "$tmp/calls")
     check 'without O_TMPFILE: a player of 5 finds its layout' "$player" --play 10.77.0.2 --wait 5
     eventually 5 leased
-    check 'without O_TMPFILE: then one of 4.2 finds its layout' "$player" --generation 4.2 \
+    check 'without O_TMPFILE: after that a player of 4.2 finds its layout' "$player" --generation 4.2 \
         --play 10.77.0.2
     kill "$daemon"
-    check 'without O_TMPFILE: SIGTERM ends it' wait $strace
+    check 'without O_TMPFILE: SIGTERM ends the daemon' wait $strace
     is 'without O_TMPFILE: no file is left' "$(files)" ''
     daemon=''
 else
-    skip 'without O_TMPFILE: it starts' 'no strace here'
+    skip 'without O_TMPFILE: the daemon starts' 'no strace here'
 fi
 
-check 'a stack of 64 kB: it starts' start_after 'ulimit -s 64' "$@"
+check 'a stack of 64 kB: the daemon starts' start_after 'ulimit -s 64' "$@"
 check 'a stack of 64 kB: the status as JSON' sh -c 'ulimit -s 64; exec "$0" --status --json' "$nqptp"
 serves 'a stack of 64 kB'
 
-check 'ten descriptors and those of the ports: it starts' start_after 'ulimit -n 20' "$@"
+check 'ten descriptors and those of the ports: the daemon starts' start_after 'ulimit -n 20' "$@"
 serves 'few descriptors'
 ends_after 'ulimit -n 8' "$@"
-check 'too few descriptors: it ends' test "$status" = 1
-check 'too few descriptors: it says so' grep -q 'Too many open files' "$tmp/log"
+check 'too few descriptors: the daemon ends with exit status 1' test "$status" = 1
+check 'too few descriptors: the log has the reason' grep -q 'Too many open files' "$tmp/log"
 
 ends_after 'ulimit -f 8' "$@"
-is 'a limit of file sizes: it ends' "$status" 1
-check 'a limit of file sizes: it says so' grep -q 'ulimit -f' "$tmp/log"
+is 'a limit of file sizes: the daemon ends with exit status 1' "$status" 1
+check 'a limit of file sizes: the log has the reason' grep -q 'ulimit -f' "$tmp/log"
 check 'a limit of file sizes: no object is left' test ! -e $object
 
 # Without an instance of inotify, in a user namespace, whose root is an ordinary user outside.
@@ -96,12 +96,12 @@ if unshare -Ur sh -c 'echo 0 >/proc/sys/user/max_inotify_instances' 2>/dev/null;
     unshare -Ur sh -c 'echo 0 >/proc/sys/user/max_inotify_instances; exec "$0" "$@"' "$nqptp" \
         --user=root --group=root --event-port=3190 --general-port=3200 2>"$tmp/log" &
     daemon=$!
-    check 'without inotify: it starts' eventually 10 answers
+    check 'without inotify: the daemon starts' eventually 10 answers
     check 'without inotify: a player of 5 finds its layout' "$player"
-    is 'without inotify: that is said once' "$(grep -c inotify "$tmp/log")" 1
+    is 'without inotify: the log says so once' "$(grep -c inotify "$tmp/log")" 1
     stop_daemon
 else
-    skip 'without inotify: it starts' 'no user namespaces here'
+    skip 'without inotify: the daemon starts' 'no user namespaces here'
 fi
 
 done_testing

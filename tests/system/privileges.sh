@@ -25,7 +25,7 @@ has_none() { # NAME
 
 works() { # NAME
     start_sender --to 10.77.0.1 --offset 5
-    check "$1: it follows a clock" "$reader" --wait-master 10 --expect-id "$identity"
+    check "$1: the daemon follows a clock" "$reader" --wait-master 10 --expect-id "$identity"
     ip link add more type veth peer name other
     ip link set more up
     in_group() {
@@ -57,23 +57,23 @@ start_as_service() {
 
 if is_root; then
     start_as_service
-    is 'with the capability of the unit: it keeps that one' "$(capabilities Prm Eff Amb Bnd)" \
+    is 'with the capability of the unit: the daemon keeps that capability' "$(capabilities Prm Eff Amb Bnd)" \
         "$bind $bind $bind $bind "
     works 'with the capability of the unit'
 
     start_daemon --user=nobody
-    check_not 'started as root: it is not root now' test "$(user_of_daemon)" = '0 0 0'
+    check_not 'started as root: the daemon is not root any more' test "$(user_of_daemon)" = '0 0 0'
     has_none 'started as root'
-    is 'started as root: nor could it be got back' "$(capabilities Bnd)" "$none "
+    is 'started as root: no capability can be got back' "$(capabilities Bnd)" "$none "
     works 'started as root'
 else
-    skip 'with the capability of the unit: it keeps that one' 'it takes root to give one'
+    skip 'with the capability of the unit: the daemon keeps that capability' 'it takes root to give one'
 fi
 
 # Only the right to give the object to its group (CAP_CHOWN is bit 0).
 start_daemon --user=root
 is 'root that stays root: user' "$(user_of_daemon)" '0 0 0'
-is 'root that stays root: one capability is left' "$(capabilities Inh Prm Eff Amb Bnd)" \
+is 'root that stays root: the daemon has one capability' "$(capabilities Inh Prm Eff Amb Bnd)" \
     "$none 0000000000000001 0000000000000001 $none 0000000000000001 "
 works 'root that stays root'
 

@@ -22,7 +22,7 @@ for client in $(seq 60); do
 done
 control '/player T 10.77.0.2'
 control '/player B'
-check 'there is a master' "$reader" --wait-master 10 --expect-id "$identity"
+check 'before the questions there is a master' "$reader" --wait-master 10 --expect-id "$identity"
 for _ in 1 2; do
     "$hostile" --seconds $seconds questions &
     test "$ipv6" = no || "$hostile" --seconds $seconds --from ::1 questions &

@@ -71,11 +71,11 @@ is 'every message can be shown' "$(lines '  from 10\.77\.0\.[23]: \(Sync\|Follow
 
 replays --truth "$recordings/wifi.truth" "$recordings/wifi.pcapng"
 is 'wifi: it is read to its end' "$status $(cat "$work/err")" '0 '
-is 'there is one master' "$(lines "master is now $identity at 10\.77\.0\.2,")" 1
+is 'the log has one master' "$(lines "master is now $identity at 10\.77\.0\.2,")" 1
 is 'wired: all publications are of one series' "$(lines 'since 0\.000000')" "$(lines "  master $identity")"
 says "a command that was captured is obeyed" '/nqptp: only clocks at 1 address .*: 10\.77\.0\.2$'
 says 'wifi: packets of the host itself are not taken for a clock' '425 received, 192 sent by this machine, 1 comm'
-says 'there is one clock' '^Clocks: *1 of 32$'
+says 'the status has one clock' '^Clocks: *1 of 32$'
 check_errors 'the error is the min delay, of 1200 us and a little' 10 -1800 -1100
 
 # --- a clock that sleeps: pcap, microseconds ---
@@ -84,7 +84,7 @@ replays --truth "$recordings/asleep.truth" "$recordings/asleep.pcap"
 is 'asleep: it is read to its end' "$status $(cat "$work/err")" '0 '
 says 'the clock is found asleep' "^1[01]\..* master $identity .* is lost: its time stands still for 3\.0 s"
 says 'asleep: the clock is back with its step' "^16\..* master $identity .* is back after 8\.0 s, its time moved by -8\.000 s$"
-is 'nothing is published meanwhile' "$(awk '$2 $3 == "/nqptpmaster" && $1 > 8.2 && $1 < 15.9' "$work/out" | wc -l)" 0
+is 'nothing is published while the clock stands still' "$(awk '$2 $3 == "/nqptpmaster" && $1 > 8.2 && $1 < 15.9' "$work/out" | wc -l)" 0
 says 'a new series begins' '^23\..* since 1[56]\.'
 check_errors 'asleep: the error is the min delay again' 20 -400 -150
 

@@ -56,7 +56,7 @@ done
 all_silent() {
     answers && test "$(awk '/^[*.]/ && $4 + 0 >= 2' "$tmp/status" | wc -l)" = "$(rows)"
 }
-check 'all of them stop when they hear nothing' eventually $((mute + 10)) all_silent
+check 'all senders stop when they hear nothing' eventually $((mute + 10)) all_silent
 still_there() {
     for one in $senders; do
         kill -0 "$one" || return 1

@@ -114,7 +114,7 @@ else
     skip 'IPv6 masters get Delay_Reqs' 'no IPv6 here'
 fi
 if test "$capture" != ''; then
-    check 'they are on the wire, from port 319 to port 319' \
+    check 'Delay_Reqs are on the wire, from port 319 to port 319' \
         grep -q ' IP 10\.77\.0\.7\.319 > 10\.77\.0\.2\.319: ' "$tmp/capture"
 fi
 

@@ -75,7 +75,7 @@ start_daemon_apart open
 open=$daemon
 at $place "$player" --watch 1000 --interval 1 >"$tmp/player" 2>&1 &
 check 'open: a player has the object' eventually 5 grep -q 'version 10' "$tmp/player"
-check 'open: another player closes it' at $place "$player" --watch 0.1
+check 'open: another player opens and closes the object' at $place "$player" --watch 0.1
 
 # --- one client after the other is killed with the mutex in its hands ---
 
@@ -90,7 +90,7 @@ hold_in_turn() {
     done
 }
 hold_in_turn >"$tmp/holders" 2>&1 &
-check 'mutex: a client holds it' eventually 5 grep -q locked "$tmp/holders"
+check 'mutex: a client holds the mutex' eventually 5 grep -q locked "$tmp/holders"
 
 # --- an opener does not wait, and later another keeps the object open ---
 
@@ -112,9 +112,9 @@ add_link() {
 start_daemon_apart port -i late
 port=$daemon
 at $place "$sender" --low-ports --to 127.0.0.1 --rate 0.01 --no-announce >"$tmp/holder" 2>&1 &
-check 'port: another program has it' eventually 5 at $place grep -q ':013F ' /proc/self/net/udp
+check 'port: another program has the port' eventually 5 at $place grep -q ':013F ' /proc/self/net/udp
 add_link
-check 'port: the daemon finds it taken' eventually 5 logged port 'cannot open UDP port 319'
+check 'port: the daemon finds the port taken' eventually 5 logged port 'cannot open UDP port 319'
 
 # --- for 60 s ---
 
@@ -126,7 +126,7 @@ calm open "$open" 1 60
 calm mutex "$mutex" 10 20000
 calm lease "$lease" 1 60
 calm port "$port" 1 120
-check 'mutex: a client holds it to the end' test "$(grep -c killed "$tmp/holders")" -gt 5
+check 'mutex: a client holds the mutex to the end' test "$(grep -c killed "$tmp/holders")" -gt 5
 check 'mutex: the record is published to the end' at "$mutex_place" \
     "$reader" --wait-master 10 --expect-id "$identity" --fresh 3
 check 'port: one warning for each port' test "$(grep -c 'cannot open UDP port' "$tmp/port.log")" -le 4

@@ -127,7 +127,7 @@ stop_daemon
 # --- one after the other ---
 
 start_daemon
-check 'there is a lease on an object that no process has open' leased
+check 'an object that no process has open has a lease' leased
 found=''
 for _ in $(seq 50); do # the command is sent a moment earlier than by the player, see below
     control T
@@ -137,15 +137,15 @@ for _ in $(seq 50); do # the command is sent a moment earlier than by the player
     leased || found="$found unleased"
     play 5 || found="$found 5:$?"
 done
-is '100 openings, each by another generation than the one before' "$found" ''
+is '100 openings by 2021 and 5 in turn find their layouts' "$found" ''
 found=''
 for _ in $(seq 100); do
     play 5 || found="$found $?"
 done
-is '100 openings by players of today' "$found" ''
+is '100 openings by players of 5 find layout 10' "$found" ''
 for generation in 4.1 4.2 4.1 5 2021 4.2 2021 5; do
     control "$(test $generation = 2021 || echo '/nqptp ')T"
-    check "after other generations one of $generation finds its layout" play $generation --play 10.77.0.2
+    check "after other generations a player of $generation finds its layout" play $generation --play 10.77.0.2
 done
 check 'the daemon is alive' alive
 stop_daemon
@@ -172,7 +172,7 @@ obeyed() {
 check 'the list of a player with another layout is obeyed' eventually 5 obeyed
 check 'a player with another layout does not disturb the first' wait $mapped
 control '/nqptp T'
-check 'when the player of 2021 has gone one of today finds layout 10' play 5
+check 'when the player of 2021 has gone a player of 5 finds layout 10' play 5
 stop_daemon
 
 start_daemon
@@ -182,14 +182,14 @@ watching=$!
 eventually 5 grep -q version "$tmp/first"
 result=0
 "$player" --generation 2021 --play 10.77.0.2 >"$tmp/second" 2>&1 || result=$?
-check 'while a player of today plays one of 2021 reads no layout 4' test $result -ge 3 -a $result -le 4
+check 'while a player of 5 plays a player of 2021 reads no layout 4' test $result -ge 3 -a $result -le 4
 status=0
 wait $watching || status=$?
-is 'the player of today plays on' "$status" 0
+is 'a player of 2021 beside it: the player of 5 plays on' "$status" 0
 sed 's/^/# /' "$tmp/first"
 check 'the daemon is alive' alive
 control 'T 10.77.0.2'
-check 'when the player of today has gone one of 2021 finds layout 4' play 2021
+check 'when the player of 5 has gone a player of 2021 finds layout 4' play 2021
 stop_daemon
 stop_senders
 

@@ -182,9 +182,9 @@ if is_root && mount -t cgroup2 cgroup2 /sys/fs/cgroup 2>/dev/null && mkdir -p "$
     start_sender_here
     echo "$here" >"$group/cgroup.procs"
     ask
-    reports 'an older daemon as the service: it is named' \
+    reports 'an older daemon as the service is named' \
         "port 319  *held by \"ptp-sender\" (pid $here, the service nqptp)"
-    is 'an older daemon as the service: it is to be restarted, and nothing else' "$(steps)" \
+    is 'an older daemon as the service: the only step is a restart' "$(steps)" \
         'systemctl status nqptp
 journalctl -u nqptp -n 20
 systemctl restart nqptp
@@ -196,7 +196,7 @@ shairport-sync -V'
     rmdir "$group"
     rm -r /run/systemd
 else
-    skip 'an older daemon as the service: it is named' 'it takes root and cgroup v2'
+    skip 'an older daemon as the service is named' 'it takes root and cgroup v2'
 fi
 
 # --- a daemon that answers ---
@@ -214,7 +214,7 @@ start_sender --to 10.77.0.1 --identity 0123456789abcdef
 control 'T 10.77.0.2 fd77:1234:5678:9abc:def0:1234:5678:9abc'
 control '/nqptp B'
 control '/"\hostile","x":1 T 10.77.0.99'
-check 'there is a master' "$reader" --wait-master 10 --expect-id 0123456789abcdef
+check 'the status is asked while there is a master' "$reader" --wait-master 10 --expect-id 0123456789abcdef
 "$reader" --hold 100 >"$tmp/mapped" 2>&1 &
 hold=$!
 eventually 5 grep -q mapped "$tmp/mapped"
@@ -235,7 +235,7 @@ check_not 'without a terminal there is no colour' grep -q "$(printf '\033')" "$t
 
 ask --json
 is '--json: exit status 0' "$result" 0
-says 'a client, as it is documented' '^{"version":".*"object":"/nqptp",'
+says 'a client has the documented members' '^{"version":".*"object":"/nqptp",'
 if has jq; then
     is 'jq finds the address of the master' \
         "$(jq -r '.clocks[.clients[0].master].address' "$tmp/stdout")" 10.77.0.2
@@ -244,7 +244,7 @@ if has jq; then
     check 'JSON has numbers' jq -e '.clocks[0].sync_interval_s == 0.125 and .uptime_s > 0 and
         (.clocks[0].offset_ns | type) == "string" and .drops.late == 0' "$tmp/stdout"
 else
-    skip 'jq reads it' 'no jq here; it is in Debian package jq'
+    skip 'jq reads the JSON' 'no jq here; it is in Debian package jq'
 fi
 
 # --- colour ---
@@ -255,7 +255,7 @@ coloured() { # VARIABLE=VALUE...
 }
 if has script; then
     check "on a terminal the master's row is green" coloured A=b
-    check_not 'not with NO_COLOR' coloured NO_COLOR=1
+    check_not 'with NO_COLOR there is no colour' coloured NO_COLOR=1
     check_not 'on a dumb terminal there is no colour' coloured TERM=dumb
 else
     skip "on a terminal the master's row is green" 'no script here; it is in Debian package bsdutils'
@@ -271,7 +271,7 @@ if test "$ipv6" = yes; then
     ip -4 addr flush dev lo
     ip -4 addr flush dev here
     start_daemon
-    check 'without IPv4 it is asked at ::1' answers
+    check 'without IPv4 the daemon is asked at ::1' answers
     start_sender --to fd77::1
     check 'without IPv4 the master is followed' "$reader" --wait-master 10 --expect-id "$identity"
     ask
@@ -280,7 +280,7 @@ if test "$ipv6" = yes; then
     stop_daemon
 else
     start_daemon
-    skip 'without IPv4 it is asked at ::1' 'no IPv6 here'
+    skip 'without IPv4 the daemon is asked at ::1' 'no IPv6 here'
     stop_daemon
 fi
 ip link set lo down

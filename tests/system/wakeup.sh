@@ -55,7 +55,7 @@ wakes() { # NAME MASTER SERVED
     check "$what: the clock becomes master" "$reader" --wait-master 5 --expect-id "$identity"
     sleep 2.5 # and two Announces more
     stop_senders
-    is "$what: it is sent two Announces, byte for byte" "$(heard)" \
+    is "$what: two Announces are sent, byte for byte" "$(heard)" \
         "$(announces "$from" 247 248 249 248)"
     check_gaps
     stop_daemon
@@ -66,7 +66,7 @@ if test "$ipv6" = yes; then
     wakes IPv6 fd77::2 fd77::1
     wakes 'IPv6, link-local' fe80::2%there fe80::1%there
 else
-    skip 'IPv6: it is sent two Announces, byte for byte' 'no IPv6 here'
+    skip 'IPv6: two Announces are sent, byte for byte' 'no IPv6 here'
 fi
 
 # --- a clock that announces itself and no more ---
@@ -77,14 +77,14 @@ start_sender --low-ports --verbose-general --from 10.77.0.2 --to 10.77.0.1 --no-
     --announce-rate 2 --priority1 2
 check 'a clock that gives no time is woken up again' eventually 5 has_announces 4
 sleep 1.5 # three Announces more
-is 'at its third Announce, and no more; those of priority 2 otherwise' "$(heard)" \
+is 'the third Announce of a clock wakes it up, no later one does, and priority1 2 gets other Announces' "$(heard)" \
     "$(announces 10.77.0.1 248 248 3 248 248 248 3 248)"
 check_gaps
 # The first pair at the first Announce, the second at the third, which is 1 s later.
 apart=$(awk '{ for (i = 1; i < NF; i++) if ($i == "at") time[NR] = $(i + 1) + 0 }
     END { printf "%d\n", (time[3] - time[1]) / 1e6 }' "$tmp/sender")
 echo "# $apart ms apart"
-check 'a second later' test "$apart" -ge 900 -a "$apart" -lt 2000
+check 'the two Announces that wake a clock up are a second apart' test "$apart" -ge 900 -a "$apart" -lt 2000
 stop_senders
 
 # --- while one is being woken up, the others are heard ---
@@ -96,11 +96,11 @@ check 'another clock is master' "$reader" --wait-master 5 --expect-id 0a
 watching=$!
 start_sender --low-ports --verbose-general --from 10.77.0.2 --to 10.77.0.1 --no-sync \
     --announce-rate 2 --identity 0b
-check 'while a sleeping clock is woken up' eventually 5 has_announces 2
-check 'the master is followed without a break' measure --expect-id 0a --raw-truth 4000 \
+check 'a sleeping clock beside a master is woken up' eventually 5 has_announces 2
+check 'a sleeping clock is woken up: the master is followed without a break' measure --expect-id 0a --raw-truth 4000 \
     --within 100000
 sed 's/^/# /' "$tmp/said"
-check 'a player of the clock reads no other time' wait $watching
+check 'a sleeping clock is woken up: a player of the master reads no other time' wait $watching
 stop_senders
 
 # --- not listed ---
@@ -121,6 +121,6 @@ start_sender --low-ports --verbose-general --from 10.77.0.2 --to 10.77.0.1 --ann
 check 'no clock is woken up without a list' "$reader" --wait-master 5 --settle 1 \
     --expect-id "$identity" --count 1
 stop_senders
-is 'nothing was sent' "$(heard)" ''
+is 'without a list nothing was sent to a clock' "$(heard)" ''
 
 done_testing

@@ -31,7 +31,7 @@ upgrade_keeps_playing() {
     check "make install says that the old daemon still runs and how to change that" \
         shell 'grep "systemctl restart nqptp" /run/install; test "$(pidof nqptp)" = "$(cat /run/pid)"'
     inside systemctl restart nqptp
-    check "after that command the new daemon runs" \
+    check "after the restart that make install names the new daemon runs" \
         shell '! strings "/proc/$(pidof nqptp)/exe" | grep -x 0\\.0\\.1; is_another_than "$(cat /run/pid)"'
     check "on the same object" shell 'test "$(stat -c %i /dev/shm/nqptp)" = "$(cat /run/inode)"'
     check "the new daemon has the lists of the old one" shell 'nqptp --status | grep "List: *1 address"'
@@ -56,7 +56,7 @@ replaces_the_reference() {
     check "replaces its binary" shell 'nqptp -V | grep "Interface Version: 4"'
     check_not "make install names no unit, because ours takes precedence" shell 'grep "takes precedence" /run/install'
     inside systemctl restart nqptp
-    check "after a restart it is ours that runs" shell 'eventually 5 answers'
+    check "after a restart the installed daemon runs" shell 'eventually 5 answers'
     shell 'rm /lib/systemd/system/nqptp.service'
 
     reference_in /etc/systemd/system
@@ -73,7 +73,7 @@ replaces_the_reference() {
     check "make install names the command that removes the package" \
         shell 'grep "takes precedence over .*: apt-get remove another-nqptp$" /run/install'
     shell 'dpkg -P another-nqptp; rm /etc/systemd/system/nqptp.service; systemctl daemon-reload; systemctl restart nqptp'
-    check "once that is done it is ours that runs" shell 'eventually 5 answers'
+    check "after the steps that make install names the installed daemon runs" shell 'eventually 5 answers'
 }
 
 uninstall_leaves_nothing() { # FILES-BEFORE

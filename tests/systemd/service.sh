@@ -55,7 +55,7 @@ strictly() {
 }
 
 stayed_within() {
-    check_not "nothing that the unit denies was tried" shell 'journalctl -u nqptp | grep -e SIGSYS -e /SYS'
+    check_not "the daemon tried no system call that the unit denies" shell 'journalctl -u nqptp | grep -e SIGSYS -e /SYS'
     undo_change
 }
 
@@ -92,7 +92,7 @@ tells_its_story() {
 listens_on_an_interface_only() {
     change_unit 'ExecStart=' 'ExecStart=/usr/local/bin/nqptp -i late'
     mark
-    check "with -i of an interface that is not there, it starts" inside systemctl restart nqptp
+    check "with -i of an interface that is not there the service starts" inside systemctl restart nqptp
     check "the journal says that the interface of -i is not there" shell 'said "late is not there yet"'
     check "the ports are bound when the interface comes" shell '
         ip link add late type veth peer name other && ip addr add 192.0.2.1/24 dev late && ip link set late up

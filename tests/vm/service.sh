@@ -39,16 +39,16 @@ result_is() { # RESULT
 }
 
 check "the service starts: it may bind ports 319, 320 and 9000" start
-check "it answers" eventually 10 "$nqptp" --status
-is "it runs as nqptp" "$(stat -c %U "/proc/$(systemctl show -P MainPID nqptp)")" nqptp
+check "the service answers --status" eventually 10 "$nqptp" --status
+is "the service runs as user nqptp" "$(stat -c %U "/proc/$(systemctl show -P MainPID nqptp)")" nqptp
 
 if systemctl --version | grep -q '+BPF_FRAMEWORK'; then
-    check_not "it may not bind port 321" start ExecStart= "ExecStart=$nqptp --event-port=321"
+    check_not "the service may not bind port 321" start ExecStart= "ExecStart=$nqptp --event-port=321"
     check "the message names the port and the setting" said 'UDP port 321 .*SocketBindAllow=udp:321'
-    check "with exit status 4" [ "$(systemctl show -P ExecMainStatus nqptp)" = 4 ]
-    check "with that setting it may" start SocketBindAllow=udp:321 ExecStart= "ExecStart=$nqptp --event-port=321"
+    check "a service that may not bind port 321 ends with exit status 4" [ "$(systemctl show -P ExecMainStatus nqptp)" = 4 ]
+    check "with SocketBindAllow= the service may bind port 321" start SocketBindAllow=udp:321 ExecStart= "ExecStart=$nqptp --event-port=321"
 else
-    skip "it may not bind port 321" "this systemd is built without BPF"
+    skip "the service may not bind port 321" "this systemd is built without BPF"
 fi
 
 check "a command of the unit runs" runs '/usr/bin/sh -c "exit 0"'
@@ -59,7 +59,7 @@ check_not "32 MB are too many" runs '/usr/bin/tail /dev/zero'
 check "the kernel ended it" result_is oom-kill
 check_not "four processes are too many" \
     runs '/usr/bin/sh -c "sleep 9 & sleep 9 & sleep 9 & sleep 9 & wait"'
-check "with the message of fork(2)" said 'fork\|Resource temporarily unavailable'
+check "more processes than four: the message of fork(2) is logged" said 'fork\|Resource temporarily unavailable'
 rm "$drop_in"
 check "the service starts again" start
 done_testing
