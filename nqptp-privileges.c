@@ -39,17 +39,10 @@ int nqptp_group_find(const char *name, gid_t *group) {
     return 0;
 }
 
-/* Drops all capabilities except `kept` from the sets that an executed program gains them from. */
-static void bequeath_only(uint64_t kept) {
-    for (unsigned long i = 0; prctl(PR_CAPBSET_READ, i, 0UL, 0UL, 0UL) >= 0; i++) {
-        if (kept >> i & 1)
-            continue;
-        prctl(PR_CAPBSET_DROP, i, 0UL, 0UL, 0UL);
-        prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_LOWER, i, 0UL, 0UL);
-    }
-}
-
-/* Gives up what is not in `kept`. In a container root may have less than that already. */
+/*
+ * Gives up what is not in `kept`. In a container root may have less than that already. The kernel
+ * takes away ambient capabilities that are not inheritable.
+ */
 static int keep_only(uint64_t kept) {
     struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
     struct __user_cap_data_struct sets[2] = {{0}};
@@ -65,9 +58,8 @@ static int keep_only(uint64_t kept) {
 }
 
 int nqptp_privileges_drop(uid_t user, gid_t group, uint64_t kept) {
-    bequeath_only(kept);
-    if (kept != 0)
-        prctl(PR_SET_KEEPCAPS, 1UL, 0UL, 0UL, 0UL);
+    prctl(PR_SET_NO_NEW_PRIVS, 1UL, 0UL, 0UL, 0UL); /* A program that it executed gains nothing. */
+    prctl(PR_SET_KEEPCAPS, 1UL, 0UL, 0UL, 0UL);
     if (user != geteuid() && (setgroups(1, &group) < 0 || setresgid(group, group, group) < 0 ||
                               setresuid(user, user, user) < 0))
         return -errno;
