@@ -12,6 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+const struct nqptp_address nqptp_loopback[2] = {
+    {.ip = {.s6_addr = {[10] = 0xFF, [11] = 0xFF, [12] = IN_LOOPBACKNET, [15] = 1}}},
+    {.ip = IN6ADDR_LOOPBACK_INIT},
+};
+
 struct nqptp_address nqptp_address_from_ipv4(struct in_addr a) {
     struct nqptp_address address = {.ip = {.s6_addr = {[10] = 0xFF, [11] = 0xFF}}};
     memcpy(&address.ip.s6_addr[12], &a, sizeof a);

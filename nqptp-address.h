@@ -14,6 +14,9 @@ struct nqptp_address {
     uint32_t scope_id; /* The interface of a link-local address, 0 if any or for other addresses. */
 };
 
+/* 127.0.0.1 and ::1. */
+extern const struct nqptp_address nqptp_loopback[2];
+
 /* Returns the address of an IPv4 host; `a` is in network byte order. */
 struct nqptp_address nqptp_address_from_ipv4(struct in_addr a);
 

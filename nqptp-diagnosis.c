@@ -61,18 +61,12 @@ static void print(char *text, size_t length, bool coloured) {
     }
 }
 
-static const char *const loopback[] = {"127.0.0.1", "::1"};
-
-#define LOOPBACKS (sizeof loopback / sizeof *loopback)
-
 /* Asks at one loopback address. Returns the length of the answer, or -1 if none came. */
-static ssize_t ask(const char *at, uint16_t port, const char *question, char *text, size_t size) {
-    struct nqptp_address address;
+static ssize_t ask(const struct nqptp_address *address, uint16_t port, const char *question,
+                   char *text, size_t size) {
     struct sockaddr_storage name;
+    socklen_t name_size = nqptp_socket_address(address, port, &name);
     ssize_t length = -1;
-
-    nqptp_address_parse(at, strlen(at), &address);
-    socklen_t name_size = nqptp_socket_address(&address, port, &name);
     int fd = socket(name.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     struct pollfd answer = {.fd = fd, .events = POLLIN};
     if (fd < 0)
@@ -90,8 +84,9 @@ static bool print_answer(uint16_t control_port, bool json) {
     static char text[NQPTP_STATUS_MAX + 1]; /* Too large for a small stack. */
     ssize_t length = -1;
 
-    for (size_t i = 0; i < LOOPBACKS && length <= 0; i++)
-        length = ask(loopback[i], control_port, json ? "? json" : "?", text, NQPTP_STATUS_MAX);
+    for (int i = 0; i < 2 && length <= 0; i++)
+        length =
+            ask(&nqptp_loopback[i], control_port, json ? "? json" : "?", text, NQPTP_STATUS_MAX);
     if (length < (ssize_t)strlen(beginning) || memcmp(text, beginning, strlen(beginning)) != 0)
         return false;
     print(text, (size_t)length, !json && wants_colour());
@@ -141,16 +136,9 @@ static bool has_systemd(void) {
 
 /* Of the control port only the loopback addresses count. */
 static bool find_holder(uint16_t port, bool control, struct nqptp_holder *holder) {
-    struct nqptp_address address;
-
-    if (!control)
-        return nqptp_port_find_holder(port, NULL, holder);
-    for (size_t i = 0; i < LOOPBACKS; i++) {
-        nqptp_address_parse(loopback[i], strlen(loopback[i]), &address);
-        if (nqptp_port_find_holder(port, &address, holder))
-            return true;
-    }
-    return false;
+    return control ? nqptp_port_find_holder(port, &nqptp_loopback[0], holder) ||
+                         nqptp_port_find_holder(port, &nqptp_loopback[1], holder)
+                   : nqptp_port_find_holder(port, NULL, holder);
 }
 
 static void check_port(struct report *report, uint16_t port, bool control) {

@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The ports are opened first: a process that cannot have them touches nothing that another process
- * may be using. Then a process of root frees the object's name from what another user left there,
- * and becomes an ordinary user. Each error message ends with the next step.
+ * The start, up to the daemon's last privilege. nqptp_startup() has the list of its steps.
+ *
+ * take_ports() comes first: a daemon that cannot have its ports touches nothing that another daemon
+ * may be using. A daemon that was started as root then frees the object's name from what another
+ * user left there, and becomes an ordinary user in leave_root(). `nqptp --claim`, which the unit
+ * runs as root, does no more than free the name.
+ *
+ * A step returns NQPTP_GO_ON, or the exit status after it has logged what is wrong and what to do.
+ * Nothing here makes or opens the object: nqptp-objects does that after the start.
  */
 #include "nqptp-startup.h"
 
@@ -23,101 +29,103 @@
 #include <time.h>
 #include <unistd.h>
 
-#define WAIT_S 60 /* how long a service waits for a busy port */
+#define WAIT_S 60 /* A service waits for a busy port this long. */
+
+/* Logs an error for which nqptp has no advice. Returns the status to end with. */
+static enum nqptp_exit fail(int error, const char *what, const char *name) {
+    nqptp_log_error(LOG_ERR, error, "%s %s", what, name);
+    return error == -EPERM ? NQPTP_NO_PERMISSION : NQPTP_FAILED;
+}
+
+/* --- ports ------------------------------------------------------------------------------------ */
 
 /* A port that could not be opened, and why. */
 struct failure {
     int error; /* -errno, or 0 if all ports are open. */
     uint16_t port;
     bool is_control;
-    bool has_address;
-    struct nqptp_address address;
-    char place[NQPTP_PLACE_SIZE]; /* Where it was to be opened, in words after the number. */
+    const struct nqptp_address *address; /* The address it was to be bound to; NULL: all of them. */
+    char name[NQPTP_PLACE_SIZE + 16];    /* The port, and its address or interface, in words. */
 };
 
-/* Logs which process has the port. With `wait` it tells the service manager too. */
-static enum nqptp_exit explain_busy(const struct failure *failure, bool wait) {
+/* Logs which process has the port. A daemon that waits for it tells the service manager too. */
+static void explain_busy(const struct failure *failure, bool waits) {
     struct nqptp_holder holder;
-    char name[160], text[NQPTP_SERVICE_TEXT_MAX];
-    bool found = nqptp_port_find_holder(failure->port,
-                                        failure->has_address ? &failure->address : NULL, &holder);
+    char words[160], text[NQPTP_SERVICE_TEXT_MAX];
+    bool found = nqptp_port_find_holder(failure->port, failure->address, &holder);
     const char *advice = !found || holder.pid == 0
                              ? "as root, nqptp --status tells how to find and stop it"
                          : holder.service ? "to stop it, run as root: systemctl stop nqptp"
                                           : "stop that program, or the service that it belongs to";
 
-    snprintf(text, sizeof text, "UDP port %u%s is in use: %s; %s%s%s", failure->port,
-             failure->place, nqptp_holder_describe(found ? &holder : NULL, name, sizeof name),
-             advice,
+    snprintf(text, sizeof text, "%s is in use: %s; %s%s%s", failure->name,
+             nqptp_holder_describe(found ? &holder : NULL, words, sizeof words), advice,
              failure->is_control ? "; a second nqptp on this machine needs --control-port=" : "",
-             wait ? "; waiting for the port" : "");
+             waits ? "; waiting for the port" : "");
     nqptp_log(LOG_ERR, "%s", text);
-    if (wait)
+    if (waits)
         nqptp_service_waiting(text, 2 * WAIT_S);
-    return NQPTP_PORT_BUSY;
 }
 
 /* Logs why the port could not be opened, and what to do. Returns the status to end with. */
-static enum nqptp_exit explain(const struct failure *failure, bool wait) {
+static enum nqptp_exit explain(const struct failure *failure, bool waits) {
     switch (-failure->error) {
     case EADDRINUSE:
-        return explain_busy(failure, wait);
-    case EPERM: /* by systemd's filter of bind(2) */
-        nqptp_log(
-            LOG_ERR,
-            "UDP port %u%s is forbidden, though not for lack of CAP_NET_BIND_SERVICE: if this "
-            "is the service, allow the port by SocketBindAllow=udp:%u in its unit: "
-            "systemctl edit nqptp",
-            failure->port, failure->place, failure->port);
+        explain_busy(failure, waits);
+        return NQPTP_PORT_BUSY;
+    case EPERM: /* The kernel gives this error for a filter of systemd. */
+        nqptp_log(LOG_ERR,
+                  "%s is forbidden; if this is the service, allow the port by "
+                  "SocketBindAllow=udp:%u in its unit: systemctl edit nqptp",
+                  failure->name, failure->port);
         return NQPTP_NO_PERMISSION;
     case EACCES:
         nqptp_log(LOG_ERR,
-                  "no permission for UDP port %u%s: it requires CAP_NET_BIND_SERVICE (which root "
-                  "and the service have), or sysctl net.ipv4.ip_unprivileged_port_start=%u",
-                  failure->port, failure->place, failure->port);
+                  "no permission for %s: it requires CAP_NET_BIND_SERVICE (which root and the "
+                  "service have), or sysctl net.ipv4.ip_unprivileged_port_start=%u",
+                  failure->name, failure->port);
         return NQPTP_NO_PERMISSION;
     case EADDRNOTAVAIL:
-        nqptp_log(LOG_ERR, "no loopback address for UDP port %u; as root, run: ip link set lo up",
-                  failure->port);
+        nqptp_log(LOG_ERR, "no loopback address for %s; as root, run: ip link set lo up",
+                  failure->name);
         return NQPTP_FAILED;
     default:
-        nqptp_log_error(LOG_ERR, failure->error, "cannot open UDP port %u%s", failure->port,
-                        failure->place);
-        return NQPTP_FAILED;
+        return fail(failure->error, "cannot open", failure->name);
     }
 }
 
-/* Opens the control port for IPv4 and IPv6; one family is enough. */
-static struct failure open_control(uint16_t port, int control[2]) {
-    static const char *const own[2] = {"127.0.0.1", "::1"};
-    struct failure failure = {.port = port, .is_control = true, .has_address = true};
-
-    for (int i = 0; i < 2 && failure.error == 0; i++) {
-        nqptp_address_parse(own[i], strlen(own[i]), &failure.address);
-        control[i] = nqptp_socket_open_local(&failure.address, port);
+/* Opens the control port for IPv4 and IPv6; one family is enough. Returns 0 or -errno. */
+static int open_control(uint16_t port, int control[2], const struct nqptp_address **failed) {
+    for (int i = 0; i < 2; i++) {
+        control[i] = nqptp_socket_open_local(&nqptp_loopback[i], port);
         bool absent = control[i] == -EAFNOSUPPORT || control[i] == -EADDRNOTAVAIL;
-        if (control[i] < 0 && !(absent && (i == 0 || control[0] >= 0)))
-            failure.error = control[i];
+        if (control[i] >= 0 || (absent && (i == 0 || control[0] >= 0)))
+            continue;
+        if (control[0] >= 0)
+            close(control[0]);
+        *failed = &nqptp_loopback[i];
+        return control[i];
     }
-    return failure;
+    return 0;
 }
 
 /* Opens all ports, or none. */
 static struct failure open_ports(const struct nqptp_options *options,
                                  struct nqptp_endpoints *endpoints, int control[2]) {
     const struct nqptp_endpoint *failed;
+    char place[NQPTP_PLACE_SIZE] = "";
     struct failure failure = {.error = nqptp_endpoints_open(endpoints, &failed)};
 
     if (failure.error < 0) {
         failure.port = endpoints->ports[failed->general];
-        failure.has_address = failed->limit.has_address;
-        failure.address = failed->limit.address;
-        nqptp_endpoint_place(failed, failure.place);
+        failure.address = failed->limit.has_address ? &failed->limit.address : NULL;
+        nqptp_endpoint_place(failed, place);
     } else {
-        failure = open_control(options->control_port, control);
-        if (failure.error < 0 && control[0] >= 0)
-            close(control[0]);
+        failure.port = options->control_port;
+        failure.is_control = true;
+        failure.error = open_control(failure.port, control, &failure.address);
     }
+    snprintf(failure.name, sizeof failure.name, "UDP port %u%s", failure.port, place);
     if (failure.error < 0)
         nqptp_endpoints_close(endpoints);
     return failure;
@@ -150,11 +158,13 @@ static enum nqptp_exit take_ports(const struct nqptp_options *options,
     }
 }
 
+/* --- user and group --------------------------------------------------------------------------- */
+
 /* The user that a daemon started as root becomes. */
 struct owner {
     const char *name;
     uid_t user;
-    gid_t group; /* of the objects */
+    gid_t group; /* The group of the objects. */
 };
 
 /* Finds the group that may use the objects: -1 if there is none. */
@@ -164,10 +174,8 @@ static enum nqptp_exit find_group(const struct nqptp_options *options, gid_t *gr
     if (result == 0)
         return NQPTP_GO_ON;
     *group = (gid_t)-1;
-    if (result != -ENOENT) {
-        nqptp_log_error(LOG_ERR, result, "cannot look up group %s", options->group);
-        return NQPTP_FAILED;
-    }
+    if (result != -ENOENT)
+        return fail(result, "cannot look up group", options->group);
     nqptp_log(LOG_WARNING,
               "there is no group %s: players that need it, up to Shairport Sync 4.2, cannot use "
               "%s; as root, run: groupadd -r %s",
@@ -177,7 +185,7 @@ static enum nqptp_exit find_group(const struct nqptp_options *options, gid_t *gr
 
 /*
  * Finds the user to become: nobody, which owns almost nothing, if there is no user nqptp and no
- * other one was given. Its group is that of the user if `group` is -1.
+ * other one was given. The group of that user is taken if `group` is -1.
  */
 static enum nqptp_exit find_owner(const struct nqptp_options *options, gid_t group,
                                   struct owner *owner) {
@@ -192,21 +200,7 @@ static enum nqptp_exit find_owner(const struct nqptp_options *options, gid_t gro
     }
     if (group != (gid_t)-1)
         owner->group = group;
-    if (result < 0)
-        nqptp_log_error(LOG_ERR, result, "cannot look up user %s", owner->name);
-    return result < 0 ? NQPTP_FAILED : NQPTP_GO_ON;
-}
-
-/*
- * Returns the capabilities that a daemon started as root needs after the ports are bound. One is
- * for binding the ports of an interface that comes back. If it stays root, another one is for
- * giving the object to its group.
- */
-static uint64_t needed_capabilities(const struct nqptp_endpoints *endpoints, uid_t user) {
-    bool reopen = nqptp_endpoints_may_reopen(endpoints);
-
-    return (reopen ? UINT64_C(1) << CAP_NET_BIND_SERVICE : 0) |
-           (user == 0 ? UINT64_C(1) << CAP_CHOWN : 0);
+    return result < 0 ? fail(result, "cannot look up user", owner->name) : NQPTP_GO_ON;
 }
 
 /*
@@ -221,33 +215,40 @@ static enum nqptp_exit free_name(const struct nqptp_options *options, const stru
         nqptp_port_find_holder(options->event_port, NULL, &holder))
         return NQPTP_DONE;
     int result = nqptp_shm_claim(NQPTP_INTERFACE_NAME, owner->user, owner->group);
+    if (result < 0)
+        return fail(result, "cannot free /dev/shm" NQPTP_INTERFACE_NAME " for user", owner->name);
     if (result > 0)
         nqptp_log(LOG_NOTICE,
                   "what was at /dev/shm%s did not belong to user %s; an empty object of that user "
                   "is there now",
                   NQPTP_INTERFACE_NAME, owner->name);
-    else if (result < 0)
-        nqptp_log_error(LOG_ERR, result,
-                        "cannot take away what does not belong to user %s at /dev/shm%s",
-                        owner->name, NQPTP_INTERFACE_NAME);
-    return result < 0 ? NQPTP_FAILED : NQPTP_DONE;
+    return NQPTP_DONE;
 }
 
-/* Started as root: frees the object's name, then becomes less than root. */
+/*
+ * Frees the object's name, then becomes an ordinary user. Ports of an interface that comes back are
+ * bound again, which takes a capability. A daemon that stays root needs another one to give the
+ * object to its group.
+ */
 static enum nqptp_exit leave_root(const struct nqptp_options *options,
                                   const struct nqptp_endpoints *endpoints, gid_t group) {
     struct owner owner;
+    uint64_t kept = 0;
 
     if (find_owner(options, group, &owner) != NQPTP_GO_ON)
         return NQPTP_FAILED;
     free_name(options, &owner);
-    int result =
-        nqptp_privileges_drop(owner.user, owner.group, needed_capabilities(endpoints, owner.user));
-    if (result == 0)
-        return NQPTP_GO_ON;
-    nqptp_log_error(LOG_ERR, result, "cannot become user %s (--user=root stays root)", owner.name);
-    return result == -EPERM ? NQPTP_NO_PERMISSION : NQPTP_FAILED;
+    if (nqptp_endpoints_may_reopen(endpoints))
+        kept |= UINT64_C(1) << CAP_NET_BIND_SERVICE;
+    if (owner.user == 0)
+        kept |= UINT64_C(1) << CAP_CHOWN;
+    int result = nqptp_privileges_drop(owner.user, owner.group, kept);
+    return result == 0
+               ? NQPTP_GO_ON
+               : fail(result, "cannot leave root (--user=root stays root) for user", owner.name);
 }
+
+/* --- all steps -------------------------------------------------------------------------------- */
 
 enum nqptp_exit nqptp_startup(const struct nqptp_options *options,
                               struct nqptp_endpoints *endpoints, int control[2], gid_t *group) {
@@ -255,18 +256,19 @@ enum nqptp_exit nqptp_startup(const struct nqptp_options *options,
     enum nqptp_exit status = take_ports(options, endpoints, control);
     if (status == NQPTP_GO_ON)
         status = find_group(options, group);
-    return status == NQPTP_GO_ON && geteuid() == 0 ? leave_root(options, endpoints, *group)
-                                                   : status;
+    if (status == NQPTP_GO_ON && geteuid() == 0)
+        status = leave_root(options, endpoints, *group);
+    return status;
 }
 
 enum nqptp_exit nqptp_startup_claim(const struct nqptp_options *options) {
     struct owner owner;
     gid_t group;
+    enum nqptp_exit status = find_group(options, &group);
 
-    return find_group(options, &group) == NQPTP_GO_ON &&
-                   find_owner(options, group, &owner) == NQPTP_GO_ON
-               ? free_name(options, &owner)
-               : NQPTP_FAILED;
+    if (status == NQPTP_GO_ON)
+        status = find_owner(options, group, &owner);
+    return status == NQPTP_GO_ON ? free_name(options, &owner) : status;
 }
 
 void nqptp_startup_block_signals(sigset_t *set) {
