@@ -140,29 +140,29 @@ void nqptp_lease_expect(struct nqptp_lease *lease) {
     take(lease);
 }
 
-enum nqptp_opener nqptp_lease_opener(const struct nqptp_lease *lease) {
-    switch (lease->state == NQPTP_LEASE_HELD ? fcntl(lease->fd, F_GETLEASE) : F_WRLCK) {
-    case F_RDLCK:
-        return NQPTP_OPENER_READ_ONLY;
-    case F_UNLCK:
-        return NQPTP_OPENER_READ_WRITE;
-    default:
-        return NQPTP_OPENER_NONE;
-    }
+bool nqptp_lease_note_opener(struct nqptp_lease *lease) {
+    int left = lease->state == NQPTP_LEASE_HELD ? fcntl(lease->fd, F_GETLEASE) : F_WRLCK;
+
+    lease->opener = left == F_RDLCK   ? NQPTP_OPENER_READ_ONLY
+                    : left == F_UNLCK ? NQPTP_OPENER_READ_WRITE
+                                      : NQPTP_OPENER_NONE;
+    return lease->opener != NQPTP_OPENER_NONE;
 }
 
-void nqptp_lease_release(struct nqptp_lease *lease, enum nqptp_opener opener, bool returns,
-                         uint64_t now_ns) {
+void nqptp_lease_release(struct nqptp_lease *lease, bool returns, uint64_t now_ns) {
+    bool reads = lease->opener == NQPTP_OPENER_READ_ONLY;
+
     lease->watch_error = arm(lease);
     bool gone = fcntl(lease->fd, F_SETLEASE, F_WRLCK) == 0;
-    bool refused = gone && returns && opener == NQPTP_OPENER_READ_ONLY;
+    bool refused = gone && returns && reads;
 
     fcntl(lease->fd, F_SETLEASE, F_UNLCK);
     lease->state = refused ? NQPTP_LEASE_REFUSED : NQPTP_LEASE_NONE;
     lease->refusals = PAUSES;
     lease->close_waits = false;
     lease->retry_ns = now_ns + (refused ? RETURN_NS : CHECK_NS);
-    if (gone && opener == NQPTP_OPENER_READ_WRITE)
+    lease->opener = NQPTP_OPENER_NONE;
+    if (gone && !reads)
         take(lease);
 }
 

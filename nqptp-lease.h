@@ -40,12 +40,13 @@ struct nqptp_lease {
     int fd;                   /* The file; it is the caller's. */
     char path[NAME_MAX + 32]; /* A name of the file, for where there is no /proc. */
     enum nqptp_lease_state state;
-    int inotify;       /* -errno: there is none. */
-    int watch_error;   /* -errno: no close is told, so the lease is tried for each 30 s. */
-    uint64_t retry_ns; /* When to call nqptp_lease_retry(), or NQPTP_NO_DEADLINE. */
-    unsigned refusals; /* How often the lease was refused since the last close. */
-    bool starved;      /* The last try failed for want of memory. */
-    bool close_waits;  /* A close came too soon after the one before, and waits for retry_ns. */
+    enum nqptp_opener opener; /* How the opener that was noted opens the file. */
+    int inotify;              /* -errno: there is none. */
+    int watch_error;          /* -errno: no close is told, so the lease is tried for each 30 s. */
+    uint64_t retry_ns;        /* When to call nqptp_lease_retry(), or NQPTP_NO_DEADLINE. */
+    unsigned refusals;        /* How often the lease was refused since the last close. */
+    bool starved;             /* The last try failed for want of memory. */
+    bool close_waits; /* A close came too soon after the one before, and waits for retry_ns. */
     uint64_t quiet_until_ns; /* The next close is acted on then at the earliest. */
 };
 
@@ -65,15 +66,17 @@ void nqptp_lease_close(struct nqptp_lease *lease);
 /* A player is about to open the file: tries to take the lease, and acts on its close at once. */
 void nqptp_lease_expect(struct nqptp_lease *lease);
 
-/* How the process opens the file that waits for us to release the lease. */
-enum nqptp_opener nqptp_lease_opener(const struct nqptp_lease *lease);
+/*
+ * Notes in lease->opener how a process opens the file and waits until the lease is released.
+ * Returns whether a process waits.
+ */
+bool nqptp_lease_note_opener(struct nqptp_lease *lease);
 
 /*
- * Releases the lease for that opener. `returns` says that an opener that did not wait is expected
- * to try again. Then the state becomes REFUSED, and the lease is not taken for 30 s.
+ * Releases the lease for the opener that was noted. `returns` says that an opener that did not wait
+ * is expected to try again. Then the state becomes REFUSED, and the lease is not taken for 30 s.
  */
-void nqptp_lease_release(struct nqptp_lease *lease, enum nqptp_opener opener, bool returns,
-                         uint64_t now_ns);
+void nqptp_lease_release(struct nqptp_lease *lease, bool returns, uint64_t now_ns);
 
 /* NQPTP_LEASE_SIGNAL came: tries to take the lease if a process has closed the file. */
 void nqptp_lease_check_closed(struct nqptp_lease *lease, uint64_t now_ns);

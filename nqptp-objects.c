@@ -214,15 +214,16 @@ void nqptp_objects_command(struct nqptp_objects *objects, int c,
     keep(objects, c, command, text, length, now_ns);
 }
 
-enum nqptp_opener nqptp_objects_opener(const struct nqptp_objects *objects) {
-    return nqptp_lease_opener(&objects->list[0].shm.lease);
+bool nqptp_objects_note_opener(struct nqptp_objects *objects) {
+    return nqptp_lease_note_opener(&objects->list[0].shm.lease);
 }
 
-void nqptp_objects_signalled(struct nqptp_objects *objects, enum nqptp_opener opener,
-                             uint64_t now_ns) {
-    nqptp_shm_signalled(&objects->list[0].shm, opener, now_ns);
-    if (opener != NQPTP_OPENER_NONE)
-        objects->list[0].used_at_ns = now_ns;
+void nqptp_objects_signalled(struct nqptp_objects *objects, uint64_t now_ns) {
+    struct nqptp_object *first = &objects->list[0];
+
+    if (first->shm.lease.opener != NQPTP_OPENER_NONE)
+        first->used_at_ns = now_ns;
+    nqptp_shm_signalled(&first->shm, now_ns);
     explain_watch(objects);
 }
 

@@ -79,12 +79,11 @@ int nqptp_objects_keep_names(const struct nqptp_objects *objects);
 void nqptp_objects_kept(const struct nqptp_objects *objects, char *names,
                         char text[NQPTP_OBJECTS_KEPT_MAX]);
 
-/* How a process opens the first object that waits for nqptp_objects_signalled(). */
-enum nqptp_opener nqptp_objects_opener(const struct nqptp_objects *objects);
+/* Notes a process that opens /nqptp and waits. Returns whether one does. */
+bool nqptp_objects_note_opener(struct nqptp_objects *objects);
 
 /* NQPTP_LEASE_SIGNAL came: see nqptp_shm_signalled(). */
-void nqptp_objects_signalled(struct nqptp_objects *objects, enum nqptp_opener opener,
-                             uint64_t now_ns);
+void nqptp_objects_signalled(struct nqptp_objects *objects, uint64_t now_ns);
 
 /*
  * Returns when to call nqptp_objects_retry(); NQPTP_NO_DEADLINE if nothing waits and no client

@@ -433,15 +433,15 @@ bool nqptp_shm_ask(struct nqptp_shm *shm, enum nqptp_shm_asked asked, uint64_t n
     return true;
 }
 
-void nqptp_shm_signalled(struct nqptp_shm *shm, enum nqptp_opener opener, uint64_t now_ns) {
+void nqptp_shm_signalled(struct nqptp_shm *shm, uint64_t now_ns) {
     nqptp_lease_check_closed(&shm->lease, now_ns);
-    if (opener == NQPTP_OPENER_NONE)
+    if (shm->lease.opener == NQPTP_OPENER_NONE)
         return;
     /* A player with musl's shm_open() does not wait, and comes again. Another process that does not
      * wait only looked at the file, or was killed: it sent no command. */
     bool player = shm->asked != NQPTP_SHM_ASKED_NOTHING && now_ns - shm->asked_ns <= ASKED_NS;
-    set_layout(shm, layout_for(shm, opener, player, now_ns));
-    nqptp_lease_release(&shm->lease, opener, player, now_ns);
+    set_layout(shm, layout_for(shm, shm->lease.opener, player, now_ns));
+    nqptp_lease_release(&shm->lease, player, now_ns);
 }
 
 bool nqptp_shm_is_in_use(const struct nqptp_shm *shm) {

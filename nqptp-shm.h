@@ -105,12 +105,12 @@ void nqptp_shm_retry(struct nqptp_shm *shm, uint64_t now_ns);
 bool nqptp_shm_ask(struct nqptp_shm *shm, enum nqptp_shm_asked asked, uint64_t now_ns);
 
 /*
- * NQPTP_LEASE_SIGNAL came: puts the right layout in place for the opener that nqptp_lease_opener()
- * told of, and lets it go on. The opener may have sent a command a moment before, so read all
- * commands after that and before this. If a process has closed the object, the layout may change
- * from now on.
+ * NQPTP_LEASE_SIGNAL came: puts the right layout in place for the opener that
+ * nqptp_lease_note_opener() noted, and lets it go on. The opener may have sent a command a moment
+ * before, so read all commands after that and before this. If one of them renewed the object, no
+ * opener is noted any more. If a process has closed the object, the layout may change from now on.
  */
-void nqptp_shm_signalled(struct nqptp_shm *shm, enum nqptp_opener opener, uint64_t now_ns);
+void nqptp_shm_signalled(struct nqptp_shm *shm, uint64_t now_ns);
 
 /* Returns whether another process has the object open; true if the kernel does not tell. */
 bool nqptp_shm_is_in_use(const struct nqptp_shm *shm);

@@ -234,13 +234,13 @@ static int take_commands(struct nqptp *nqptp, enum source socket) {
  * between.
  */
 static void on_opening(struct nqptp *nqptp) {
-    enum nqptp_opener opener = nqptp_objects_opener(&nqptp->objects);
+    bool waits = nqptp_objects_note_opener(&nqptp->objects);
 
-    for (enum source socket = CONTROL_IPV4; opener && socket <= CONTROL_IPV6; socket++)
+    for (enum source socket = CONTROL_IPV4; waits && socket <= CONTROL_IPV6; socket++)
         for (int rounds = 0; rounds < OPENING_ROUNDS && nqptp->fds[socket] >= 0; rounds++)
             if (take_commands(nqptp, socket) < COMMANDS)
                 break;
-    nqptp_objects_signalled(&nqptp->objects, opener, nqptp_clock_now_ns());
+    nqptp_objects_signalled(&nqptp->objects, nqptp_clock_now_ns());
 }
 
 /* Each close of the object makes two signals, so they are taken together and acted on once. */

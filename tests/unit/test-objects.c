@@ -8,8 +8,12 @@
 #include "../lib/dev-shm.h"
 #include "../lib/tap.h"
 
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 
 #define S UINT64_C(1000000000)
 
@@ -51,11 +55,15 @@ static void pass(uint64_t until_ns) {
     now_ns = until_ns;
 }
 
-static void begin(void) {
+static void begin_with(unsigned layout) {
     nqptp_objects_init(&objects, (gid_t)-1, "");
     nqptp_engine_init(&engine, 1);
-    CHECK_EQ_I64(nqptp_objects_add(&objects, &engine, "/nqptp", NQPTP_SHM_LAYOUT_10, now_ns), 0,
+    CHECK_EQ_I64(nqptp_objects_add(&objects, &engine, "/nqptp", layout, now_ns), 0,
                  "the first object opens");
+}
+
+static void begin(void) {
+    begin_with(NQPTP_SHM_LAYOUT_10);
 }
 
 static void test_unused(void) {
@@ -125,11 +133,42 @@ static void test_kept(void) {
     nqptp_objects_stop(&objects, &engine.clients);
 }
 
+/*
+ * Root removes the name of /nqptp while a process opens it: the command that the daemon reads then
+ * makes a new object. The opener waits for the old one, so the new one's lease must stay.
+ */
+static void test_removed_at_an_opening(void) {
+    begin_with(NQPTP_SHM_AUTO);
+    command("/nqptp T 192.0.2.1");
+    pid_t opener = fork();
+    if (opener == 0)
+        _exit(shm_open("/nqptp", O_RDONLY, 0) >= 0 ? 0 : 1);
+    bool waits = false;
+    for (int i = 0; i < 10000 && !(waits = nqptp_objects_note_opener(&objects)); i++)
+        poll(NULL, 0, 1);
+    CHECK(waits, "a process opens the object and waits");
+    shm_unlink("/nqptp");
+    command("/nqptp T 192.0.2.1");
+    nqptp_objects_signalled(&objects, now_ns);
+    CHECK_EQ_U64(objects.list[0].shm.lease.state, NQPTP_LEASE_HELD,
+                 "the object that was made meanwhile keeps its lease");
+    int status = -1;
+    waitpid(opener, &status, 0);
+    CHECK_EQ_I64(status, 0, "the process that waited goes on");
+    nqptp_objects_stop(&objects, &engine.clients);
+}
+
 int main(void) {
+    sigset_t set;
+
     if (!make_dev_shm_private()) {
         puts("1..0 # SKIP it takes a /dev/shm of its own");
         return 0;
     }
+    sigemptyset(&set); /* The daemon blocks it as well, and reads it. */
+    sigaddset(&set, NQPTP_LEASE_SIGNAL);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    test_removed_at_an_opening();
     test_unused();
     test_room();
     test_kept();

@@ -706,7 +706,8 @@ static pid_t opener(const char *name, bool read_only, int say) {
 }
 
 static void signal_came(struct nqptp_shm *shm, uint64_t now_ns) {
-    nqptp_shm_signalled(shm, nqptp_lease_opener(&shm->lease), now_ns);
+    nqptp_lease_note_opener(&shm->lease);
+    nqptp_shm_signalled(shm, now_ns);
 }
 
 /* Waits for the signal that a process opens or has closed the object, as the daemon's loop does. */
@@ -738,8 +739,8 @@ static int found(struct nqptp_shm *shm, bool read_only, uint64_t now_ns, pid_t *
 }
 
 /* Waits until an opener waits for us. */
-static bool opening(const struct nqptp_shm *shm) {
-    while (nqptp_lease_opener(&shm->lease) == NQPTP_OPENER_NONE)
+static bool opening(struct nqptp_shm *shm) {
+    while (!nqptp_lease_note_opener(&shm->lease))
         if (!signalled())
             return false;
     return true;
