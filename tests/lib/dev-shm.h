@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* A /dev/shm of its own for a unit test that makes objects. */
+/* A /dev/shm of its own for a unit test that makes objects, or a clean one after it. */
 #ifndef NQPTP_TESTS_DEV_SHM_H
 #define NQPTP_TESTS_DEV_SHM_H
 
 #include <fcntl.h>
+#include <glob.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static inline void dev_shm_write(const char *path, const char *text) {
@@ -39,6 +41,30 @@ static inline bool make_dev_shm_private(void) {
     }
     return mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
            mount("tmpfs", "/dev/shm", "tmpfs", 0, "mode=1777") == 0;
+}
+
+/*
+ * For a test that goes on without a /dev/shm of its own. In the child it returns -1: the child
+ * runs the test. In the parent it waits for the child, removes each file of /dev/shm that has
+ * `mark` in its name, also if the child crashed, and returns the exit status for main().
+ */
+static inline int test_in_child(const char *mark) {
+    char pattern[256];
+    glob_t files;
+    int status = 0;
+
+    pid_t child = fork();
+    if (child == 0)
+        return -1;
+    bool ended = child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status);
+    snprintf(pattern, sizeof pattern, "/dev/shm/{,.}*%s*", mark);
+    if (glob(pattern, GLOB_BRACE, NULL, &files) == 0) {
+        for (size_t i = 0; i < files.gl_pathc; i++)
+            if (unlink(files.gl_pathv[i]) < 0)
+                rmdir(files.gl_pathv[i]);
+        globfree(&files);
+    }
+    return ended ? WEXITSTATUS(status) : 1;
 }
 
 #endif
