@@ -260,7 +260,7 @@ int nqptp_clients_add(struct nqptp_clients *clients, const char *name) {
     struct nqptp_client *client = &clients->list[clients->top++];
     *client = (struct nqptp_client){.master = NQPTP_NO_CLOCK, .published = NQPTP_NO_CLOCK};
     strncpy(client->name, name, sizeof client->name - 1);
-    nqptp_text_show(client->name, client->shown, sizeof client->shown);
+    nqptp_text_show(client->name, "", client->shown, sizeof client->shown);
     return c;
 }
 

@@ -51,7 +51,7 @@ enum nqptp_activity { NQPTP_STOPPED, NQPTP_PLAYING, NQPTP_PAUSED };
 /* What one client asked for, and the master that it has. */
 struct nqptp_client {
     char name[NQPTP_NAME_SIZE];  /* The name of its object, with the slash. */
-    char shown[NQPTP_NAME_SIZE]; /* The name for people: see nqptp_text_show(). */
+    char shown[NQPTP_NAME_SIZE]; /* The name for people, by nqptp_text_show(). */
     bool first_wins; /* Its list is ordered: the first address wins while it is alive. */
     enum nqptp_activity activity;
     bool says_begin; /* It has sent B, so it plays only from a B on. */

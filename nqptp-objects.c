@@ -54,7 +54,7 @@ static void explain(const char *name, int result) {
     const char *trouble = nqptp_dev_shm_trouble();
     char shown[NQPTP_NAME_SIZE];
 
-    nqptp_text_show(name, shown, sizeof shown);
+    nqptp_text_show(name, "", shown, sizeof shown);
     if (trouble)
         nqptp_log(LOG_ERR, "cannot make %s: %s", shown, trouble);
     else if (result == -EBUSY || (result == -EEXIST && nqptp_shm_is_leased(name)))
@@ -111,7 +111,7 @@ static void check_name(struct nqptp_objects *objects, struct nqptp_shm *shm, uin
     int result = nqptp_shm_mend(shm, now_ns);
     char shown[NQPTP_NAME_SIZE];
 
-    nqptp_text_show(shm->name, shown, sizeof shown);
+    nqptp_text_show(shm->name, "", shown, sizeof shown);
     if (result == 0 || !nqptp_warning_due(&objects->renewed, now_ns))
         return;
     if (result < 0)

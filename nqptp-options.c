@@ -7,6 +7,7 @@
 
 #include "nqptp-privileges.h"
 #include "nqptp-shm.h"
+#include "nqptp-text.h"
 #include "nqptp-utilities.h"
 
 #include <errno.h>
@@ -158,11 +159,13 @@ static const char *refused_option(char **argv, char letter[3]) {
  * culprit is the word that is wrong, or NULL. Returns false.
  */
 static bool refuse(const char *culprit, const char *complaint) {
-    char quoted[80];
+    char shown[80];
 
-    nqptp_log(LOG_ERR, "%s%s%s; see nqptp --help",
-              culprit ? nqptp_quote(culprit, quoted, sizeof quoted) : "", culprit ? ": " : "",
-              complaint);
+    if (culprit)
+        nqptp_log(LOG_ERR, "\"%s\": %s; see nqptp --help",
+                  nqptp_text_show(culprit, NQPTP_SHELL_ACTIVE, shown, sizeof shown), complaint);
+    else
+        nqptp_log(LOG_ERR, "%s; see nqptp --help", complaint);
     return false;
 }
 

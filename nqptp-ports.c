@@ -7,6 +7,7 @@
  */
 #include "nqptp-ports.h"
 
+#include "nqptp-text.h"
 #include "nqptp-utilities.h"
 
 #include <ctype.h>
@@ -148,8 +149,9 @@ const char *nqptp_holder_describe(const struct nqptp_holder *holder, char *text,
     if (!holder)
         snprintf(text, size, "the process that holds it is not visible from here");
     else if (holder->pid > 0)
-        snprintf(text, size, "held by %s (pid %d%s)", nqptp_quote(holder->name, name, sizeof name),
-                 holder->pid, holder->service ? ", the service nqptp" : "");
+        snprintf(text, size, "held by \"%s\" (pid %d%s)",
+                 nqptp_text_show(holder->name, NQPTP_SHELL_ACTIVE, name, sizeof name), holder->pid,
+                 holder->service ? ", the service nqptp" : "");
     else
         snprintf(text, size, "held by a process of uid %u%s", holder->user,
                  geteuid() == 0 ? " that is not visible from here" : "; only root can see which");

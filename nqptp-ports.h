@@ -16,7 +16,7 @@ struct nqptp_holder {
     int pid;      /* 0 if only root can see it; then there is no name either. */
     bool service; /* It is a process of the service nqptp, as the kernel's control group tells. */
     char name[NQPTP_HOLDER_NAME_SIZE]; /* The program's name, as that process chose it: see
-                                          nqptp_quote(). */
+                                          nqptp_text_show(). */
 };
 
 /*

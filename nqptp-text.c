@@ -42,12 +42,12 @@ static size_t printable_length(const char *text) {
     return code < min[bytes] || directs || is_none ? 0 : bytes;
 }
 
-void nqptp_text_show(const char *text, char *shown, size_t size) {
+const char *nqptp_text_show(const char *text, const char *unsafe, char *shown, size_t size) {
     size_t bytes, at = 0;
 
     for (; *text && at < size - 1; text += bytes) {
         bytes = printable_length(text);
-        if (bytes == 0 || at + bytes >= size) {
+        if (bytes == 0 || at + bytes >= size || strchr(unsafe, *text)) {
             shown[at++] = '?';
             bytes = 1;
             continue;
@@ -56,4 +56,5 @@ void nqptp_text_show(const char *text, char *shown, size_t size) {
         at += bytes;
     }
     shown[at] = '\0';
+    return shown;
 }

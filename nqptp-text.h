@@ -18,10 +18,15 @@ void nqptp_text_add(struct nqptp_text *text, const char *format, ...)
 void nqptp_text_add_arguments(struct nqptp_text *text, const char *format, va_list arguments)
     __attribute__((format(printf, 2, 0)));
 
+/* The characters that a shell interprets even between double quotes, and the quotes. */
+#define NQPTP_SHELL_ACTIVE "\"'`$\\"
+
 /*
- * Writes text that another program chose as people may see it: printable UTF-8 unchanged, and a ?
- * for each other byte. Cuts it to what `size` bytes can hold.
+ * Writes text that another program chose, as people may see it: printable UTF-8 unchanged, and a ?
+ * for each other byte and for each character in `unsafe`. `unsafe` is NQPTP_SHELL_ACTIVE for text
+ * that is printed between double quotes, and "" for the name of an object. Cuts the text to what
+ * `size` bytes can hold. Returns shown.
  */
-void nqptp_text_show(const char *text, char *shown, size_t size);
+const char *nqptp_text_show(const char *text, const char *unsafe, char *shown, size_t size);
 
 #endif

@@ -97,18 +97,6 @@ void nqptp_log_error(int priority, int error, const char *format, ...) {
     nqptp_log(priority, "%s: %s", text, strerror(-error));
 }
 
-const char *nqptp_quote(const char *text, char *out, size_t size) {
-    size_t length = 0;
-
-    out[length++] = '"';
-    for (; *text && length < size - 2; text++)
-        out[length++] =
-            (char)(*text >= ' ' && *text <= '~' && !strchr("\"'`$\\", *text) ? *text : '?');
-    out[length++] = '"';
-    out[length] = '\0';
-    return out;
-}
-
 const char *nqptp_dev_shm_trouble(void) {
     static const char directory[] = "/dev/shm";
     struct statvfs system = {0};

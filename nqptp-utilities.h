@@ -36,13 +36,6 @@ void nqptp_log_error(int priority, int error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /*
- * Writes text that another process chose, between double quotes, into `out`. Characters that are
- * not printable, and those that a shell interprets between double quotes, become '?'. Text that is
- * too long for `size`, which is at least 3, is cut. Returns out.
- */
-const char *nqptp_quote(const char *text, char *out, size_t size);
-
-/*
  * Returns why the user of this process cannot make files in /dev/shm, and what to do about it; NULL
  * if the user can. Creates nothing.
  */

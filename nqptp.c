@@ -220,7 +220,7 @@ static int take_commands(struct nqptp *nqptp, enum source socket) {
         if (!answer.refusal && command.letter == '?')
             send_status(nqptp, socket, i, command.json, now_ns);
         if (answer.refusal && nqptp_warning_due(&nqptp->refused_command, now_ns)) {
-            nqptp_text_show(command.name, shown, sizeof shown);
+            nqptp_text_show(command.name, "", shown, sizeof shown);
             nqptp_log(LOG_WARNING, "%s%scommand refused: %s", shown, *shown ? ": " : "",
                       answer.refusal);
         }

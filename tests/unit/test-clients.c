@@ -345,10 +345,28 @@ static void test_shown_names(void) {
     };
     char shown[NQPTP_NAME_SIZE];
 
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        nqptp_text_show(names[i].name, shown, sizeof shown);
-        CHECK_EQ_STR(shown, names[i].shown, "name %zu is shown as printable UTF-8", i);
-    }
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        CHECK_EQ_STR(nqptp_text_show(names[i].name, "", shown, sizeof shown), names[i].shown,
+                     "name %zu is shown as printable UTF-8", i);
+}
+
+static void check_quoted(const char *text, size_t size, const char *expected, const char *name) {
+    char shown[80];
+
+    CHECK_EQ_STR(nqptp_text_show(text, NQPTP_SHELL_ACTIVE, shown, size), expected, "%s", name);
+}
+
+/* What people see of a name that stands between double quotes, where they may paste it. */
+static void test_quoted_names(void) {
+    check_quoted("ptp4l", 80, "ptp4l", "quoting: a plain name is unchanged");
+    check_quoted("", 80, "", "quoting: an empty name stays empty");
+    check_quoted("a\033[2Jb\nc\x7f\xff\xc3\xa4", 80, "a?[2Jb?c??\xc3\xa4",
+                 "quoting: control characters and bytes that are no UTF-8 become ?");
+    check_quoted("$(x)`y`'", 80, "?(x)?y??", "quoting: what a shell would read becomes ?");
+    check_quoted("a\"b\\", 80, "a?b?", "quoting: a quote and a backslash become ?");
+    check_quoted("12345678", 4, "123", "quoting: a long name is cut");
+    check_quoted("12345678", 1, "", "quoting: the smallest buffer holds the empty text");
+    check_quoted("\xc3\xa4", 2, "?", "quoting: a character that would be cut becomes ?");
 }
 
 /* --- a master for each client ---------------------------------------------------------------- */
@@ -1247,6 +1265,7 @@ static void (*const all_tests[])(void) = {
     test_names,
     test_many_clients,
     test_shown_names,
+    test_quoted_names,
     test_published_again,
     test_masters_of_their_own,
     test_first_address_wins,

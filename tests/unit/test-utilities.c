@@ -169,23 +169,6 @@ static const char *held_by(pid_t child) {
     return text;
 }
 
-static void check_quote(const char *text, size_t size, const char *expected, const char *name) {
-    char out[80];
-
-    CHECK_EQ_STR(nqptp_quote(text, out, size), expected, "%s", name);
-}
-
-static void test_quote(void) {
-    check_quote("ptp4l", 80, "\"ptp4l\"", "quoting: a plain name stands between quotes");
-    check_quote("", 80, "\"\"", "quoting: an empty name stands between quotes");
-    check_quote("a\033[2Jb\nc\x7f\xc3\xa4", 80, "\"a?[2Jb?c???\"",
-                "quoting: control characters and bytes beyond ASCII become ?");
-    check_quote("$(x)`y`'", 80, "\"?(x)?y??\"", "quoting: what a shell would read becomes ?");
-    check_quote("a\"b\\", 80, "\"a?b?\"", "quoting: a quote and a backslash become ?");
-    check_quote("12345678", 6, "\"123\"", "quoting: a long name is cut, and the quote is closed");
-    check_quote("12345678", 3, "\"\"", "quoting: the smallest buffer holds two quotes");
-}
-
 /* Every address of that one's family. */
 static struct nqptp_address everywhere_of(const char *text) {
     struct nqptp_address address = {.ip = IN6ADDR_ANY_INIT};
@@ -404,6 +387,5 @@ int main(void) {
     test_datagrams("::1");
     test_interfaces();
     test_log();
-    test_quote();
     return tap_done();
 }
