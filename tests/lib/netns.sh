@@ -157,6 +157,36 @@ has_rows() { # COUNT
     test "$(rows)" = "$1"
 }
 
+# How many packets the daemon has used since it started.
+used() {
+    answers
+    awk '/^Packets:/ { print $2 }' "$tmp/status"
+}
+
+has_used() { # COUNT
+    test "$(used)" -ge "$1"
+}
+
+# Waits until the daemon has used that many packets more: for checks that nothing comes of them.
+uses_more() { # COUNT
+    eventually 30 has_used $(($(used) + $1)) || not_ok "the daemon uses $1 packets more"
+}
+
+# How many datagrams came to ports that no socket on this machine has.
+undelivered() {
+    awk '$1 == "Udp:" { count = $3 } END { print count }' /proc/net/snmp
+}
+
+# Runs the command in the background, with its process in $waiting, and waits until it has sent a
+# datagram to the daemon that does not run yet.
+start_too_early() { # COMMAND...
+    before=$(undelivered)
+    "$@" &
+    waiting=$!
+    eventually 5 eval 'test "$(undelivered)" -gt "$before"' ||
+        not_ok 'the player has sent a command before there is a daemon'
+}
+
 start_sender() { # OPTION...
     nsenter -t "$there" -n "$sender" "$@" >"$tmp/sender" 2>&1 &
     last_sender=$!

@@ -48,21 +48,18 @@ check 'the player ends: the lease is back at once' eventually 2 leased
 # --- started before the daemon ---
 
 # 4.3 sends its T once, to a port that is still closed, and looks for the object for 10 s.
-wait_for_daemon() { # OPTION...
-    "$player" --patient "$@" >"$tmp/player" 2>&1 &
-    playing=$!
+patient_player() { # OPTION...
+    exec "$player" --patient "$@" >"$tmp/player" 2>&1
 }
 stop_daemon
-wait_for_daemon --play 10.77.0.2
-sleep 0.5 # the player waits: there is nothing yet to be seen of it
+start_too_early patient_player --play 10.77.0.2
 start_daemon
-check 'a player of 4.3 started before the daemon finds layout 10' wait $playing
+check 'a player of 4.3 started before the daemon finds layout 10' wait $waiting
 sed 's/^/# /' "$tmp/player"
 stop_daemon
-wait_for_daemon --generation 4.2 --play 10.77.0.2
-sleep 0.5 # the player waits: there is nothing yet to be seen of it
+start_too_early patient_player --generation 4.2 --play 10.77.0.2
 start_daemon
-check 'a player of 4.2 started before the daemon finds its layout' wait $playing
+check 'a player of 4.2 started before the daemon finds its layout' wait $waiting
 eventually 5 leased # a busy machine may run the daemon late
 "$player" --generation 2021 --play 10.77.0.2 >"$tmp/player" 2>&1
 is 'after another generation a player of 2021 finds its layout' $? 0

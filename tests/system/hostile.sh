@@ -165,11 +165,6 @@ right_again 'no master'
 
 # --- opening ---
 
-used() {
-    answers
-    awk '/^Packets:/ { print $2 }' "$tmp/status"
-}
-
 storm() { # WHAT OPTION...
     before=$(used)
     begun=$("$reader" --now)

@@ -115,7 +115,7 @@ daemon=$!
 check 'the log is not read: the daemon starts' eventually 10 answers
 start_sender --to 10.77.0.1 --offset 1 --rate 64
 control 'T 10.77.0.2'
-sleep 8 # time for some 100 KiB
+uses_more 600 # which gives more than 100 KiB of log
 check 'the log is not read: the record is fresh' "$reader" --expect-id "$identity" --fresh 2 --count 5 \
     --interval 0.1
 stop_senders
@@ -149,9 +149,10 @@ playing=$!
 "$player" --name /kitchen --play 10.77.0.2 --wait 10 --watch 6 --ids "$identity" \
     >"$tmp/kitchen" 2>&1 &
 kitchen=$!
-eventually 5 grep -q version "$tmp/playing"
-eventually 5 grep -q version "$tmp/kitchen"
-sleep 1 # the players play
+both_play() {
+    answers && test "$(grep -c '^Object:.*player playing' "$tmp/status")" = 2
+}
+check 'two players play before the daemon stops' eventually 10 both_play
 inode=$(stat -c %i $object)
 stop_daemon TERM
 is 'stopped while players play: no object has a public name' "$(cd /dev/shm && echo [!t]*)" '[!t]*'

@@ -67,7 +67,7 @@ start_daemon -v
 start_player fe80::2%here 5
 start_impostor
 check 'fe80::2%here: an impostor on another link is heard' eventually 5 has_row side false
-sleep 2 # it announces itself once a second
+uses_more 34 # two Announces are among them
 check 'fe80::2%here: an impostor alone is not followed' has_row side false
 start_honest
 check 'fe80::2%here: the honest sender is followed' eventually 10 has_row here true

@@ -62,7 +62,7 @@ control '/nqptp B'
 control '/nqptp E' # while a client plays, silent addresses of its list are asked
 control 'T 10.77.0.99'
 before=$(sent)
-sleep 1 # nothing may be sent
+sleep 1 # nothing may be sent; a question of the status would count
 is 'an address that is not listed gets nothing' $(($(sent) - before)) 0
 stop_senders
 

@@ -114,9 +114,7 @@ check 'four players of 5 are served as the daemon starts again' looks_at_left_ov
 check 'four players of 4.1 are served as the daemon starts again' looks_at_left_over 4.1 --play 10.77.0.2
 
 # A player that starts before there is a daemon waits for it, if it is of 4.1 or 4.2.
-play 4.2 --play 10.77.0.2 &
-waiting=$!
-sleep 0.3 # the player waits: there is nothing yet to be seen of it
+start_too_early play 4.2 --play 10.77.0.2
 start_daemon
 status=0
 wait $waiting || status=$?

@@ -53,7 +53,7 @@ wakes() { # NAME MASTER SERVED
     control "T 10.77.0.99 $listed"
     start_sender --low-ports --verbose-general --from "$2" --to "$3" --priority1 248
     check "$what: the clock becomes master" "$reader" --wait-master 5 --expect-id "$identity"
-    sleep 2.5 # and two Announces more
+    uses_more 40 # two Announces are among them
     stop_senders
     is "$what: two Announces are sent, byte for byte" "$(heard)" \
         "$(announces "$from" 247 248 249 248)"
@@ -76,7 +76,7 @@ control '/nqptp T 10.77.0.2'
 start_sender --low-ports --verbose-general --from 10.77.0.2 --to 10.77.0.1 --no-sync \
     --announce-rate 2 --priority1 2
 check 'a clock that gives no time is woken up again' eventually 5 has_announces 4
-sleep 1.5 # three Announces more
+uses_more 3 # Announces
 is 'the third Announce of a clock wakes it up, no later one does, and priority1 2 gets other Announces' "$(heard)" \
     "$(announces 10.77.0.1 248 248 3 248 248 248 3 248)"
 check_gaps
@@ -110,7 +110,7 @@ for list in 'T' 'T 10.77.0.99' '/other T 10.77.0.3'; do
     control "$list"
     start_sender --low-ports --verbose-general --from 10.77.0.2 --to 10.77.0.1 --no-sync \
         --announce-rate 4 --identity 0c
-    sleep 1.2 # five Announces, and nothing may be sent
+    uses_more 5 # Announces
     stop_senders
     is "no clock is woken up by: $list" "$(heard)" ''
 done
