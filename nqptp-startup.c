@@ -154,7 +154,7 @@ static enum nqptp_exit take_ports(const struct nqptp_options *options,
             return status;
         int signal = sigtimedwait(&blocked, NULL, &(struct timespec){.tv_sec = 1});
         if (signal > 0)
-            return signal == SIGUSR1 ? NQPTP_RESTART : NQPTP_DONE;
+            return nqptp_startup_status_of(signal);
     }
 }
 
@@ -269,6 +269,10 @@ enum nqptp_exit nqptp_startup_claim(const struct nqptp_options *options) {
     if (status == NQPTP_GO_ON)
         status = find_owner(options, group, &owner);
     return status == NQPTP_GO_ON ? free_name(options, &owner) : status;
+}
+
+enum nqptp_exit nqptp_startup_status_of(int signal) {
+    return signal == SIGUSR1 ? NQPTP_RESTART : NQPTP_DONE;
 }
 
 void nqptp_startup_block_signals(sigset_t *set) {

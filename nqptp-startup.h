@@ -26,6 +26,9 @@ enum nqptp_exit {
  */
 void nqptp_startup_block_signals(sigset_t *set);
 
+/* Returns the status that the program ends with after it got this signal. */
+enum nqptp_exit nqptp_startup_status_of(int signal);
+
 /*
  * Opens the ports, and gives up what root could do if this process is root's. control[] are the
  * sockets of the control port, IPv4 and IPv6; one of them may be negative. *group is the group that

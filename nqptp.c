@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The daemon: one context, one thread, one epoll.
+ * The daemon: one context (struct nqptp), one thread, one epoll.
  *
- * In each round the loop does what is due, by the table of deadlines, and waits until the next
- * thing is due or a descriptor can be read. Then it reads packets first and commands after them,
- * one batch of each socket. The engine turns each packet, command and deadline into effects, which
- * carry_out() carries out: records go to the objects, events to the log, replies into a queue that
- * is sent once the packets that came meanwhile have been read.
+ * In each round loop() does what is due by the table deadlines[], then waits until the next row is
+ * due or a descriptor can be read. Then it reads packets first and commands after them, one batch
+ * of each socket. The engine turns each packet, command and deadline into effects. carry_out()
+ * carries them out: records go to the objects, events to the log, and replies into a queue. The
+ * queue is sent after the packets that came meanwhile.
  *
- * It knows no PTP, and does not wake up while nothing happens.
+ * A new thing to wait for is a row of deadlines[], or a source of epoll and a line in dispatch().
+ *
+ * This module knows no PTP, and does not wake up while nothing happens. It never waits for anything
+ * but epoll, except after a fault (nqptp-faults) and once at the start, in open_objects().
  */
 #include "nqptp-commands.h"
 #include "nqptp-diagnosis.h"
@@ -40,9 +43,9 @@
 
 #define FIRST_COMMAND_NS (25 * NQPTP_MS) /* A waiting player repeats its T every 5 ms. */
 #define FLOODED_NS (10 * NQPTP_S)        /* The guard stays for this time after a full batch. */
-#define BUSY_NS (10 * NQPTP_S)           /* The time between two tries for a busy port. */
+#define RETRY_NS (10 * NQPTP_S)          /* The time between two tries for a busy port. */
 #define COMMANDS 16        /* Commands that are read between two batches of packets. */
-#define OPENING_ROUNDS 128 /* How often that many are read for one opener. */
+#define OPENING_ROUNDS 128 /* The maximum of batches of commands that are read for one opener. */
 #define SIGNALS_MAX 256    /* Signals that are taken together. */
 
 /* The tags that epoll returns: see dispatch(). The tags of the endpoints come after them. */
@@ -50,7 +53,7 @@ enum source {
     CONTROL_IPV4,
     CONTROL_IPV6,
     SIGNALS,
-    CLOCK_SET, /* CLOCK_REALTIME was set */
+    CLOCK_SET, /* CLOCK_REALTIME was set. */
     INTERFACES,
     SOURCES
 };
@@ -64,13 +67,13 @@ struct nqptp {
     const struct nqptp_options *options;
     int epoll;
     int fds[SOURCES];
-    sigset_t signals; /* The signals that the descriptor SIGNALS reports. */
-    bool stopping, restarting;
+    sigset_t signals;       /* The signals that the descriptor SIGNALS reports. */
+    enum nqptp_exit status; /* The status to end with, or NQPTP_GO_ON. */
     uint64_t started_ns;
     uint64_t checksum_errors;  /* The kernel's count at the start. */
-    uint64_t rest_ns;          /* Until then packets may wait to be read. */
+    uint64_t rest_until_ns;    /* Until then packets may wait to be read. */
     uint64_t flooded_until_ns; /* Until then the kernel drops what the engine would ignore. */
-    uint64_t busy_ns;          /* When to try again for a port, or NQPTP_NO_DEADLINE. */
+    uint64_t retry_at_ns;      /* When to try again for a port, or NQPTP_NO_DEADLINE. */
     struct nqptp_service service;
     struct nqptp_faults faults;
     struct nqptp_log_limit refused_command;
@@ -244,7 +247,7 @@ static void on_opening(struct nqptp *nqptp) {
 }
 
 /* Each close of the object makes two signals, so they are taken together and acted on once. */
-static void on_signal(struct nqptp *nqptp) {
+static void on_signals(struct nqptp *nqptp) {
     struct signalfd_siginfo signal;
     bool opening = false;
 
@@ -255,8 +258,7 @@ static void on_signal(struct nqptp *nqptp) {
             opening = true;
             continue;
         }
-        nqptp->stopping = true;
-        nqptp->restarting = signal.ssi_signo == SIGUSR1;
+        nqptp->status = nqptp_startup_status_of((int)signal.ssi_signo);
     }
     if (opening)
         on_opening(nqptp);
@@ -266,8 +268,14 @@ static void follow_interfaces(struct nqptp *nqptp) {
     nqptp_endpoints_follow(&nqptp->endpoints);
     nqptp_engine_set_own_addresses(&nqptp->engine, nqptp->endpoints.own,
                                    nqptp->endpoints.own_count);
-    nqptp->busy_ns = nqptp_endpoints_must_retry(&nqptp->endpoints) ? nqptp_clock_now_ns() + BUSY_NS
-                                                                   : NQPTP_NO_DEADLINE;
+    nqptp->retry_at_ns = nqptp_endpoints_must_retry(&nqptp->endpoints)
+                             ? nqptp_clock_now_ns() + RETRY_NS
+                             : NQPTP_NO_DEADLINE;
+}
+
+static void on_interfaces(struct nqptp *nqptp) {
+    nqptp_faults_note(&nqptp->faults, nqptp_interfaces_drain(nqptp->fds[INTERFACES]));
+    follow_interfaces(nqptp);
 }
 
 /* Sets a timer that does not expire, but that the kernel cancels when CLOCK_REALTIME is set. */
@@ -304,7 +312,7 @@ static void expire_engine(struct nqptp *nqptp) {
     struct nqptp_effects effects;
 
     if (nqptp_engine_neighbours_due_ns(&nqptp->engine) <= now_ns) {
-        nqptp_neighbours_read(&nqptp->neighbours); /* if it fails, there are none */
+        nqptp_neighbours_read(&nqptp->neighbours); /* If it fails, there are none. */
         nqptp_engine_neighbours(&nqptp->engine, &nqptp->neighbours, now_ns, &effects);
         carry_out(nqptp, &effects, now_ns);
     }
@@ -314,13 +322,8 @@ static void expire_engine(struct nqptp *nqptp) {
     }
 }
 
-/* Packets that wait are read before the engine is told that time has passed. */
 static uint64_t rest_due_ns(const struct nqptp *nqptp) {
-    uint64_t engine_ns = engine_due_ns(nqptp);
-
-    return !nqptp->endpoints.resting    ? NQPTP_NO_DEADLINE
-           : nqptp->rest_ns < engine_ns ? nqptp->rest_ns
-                                        : engine_ns;
+    return nqptp->endpoints.resting ? nqptp->rest_until_ns : NQPTP_NO_DEADLINE;
 }
 
 static uint64_t objects_due_ns(const struct nqptp *nqptp) {
@@ -343,8 +346,8 @@ static void end_flood(struct nqptp *nqptp) {
     nqptp_endpoints_guard(&nqptp->endpoints, false);
 }
 
-static uint64_t busy_due_ns(const struct nqptp *nqptp) {
-    return nqptp->busy_ns;
+static uint64_t ports_due_ns(const struct nqptp *nqptp) {
+    return nqptp->retry_at_ns;
 }
 
 static uint64_t service_due_ns(const struct nqptp *nqptp) {
@@ -360,8 +363,8 @@ static const struct {
     uint64_t (*due_ns)(const struct nqptp *nqptp);
     void (*act)(struct nqptp *nqptp);
 } deadlines[] = {
-    {rest_due_ns, read_packets}, {engine_due_ns, expire_engine},   {objects_due_ns, retry_objects},
-    {flood_due_ns, end_flood},   {busy_due_ns, follow_interfaces}, {service_due_ns, tell_service},
+    {rest_due_ns, read_packets}, {engine_due_ns, expire_engine},    {objects_due_ns, retry_objects},
+    {flood_due_ns, end_flood},   {ports_due_ns, follow_interfaces}, {service_due_ns, tell_service},
 };
 
 #define DEADLINES (sizeof deadlines / sizeof *deadlines)
@@ -385,33 +388,27 @@ static int next_deadline_ms(const struct nqptp *nqptp) {
 
 /* --- the loop --------------------------------------------------------------------------------- */
 
-/* Decides whether packets end the wait, or stay in their sockets until rest_ns. */
+/*
+ * Decides whether packets end the wait, or stay in their sockets until rest_until_ns. They are read
+ * before the engine is told that time has passed.
+ */
 static void set_rest(struct nqptp *nqptp) {
     uint64_t until_ns = nqptp_engine_rest_until_ns(&nqptp->engine, nqptp_clock_now_ns());
+    uint64_t engine_ns = engine_due_ns(nqptp);
 
-    nqptp->rest_ns = nqptp->endpoints.guarded ? 0 : until_ns;
-    nqptp_endpoints_rest(&nqptp->endpoints, nqptp->rest_ns > 0);
+    nqptp->rest_until_ns = until_ns < engine_ns ? until_ns : engine_ns;
+    nqptp_endpoints_rest(&nqptp->endpoints, until_ns > 0 && !nqptp->endpoints.guarded);
 }
 
 static void dispatch(struct nqptp *nqptp, enum source source) {
-    switch (source) {
-    case CONTROL_IPV4:
-    case CONTROL_IPV6:
-        take_commands(nqptp, source);
-        break;
-    case SIGNALS:
-        on_signal(nqptp);
-        break;
-    case CLOCK_SET:
+    if (source == SIGNALS)
+        on_signals(nqptp);
+    else if (source == CLOCK_SET)
         on_clock_set(nqptp);
-        break;
-    case INTERFACES:
-        nqptp_faults_note(&nqptp->faults, nqptp_interfaces_drain(nqptp->fds[INTERFACES]));
-        follow_interfaces(nqptp);
-        break;
-    case SOURCES:
-        break;
-    }
+    else if (source == INTERFACES)
+        on_interfaces(nqptp);
+    else
+        take_commands(nqptp, source);
 }
 
 /* Packets come first: no number of commands may delay the samples that players wait for. */
@@ -427,7 +424,7 @@ static void handle_events(struct nqptp *nqptp, const struct epoll_event *events,
 static void loop(struct nqptp *nqptp) {
     struct epoll_event events[EVENTS_MAX];
 
-    while (!nqptp->stopping) {
+    while (nqptp->status == NQPTP_GO_ON) {
         act_on_deadlines(nqptp);
         set_rest(nqptp);
         bool reply = nqptp->endpoints.queued > 0;
@@ -443,8 +440,11 @@ static void loop(struct nqptp *nqptp) {
 
 /* --- starting -------------------------------------------------------------------------------- */
 
-/* Opens the objects, and brings every client back to where the process before this one had it. */
-static enum nqptp_exit open_objects(struct nqptp *nqptp) {
+/*
+ * Opens the objects, and brings every client back to where the process before this one had it.
+ * Returns false if the first object cannot be had; then the log says why.
+ */
+static bool open_objects(struct nqptp *nqptp) {
     char back[NQPTP_KEPT_MAX];
 
     nqptp_shm_bring_all_back(back, sizeof back);
@@ -455,40 +455,32 @@ static enum nqptp_exit open_objects(struct nqptp *nqptp) {
         nanosleep(&(struct timespec){.tv_nsec = FIRST_COMMAND_NS}, NULL);
     if (nqptp_objects_add(&nqptp->objects, &nqptp->engine, NQPTP_INTERFACE_NAME,
                           nqptp->options->layout, nqptp_clock_now_ns()) < 0)
-        return NQPTP_FAILED;
+        return false;
     nqptp_objects_hello(&nqptp->objects, &nqptp->engine, nqptp->options);
     restore_clients(nqptp, back);
-    return NQPTP_GO_ON;
+    return true;
 }
 
-/* Makes the descriptors of epoll that are not open yet. Returns 0 or -errno. */
-static int make_sources(struct nqptp *nqptp) {
+/* Opens what epoll reports, except for the ports, which are open. Returns 0 or -errno. */
+static int open_sources(struct nqptp *nqptp) {
     if ((nqptp->epoll = epoll_create1(EPOLL_CLOEXEC)) < 0 ||
         (nqptp->fds[SIGNALS] = signalfd(-1, &nqptp->signals, SFD_NONBLOCK | SFD_CLOEXEC)) < 0 ||
         (nqptp->fds[CLOCK_SET] = timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK | TFD_CLOEXEC)) < 0)
         return -errno;
     watch_clock(nqptp);
-    nqptp->fds[INTERFACES] = nqptp_interfaces_watch();
-    return nqptp->fds[INTERFACES] < 0 ? nqptp->fds[INTERFACES] : 0;
-}
-
-static enum nqptp_exit open_sources(struct nqptp *nqptp) {
-    int result = make_sources(nqptp);
-
-    if (result == 0)
-        result = nqptp_endpoints_watch(&nqptp->endpoints, nqptp->epoll, SOURCES);
-    for (enum source source = 0; source < SOURCES && result == 0; source++) {
+    if ((nqptp->fds[INTERFACES] = nqptp_interfaces_watch()) < 0)
+        return nqptp->fds[INTERFACES];
+    for (enum source source = 0; source < SOURCES; source++) {
         struct epoll_event event = {.events = EPOLLIN, .data.u32 = source};
         /* The control port is closed for a family that this machine lacks. */
         if (nqptp->fds[source] >= 0 &&
             epoll_ctl(nqptp->epoll, EPOLL_CTL_ADD, nqptp->fds[source], &event) < 0)
-            result = -errno;
+            return -errno;
     }
-    if (result < 0)
-        nqptp_log_error(LOG_ERR, result, "cannot set up the event loop");
-    return result < 0 ? NQPTP_FAILED : NQPTP_GO_ON;
+    return nqptp_endpoints_watch(&nqptp->endpoints, nqptp->epoll, SOURCES);
 }
 
+/* Takes one step of the start after the other. Returns NQPTP_GO_ON, or the status to end with. */
 static enum nqptp_exit start(struct nqptp *nqptp) {
     gid_t group;
 
@@ -499,23 +491,24 @@ static enum nqptp_exit start(struct nqptp *nqptp) {
         return status;
     nqptp_objects_init(&nqptp->objects, group, nqptp->options->group);
     nqptp_engine_init(&nqptp->engine, nqptp_clock_identity());
-    if ((status = open_sources(nqptp)) != NQPTP_GO_ON ||
-        (status = open_objects(nqptp)) != NQPTP_GO_ON)
-        return status;
+    int result = open_sources(nqptp);
+    if (result < 0)
+        nqptp_log_error(LOG_ERR, result, "cannot set up the event loop");
+    if (result < 0 || !open_objects(nqptp))
+        return NQPTP_FAILED;
     follow_interfaces(nqptp);
     nqptp_service_ready(&nqptp->service, &nqptp->journal, &nqptp->engine, nqptp_clock_now_ns());
     return NQPTP_GO_ON;
 }
 
-static enum nqptp_exit stop(struct nqptp *nqptp) {
+static void stop(struct nqptp *nqptp) {
+    bool restarts = nqptp->status == NQPTP_RESTART;
+
     nqptp_service_stopping();
-    nqptp_log(LOG_INFO,
-              nqptp->restarting ? "leaving %s to the next process" : "taking the name %s away",
+    nqptp_log(LOG_INFO, restarts ? "leaving %s to the next process" : "taking the name %s away",
               NQPTP_INTERFACE_NAME);
-    if (nqptp->restarting)
-        return NQPTP_RESTART;
-    nqptp_objects_stop(&nqptp->objects, &nqptp->engine.clients);
-    return NQPTP_DONE;
+    if (!restarts)
+        nqptp_objects_stop(&nqptp->objects, &nqptp->engine.clients);
 }
 
 static enum nqptp_exit run(const struct nqptp_options *options) {
@@ -528,11 +521,12 @@ static enum nqptp_exit run(const struct nqptp_options *options) {
     nqptp->started_ns = nqptp_clock_now_ns();
     nqptp->checksum_errors = nqptp_checksum_errors();
     nqptp_batch_init(&nqptp->batch);
-    enum nqptp_exit status = start(nqptp);
-    if (status == NQPTP_GO_ON) {
+    nqptp->status = start(nqptp);
+    if (nqptp->status == NQPTP_GO_ON) {
         loop(nqptp);
-        status = stop(nqptp);
+        stop(nqptp);
     }
+    enum nqptp_exit status = nqptp->status;
     free(nqptp); /* The kernel closes the descriptors. */
     return status;
 }

@@ -146,5 +146,6 @@ check 'a claim without a file makes none' test ! -e $object
 as_other mkdir $object
 as_other "$tmp/nqptp" --claim --user=nobody 2>"$tmp/refused"
 is 'claim by another user: exit status for a lack of permission' $? 4
+check 'a claim by another user leaves the directory' test -d $object
 
 done_testing
