@@ -124,10 +124,9 @@ static int64_t residual_ns(const struct nqptp_estimator *e, struct nqptp_point s
 
 /* --- bins ------------------------------------------------------------------------------------ */
 
-/* Compares two samples of different times along the current slope. */
-static bool is_higher(const struct nqptp_estimator *e, struct nqptp_point a,
-                      struct nqptp_point than) {
-    return a.value_ns > extend(e, than, a.time_ns);
+/* Returns true if a lies above the line through b with the current slope. */
+static bool is_higher(const struct nqptp_estimator *e, struct nqptp_point a, struct nqptp_point b) {
+    return a.value_ns > extend(e, b, a.time_ns);
 }
 
 static void drop_oldest_bins(struct nqptp_estimator *e, unsigned count) {
@@ -201,17 +200,16 @@ static int64_t noise_limit_ns(const struct nqptp_estimator *e, int64_t max_ns) {
  * change.
  */
 static enum change check_high_sample(struct nqptp_estimator *e, struct nqptp_point sample) {
-    struct nqptp_point suspect = e->suspect;
     bool step = residual_ns(e, sample) > STEP_NS;
-    bool confirmed = e->suspect_samples && sample.value_ns > suspect.value_ns - STEP_NS;
+    bool confirmed = e->suspect_samples && sample.value_ns > e->suspect.value_ns - STEP_NS;
 
-    if (!confirmed || (step && residual_ns(e, suspect) <= STEP_NS)) {
+    if (!confirmed || (step && residual_ns(e, e->suspect) <= STEP_NS)) {
         e->suspect_samples = SUSPECT_SAMPLES;
         e->suspect = sample;
         return CHANGE_UNCONFIRMED;
     }
     forget_before(e, INT64_MAX);
-    store_sample(e, suspect);
+    store_sample(e, e->suspect);
     return step ? CHANGE_OF_TIME : CHANGE_OF_PATH;
 }
 
@@ -220,7 +218,7 @@ static enum change check_high_sample(struct nqptp_estimator *e, struct nqptp_poi
  * differ; so residuals that are all lower than min_ns and differ by less than spread_ns are no
  * delays. Residuals that fall along a straight line of rise_ppm count as equally low.
  */
-static int64_t common_depth(const struct nqptp_residuals *list, unsigned count, int64_t min_ns,
+static int64_t common_depth(const struct nqptp_recent *list, unsigned count, int64_t min_ns,
                             int64_t spread_ns, double rise_ppm) {
     int64_t low_ns = INT64_MAX, mean_ns = 0;
 
@@ -237,15 +235,13 @@ static int64_t common_depth(const struct nqptp_residuals *list, unsigned count, 
     return low_ns > min_ns && mean_ns - low_ns < spread_ns ? low_ns : 0;
 }
 
-static bool starts_period(const struct nqptp_residuals *list, struct nqptp_point residual,
-                          int64_t period_ns) {
-    return list->count == 0 || residual.time_ns - list->at[list->count - 1].time_ns >= period_ns;
+static bool starts_period(const struct nqptp_recent *list, int64_t time_ns, int64_t period_ns) {
+    return list->count == 0 || time_ns - list->at[list->count - 1].time_ns >= period_ns;
 }
 
 /* Keeps the highest residual of each period, with the time of the first one in it. */
-static void note_residual(struct nqptp_residuals *list, struct nqptp_point residual,
-                          int64_t period_ns) {
-    if (!starts_period(list, residual, period_ns)) {
+static void note_peak(struct nqptp_recent *list, struct nqptp_point residual, int64_t period_ns) {
+    if (!starts_period(list, residual.time_ns, period_ns)) {
         if (residual.value_ns > list->at[list->count - 1].value_ns)
             list->at[list->count - 1].value_ns = residual.value_ns;
         return;
@@ -260,9 +256,9 @@ static void note_residual(struct nqptp_residuals *list, struct nqptp_point resid
  * more than eight samples may be delayed together, so samples within BURST_NS count as one.
  */
 static enum change check_bursts(struct nqptp_estimator *e, struct nqptp_point residual) {
-    const struct nqptp_residuals *list = &e->last_bursts;
+    const struct nqptp_recent *list = &e->last_bursts;
 
-    note_residual(&e->last_bursts, residual, BURST_NS);
+    note_peak(&e->last_bursts, residual, BURST_NS);
     bool far = common_depth(list, 2, VERY_LOW_NS, LOW_SPREAD_NS, 0);
     if (!far && !common_depth(list, NQPTP_ESTIMATOR_RECENT, FAR_NS, LOW_SPREAD_NS, 0))
         return CHANGE_NONE;
@@ -288,12 +284,6 @@ static double chance_of_row(const struct nqptp_estimator *e, int64_t min_ns) {
     return chance;
 }
 
-/* Returns how fast the residuals rise, from the oldest to the newest. */
-static double trend_ppm(const struct nqptp_residuals *list) {
-    struct nqptp_point first = list->at[0], last = list->at[list->count - 1];
-    return to_us(last.value_ns - first.value_ns) / to_s(last.time_ns - first.time_ns);
-}
-
 /*
  * Decides on the last eight periods when the next one begins: only then the last is complete. If
  * the best samples of all are equally low, the path is longer or the clock has made a small step.
@@ -301,22 +291,23 @@ static double trend_ppm(const struct nqptp_residuals *list) {
  * would stay too high for half a minute.
  */
 static enum change check_peaks(struct nqptp_estimator *e, struct nqptp_point residual) {
-    const struct nqptp_residuals *list = &e->last_peaks;
+    const struct nqptp_recent *list = &e->last_peaks;
     int64_t min_ns = noise_limit_ns(e, STEP_NS);
     int64_t spread_ns = to_ns(PERIOD_SPREAD_NOISES * e->noise_us);
     int64_t low_ns = common_depth(list, NQPTP_ESTIMATOR_RECENT, min_ns, spread_ns, 0);
 
-    if (list->count < NQPTP_ESTIMATOR_RECENT || !starts_period(list, residual, PERIOD_NS))
+    if (list->count < NQPTP_ESTIMATOR_RECENT || !starts_period(list, residual.time_ns, PERIOD_NS))
         return CHANGE_NONE;
     if (low_ns > STEP_NS)
         return chance_of_row(e, min_ns) < STEP_CHANCE ? CHANGE_OF_TIME : CHANGE_NONE;
     if (low_ns > 0)
         return CHANGE_OF_PATH;
-    double trend = trend_ppm(list);
-    low_ns = common_depth(list, NQPTP_ESTIMATOR_RECENT, min_ns, spread_ns, trend);
+    struct nqptp_point first = list->at[0], last = list->at[NQPTP_ESTIMATOR_RECENT - 1];
+    double trend_ppm = to_us(last.value_ns - first.value_ns) / to_s(last.time_ns - first.time_ns);
+    low_ns = common_depth(list, NQPTP_ESTIMATOR_RECENT, min_ns, spread_ns, trend_ppm);
     if (low_ns == 0 || low_ns > STEP_NS || chance_of_row(e, min_ns) > RATE_CHANCE)
         return CHANGE_NONE;
-    e->new_rate_ppm = clamp(e->slope_ppm + trend, SLOPE_LIMIT_PPM);
+    e->new_rate_ppm = clamp(e->slope_ppm + trend_ppm, SLOPE_LIMIT_PPM);
     e->new_rate_until_ns = residual.time_ns + NEW_RATE_NS;
     return CHANGE_OF_PATH;
 }
@@ -337,7 +328,7 @@ static enum change find_change(struct nqptp_estimator *e, struct nqptp_point sam
     if (change != CHANGE_NONE)
         forget_before(e, e->last_peaks.at[0].time_ns);
     else
-        note_residual(&e->last_peaks, residual, PERIOD_NS);
+        note_peak(&e->last_peaks, residual, PERIOD_NS);
     return change;
 }
 
@@ -357,14 +348,6 @@ struct fit {
     double depth_us; /* The mean depth of the bins. */
     double spread;   /* Variance of the depths, divided by the square of the mean. */
 };
-
-static void load_bins(struct fit *f, const struct nqptp_estimator *e, int64_t now_ns) {
-    *f = (struct fit){.n = e->bins};
-    for (unsigned i = 0; i < f->n; i++) {
-        f->bin[i].x_s = to_s(e->bin[i].time_ns - now_ns);
-        f->bin[i].y_us = to_us(e->bin[i].value_ns - e->bin[f->n - 1].value_ns);
-    }
-}
 
 /* Returns the level now of the line with that slope through bin i. */
 static double level_of(const struct fit *f, unsigned i, double slope_ppm) {
@@ -427,8 +410,7 @@ static void find_hull(struct fit *f) {
  */
 static void find_centre(struct fit *f, const struct nqptp_estimator *e, int64_t now_ns) {
     double line_us = to_us(extend(e, e->line, now_ns) - e->bin[e->bins - 1].value_ns);
-    double all_s = 0, near_s = 0;
-    unsigned near = 0;
+    double all_s = 0, near_s = 0, near = 0;
 
     for (unsigned i = 0; i < f->n; i++) {
         all_s += f->bin[i].x_s;
@@ -461,10 +443,9 @@ static double most_likely_slope(const struct fit *f, double expected_ppm, double
     double last_ppm = SLOPE_LIMIT_PPM, slope_ppm = 0;
 
     for (unsigned k = 0; k < f->corners; k++) {
-        unsigned corner = f->hull[k];
-        double best_ppm = expected_ppm + gain * (f->bin[corner].x_s - f->centre_s);
-        double next_ppm =
-            k + 1 < f->corners ? chord_ppm(f, corner, f->hull[k + 1]) : -SLOPE_LIMIT_PPM;
+        unsigned i = f->hull[k];
+        double best_ppm = expected_ppm + gain * (f->bin[i].x_s - f->centre_s);
+        double next_ppm = k + 1 < f->corners ? chord_ppm(f, i, f->hull[k + 1]) : -SLOPE_LIMIT_PPM;
         slope_ppm = clamp(best_ppm < last_ppm ? best_ppm : last_ppm, SLOPE_LIMIT_PPM);
         if (best_ppm >= next_ppm)
             break;
@@ -523,27 +504,28 @@ static double measure_noise(struct fit *f, const struct nqptp_estimator *e) {
  * delays, the depths vary less, no packet is quick, and the best bin is later.
  */
 static double lateness_us(const struct fit *f, double noise_us) {
-    double n = f->n < LATE_BINS_MAX ? f->n : LATE_BINS_MAX;
-    double several = clamp((SPREAD_MAX - f->spread) / (SPREAD_MAX - SPREAD_MIN), 1);
+    double n = f->n < LATE_BINS_MAX ? f->n : LATE_BINS_MAX, several = 0;
 
-    if (f->n < 3)
-        return 0;
-    if (f->n < TRUSTED_BINS || noise_us > LATE_NOISE_MAX_US || several < 0)
-        several = 0;
+    if (f->n >= TRUSTED_BINS && noise_us <= LATE_NOISE_MAX_US && f->spread < SPREAD_MAX)
+        several = clamp((SPREAD_MAX - f->spread) / (SPREAD_MAX - SPREAD_MIN), 1);
     return (1 - several) * noise_us / n + several * f->depth_us / LATE_SHARE;
 }
 
 static void fit_line(struct nqptp_estimator *e, int64_t now_ns) {
-    struct fit fit;
+    struct fit fit = {.n = e->bins};
 
-    load_bins(&fit, e, now_ns);
+    for (unsigned i = 0; i < fit.n; i++) {
+        fit.bin[i].x_s = to_s(e->bin[i].time_ns - now_ns);
+        fit.bin[i].y_us = to_us(e->bin[i].value_ns - e->bin[fit.n - 1].value_ns);
+    }
     leave_out_false_bins(&fit, e->slope_ppm, e->noise_us);
     find_hull(&fit);
     find_centre(&fit, e, now_ns);
     choose_slope(&fit, e);
     fit.level_us = touching_level(&fit, e->slope_ppm);
     e->noise_us = measure_noise(&fit, e);
-    fit.level_us += lateness_us(&fit, e->noise_us);
+    if (fit.n >= 3)
+        fit.level_us += lateness_us(&fit, e->noise_us);
     e->line = (struct nqptp_point){now_ns, e->bin[e->bins - 1].value_ns + to_ns(fit.level_us)};
 }
 
@@ -552,9 +534,9 @@ static void fit_line(struct nqptp_estimator *e, int64_t now_ns) {
 /*
  * Publishes the line as it is at the start of a series, and later an offset that keeps the slope
  * and moves slowly towards the line: steps are audible. A distance over FAR_NS begins a new
- * series, because small steps would take minutes. Returns true if a series begins.
+ * series, because small steps would take minutes.
  */
-static bool publish(struct nqptp_estimator *e, bool restart) {
+static enum nqptp_estimate publish(struct nqptp_estimator *e, bool restart) {
     struct nqptp_point line = e->line;
     int64_t age_ns = line.time_ns - e->series_start_ns;
     int64_t ns = extend(e, e->published, line.time_ns);
@@ -568,7 +550,7 @@ static bool publish(struct nqptp_estimator *e, bool restart) {
     if (!restart && age_ns >= YOUNG_NS)
         e->published.value_ns =
             ns + (int64_t)clamp(left_ns / SHARE, fast ? STEP_FAST_NS : STEP_SLOW_NS);
-    return restart;
+    return restart ? NQPTP_ESTIMATE_RESTARTED : NQPTP_ESTIMATE_CONTINUED;
 }
 
 /* --- admission ------------------------------------------------------------------------------- */
@@ -588,17 +570,10 @@ static bool is_same_timeline(const struct nqptp_estimator *e, struct nqptp_point
            sample.value_ns < RANGE_NS && sample.value_ns > -RANGE_NS;
 }
 
-/* Returns true after a stop or a long gap: the clock may continue with any offset. */
-static bool has_paused(const struct nqptp_estimator *e, struct nqptp_point sample) {
-    return e->repeats >= STOPPED_REPEATS || sample.time_ns - e->line.time_ns > GAP_NS;
-}
-
 enum nqptp_estimate nqptp_estimator_sample(struct nqptp_estimator *e, uint64_t master_ns,
                                            uint64_t local_ns) {
-    struct nqptp_point sample = {
-        .time_ns = (int64_t)(local_ns - e->base_local_ns),
-        .value_ns = (int64_t)(master_ns - local_ns - e->base_offset_ns),
-    };
+    struct nqptp_point sample = {(int64_t)(local_ns - e->base_local_ns),
+                                 (int64_t)(master_ns - local_ns - e->base_offset_ns)};
     enum change change = CHANGE_OF_TIME;
 
     if (e->bins > 0 && master_ns == e->last_master_ns) {
@@ -611,7 +586,8 @@ enum nqptp_estimate nqptp_estimator_sample(struct nqptp_estimator *e, uint64_t m
     }
     if (sample.time_ns < e->line.time_ns) /* A later packet has overtaken this one. */
         sample.time_ns = e->line.time_ns;
-    if (has_paused(e, sample))
+    /* After a stop or a long gap the clock may continue with any offset. */
+    if (e->repeats >= STOPPED_REPEATS || sample.time_ns - e->line.time_ns > GAP_NS)
         forget_before(e, INT64_MAX);
     else if (e->bins > 0)
         change = find_change(e, sample);
@@ -621,8 +597,7 @@ enum nqptp_estimate nqptp_estimator_sample(struct nqptp_estimator *e, uint64_t m
         return NQPTP_ESTIMATE_NONE;
     store_sample(e, sample);
     fit_line(e, sample.time_ns);
-    return publish(e, change == CHANGE_OF_TIME) ? NQPTP_ESTIMATE_RESTARTED
-                                                : NQPTP_ESTIMATE_CONTINUED;
+    return publish(e, change == CHANGE_OF_TIME);
 }
 
 uint64_t nqptp_estimator_offset_ns(const struct nqptp_estimator *e) {

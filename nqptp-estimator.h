@@ -27,7 +27,7 @@ struct nqptp_point {
 };
 
 /* The last residuals, oldest first. */
-struct nqptp_residuals {
+struct nqptp_recent {
     struct nqptp_point at[NQPTP_ESTIMATOR_RECENT];
     unsigned count;
 };
@@ -51,10 +51,10 @@ struct nqptp_estimator {
     double noise_us;         /* Mean depth of the bins below the line. */
     struct nqptp_point line; /* The line passes through this point. */
 
-    struct nqptp_point suspect; /* A sample that was too high to be a delay. */
-    unsigned suspect_samples;   /* How many more samples may confirm it; 0: there is none. */
-    struct nqptp_residuals last_bursts; /* The best residual of each of the last bursts. */
-    struct nqptp_residuals last_peaks; /* The best of each of the last periods; the last is open. */
+    struct nqptp_point suspect;      /* A sample that was too high to be a delay. */
+    unsigned suspect_samples;        /* How many more samples may confirm it; 0: there is none. */
+    struct nqptp_recent last_bursts; /* The best residual of each of the last bursts. */
+    struct nqptp_recent last_peaks;  /* The best of each of the last periods; the last is open. */
 
     int64_t series_start_ns;
     double new_rate_ppm; /* After a change of rate: the slope that is expected. */

@@ -26,15 +26,15 @@ leaving far bins out of the centre	s/near >= f->n . NEAR_MIN_SHARE/false/
 leaving far bins out of the noise	s/f->n >= TRUSTED_BINS \&\& depth_us/false \&\& depth_us/
 leaving out false bins	/^    leave_out_false_bins/d
 believing two high bins	s/ - third_us > to_us(STEP_NS))/ - third_us > 1e12)/
-the second high sample	s/= e->suspect;/= sample;/; s/bool confirmed = /bool confirmed = true || /
-lateness	/fit.level_us += lateness/d
-lateness after several delays	s/if (f->n < TRUSTED_BINS ||/if (true ||/
+the second high sample	s/bool confirmed = /e->suspect = sample; bool confirmed = true || /
+lateness	s/if (fit.n >= 3)/if (false)/
+lateness after several delays	s/ = clamp((SPREAD_MAX - f->spread).*/ = 0;/
 its limit of 1 ms of noise	s/^#define LATE_NOISE_MAX_US .*/#define LATE_NOISE_MAX_US 1e12/
 its limit of 20 bins	s/^#define LATE_BINS_MAX .*/#define LATE_BINS_MAX 64/
 low peaks	s/if (list->count < NQPTP_ESTIMATOR_RECENT ||/if (true ||/
 the limit of 5 ms for low peaks	s/^    int64_t min_ns = noise_limit_ns(e, STEP_NS)/    int64_t min_ns = noise_limit_ns(e, INT64_MAX)/
 the probability of low bins	s/^#define STEP_CHANCE .*/#define STEP_CHANCE 2/
-new rates	s/low_ns = common_depth(list, NQPTP_ESTIMATOR_RECENT, min_ns, spread_ns, trend);/low_ns = 0;/
+new rates	s/low_ns = common_depth(list, NQPTP_ESTIMATOR_RECENT, min_ns, spread_ns, trend_ppm);/low_ns = 0;/
 the probability of new rates	s/^#define RATE_CHANCE .*/#define RATE_CHANCE 2/
 expecting the new rate	s/double expected_ppm = .*/double expected_ppm = 0;/
 larger steps towards a new rate	s/ || line.time_ns < e->new_rate_until_ns;/;/
