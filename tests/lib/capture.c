@@ -209,7 +209,7 @@ bool capture_next(struct capture *c, struct capture_packet *packet) {
 
 /* --- packets --------------------------------------------------------------------------------- */
 
-/* What is left of a packet, from the outside in. */
+/* The rest of a packet, as its headers are removed one after another. */
 struct rest {
     const uint8_t *data;
     size_t length;
@@ -250,7 +250,7 @@ static bool skip_link(struct rest *rest, uint32_t link, bool *outgoing) {
         return skip(rest, 4);
     case 1: /* Ethernet */
         return skip(rest, 14) && skip_tags(rest, be16(head + 12));
-    case 12: /* IP without anything, by three numbers and one for each version */
+    case 12: /* IP alone has three numbers, and one for each version */
     case 14:
     case 101:
     case 228:

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Reads captures of packets: pcap and pcapng files that are in memory as a whole, and the UDP
- * datagrams in them. It knows no PTP. Files come with bug reports, so nothing in them is believed:
- * whatever the bytes, nothing is read beyond them.
+ * datagrams in them. It knows no PTP. Users send the files with bug reports, so the reader trusts
+ * no length in them: it never reads beyond the bytes that it was given.
  */
 #ifndef NQPTP_CAPTURE_H
 #define NQPTP_CAPTURE_H
@@ -21,11 +21,11 @@ struct capture_interface {
 struct capture {
     const uint8_t *data;
     size_t size, at;
-    bool pcapng, swapped; /* swapped: it is of the other byte order */
+    bool pcapng, swapped; /* `swapped`: the file has the other byte order. */
     struct capture_interface interfaces[CAPTURE_INTERFACES_MAX];
     unsigned interface_count;
-    unsigned packets;      /* read so far */
-    const char *complaint; /* why it is at its end; NULL: it was read to its end */
+    unsigned packets;      /* Read so far. */
+    const char *complaint; /* Why reading ended early, or NULL if it did not. */
 };
 
 struct capture_packet {

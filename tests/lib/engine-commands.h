@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A command's way from its text into the engine, as the daemon takes it, but without objects. */
+/* Takes the text of a command into the engine as the daemon does, but makes no objects. */
 #ifndef NQPTP_ENGINE_COMMANDS_H
 #define NQPTP_ENGINE_COMMANDS_H
 
@@ -14,7 +14,7 @@ static inline void begin_engine(struct nqptp_engine *engine, uint64_t clock_iden
     nqptp_engine_add_client(engine, "/nqptp", &(struct nqptp_shm_record){0});
 }
 
-/* `old` is what the object of a new client holds. */
+/* Obeys the command. `old` is the record that the object of a new client holds. */
 static inline struct nqptp_answer obey(struct nqptp_engine *engine, const char *text, size_t length,
                                        const struct nqptp_shm_record *old, uint64_t now_ns,
                                        struct nqptp_command *command,
@@ -29,7 +29,7 @@ static inline struct nqptp_answer obey(struct nqptp_engine *engine, const char *
     return nqptp_engine_command(engine, command, now_ns, effects);
 }
 
-/* What client c's record is by the state of the engine, whatever was published. */
+/* Returns the record that client c has to read by the state of the engine. */
 static inline struct nqptp_shm_record record_of(const struct nqptp_engine *engine, int c) {
     int i = engine->clients.list[c].master;
     struct nqptp_shm_record record = {0};
@@ -52,7 +52,7 @@ static inline bool has_master(const struct nqptp_shm_record *record) {
     return !IN6_IS_ADDR_UNSPECIFIED(&record->address.ip);
 }
 
-/* Is the record that of a clock at this address? */
+/* Whether the record is that of a clock at this address. */
 static inline bool is_at(const struct nqptp_shm_record *record,
                          const struct nqptp_address *address) {
     return IN6_ARE_ADDR_EQUAL(&record->address.ip, &address->ip);

@@ -21,21 +21,21 @@
 struct world {
     struct nqptp_engine engine;
     struct nqptp_effects effects;   /* Of what happened last. */
-    struct nqptp_shm_record record; /* The one that was published last for client 0. */
-    struct nqptp_command command;   /* The last one, */
-    struct nqptp_answer answer;     /*   and its answer, */
-    bool added;                     /*   and whether it made a client. */
+    struct nqptp_shm_record record; /* The last one published for client 0. */
+    struct nqptp_command command;   /* The last command. */
+    struct nqptp_answer answer;     /* The answer to it. */
+    bool added;                     /* Whether it made a client. */
     uint64_t now_ns;
 };
 
-/* A clock whose time is offset_ns more than ours. */
+/* A clock. Its time is offset_ns more than ours. */
 struct sender {
     uint64_t clock_identity;
     uint16_t port_number;
     struct nqptp_address address;
     uint64_t grandmaster_identity;
     uint8_t priority1;
-    uint16_t sequence_id; /* the next one's */
+    uint16_t sequence_id; /* The sequenceId of its next Sync. */
     uint64_t offset_ns;
 };
 
@@ -46,7 +46,7 @@ static inline struct world world_begin(void) {
     return world;
 }
 
-/* Of numeric text; :: if it is none. */
+/* Returns the address that the text gives, or :: if it gives none. */
 static inline struct nqptp_address at(const char *text) {
     struct nqptp_address address = {.ip = IN6ADDR_ANY_INIT};
     struct in_addr ipv4;
@@ -73,17 +73,17 @@ static inline struct sender sender(uint64_t clock_identity, const char *address,
     };
 }
 
-/* Ours, when the kernel got what the engine is told of now. */
+/* Returns our time at which the kernel received the message that the engine gets now. */
 static inline uint64_t receive_time(const struct world *w) {
     return w->now_ns - LATENCY_NS;
 }
 
-/* Its time, when what the engine is told of now was sent. */
+/* Returns the clock's time at which it sent the message that the engine gets now. */
 static inline uint64_t time_of(const struct world *w, const struct sender *from) {
     return receive_time(w) + from->offset_ns;
 }
 
-/* Which counter went up: the fate of the last datagram; NQPTP_DROP_COUNT if not exactly one did. */
+/* Returns the drop reason that was counted, or NQPTP_DROP_COUNT if not exactly one was. */
 static inline enum nqptp_drop counted(const uint64_t *before, const uint64_t *after) {
     enum nqptp_drop fate = NQPTP_DROP_COUNT;
     uint64_t sum = 0;
@@ -176,7 +176,7 @@ static inline enum nqptp_drop send_announce(struct world *w, const struct sender
     return deliver(w, from, message, sizeof message);
 }
 
-/* A Sync, and after 1 ms its Follow_Up; returns the fate of the latter. */
+/* Sends a Sync, and after 1 ms its Follow_Up. Returns the drop reason of the Follow_Up. */
 static inline enum nqptp_drop send_pair(struct world *w, struct sender *from) {
     uint64_t origin_ns = time_of(w, from);
 
@@ -185,7 +185,7 @@ static inline enum nqptp_drop send_pair(struct world *w, struct sender *from) {
     return send_follow_up(w, from, from->sequence_id++, origin_ns);
 }
 
-/* Lets time pass, in which deadlines are kept to the nanosecond. */
+/* Lets time pass. Each deadline in it is kept to the nanosecond. */
 static inline void pass(struct world *w, uint64_t ns) {
     uint64_t end_ns = w->now_ns + ns;
 
@@ -217,9 +217,9 @@ static inline struct world world_of(struct sender *master) {
     return w;
 }
 
-static const struct nqptp_shm_record no_record; /* Of an object that is new. */
+static const struct nqptp_shm_record no_record; /* The record of a new object. */
 
-/* A command of any octets. If it makes a client, `old` is what its object holds. */
+/* Obeys a command of any octets. If it makes a client, the object of the client holds `old`. */
 static inline void command_octets(struct world *w, const char *text, size_t length,
                                   const struct nqptp_shm_record *old) {
     int top = w->engine.clients.top;
@@ -255,7 +255,7 @@ static inline void announce_steps(struct world *w, const struct sender *from,
     (void)deliver(w, from, message, sizeof message);
 }
 
-/* Both send for 5 s: a pair each 125 ms, an Announce each second. */
+/* Both clocks send for 5 s: a pair each 125 ms, an Announce each second. */
 static inline void play_both_5s(struct world *w, struct sender *a, struct sender *b) {
     for (int n = 0; n < 40; n++) {
         if (n % 8 == 0) {
@@ -289,12 +289,12 @@ static inline bool same_address(const struct nqptp_address *a, const struct nqpt
     return memcmp(&a->ip, &b->ip, sizeof a->ip) == 0;
 }
 
-/* By what it takes the quickest of few samples to have been late, an estimate lies above them. */
+/* The estimator assumes that the quickest of few samples was late, so it estimates more. */
 static inline bool offset_near(uint64_t a_ns, uint64_t b_ns) {
     return a_ns - b_ns + MS / 20 <= MS / 10;
 }
 
-/* Was this published last: the clock as it is at its own address, by a sample taken then? */
+/* Whether the last record published is of this clock, by a sample of that time. */
 static inline bool published(const struct world *w, const struct sender *s, uint64_t local_ns) {
     const struct nqptp_shm_record *r = &w->record;
     return (w->effects.publish & 1) && r->clock_identity == s->clock_identity &&
@@ -302,7 +302,7 @@ static inline bool published(const struct world *w, const struct sender *s, uint
            offset_near(r->offset_ns, s->offset_ns);
 }
 
-/* Exactly zeros, for they go into shared memory as they are. */
+/* Whether "no master" was published: all zeros, as the record goes into shared memory. */
 static inline bool published_no_master(const struct world *w) {
     const struct nqptp_shm_record *r = &w->record;
     return (w->effects.publish & 1) && r->clock_identity == 0 && !has_master(r) &&
@@ -310,7 +310,7 @@ static inline bool published_no_master(const struct world *w) {
            r->start_time_ns == 0;
 }
 
-/* Whether nothing is to be done, except that event_count events are to be told. */
+/* Whether the effects are empty but for event_count events. */
 static inline bool idle_but(const struct world *w, unsigned event_count) {
     const struct nqptp_effects *e = &w->effects;
     return !e->publish && e->reply_count == 0 && e->event_count == event_count;
@@ -329,7 +329,7 @@ static inline bool told(const struct world *w, enum nqptp_event_kind kind,
     return false;
 }
 
-/* What must hold whatever came in. */
+/* Whether the invariants of the engine hold. They must, whatever message came. */
 static inline bool sane(const struct world *w) {
     const struct nqptp_engine *engine = &w->engine;
     int master = engine->clients.list[0].master;

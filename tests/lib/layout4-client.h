@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A client of layout 4 that also knows the truth: what the readers of the tests and of the
- * benchmark have in common. It knows of nqptp nothing but the public header.
+ * A client of layout 4 that also knows the true time. The readers of the tests and of the benchmark
+ * share it. It knows of nqptp only the public header.
  */
 #ifndef NQPTP_LAYOUT4_CLIENT_H
 #define NQPTP_LAYOUT4_CLIENT_H
@@ -23,7 +23,7 @@ static inline int64_t now_ns(clockid_t clock) {
     return t.tv_sec * SECOND + t.tv_nsec;
 }
 
-/* Its way to the object: NULL, and errno, if there is none for us. */
+/* Opens and maps the object as a client does. Returns NULL, with errno, if it cannot. */
 static inline struct shm_structure *map_object(void) {
     int fd = shm_open(NQPTP_INTERFACE_NAME, O_RDWR, 0);
     if (fd < 0)
@@ -34,7 +34,7 @@ static inline struct shm_structure *map_object(void) {
     return map == MAP_FAILED ? NULL : map;
 }
 
-/* Returns 0 or an error number. The mutex in the copy means nothing. */
+/* Copies the record under the mutex. Returns 0 or an error number. The copied mutex is no mutex. */
 static inline int lock_and_copy(struct shm_structure *map, struct shm_structure *copy) {
     int error = pthread_mutex_lock(&map->shm_mutex);
 
@@ -46,8 +46,8 @@ static inline int lock_and_copy(struct shm_structure *map, struct shm_structure 
 }
 
 /*
- * How far CLOCK_MONOTONIC_RAW is from CLOCK_REALTIME. Of several tries that one counts in which
- * the least time passed between the readings.
+ * Returns the difference of CLOCK_REALTIME and CLOCK_MONOTONIC_RAW. It reads both several times and
+ * takes the try with the least time between the readings.
  */
 static inline int64_t realtime_minus_raw(void) {
     int64_t least = INT64_MAX, difference = 0;
@@ -64,7 +64,7 @@ static inline int64_t realtime_minus_raw(void) {
     return difference;
 }
 
-/* What a master that runs fast has gained by then; ptp-sender has the same rule. */
+/* Returns what a master that runs fast has gained by this time. ptp-sender has the same rule. */
 static inline int64_t gained_ns(double ppm, int64_t raw_ns) {
     int64_t ppb = (int64_t)(ppm * 1000);
     return raw_ns / SECOND * ppb + raw_ns % SECOND * ppb / SECOND;

@@ -23,13 +23,13 @@ sender=$build/tests/tools/ptp-sender
 reader=$build/tests/tools/shm-reader
 player=$build/tests/tools/player
 
-identity=98698aaf9c950008 # what ptp-sender goes by unless told otherwise
+identity=98698aaf9c950008 # the clock identity of ptp-sender without --identity
 senders=''
 daemon=''
 
 # --- namespaces -----------------------------------------------------------------------------------
 
-# Runs the test again, inside. It is killed with all it started if it takes too long.
+# Runs the test again in its namespaces. A test that takes too long is killed with all its processes.
 enter() { # [SECONDS]
     if test "${NQPTP_TEST_INSIDE:-}" = ''; then
         need unshare util-linux
@@ -47,9 +47,9 @@ enter() { # [SECONDS]
         exec timeout -s KILL "$1" unshare "$2" --mount-proc --fork --kill-child sh "$0"
     fi
     mount -t tmpfs -o mode=1777 tmpfs /dev/shm || skip_all 'cannot mount a private /dev/shm'
-    tmp=$(mktemp -d /dev/shm/test-XXXXXX) # it vanishes with the mount
+    tmp=$(mktemp -d /dev/shm/test-XXXXXX) # vanishes with the mount
     chmod 755 "$tmp"
-    work=$tmp # tap.sh puts what a command says there, and finds the daemon's log
+    work=$tmp # tap.sh writes the output of commands there, and finds the daemon's log there
     make_network || skip_all 'cannot make two hosts'
 }
 
@@ -125,25 +125,25 @@ alive() {
     kill -0 "$daemon" && answers
 }
 
-# Has the daemon the lease on /nqptp, as while no other process has it open? It takes the lease when
-# the last one has closed it, so wait for that before a player of another generation starts.
+# Succeeds if the daemon has the lease on /nqptp. It takes the lease when the last other process has
+# closed the object, so a test waits for that before a player of another generation starts.
 leased() {
     grep -q "LEASE *ACTIVE.*:$(stat -c %i /dev/shm/nqptp) " /proc/locks
 }
 
-# Sends a client's command, and returns when it has been obeyed: the status is asked by the same
-# port, so it is answered after.
+# Sends a client's command, and returns when the daemon has obeyed it: a question for the status goes
+# to the same port, so the answer comes after that.
 control() { # COMMAND
     "$reader" --command "$1" && answers
 }
 
-# Waits for the master and judges the median of some reads of a fresh sample. A machine that is too
-# busy may err, the daemon may not err three times.
+# Waits for the master and judges the median of some reads of a fresh sample. On a busy machine one
+# median may be wrong for other reasons, so there are three tries.
 measure() { # SHM-READER-OPTION...
     for _ in 1 2 3; do
         "$reader" --wait-master 10 --median --fresh 5 --settle 0.3 --interval 0.04 --count 16 \
             --quiet "$@" && return
-        test $? = 1 || return 1 # there was none to judge
+        test $? = 1 || return 1 # no record to judge
     done
     return 1
 }

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define DELAY_MAX_S 2.0 /* No network delays a packet by more, and with it all that follow. */
+#define DELAY_MAX_S 2.0 /* The largest delay of any network. */
 
 enum network {
     WIRED,
@@ -34,7 +34,7 @@ static inline double prng_exponential(struct prng *prng, double mean) {
     return -mean * log(prng_uniform(prng));
 }
 
-/* Normal enough, of standard deviation 1: twelve uniform numbers. */
+/* Nearly normal, of standard deviation 1: the sum of twelve uniform numbers. */
 static inline double prng_normal(struct prng *prng) {
     double sum = -6;
 
@@ -43,7 +43,7 @@ static inline double prng_normal(struct prng *prng) {
     return sum;
 }
 
-/* Of seeds that differ in one bit the generator makes numbers that differ in few. */
+/* The generator makes similar numbers of seeds that differ in one bit, so the seed is mixed. */
 static inline struct prng prng_seeded(uint64_t seed) {
     struct prng prng = {(seed + 1) * UINT64_C(0x9E3779B97F4A7C15)};
 
@@ -54,7 +54,7 @@ static inline struct prng prng_seeded(uint64_t seed) {
 
 /* --- networks -------------------------------------------------------------------------------- */
 
-/* What is going on in the air. */
+/* The state of a network. */
 struct air {
     struct prng prng;
     enum network network;
@@ -124,7 +124,7 @@ static inline struct air air_begin(enum network network, uint64_t seed) {
     return air;
 }
 
-/* When a packet that would come at `time_s` comes. */
+/* Returns when a packet comes that would come at `time_s` without power save and blocking. */
 static inline double air_hold(struct air *air, double time_s) {
     while (air->changes_s <= time_s)
         air_change(air);
@@ -135,7 +135,7 @@ static inline double air_hold(struct air *air, double time_s) {
     return air->changes_s;
 }
 
-/* Sent at `sent_s`, it comes then; -1: never. All but the few that are overtaken stay in order. */
+/* Returns when a packet sent at `sent_s` comes, or -1 if it is lost. Nearly all stay in order. */
 static inline double air_carry(struct air *air, double sent_s, double least_s) {
     double time_s = sent_s + least_s + random_delay_s(air);
 

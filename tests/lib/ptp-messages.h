@@ -111,7 +111,7 @@ static const uint8_t ptp4l_follow_up[78] = {
     0x00, 0x00,                                                       /* 76: beyond the message */
 };
 
-/* A boundary clock's, so that no two of the fields that the comparison needs are alike. */
+/* From a boundary clock. No two of the fields that the comparison needs are equal. */
 static const uint8_t ptp4l_announce[78] = {
     0x1B, 0x12, 0x00, 0x4C, 0x00, 0x00, 0x00, 0x00,             /* */
     0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,             /* 8: correctionField */
@@ -128,7 +128,7 @@ static const uint8_t ptp4l_announce[78] = {
     0x00, 0x00,                                                 /* 76: beyond the message */
 };
 
-/* What we send to a clock of a listed address. */
+/* The Delay_Req that we send to a clock at a listed address. */
 static const uint8_t our_delay_req[44] = {
     0x11, 0x02, 0x00, 0x2C, 0x00, 0x00, 0x04, 0x00,             /* flags: unicast */
     0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,             /* 8: correctionField */

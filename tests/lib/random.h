@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Numbers that look random and are the same in every run, so that what failed once fails again.
- * The generator is Marsaglia's xorshift64 (2003).
+ * Numbers that look random and are the same in every run, so a failure happens again. The generator
+ * is Marsaglia's xorshift64 (2003).
  */
 #ifndef NQPTP_RANDOM_H
 #define NQPTP_RANDOM_H
@@ -20,12 +20,12 @@ static inline uint64_t prng_next(struct prng *prng) {
     return prng->state;
 }
 
-/* One of 0 .. count - 1. The low bits of the generator are its worst. */
+/* Returns one of 0 .. count - 1. The low bits of the generator are the least random. */
 static inline uint64_t prng_below(struct prng *prng, uint64_t count) {
     return (prng_next(prng) >> 11) % count;
 }
 
-/* Of any magnitude: a number of 1 bit is as common as one of 64. */
+/* Returns a number of any magnitude: a number of 1 bit is as common as one of 64 bits. */
 static inline uint64_t prng_magnitude(struct prng *prng) {
     uint64_t bits_less = prng_below(prng, 64);
     return prng_next(prng) >> bits_less;

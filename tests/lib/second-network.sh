@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=sh disable=SC2034,SC2154
 #
-# What the tests of -i share: a second network, and what is seen of a daemon that listens on one of
-# the two. A test sources this file after `enter`.
+# What the tests of -i share: a second network, and checks of a daemon that listens on one of the
+# two. A test sources this file after `enter`.
 
-mac=027700fffe000001 # made of the MAC address that the daemon's identity is made of
+mac=027700fffe000001 # the daemon's clock identity, made of its MAC address
 other=1122334455660008
 
 # A second network: "side" here (10.78.0.1, fd78::1), "edge" there (10.78.0.2, fd78::2); and a
@@ -29,7 +29,7 @@ start_own_sender() { # OPTION...
     check 'another program takes the ports' eventually 5 has_ports "$last_sender"
 }
 
-# Is one of its sockets bound to port 320? That is the last that it binds.
+# Succeeds if a socket of the process is bound to port 320, the last port that a sender binds.
 has_ports() { # PID
     for link in $(readlink "/proc/$1/fd/"*); do
         socket=${link#socket:\[}
@@ -38,7 +38,7 @@ has_ports() { # PID
     return 1
 }
 
-# Is this clock master, with a sample of the last second?
+# Succeeds if this clock is master, with a sample of the last second.
 follows() { # IDENTITY
     "$reader" --expect-id "$1" --fresh 1 --count 1 --quiet >/dev/null 2>&1
 }
@@ -51,12 +51,12 @@ answered_from() { # ADDRESS
     grep -q "^Delay_Req from $1\(%there\)* port 319" "$tmp/sender"
 }
 
-# Is there one row only, and a second later still?
+# Succeeds if this clock has the only row, and still has it a second later.
 hears_only() { # IDENTITY
     follows "$1" && sleep 1 && has_rows 1 && grep -q "^[*].* $1 " "$tmp/status"
 }
 
-# Starts another daemon, which is expected to end.
+# Starts another daemon, which has to end by itself.
 second() { # OPTION...
     status=0
     is_root || set -- --user=root --group=root "$@"

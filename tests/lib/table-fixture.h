@@ -72,7 +72,7 @@ static inline bool sample(struct table_fixture *b, int i) {
     return sample_of(b, i, b->now_ns + 5000 * S);
 }
 
-/* A clock that has said all it has to, once. */
+/* Adds a clock that sent one Announce and one sample. */
 static inline int add_ready(struct table_fixture *b, uint64_t clock_identity, uint8_t number,
                             uint8_t priority1) {
     int i = add(b, clock_identity, number);
@@ -91,12 +91,12 @@ static inline int master(struct table_fixture *b) {
     return b->clients.list[0].master;
 }
 
-/* The set of this clock alone, for wait_with; of none (NQPTP_NO_CLOCK), the empty set. */
+/* Returns the set of this clock alone, for wait_with(), or the empty set for NQPTP_NO_CLOCK. */
 static inline unsigned only(int i) {
     return i < 0 ? 0 : 1u << i;
 }
 
-/* Lets `ns` pass; at its end these clocks (bit i: clock i) give a sample each. */
+/* Lets `ns` pass. At the end these clocks (bit i: clock i) give a sample each. */
 static inline void wait_with(struct table_fixture *b, uint64_t ns, unsigned clocks) {
     b->now_ns += ns;
     for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)

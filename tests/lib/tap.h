@@ -46,7 +46,7 @@ __attribute__((format(printf, 6, 7))) static inline bool tap_check(bool ok, cons
         tap_failures++;
         printf("# %s:%d %s\n", file, line, expression);
     }
-    fflush(stdout); /* a crash must not take with it what is known so far */
+    fflush(stdout); /* The results so far must survive a crash. */
     return ok;
 }
 

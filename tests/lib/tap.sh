@@ -59,8 +59,8 @@ check() { # NAME COMMAND...
     fi
 }
 
-# Passes if the command says no by exit status 1. Any other failure is one of the test itself: a
-# command or a file that is not there.
+# Passes if the command ends with exit status 1. Any other status but 0 is a fault of the test itself,
+# as a command or a file that does not exist.
 check_not() { # NAME COMMAND...
     fails_with 1 "$@"
 }
