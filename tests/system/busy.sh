@@ -25,7 +25,7 @@ launch_service() {
     daemon=$!
 }
 
-# As from a shell in a unit of Type=notify, which the daemon inherits the variables of.
+# As from a shell in a unit of Type=notify: the daemon inherits the variables of the unit.
 launch_below_service() {
     export SYSTEMD_EXEC_PID=$$ INVOCATION_ID=0123456789abcdef0123456789abcdef
     export NOTIFY_SOCKET="$tmp/manager"

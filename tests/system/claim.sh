@@ -3,7 +3,7 @@
 #
 # Proves that no user can keep the service from starting: whatever is at /dev/shm/nqptp, and though
 # another user takes the name again in a loop, "nqptp --claim" makes room, and the daemon starts with
-# an object of its own. And that it does nothing where it should not.
+# an object of its own. And that --claim leaves the object of a running daemon, and other names, alone.
 
 # shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"

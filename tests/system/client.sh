@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Proves that clients can be written against what is promised: the example in doc/clients.md compiles
-# without a warning and reads the master, and so does a client of 2021, which finds the header
-# beside its own directory, sends its command to 0.0.0.0 and links nothing of ours.
+# Proves that clients can be written by the documentation: the example in doc/clients.md compiles
+# without a warning and reads the master. A client of 2021 does the same. It finds the header beside
+# its own directory, sends its command to 0.0.0.0 and links nothing of ours.
 
 # shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"

@@ -7,7 +7,7 @@
 . "${srcdir:-.}/tests/lib/netns.sh"
 need bash bash
 
-# What is offered for the last of the words, in a line. Bash has made three of --smi=4 by then.
+# Prints what completion offers for the last of the words, in a line. Bash splits --smi=4 into three.
 offered() { # WORD...
     # shellcheck disable=SC2016 # for bash
     bash -c '. "$0"; COMP_WORDS=(nqptp "$@"); COMP_CWORD=$#; _nqptp; echo "${COMPREPLY[*]-}"' \

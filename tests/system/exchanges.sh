@@ -39,7 +39,7 @@ follow 'a master 20 ppm slow' 100000 -20
 follow 'a wired network of 200 us and more' 600000 0 --delay wired --rate 32 --seed 3
 follow 'a wireless network of 1.2 to 35 ms' 4500000 0 --delay wifi --rate 32 --duplicate --seed 5
 
-# What counts is when the kernel received a packet, not when the daemon came to read it.
+# The time that counts is when the kernel received a packet, not when the daemon read it.
 start_daemon
 kill -s STOP "$daemon"
 in_there "$sender" --to 10.77.0.1 --offset 5 --seconds 0.5

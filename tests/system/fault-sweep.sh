@@ -45,7 +45,7 @@ cpu() {
     awk '{ print $14 + $15 }' "/proc/$daemon/stat" 2>/dev/null || echo 0
 }
 
-# A player of today, one that takes the mutex, a second client, an interface that changes.
+# A player of 5, a player that takes the mutex, a second client, an interface that changes.
 use() {
     "$player" --play 10.77.0.2 --wait 3 >"$tmp/played" 2>&1 || served=no
     "$player" --generation 4.1 --play 10.77.0.2 --wait 3 >>"$tmp/played" 2>&1 || served=no
@@ -96,7 +96,7 @@ wrong() { # WHAT
         "$(tail -n 1 "$tmp/log" | cut -c 1-200)"
 }
 
-# What the daemon says names the error, in the words of the C library or in our own.
+# Succeeds if the daemon's log names the error, in the words of the C library or in our own.
 names_cause() {
     said=$(sed -n 's/.*-1 E[A-Z]* (\(.*\)) (INJECTED).*/\1/p' "$tmp/calls" | head -n 1)
     grep -qF -e "$said" "$tmp/log" && return
@@ -121,12 +121,12 @@ left() {
     find /dev/shm -mindepth 1 -maxdepth 1 ! -name 'test-*'
 }
 
-# Where it cannot serve, it says so.
+# Succeeds if the daemon serves, or says that it cannot.
 is_told() {
     grep -qE '(warning|error): ' "$tmp/log"
 }
 
-# Says whether that family is not there, or the kernel never gives an error to that.
+# Succeeds if the fault cannot happen: the machine lacks the family, or the kernel gives no error there.
 is_absurd() {
     case $error in
     EAFNOSUPPORT | EADDRNOTAVAIL) return 0 ;;
@@ -236,7 +236,7 @@ faults_of() { # KIND BUILD
     done
 }
 
-# How many lines complain. Not every machine has a user or a group nqptp.
+# Counts the lines that complain. Not every machine has a user or a group nqptp.
 complaints() {
     grep -E 'Sanitizer|warning:' "$tmp/log" | grep -vcE 'no (user|group) nqptp'
 }

@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Proves that a system call of the event loop that fails again and again slows the daemon down: it
-# warns, does not spin, and goes on when the fault is over. And that the daemon says what it lacks
-# when a call fails at the start. strace makes the calls fail.
+# Proves that the daemon survives a system call of the event loop that fails again and again: it
+# warns, does not spin, and goes on when the fault is over. And that the daemon names the cause when a
+# call fails at the start. strace makes the calls fail.
 
 # shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
@@ -30,7 +30,7 @@ traced() {
     grep -q '^TracerPid:.*[1-9]' "/proc/$daemon/status"
 }
 
-# Lets a call of a daemon fail from now on, and does what makes it call it.
+# Lets a call of a running daemon fail from now on, and then runs a command that causes the call.
 fails() { # CALL COMMAND...
     calls=$1 call=${1#\?}
     shift
@@ -70,7 +70,7 @@ fails recvfrom ip addr add 10.77.0.9/24 dev here
 fails read signal
 fails '?epoll_wait,epoll_pwait' ask # not every processor has both
 
-# getifaddrs() reads by it. It is tried again each 10 s.
+# getifaddrs() uses recvmsg(). The daemon tries it again each 10 s.
 warning='cannot read the list of interfaces'
 fails recvmsg ip addr add 10.77.0.10/24 dev here
 
@@ -108,7 +108,7 @@ daemon=''
 
 # --- no more descriptors at the start ---
 
-# With so few that the daemon comes to each place where it opens one.
+# Limits from few to more descriptors: each place where the daemon opens one fails once.
 wrong() {
     for most in $(seq 4 15); do
         said=$(timeout 5 prlimit --nofile="$most" "$nqptp" "$@" 2>&1 | tail -n 1)

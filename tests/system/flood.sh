@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # Floods from 10,000 addresses, as fast as one processor can send them: the listed master stays
-# master and right, nothing grows, and what is of no use is dropped by the kernel.
+# master and right, the daemon does not grow, and the kernel drops packets that the daemon cannot use.
 
 # shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"

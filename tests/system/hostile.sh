@@ -22,13 +22,13 @@ open_files() {
     find "/proc/$daemon/fd" -type l | wc -l
 }
 
-# Plays the role as a guest that leaves the other processes some of the processors.
+# Plays a role at low priority, so that the other processes get some of the processors.
 guest() { # OPTION... ROLE
     seed=$((seed + 1))
     nice -n 19 "$hostile" --seed $seed "$@"
 }
 
-# Within 2 s of the abuse ending, plus what a busy machine may take.
+# Checks the record within 2 s after the abuse, plus the time that a busy machine needs.
 right_again() { # WHAT
     check "$1: the record is right again" "$hostile" --seconds 3 --expect-id "$identity" look
     sed 's/^/# /' "$tmp/said"
@@ -154,7 +154,7 @@ is 'removed: the new object has the same mode and owner' "$(stat -c %a:%u:%g /de
 start_watching
 right_again 'removed'
 
-# While nothing is published a command will do.
+# Without a master nothing is published, so a command makes the daemon look at its object.
 control T
 check 'without clocks there is no master' "$reader" --wait-none 3
 rm /dev/shm/nqptp
@@ -180,8 +180,8 @@ storm 'opening it without end' --bare
 storm 'opening it without end by many at once' --bare --processes 8
 storm 'opening it without end after commands' --processes 2
 
-# Openers that never finish. A process that opens the object waits for the daemon to give up its lease: the first one is
-# killed meanwhile, the second is stopped; the third opens and never closes.
+# A process that opens the object waits until the daemon gives up its lease. Of three openers the
+# first is killed while it waits, the second is stopped, and the third opens and never closes.
 control 'T 10.77.0.2'
 check 'while no process has the object open there is a lease, after half a minute at most' eventually 40 leased
 kill -STOP "$daemon"

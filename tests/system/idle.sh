@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Proves that the daemon sleeps while nothing happens: in some seconds it makes no system call at
-# all besides the one it waits in, neither fresh from the start, nor with a list of silent clocks, nor
-# while a player keeps the object open.
+# Proves that the daemon sleeps while nothing happens: in some seconds it makes no system call but the
+# one that it waits in. This holds after the start, with a list of silent clocks, and while a player
+# keeps the object open.
 
 # shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
@@ -23,7 +23,7 @@ cpu_time() {
 }
 
 idles() { # NAME SECONDS
-    sleep 1 # what was asked before has ended
+    sleep 1 # the answers to earlier questions have ended
     before=$(calls) cpu=$(cpu_time)
     sleep "$2" # nothing may happen
     is "$1: no system call in $2 s" $(($(calls) - before)) 0

@@ -89,7 +89,7 @@ returning '-i NAME, down and up' 10.77.0.1 link_down link_up -i here
 returning 'everywhere, the address' 10.77.0.1 remove_ipv4 add_ipv4
 returning 'everywhere, down and up' fd77::1 link_down link_up
 
-# What a sender has to know of its interface is gone with it, so that is another one afterwards.
+# A sender knows the number of its interface, so it ends with the interface and another one starts.
 reborn() { # NAME TO DAEMON-OPTION...
     what=$1
     to=$2

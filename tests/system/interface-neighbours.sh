@@ -13,8 +13,8 @@ enter 150
 
 # --- beside other programs on this host ---
 
-# It has the ports at another address, the identity and even the port number that are ours, and is
-# followed. Its answers come back to it, so they went by the right way.
+# The sender has the ports at another address, and our identity and port number. It is followed. The
+# Delay_Reqs reach it, so they went by the right way.
 beside() { # NAME ITS-ADDRESS OUR-ADDRESS
     case $2 in *:*) needs_ipv6 "$1" || return ;; esac
     start_own_sender --verbose --from "$2" --to "$3" --identity $mac --offset 5
@@ -34,7 +34,7 @@ beside 'a sender at an address of another interface' 10.78.0.1 10.77.0.1
 beside 'a sender at another address, IPv6' fd77::11 fd77::1
 beside 'a sender at an address of another interface, IPv6' fd78::1 fd77::1
 
-# One that takes every address of IPv4, and does not share.
+# A program that takes every address of IPv4, and does not share its ports.
 start_own_sender --to 10.77.0.99
 for place in 10.77.0.1 here; do
     second -i $place

@@ -23,7 +23,7 @@ check 'the listed master is followed' measure $truth
 sed 's/^/# /' "$tmp/said"
 files=$(open_files)
 
-# A client reads all the while; each time it must find the master, and a fresh sample.
+# A client reads all the time. Each time it has to find the master, and a fresh sample.
 start_watch() {
     "$reader" --expect-id "$identity" --expect-ip 10.77.0.2 --fresh 4 --raw-truth "$offset" \
         --within 5000000 --interval 0.01 --quiet >"$tmp/watch" 2>&1 &
@@ -60,9 +60,9 @@ start_watch
         --rate 5000 --offset "$offset" --to 10.77.0.1
 }
 
-# The control port is for this host only: a stranger's command changes nothing.
+# The control port is for this machine only: a command from another machine changes nothing.
 survives 'commands of another host' in_there "$reader" --command T --to 10.77.0.1
-echo 1 >/proc/sys/net/ipv4/conf/all/route_localnet # as some container engines have it
+echo 1 >/proc/sys/net/ipv4/conf/all/route_localnet # as some container engines set it
 in_there sh -c 'echo 1 >/proc/sys/net/ipv4/conf/all/route_localnet
     ip addr del 127.0.0.1/8 dev lo
     ip route add 127.0.0.1 via 10.77.0.1 src 10.77.0.2'

@@ -3,7 +3,7 @@
 #
 # Proves that what players asked for outlives the daemon without a service manager: after a crash and
 # after a restart the lists, the names, which players play and the layouts are back, and the music goes
-# on. And that nonsense in its place does no harm.
+# on. And that random bytes in its place do no harm.
 
 # shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"

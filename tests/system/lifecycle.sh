@@ -22,7 +22,7 @@ run_as() { # COMMAND...
     ("$@" >"$tmp/stdout" 2>"$tmp/stderr") || status=$?
 }
 
-# Does the first line of the output match?
+# Succeeds if the first line of the output matches.
 says_first() { # PATTERN
     head -n 1 "$tmp/stdout" | grep -q "$1"
 }
@@ -95,7 +95,7 @@ for signal in TERM INT HUP; do
     check_not "SIG$signal removes the object" test -e $object
 done
 
-# As nohup starts it: the terminal goes, and the daemon stays.
+# As nohup starts it: the terminal closes, and the daemon stays.
 trap '' HUP
 start_daemon
 trap - HUP
@@ -104,7 +104,7 @@ check 'SIGHUP that was ignored at the start stays ignored' alive
 stop_daemon INT
 is 'SIGHUP was ignored at the start: SIGINT ends the daemon' "$status" 0
 
-# A pipe takes 64 KiB; then its reader is needed.
+# A pipe holds 64 KiB. A write to a full pipe waits for the reader, which never reads.
 mkfifo "$tmp/pipe"
 # shellcheck disable=SC2217 # it only keeps the pipe open
 sleep 1000 <"$tmp/pipe" &

@@ -43,7 +43,7 @@ end_player() { # NAME
     check "$1: the player read one series" grep -q ' 1 starts,' "$tmp/player"
 }
 
-# Is the address heard on this link, and is the clock there master?
+# Succeeds if the address is heard on this link, and the clock there is master or not.
 has_row() { # LINK MASTER
     "$nqptp" --status --json 2>/dev/null | tr -d ' \n' |
         grep -q "\"address\":\"fe80::2\",\"interface\":\"$1\",\"master\":$2"
@@ -55,7 +55,7 @@ start_daemon -v
 start_player fe80::2 7
 start_honest
 check 'fe80::2: the honest sender is followed' eventually 10 has_row here true
-start_impostor --sequence 60 # the honest one has sent fewer than 30
+start_impostor --sequence 60 # the honest sender has sent fewer than 30 Syncs
 check 'fe80::2: an impostor on another link is heard' eventually 5 has_row side false
 end_player 'fe80::2, an impostor on another link'
 stop_senders

@@ -26,7 +26,7 @@ watch() { # NAME SECONDS OPTION...
     "$player" --name "$name" "$@" --watch "$seconds" >"$tmp/player" 2>&1
 }
 
-# Without any command, unlike a player that starts: the words of layout 10 as they are.
+# Prints the words of layout 10, without any command to the daemon, unlike a player that starts.
 words() { # NAME
     od -A n -t x8 -v -N 72 "$shm$1" | tr -d '\n'
 }
@@ -84,7 +84,7 @@ check 'a player of /two reads the right offset at the same time' wait $four
 sed 's/^/# /' "$tmp/four"
 check 'a player of 2021 reads the better of both clocks' "$reader" --expect-id b --fresh 2 --count 1
 
-# --- what one asks for, and what it changes ---
+# --- what one client asks for, and what it changes ---
 
 one=$(start_of /one)
 two=$(start_of /two)
@@ -169,7 +169,7 @@ is 'a name that was taken can be used when it is free' "$(id_of /link)" $b
 
 # --- how many ---
 
-# The oldest one that is not used makes room: /one, which a player has open, stays, and /two goes.
+# The oldest unused object makes room: /one, which a player has open, stays, and /two goes.
 control '/two B'
 control '/two E'
 "$player" --name /one --play 10.77.0.2 --watch 1000 >"$tmp/first" 2>&1 &
@@ -199,7 +199,7 @@ else
     sed 's/^/# /' "$tmp/player"
 fi
 
-# When players have all of them open there is no room.
+# When players have all objects open there is no room.
 tail -f -n 0 "$shm"/client* "$shm"/K* "$shm"/Bad "$shm"/link "$shm"/three "$shm"/four "$shm"/0* \
     >/dev/null 2>&1 &
 holder=$!

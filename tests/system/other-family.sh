@@ -22,7 +22,7 @@ eventually 5 third_is_there || skip_all 'no macvlan here'
 nsenter -t "$third" -n ip addr add 10.77.0.9/24 dev third
 nsenter -t "$third" -n ip link set third up
 
-# Is the clock at this address master, or not?
+# Succeeds if the clock at this address is known, and is master or not.
 has_clock() { # ADDRESS MASTER
     "$nqptp" --status --json 2>/dev/null | tr -d ' \n' |
         grep -q "\"address\":\"$1\",\"interface\":\"here\",\"master\":$2"

@@ -4,7 +4,7 @@
 # Proves that the daemon works in odd places, or says what is wrong and ends: without /proc, without
 # O_TMPFILE, with a small stack, without inotify, with few descriptors, with a limit of file sizes.
 
-# Inner shells expand what stands in single quotes.
+# Inner shells expand the text in single quotes.
 # shellcheck source=tests/lib/netns.sh disable=SC2119,SC2016
 . "${srcdir:-.}/tests/lib/netns.sh"
 enter
@@ -12,7 +12,7 @@ enter
 object=/dev/shm/nqptp
 is_root || set -- --user=root --group=root
 
-# Starts it by a shell that first does something to its surroundings.
+# Starts the daemon by a shell that runs a command first.
 start_after() { # COMMAND OPTION...
     command=$1
     shift
@@ -91,7 +91,7 @@ is 'a limit of file sizes: the daemon ends with exit status 1' "$status" 1
 check 'a limit of file sizes: the log has the reason' grep -q 'ulimit -f' "$tmp/log"
 check 'a limit of file sizes: no object is left' test ! -e $object
 
-# Without an instance of inotify, in a user namespace, whose root is an ordinary user outside.
+# Without an instance of inotify, in a user namespace. Its root is an ordinary user outside.
 if unshare -Ur sh -c 'echo 0 >/proc/sys/user/max_inotify_instances' 2>/dev/null; then
     unshare -Ur sh -c 'echo 0 >/proc/sys/user/max_inotify_instances; exec "$0" "$@"' "$nqptp" \
         --user=root --group=root --event-port=3190 --general-port=3200 2>"$tmp/log" &

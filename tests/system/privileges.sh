@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Proves that a daemon started as root gives up its privileges once the ports are bound, that one with
-# the unit's capability keeps no other, and that both work on: what is left is read from the kernel,
-# while the daemon follows a clock.
+# Proves that a daemon started as root gives up its privileges when the ports are bound, that a daemon
+# with the unit's capability keeps no other, and that both work on. The kernel says which privileges
+# are left, while the daemon follows a clock.
 
 # shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"

@@ -33,7 +33,7 @@ follow() { # NAME -4-OR-6 MASTER-ADDRESS
     stop_daemon
 }
 
-# Lets what ptp4l sends to the group go to this host alone.
+# Translates the group to this machine's address, so that ptp4l's multicast arrives as unicast.
 to_unicast() { # FAMILY GROUP ADDRESS
     in_there nft -f - <<END
 table $1 n {

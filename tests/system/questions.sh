@@ -14,9 +14,9 @@ seconds=6
 
 start_daemon
 start_sender --to 10.77.0.1
-# The answer takes long: it names the addresses of all lists. An opener waits until what is in the
-# sockets is answered. Without reading packets meanwhile that takes seconds on any machine; with it
-# a packet waits for 16 answers, some milliseconds.
+# The answer takes long: it names the addresses of all lists. An opener waits until the commands in
+# the sockets are answered. If the daemon read no packets meanwhile, a packet would wait for seconds
+# on any machine. It waits for 16 answers only, which take some milliseconds.
 for client in $(seq 60); do
     "$reader" --command "/client$client T $(seq -s ' ' -f "10.78.$client.%g" 1 250)"
 done

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Proves that a master stays one when packets rest in their sockets, as they do with many clocks,
-# while others' Syncs are lost, so that deadlines are due in between: time does not go back.
+# Proves that a master stays master while packets rest in their sockets, as they do with many clocks,
+# and while Syncs of other clocks are lost, so that deadlines are due between packets.
 
 # shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"

@@ -42,7 +42,7 @@ few_series 'one correction in ten is wild' 1 --ids "$identity" --raw-truth 5000 
 stop_senders
 stop_daemon
 
-# The first one of the list, and the best, announces itself only.
+# The best clock is the first of the list, and only announces itself.
 start_daemon
 start_sender --to 10.77.0.1 --offset 5000
 start_sender --to 10.77.0.1 --from 10.77.0.3 --identity 0c --priority1 1 --no-sync
@@ -51,8 +51,8 @@ few_series 'a better clock that never gives its time' 1 --play '10.77.0.3 10.77.
 stop_senders
 stop_daemon
 
-# It gives its time at first, and then announces itself only. The other clock may have been master
-# before it, so there are up to three series.
+# The best clock gives its time at first, and then only announces itself. The other clock may have
+# been master before it, so there are up to three series.
 start_daemon
 start_sender --to 10.77.0.1 --offset 5000
 start_sender --to 10.77.0.1 --from 10.77.0.3 --identity 0c --priority1 1 --offset 5000 --seconds 4

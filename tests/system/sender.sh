@@ -49,7 +49,7 @@ for one in $players; do
     check "${one%:*} is followed in one mastership" grep -q ' 1 starts,' "$tmp/player-${one%:*}"
 done
 
-# That they would have stopped: now that it lists none of them, the daemon says nothing more.
+# The senders would have stopped without requests: the daemon now lists none of them and sends none.
 for one in $players; do
     control "/${one%:*} T"
 done

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Proves what can be proved of the unit without starting it: that it exposes little, and that it
-# does not lock out what the service is for. How it works is for check-systemd.sh.
+# Proves of the unit, without starting it, that it exposes little and allows what the service needs.
+# check-systemd.sh proves the rest.
 
 # shellcheck source=tests/lib/netns.sh
 . "${srcdir:-.}/tests/lib/netns.sh"

@@ -32,7 +32,7 @@ captured() {
 
 # --- no list ---
 
-# To everything that anybody could want to answer: whole messages of every type too.
+# The senders send to each address that the daemon could answer from, whole messages of every type.
 to='--to 10.77.0.1 --to 224.0.1.129 --interface there'
 test "$ipv6" = no || to="$to --to fd77::1 --to fe80::1%there --to ff0e::181"
 capture=''
@@ -72,7 +72,7 @@ has_delay_reqs() { # COUNT
     test "$(grep -c '^Delay_Req from .* port 319,' "$tmp/sender")" -ge "$1"
 }
 
-# A sender that serves only receivers that it hears, and has given us up.
+# A sender that has not heard us for a while, and serves another address only.
 start_sender --low-ports --verbose --from 10.77.0.2 --to 10.77.0.99
 control 'T 10.77.0.2'
 control '/nqptp B'
@@ -98,7 +98,7 @@ asked() { # NAME MASTER SERVED
     check_not 'from no other address' grep -v "^Delay_Req from $3 port 319, " "$tmp/sender"
     check_not 'Delay_Reqs have majorSdoId 1 and portNumber 32776' \
         grep -v 'majorSdoId 1, portNumber 32776, ' "$tmp/sender"
-    # By the time it is read, two more Syncs may have been sent, on a busy machine.
+    # On a busy machine the sender may have sent two more Syncs before it reads the Delay_Req.
     answered=$(awk '($NF - $(NF - 2) + 65536) % 65536 <= 2 { print $(NF - 2) }' "$tmp/sender" |
         sort -u | wc -l)
     check 'each Sync gets one Delay_Req with its sequenceId' test "$answered" -ge 5 \

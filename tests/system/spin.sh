@@ -60,7 +60,7 @@ note() { # PID
     echo "$(cpu_time "$1") $(wake_ups "$1")" >"$tmp/$1.before"
 }
 
-# The limits are for all of the time.
+# The limits are for the whole time.
 calm() { # CASE PID PERCENT-OF-A-PROCESSOR WAKE-UPS
     read -r cpu woken <"$tmp/$2.before"
     cpu=$(($(cpu_time "$2") - cpu)) woken=$(($(wake_ups "$2") - woken))
@@ -77,7 +77,7 @@ at $place "$player" --watch 1000 --interval 1 >"$tmp/player" 2>&1 &
 check 'open: a player has the object' eventually 5 grep -q 'version 10' "$tmp/player"
 check 'open: another player opens and closes the object' at $place "$player" --watch 0.1
 
-# --- one client after the other is killed with the mutex in its hands ---
+# --- one client after the other is killed while it holds the mutex ---
 
 start_daemon_apart mutex
 mutex=$daemon mutex_place=$place

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 #
 # Proves that every generation of players finds its own layout at its first look, however soon it
-# looks, with a daemon that was told nothing of it: fresh daemons, each for one player that starts
-# as soon as there is an object, half of them while all processors are kept busy. And what happens
-# when players of different generations come one after the other, or at a time.
+# looks, with a daemon that does not know which generation comes: a new daemon for each player, which
+# starts as soon as there is an object, half of them while all processors are busy. And what happens
+# when players of different generations come one after the other, or at the same time.
 #
 # STARTUPS=1000 makes 1000 starts of each kind, which takes minutes.
 
@@ -40,7 +40,7 @@ object_exists() {
     test -e $object
 }
 
-# As early as a player can find one, which is before the daemon has come to its loop.
+# Waits for the object as a player can find it first, before the daemon has come to its loop.
 await_object() {
     tries=1000
     until object_exists; do
@@ -50,7 +50,7 @@ await_object() {
     done
 }
 
-# The exit statuses of COUNT first looks, each with its count: "60*0" is the best.
+# Prints the exit statuses of COUNT first looks, each with its count: "60*0" is the best.
 first_looks() { # COUNT GENERATION OPTION...
     count=$1
     shift
@@ -148,7 +148,7 @@ done
 check 'the daemon is alive' alive
 stop_daemon
 
-# --- at a time ---
+# --- at the same time ---
 
 start_sender --to 10.77.0.1 --offset 1
 start_daemon

@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Proves what --status says, as a user meets it: of a daemon that runs, in any width, as JSON that
-# other programs read, and with a hint where it knows what is wrong; and when none answers, the facts
-# that the kernel vouches for and the commands that come next.
+# Proves what --status shows to a user: of a running daemon as text, as JSON that other programs read,
+# and with a hint if it knows what is wrong. If no daemon answers, it shows facts from the kernel and
+# the commands that come next.
 
 # shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
@@ -155,7 +155,7 @@ else
     skip 'ptp4l has port 319: name and pid' 'no ptp4l here; it is in Debian package linuxptp'
 fi
 
-# A program whose name is to deceive: of an escape sequence, and a command.
+# A program with a deceptive name: an escape sequence, and a command.
 # shellcheck disable=SC2016 # no shell runs it
 strange=$tmp/$(printf '\033')'[2J$(id)'
 cp "$nqptp" "$strange"

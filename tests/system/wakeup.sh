@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Proves that a listed clock is woken up: by two Announces, 150 ms apart, of a rival that would win
-# and then of one that would lose, when it announces itself first, and again at its third Announce
-# if it gave no time; that the daemon goes on meanwhile; and that no other clock is woken up.
+# Proves that the daemon wakes a listed clock up: at its first Announce, and again at its third if it
+# gave no time, by two Announces of ours, 150 ms apart. The clock loses to the first and wins over the
+# second. The daemon goes on meanwhile, and wakes no other clock up.
 
 # shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
@@ -18,12 +18,12 @@ has_announces() { # COUNT
     test "$(grep -c '^Announce from' "$tmp/sender")" -ge "$1"
 }
 
-# What came in by port 320, without the times.
+# Prints what the sender received by port 320, without the times.
 heard() {
     sed 's/ at [0-9]*: / /' "$tmp/sender"
 }
 
-# The least and the greatest gap in ms between the first and the second of each pair.
+# Prints the min and max gap in ms between the first and the second Announce of each pair.
 gaps() {
     awk '{ for (i = 1; i < NF; i++) if ($i == "at") time[NR] = $(i + 1) + 0 }
         END { least = 1e9; for (i = 2; i <= NR; i += 2) { gap = (time[i] - time[i - 1]) / 1e6
@@ -87,7 +87,7 @@ echo "# $apart ms apart"
 check 'the two Announces that wake a clock up are a second apart' test "$apart" -ge 900 -a "$apart" -lt 2000
 stop_senders
 
-# --- while one is being woken up, the others are heard ---
+# --- while one clock is being woken up, the others are heard ---
 
 control 'T 10.77.0.2 10.77.0.3'
 start_sender --to 10.77.0.1 --from 10.77.0.3 --identity 0a --offset 4000 --rate 64
