@@ -135,7 +135,7 @@ static void try_neighbours(const uint8_t *data, size_t size) {
     whole.count = part.count = 0;
     int result = nqptp_neighbours_parse(&whole, copy, size);
     REQUIRE(result <= 1);
-    REQUIRE(whole.count * LEAST_NEIGHBOUR <= size);
+    REQUIRE(whole.count <= size / LEAST_NEIGHBOUR);
     free(copy);
     copy = fuzz_copy(data, size / 2);
     (void)nqptp_neighbours_parse(&part, copy, size / 2);
