@@ -60,17 +60,13 @@ __attribute__((format(printf, 3, 4))) static void member(struct nqptp_text *text
     va_end(arguments);
 }
 
-/* A client's name is UTF-8. Other text may have any octets, and those beyond ASCII are escaped. */
-static void member_text(struct nqptp_text *text, const char *name, const char *value, bool utf8) {
+/* Without what is not printable, only the quote and the backslash need an escape. */
+static void member_text(struct nqptp_text *text, const char *name, const char *value) {
+    char shown[NQPTP_HINT_MAX];
+
     member(text, name, "\"");
-    for (; *value; value++) {
-        if (*value == '"' || *value == '\\')
-            nqptp_text_add(text, "\\%c", *value);
-        else if (!utf8 && (*value < ' ' || *value > '~'))
-            nqptp_text_add(text, "\\u%04x", (unsigned char)*value);
-        else
-            nqptp_text_add(text, "%c", *value);
-    }
+    for (const char *at = nqptp_text_show(value, "", shown, sizeof shown); *at; at++)
+        nqptp_text_add(text, "%s%c", *at == '"' || *at == '\\' ? "\\" : "", *at);
     nqptp_text_add(text, "\"");
 }
 
@@ -90,7 +86,7 @@ static void json_list(struct nqptp_text *text, const struct nqptp_client *client
     member(text, "list", client->has_list ? "[" : "null");
     if (!client->has_list)
         return;
-    for (unsigned i = 0; i < client->peer_count && i < NQPTP_STATUS_PEERS; i++)
+    for (unsigned i = 0; i < client->peer_count && i < NQPTP_PEERS_SHOWN; i++)
         member(text, NULL, "\"%s\"", nqptp_address_format(&client->peers[i].address, address));
     nqptp_text_add(text, "]");
 }
@@ -105,7 +101,7 @@ static void json_client(struct nqptp_text *text, const struct nqptp_status *stat
     for (int i = 0; i < client->master; i++)
         place += status->engine->table.clocks[i].in_use;
     member(text, NULL, "{");
-    member_text(text, "object", client->shown, true);
+    member_text(text, "object", client->shown);
     member(text, "layout", "%u", status->objects[c].layout);
     member(text, "in_use", "%s", uses[status->objects[c].use]);
     member(text, "player", "\"%s\"", activity_names[client->activity]);
@@ -148,7 +144,7 @@ static void json_clock(struct nqptp_text *text, const struct nqptp_status *statu
     member(text, NULL, "{");
     member(text, "clock_identity", "\"%016" PRIx64 "\"", clock->clock_identity);
     member(text, "address", "\"%s\"", nqptp_address_format(&clock->address, address));
-    member_text(text, "interface", status->interfaces[i], false);
+    member_text(text, "interface", status->interfaces[i]);
     member_flag(text, "master", rows.masters >> i & 1);
     member_flag(text, "listed", rows.listed >> i & 1);
     member_flag(text, "qualified", qualifies(status, i));
@@ -182,7 +178,7 @@ size_t nqptp_status_json(const struct nqptp_status *status, char *buffer, size_t
     char hint[NQPTP_HINT_MAX];
 
     nqptp_text_add(&text, "{");
-    member_text(&text, "version", status->version, false);
+    member_text(&text, "version", status->version);
     member_age(&text, "uptime_s", status->started_ns, status->now_ns);
     member(&text, "packets_used", "%" PRIu64, engine->drops[NQPTP_DROP_NONE]);
     member(&text, "replies_unsent", "%" PRIu64, status->unsent.count);
@@ -190,7 +186,7 @@ size_t nqptp_status_json(const struct nqptp_status *status, char *buffer, size_t
     member(&text, "places", "[");
     for (unsigned i = 0; i < status->place_count; i++) {
         member(&text, NULL, "{");
-        member_text(&text, "name", status->places[i].name, false);
+        member_text(&text, "name", status->places[i].name);
         member_flag(&text, "there", status->places[i].there);
         nqptp_text_add(&text, "}");
     }
@@ -206,7 +202,7 @@ size_t nqptp_status_json(const struct nqptp_status *status, char *buffer, size_t
     nqptp_text_add(&text, "]");
     json_drops(&text, engine);
     if (nqptp_hint(status, hint))
-        member_text(&text, "hint", hint, false);
+        member_text(&text, "hint", hint);
     nqptp_text_add(&text, "}\n");
     return text.used;
 }
@@ -249,22 +245,6 @@ add_field(struct nqptp_text *text, const char *title, const char *format, ...) {
     nqptp_text_add(text, "\n");
 }
 
-static void add_list(struct nqptp_text *text, const struct nqptp_client *client) {
-    char buffer[NQPTP_STATUS_PEERS * INET6_ADDRSTRLEN + 64] = "", address[INET6_ADDRSTRLEN];
-    struct nqptp_text list = {.at = buffer, .size = sizeof buffer};
-    unsigned count = client->has_list ? client->peer_count : 0;
-
-    if (!client->has_list)
-        nqptp_text_add(&list, "never given, so any clock may be master");
-    else if (count == 0)
-        nqptp_text_add(&list, "empty, so no clock may be master");
-    else
-        nqptp_text_add(&list, "%u address%s:", count, count == 1 ? "" : "es");
-    for (unsigned i = 0; i < count && i < NQPTP_STATUS_PEERS; i++)
-        nqptp_text_add(&list, " %s", nqptp_address_format(&client->peers[i].address, address));
-    add_field(text, "List:", "%s%s", buffer, count > NQPTP_STATUS_PEERS ? " ..." : "");
-}
-
 static void add_offset(struct nqptp_text *text, const struct nqptp_clock *clock) {
     struct nqptp_quality quality;
     char error[CELL_SIZE], noise[CELL_SIZE];
@@ -299,11 +279,12 @@ static void add_client(struct nqptp_text *text, const struct nqptp_status *statu
     static const char *const uses[] = {
         [NQPTP_USE_UNKNOWN] = "", [NQPTP_USE_NONE] = ", not in use", [NQPTP_USE_OPEN] = ", in use"};
     const struct nqptp_client *client = &status->engine->clients.list[c];
+    char list[NQPTP_STORY_MAX];
 
     add_field(text, "Object:", "%s, layout %u%s, player %s", client->shown,
               status->objects[c].layout, uses[status->objects[c].use],
               activity_names[client->activity]);
-    add_list(text, client);
+    add_field(text, "List:", "%s", nqptp_story_list(client, list));
     if (client->master == NQPTP_NO_CLOCK)
         add_field(text, "Master:", "none");
     else
@@ -335,68 +316,49 @@ static void add_drops(struct nqptp_text *text, const struct nqptp_engine *engine
 
 /* --- the text: the table of clocks ------------------------------------------------------------ */
 
-static const struct {
-    const char *title;
-    bool right; /* Its cells end at the right of the column. */
-} columns[] = {{"Marks", false}, {"Clock identity", false}, {"Address", false},
-               {"Heard", true},  {"Error", true},           {"Sync", true},
-               {"Pkts", true},   {"Prio", false},           {"Steps", true},
-               {"GM", false}};
-
-#define CELLS (sizeof columns / sizeof *columns)
-
-/* What is not known stays empty. */
-static void write_cells(const struct nqptp_status *status, int i, char cells[CELLS][CELL_SIZE]) {
+/* What is not known is a dash. */
+static void add_row(struct nqptp_text *text, const struct nqptp_status *status, int i, int width) {
     const struct nqptp_clock *clock = &status->engine->table.clocks[i];
     const struct nqptp_announce *announce = &clock->announce;
     struct nqptp_rows rows = nqptp_clients_rows(&status->engine->clients);
     struct nqptp_quality quality;
+    char address[INET6_ADDRSTRLEN], error[CELL_SIZE] = "-", sync[CELL_SIZE] = "-";
 
-    snprintf(cells[0], CELL_SIZE, "%c%c%c%c%c", rows.masters >> i & 1 ? '*' : '.',
-             rows.listed >> i & 1 ? 'L' : '.', qualifies(status, i) ? 'Q' : '.',
-             nqptp_clock_is_alive(clock, status->now_ns) ? 'A' : '.',
-             nqptp_clock_is_asleep(clock) ? 'Z' : '.');
-    snprintf(cells[1], CELL_SIZE, "%016" PRIx64, clock->clock_identity);
-    nqptp_address_format(&clock->address, cells[2]);
-    snprintf(cells[3], CELL_SIZE, "%.1fs", seconds_since(clock->heard_at_ns, status->now_ns));
     if (clock->sampled_at_ns > 0 && nqptp_estimator_quality(&clock->estimator, &quality))
-        brief(quality.error_us / 1e6, cells[4]);
+        brief(quality.error_us / 1e6, error);
     if (sync_interval_s(clock) > 0)
-        brief(sync_interval_s(clock), cells[5]);
-    snprintf(cells[6], CELL_SIZE, "%" PRIu64, clock->packets);
+        brief(sync_interval_s(clock), sync);
+    nqptp_text_add(text, "%c%c%c%c%c %016" PRIx64 " %-*s %5.1fs %5s %5s %6" PRIu64,
+                   rows.masters >> i & 1 ? '*' : '.', rows.listed >> i & 1 ? 'L' : '.',
+                   qualifies(status, i) ? 'Q' : '.',
+                   nqptp_clock_is_alive(clock, status->now_ns) ? 'A' : '.',
+                   nqptp_clock_is_asleep(clock) ? 'Z' : '.', clock->clock_identity, width,
+                   nqptp_address_format(&clock->address, address),
+                   seconds_since(clock->heard_at_ns, status->now_ns), error, sync, clock->packets);
     if (!clock->announced)
-        return;
-    snprintf(cells[7], CELL_SIZE, "%u/%u", announce->priority1, announce->priority2);
-    snprintf(cells[8], CELL_SIZE, "%u", announce->steps_removed);
-    if (announce->grandmaster_identity == clock->clock_identity)
-        snprintf(cells[9], CELL_SIZE, "self");
+        nqptp_text_add(text, " -       -\n");
+    else if (announce->grandmaster_identity == clock->clock_identity)
+        nqptp_text_add(text, " %3u/%-3u self\n", announce->priority1, announce->priority2);
     else
-        snprintf(cells[9], CELL_SIZE, "%016" PRIx64, announce->grandmaster_identity);
+        nqptp_text_add(text, " %3u/%-3u %016" PRIx64 "\n", announce->priority1, announce->priority2,
+                       announce->grandmaster_identity);
 }
 
-/* The titles are the first row. Each column is as wide as its longest cell. */
+/* The column of the addresses is as wide as the longest one. */
 static void add_table(struct nqptp_text *text, const struct nqptp_status *status) {
-    char cells[1 + NQPTP_CLOCKS_MAX][CELLS][CELL_SIZE] = {0};
-    unsigned rows = 1;
+    const struct nqptp_clock *clocks = status->engine->table.clocks;
+    char address[INET6_ADDRSTRLEN];
+    int width = (int)strlen("Address");
 
-    for (size_t c = 0; c < CELLS; c++)
-        snprintf(cells[0][c], CELL_SIZE, "%s", columns[c].title);
-    for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)
-        if (status->engine->table.clocks[i].in_use)
-            write_cells(status, i, cells[rows++]);
-    int widths[CELLS] = {0};
-    for (size_t n = 0; n < rows * CELLS; n++) {
-        int width = (int)strlen(cells[n / CELLS][n % CELLS]);
-        if (width > widths[n % CELLS])
-            widths[n % CELLS] = width;
+    for (int i = 0; i < NQPTP_CLOCKS_MAX; i++) {
+        int length = (int)strlen(nqptp_address_format(&clocks[i].address, address));
+        width = clocks[i].in_use && length > width ? length : width;
     }
-    for (unsigned row = 0; row < rows; row++)
-        for (size_t c = 0; c < CELLS; c++)
-            nqptp_text_add(text, "%*s%s",
-                           c == CELLS - 1                ? 0
-                           : row > 0 && columns[c].right ? widths[c]
-                                                         : -widths[c],
-                           *cells[row][c] ? cells[row][c] : "-", c == CELLS - 1 ? "\n" : " ");
+    nqptp_text_add(text, "\nMarks Clock identity   %-*s  Heard Error  Sync   Pkts Prio    GM\n",
+                   width, "Address");
+    for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)
+        if (clocks[i].in_use)
+            add_row(text, status, i, width);
     add_field(text, "Marks:", "* master, L listed, Q qualified, A alive, Z asleep");
 }
 
@@ -415,10 +377,8 @@ size_t nqptp_status_text(const struct nqptp_status *status, char *buffer, size_t
     add_field(&text, "Packets:", "%" PRIu64 " used, %" PRIu64 " dropped", used,
               engine->packets - used);
     add_field(&text, "Clocks:", "%u of %d", clocks, NQPTP_CLOCKS_MAX);
-    if (clocks > 0) {
-        nqptp_text_add(&text, "\n");
+    if (clocks > 0)
         add_table(&text, status);
-    }
     add_drops(&text, engine);
     if (nqptp_hint(status, hint))
         add_field(&text, "Hint:", "%s", hint);

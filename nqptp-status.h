@@ -12,9 +12,6 @@
 /* The most that one datagram holds. The longest status is shorter. */
 #define NQPTP_STATUS_MAX 65507
 
-/* The maximum of addresses that are shown of a client's list. */
-#define NQPTP_STATUS_PEERS 8
-
 /* Whether another process has an object open. */
 enum nqptp_use { NQPTP_USE_UNKNOWN, NQPTP_USE_NONE, NQPTP_USE_OPEN };
 

@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define PEERS_SHOWN 8
 #define STEP_SHOWN_NS 5000000 /* A smaller move may come from the estimate. */
 
 static void add_clock(struct nqptp_text *line, uint64_t clock_identity,
@@ -70,29 +69,32 @@ static void add_reason(struct nqptp_text *line, const struct nqptp_reason *reaso
         nqptp_text_add(line, "%s", words[reason->won]);
 }
 
-static void add_list(struct nqptp_text *line, const struct nqptp_client *client) {
+const char *nqptp_story_list(const struct nqptp_client *client, char text[NQPTP_STORY_MAX]) {
+    struct nqptp_text list = {text, NQPTP_STORY_MAX, 0};
+    unsigned count = client->has_list ? client->peer_count : 0;
     char address[INET6_ADDRSTRLEN];
 
-    if (client->peer_count == 0) {
-        nqptp_text_add(line, "no clock may be master now");
-        return;
-    }
-    nqptp_text_add(line, "only clocks at %u address%s may be master now:", client->peer_count,
-                   client->peer_count == 1 ? "" : "es");
-    for (unsigned i = 0; i < client->peer_count && i < PEERS_SHOWN; i++)
-        nqptp_text_add(line, " %s", nqptp_address_format(&client->peers[i].address, address));
-    if (client->peer_count > PEERS_SHOWN)
-        nqptp_text_add(line, " ...");
+    if (!client->has_list)
+        nqptp_text_add(&list, "never given, so any clock may be master");
+    else if (count == 0)
+        nqptp_text_add(&list, "empty, so no clock may be master");
+    else
+        nqptp_text_add(&list, "%u address%s:", count, count == 1 ? "" : "es");
+    for (unsigned i = 0; i < count && i < NQPTP_PEERS_SHOWN; i++)
+        nqptp_text_add(&list, " %s", nqptp_address_format(&client->peers[i].address, address));
+    nqptp_text_add(&list, "%s", count > NQPTP_PEERS_SHOWN ? " ..." : "");
+    return text;
 }
 
 static void add_client_event(struct nqptp_text *line, const struct nqptp_client *client,
                              const struct nqptp_event *event) {
     static const char *const activity[] = {
         [NQPTP_STOPPED] = "ends", [NQPTP_PLAYING] = "begins", [NQPTP_PAUSED] = "pauses"};
+    char list[NQPTP_STORY_MAX];
 
     nqptp_text_add(line, "%s: ", client->shown);
     if (event->kind == NQPTP_EVENT_LIST) {
-        add_list(line, client);
+        nqptp_text_add(line, "the list is now %s", nqptp_story_list(client, list));
     } else if (event->kind == NQPTP_EVENT_ACTIVITY) {
         nqptp_text_add(line, "the player %s", activity[client->activity]);
     } else if (event->kind == NQPTP_EVENT_NO_MASTER) {

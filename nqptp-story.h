@@ -20,6 +20,12 @@ bool nqptp_story_essential(const struct nqptp_event *event);
 const char *nqptp_story_event(const struct nqptp_engine *engine, const struct nqptp_event *event,
                               char text[NQPTP_STORY_MAX]);
 
+/* The maximum of addresses that are shown of a client's list. */
+#define NQPTP_PEERS_SHOWN 8
+
+/* Writes the client's list in words: "2 addresses: 192.0.2.1 2001:db8::1". Returns text. */
+const char *nqptp_story_list(const struct nqptp_client *client, char text[NQPTP_STORY_MAX]);
+
 /* Room for any message in words. */
 #define NQPTP_MESSAGE_TEXT_MAX 320
 

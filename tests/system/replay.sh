@@ -73,7 +73,7 @@ replays --truth "$recordings/wifi.truth" "$recordings/wifi.pcapng"
 is 'wifi: it is read to its end' "$status $(cat "$work/err")" '0 '
 is 'the log has one master' "$(lines "master is now $identity at 10\.77\.0\.2,")" 1
 is 'wired: all publications are of one series' "$(lines 'since 0\.000000')" "$(lines "  master $identity")"
-says "a command that was captured is obeyed" '/nqptp: only clocks at 1 address .*: 10\.77\.0\.2$'
+says "a command that was captured is obeyed" '/nqptp: the list is now 1 address: 10\.77\.0\.2$'
 says 'wifi: packets of the host itself are not taken for a clock' '425 received, 192 sent by this machine, 1 comm'
 says 'the status has one clock' '^Clocks: *1 of 32$'
 check_errors 'the error is the min delay, of 1200 us and a little' 10 -1800 -1100

@@ -22,7 +22,7 @@ tells() { # NAME PATTERN
 start_daemon
 tells 'the log has version, object and ports at the start' 'version .* serves /nqptp in layout 4.* ports 319, 320 and 9000'
 control '/nqptp T 10.77.0.2 10.77.0.3'
-tells 'the log has a new list' '/nqptp: only clocks at 2 addresses .*: 10\.77\.0\.2 10\.77\.0\.3$'
+tells 'the log has a new list' '/nqptp: the list is now 2 addresses: 10\.77\.0\.2 10\.77\.0\.3$'
 start_sender --to 10.77.0.1 --from 10.77.0.3 --identity 0b --rate 16
 second=$last_sender
 tells 'the log has the first master, and why' '/nqptp: master is now 000000000000000b at 10\.77\.0\.3, the only candidate$'
@@ -39,7 +39,7 @@ tells 'the log has the last master that falls silent, and that its values stay' 
 kill -CONT "$second"
 tells 'the log has a master that is back' 'master 000000000000000b .* is back after [0-9.]* s'
 control '/nqptp T'
-tells 'the log has an empty list' '/nqptp: no clock may be master now$'
+tells 'the log has an empty list' '/nqptp: the list is now empty, so no clock may be master$'
 sleep 0.5 # no further line may come
 lines=$(grep -vc warning "$tmp/log")
 check 'the log of all this has a dozen lines, warnings of the start not counted' test "$lines" -ge 9 -a "$lines" -le 12
@@ -56,7 +56,7 @@ for i in $(seq 20); do # All of them have to come within 5 s, so none waits for 
     "$reader" --command "/nqptp T 10.77.0.$((i % 2 * 90 + 2))"
 done
 answers
-lines=$(grep -c '/nqptp: only clocks at' "$tmp/log")
+lines=$(grep -c '/nqptp: the list is now' "$tmp/log")
 is 'of twenty lists in a moment ten are logged' "$lines" 10
 stop_senders
 stop_daemon

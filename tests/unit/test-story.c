@@ -115,7 +115,7 @@ static void test_reasons_of_the_list(void) {
     (void)send_announce(&w, &two);
     (void)send_pair(&w, &two);
     command(&w, "T 192.0.2.2");
-    CHECK_SAYS(&w, "/nqptp: only clocks at 1 address may be master now: 192.0.2.2");
+    CHECK_SAYS(&w, "/nqptp: the list is now 1 address: 192.0.2.2");
     CHECK_SAYS(&w,
                "/nqptp: master is now 0000000000000002 at 192.0.2.2, because the one before is not "
                "listed any more");
@@ -125,13 +125,13 @@ static void test_reasons_of_the_list(void) {
     command(&w, "/nqptp T 192.0.2.1 192.0.2.2");
     CHECK_SAYS(&w, "/nqptp: master is now 0000000000000001 at 192.0.2.1, the first in the list");
     command(&w, "/nqptp T");
-    CHECK_SAYS(&w, "/nqptp: no clock may be master now");
+    CHECK_SAYS(&w, "/nqptp: the list is now empty, so no clock may be master");
     CHECK_SAYS(&w, "/nqptp: there is no master now");
     CHECK_EQ_U64(essential(&w), 1, "an empty list: one line is logged without -v");
     command(&w, "/nqptp T");
     CHECK_EQ_U64(w.effects.event_count, 0, "the same empty list again: nothing is told");
     command(&w, "/x T ::1 ::2 ::3 ::4 ::5 ::6 ::7 ::8 ::9");
-    CHECK_SAYS(&w, "/x: only clocks at 9 addresses may be master now: ::1 ::2 ::3 ::4 ::5 ::6 ::7 "
+    CHECK_SAYS(&w, "/x: the list is now 9 addresses: ::1 ::2 ::3 ::4 ::5 ::6 ::7 "
                    "::8 ...");
     command(&w, "/x B");
     CHECK_SAYS(&w, "/x: the player begins");
