@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A hint names the first thing that is missing on the way of the time from a sender to a player:
- * packets, then packets of a clock, then, for each client, a clock that it lists and that gives its
- * time, then a player that reads. Last comes what only makes the sound worse. Each hint says what a
- * person can do or check.
+ * The time goes from a sender to a player in steps: packets arrive; packets of a clock arrive; for
+ * each client, a listed clock gives its time; a player reads it. A hint names the first step that
+ * fails. If none fails, it names what only makes the sound worse. There is one hint at most, and it
+ * says what a person can do or check.
+ *
+ * The status alone decides: nothing is read, asked or remembered here. A sender need not answer
+ * Delay_Reqs, so their answers decide nothing.
  */
 #include "nqptp-hints.h"
 
@@ -16,10 +19,17 @@
 
 #define SYNC_EXPECTED 24 /* A clock that sent this many packets has sent a Sync. */
 
-/* How many of the clocks that a client may follow are in one state or another. */
+#define CHECK_SENDER                                                                               \
+    "check that the sender is on and in this network, and that no firewall drops UDP ports 319 "   \
+    "and 320"
+
+/* The clocks that a client may follow, counted by state. */
 struct census {
-    unsigned heard, alive, asleep, sampled;
-    unsigned syncs_only; /* Of these only Syncs came: a firewall may drop the general port. */
+    unsigned heard;      /* All of them. */
+    unsigned alive;      /* Those that give their time. */
+    unsigned asleep;     /* Those that repeat one time. */
+    unsigned sampled;    /* Those that have given their time. */
+    unsigned syncs_only; /* Those that sent only Syncs: a firewall may drop the general port. */
     unsigned others;     /* The clocks that the client may not follow. */
 };
 
@@ -42,47 +52,49 @@ static struct census count_clocks(const struct nqptp_status *status,
     return census;
 }
 
-static const char unused[] = "no player has it open: start Shairport Sync, built for AirPlay 2; "
-                             "if it is older than 4.3, its user must be in group nqptp";
+static const char unused[] =
+    "no player has the object open; start Shairport Sync, built for AirPlay 2; if it is older than "
+    "4.3, its user must be in group nqptp";
 
-/* Why a client has no master that gives its time, though the list allows some. */
-static const char *trouble_with(const struct census *listed) {
-    if (listed->heard == 0 && listed->others > 0)
+/* Returns why a client has no master that gives its time. */
+static const char *trouble_with(const struct census *clocks, bool plays) {
+    if (plays && clocks->alive + clocks->asleep + clocks->others == 0)
+        return "the player plays, but its sender is silent, though it is asked again and "
+               "again: " CHECK_SENDER;
+    if (clocks->heard == 0 && clocks->others > 0)
         return "the addresses listed are silent, but other clocks are heard: the sender may reach "
                "this machine from another address (guest network, VPN, NAT)";
-    if (listed->heard == 0)
-        return "the addresses listed are silent: check that no firewall drops UDP ports 319 and "
-               "320, and that the sender is in this network";
-    if (listed->asleep == listed->heard)
+    if (clocks->heard == 0)
+        return "the addresses listed are silent: " CHECK_SENDER;
+    if (clocks->asleep == clocks->heard)
         return "the clock has stopped, so its sender is asleep: play something, or wake it up";
-    if (listed->alive > 0)
+    if (clocks->alive > 0)
         return "a clock gives its time, but does not qualify as master: it has not announced "
                "itself, so it may be no AirPlay sender";
-    if (listed->syncs_only == listed->heard)
-        return "only Syncs of the clock get here: check that no firewall drops UDP port 320";
-    if (listed->sampled == 0)
+    if (clocks->syncs_only == clocks->heard)
+        return "only Syncs of the clock arrive: check that no firewall drops UDP port 320";
+    if (clocks->sampled == 0)
         return "a clock is heard, but gives no time: its sender is not playing to this machine";
     return "the clock has fallen silent: check that its sender is on, and plays to this machine";
 }
 
-/* Why a client gets no exact time from its master, or has no player that reads it; NULL if not. */
+/*
+ * Returns why a client gets no exact time from its master, or has no player that reads it. NULL if
+ * all is well. `master` is NULL if there is none.
+ */
 static const char *trouble_of(const struct nqptp_status *status, int c,
                               const struct nqptp_clock *master) {
     const struct nqptp_client *client = &status->engine->clients.list[c];
     const char *use = status->objects[c].use == NQPTP_USE_NONE ? unused : NULL;
-    struct census listed = count_clocks(status, client);
+    struct census clocks = count_clocks(status, client);
 
-    if (client->has_list && client->peer_count == 0)
-        return use; /* The list of an idle player is empty. */
-    if (client->activity == NQPTP_PLAYING && client->has_list &&
-        listed.alive + listed.asleep + listed.others == 0)
-        return "the player plays, but its sender is silent, though it is asked every 2 s: check "
-               "that the sender is on, and that no firewall drops UDP ports 319 and 320";
+    if (client->has_list && client->peer_count == 0) /* The player is idle. */
+        return use;
     if (!master || !nqptp_clock_is_alive(master, status->now_ns) || nqptp_clock_is_asleep(master))
-        return trouble_with(&listed);
+        return trouble_with(&clocks, client->has_list && client->activity == NQPTP_PLAYING);
     if (master->packets >= SYNC_EXPECTED &&
         nqptp_interval_ns(&master->pairing.sync_interval, 0) == 0)
-        return "no Sync of the master gets here, so its time is less exact: check that no firewall "
+        return "no Sync of the master arrives, so its time is less exact: check that no firewall "
                "drops UDP port 319";
     return use;
 }
@@ -99,12 +111,13 @@ static void add_client_trouble(struct nqptp_text *text, const struct nqptp_statu
         nqptp_text_add(text,
                        "%s: the sender's clock runs %.0f ppm %s than this machine's, but crystals "
                        "differ by 100 at most: NTP is correcting the sender's, or one of the two "
-                       "is a virtual machine. To see which clock is off, run here: chronyc "
-                       "tracking, or: timedatectl timesync-status",
+                       "is a virtual machine. To see which clock is off, run on this machine: "
+                       "chronyc tracking, or: timedatectl timesync-status",
                        client->shown, fabs(master->estimator.slope_ppm),
                        master->estimator.slope_ppm > 0 ? "faster" : "slower");
 }
 
+/* Returns whether none of the places exists that -i names. */
 static bool is_nowhere(const struct nqptp_status *status) {
     for (unsigned i = 0; i < status->place_count; i++)
         if (status->places[i].there)
@@ -112,12 +125,13 @@ static bool is_nowhere(const struct nqptp_status *status) {
     return status->place_count > 0;
 }
 
-/* What keeps all clients from the time. */
+/* Adds what keeps all clients from the time, if anything does. */
 static void add_common_trouble(struct nqptp_text *text, const struct nqptp_status *status) {
     const struct nqptp_engine *engine = status->engine;
-    bool nothing_came = engine->packets == 0;
+    uint64_t used = engine->drops[NQPTP_DROP_NONE];
+    bool no_player = status->objects[0].use == NQPTP_USE_NONE && engine->clients.top == 1;
 
-    if (nothing_came && is_nowhere(status))
+    if (engine->packets == 0 && is_nowhere(status))
         nqptp_text_add(text, "%s is not there: check the spelling; \"ip address\" lists what is",
                        status->places[0].name);
     else if (status->unsent.error < 0)
@@ -131,18 +145,15 @@ static void add_common_trouble(struct nqptp_text *text, const struct nqptp_statu
                        " UDP datagrams with wrong checksums; where they come from a bridge or a "
                        "virtual network card, run there: ethtool -K INTERFACE tx off",
                        status->checksum_errors);
-    else if (nothing_came && status->objects[0].use == NQPTP_USE_NONE && engine->clients.top == 1)
-        nqptp_text_add(text, "nothing was heard on UDP ports %u and %u, and %s: %s",
-                       status->event_port, status->general_port, engine->clients.list[0].shown,
-                       unused);
-    else if (nothing_came)
-        nqptp_text_add(text,
-                       "nothing was heard on UDP ports %u and %u since the start: pick this "
-                       "machine as the AirPlay output, and check that no firewall blocks them",
-                       status->event_port, status->general_port);
+    else if (engine->packets == 0)
+        nqptp_text_add(text, "nothing was heard on UDP ports %u and %u since the start: %s",
+                       status->event_port, status->general_port,
+                       no_player ? unused
+                                 : "pick this machine as the AirPlay output, and check that no "
+                                   "firewall blocks them");
     else if (nqptp_clocks_in_use(&engine->table) == 0)
         nqptp_text_add(text, "%s",
-                       engine->drops[NQPTP_DROP_NONE] == 0
+                       used == 0
                            ? "no packet could be used: what sends them is no AirPlay sender"
                            : "no clock was heard for two minutes: nothing plays to this machine");
 }
