@@ -20,6 +20,7 @@ now() {
 # As systemd starts the unit's own process, without a socket for sd_notify(3).
 launch_service() {
     is_root || set -- --user=root --group=root
+    : >"$tmp/log" # Or waits() may find the line of the daemon before.
     # shellcheck disable=SC2016
     sh -c 'SYSTEMD_EXEC_PID=$$ exec "$@"' sh "$nqptp" "$@" 2>"$tmp/log" &
     daemon=$!
@@ -85,5 +86,28 @@ daemon=$service
 check 'busy port, as a service: the daemon serves soon after the port is free' eventually 4 answers
 stop_daemon
 is 'busy port, as a service: after the wait SIGTERM stops the daemon' "$status" 0
+
+# A daemon that waits keeps nothing open, or it would find its own sockets in its way: this one has
+# ports 319 and 320 and 127.0.0.1:9000 each time before it fails with ::1:9000.
+launch_daemon -i ::1 --event-port=9000 --general-port=1320 --control-port=9001
+holder=$daemon
+holds_port() {
+    "$nqptp" --status --control-port=9001 >"$tmp/status" 2>/dev/null
+}
+check 'another program has the control port of IPv6 only' eventually 5 holds_port
+launch_service
+service=$daemon
+control_is_waited_for() {
+    grep -q 'UDP port 9000 is in use.*needs --control-port=; waiting for the port$' "$tmp/log"
+}
+check 'busy control port of IPv6, as a service: the daemon waits and names the option' \
+    eventually 5 control_is_waited_for
+sleep 2 # Two tries more.
+daemon=$holder
+stop_daemon
+daemon=$service
+check 'busy control port of IPv6, as a service: the daemon serves soon after the port is free' \
+    eventually 4 answers
+stop_daemon
 
 done_testing

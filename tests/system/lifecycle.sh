@@ -104,6 +104,13 @@ check 'SIGHUP that was ignored at the start stays ignored' alive
 stop_daemon INT
 is 'SIGHUP was ignored at the start: SIGINT ends the daemon' "$status" 0
 
+# The kernel sends SIGIO if too many signals of the lease wait.
+start_daemon
+kill -s IO "$daemon"
+check 'SIGIO does not end the daemon' alive
+stop_daemon
+is 'SIGIO came before: SIGTERM ends the daemon' "$status" 0
+
 # A pipe holds 64 KiB. A write to a full pipe waits for the reader, which never reads.
 mkfifo "$tmp/pipe"
 # shellcheck disable=SC2217 # it only keeps the pipe open

@@ -106,8 +106,10 @@ is_told() { # NAME PATTERN
 }
 
 is_root || set -- --user=root --group=root
-NOTIFY_SOCKET="$tmp/nobody" strace -f -e trace=sendmsg -s 300 -o "$tmp/calls" "$nqptp" "$@" \
-    2>"$tmp/log" &
+started=$(cut -d . -f 1 /proc/uptime)
+NOTIFY_SOCKET="$tmp/nobody" WATCHDOG_USEC=4000000 strace -f -e trace=sendmsg -s 300 \
+    -o "$tmp/calls" "$nqptp" "$@" 2>"$tmp/log" &
+traced=$!
 eventually 10 answers || not_ok 'the daemon starts'
 is_told 'systemd: it is told that the daemon is ready' 'listening, nothing heard yet"'
 start_sender --to 10.77.0.1 --from 10.77.0.2 --skew 12 --rate 16
@@ -125,5 +127,28 @@ sleep 1.5 # as above
 is 'systemd: no line comes twice in a row' "$(grep -o 'STATUS=.*' "$tmp/calls" | sed 's/".*//' | uniq -d)" ''
 check 'systemd: few lines come' test "$(grep -c STATUS= "$tmp/calls")" -le 8
 grep -o 'STATUS=[^"]*' "$tmp/calls" | sed 's/^/# /'
+took=$(($(cut -d . -f 1 /proc/uptime) - started))
+alive=$(grep -c 'WATCHDOG=1' "$tmp/calls")
+check "systemd: with a watchdog of 4 s it is told about each 2 s that the daemon is alive: $alive times in $took s" \
+    test "$alive" -ge $((took / 3)) -a "$alive" -le $((took / 2 + 2))
+kill "$(pgrep -P $traced)"
+wait $traced
+check 'systemd: it is told that the daemon stops' grep -q 'STOPPING=1' "$tmp/calls"
+
+# strace -D leaves the daemon the pid that was traced from, so it is the unit's own process.
+start_daemon
+# shellcheck disable=SC2016
+NOTIFY_SOCKET="$tmp/nobody" sh -c 'SYSTEMD_EXEC_PID=$$ exec strace -D -e trace=sendmsg -s 600 -o "$@"' \
+    sh "$tmp/waiting" "$nqptp" "$@" 2>/dev/null &
+waiting=$!
+told_to_wait() {
+    grep -q 'EXTEND_TIMEOUT_USEC=120000000.nSTATUS=UDP port 319 is in use: .*; waiting for the port"' \
+        "$tmp/waiting"
+}
+check 'systemd: it is told that the daemon waits for a port, and to allow the time for it' \
+    eventually 5 told_to_wait
+kill $waiting
+wait $waiting
+stop_daemon
 
 done_testing
