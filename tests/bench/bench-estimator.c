@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Measures the estimator on streams of known truth, beside the rule of the reference nqptp (1.2.5)
- * as its behaviour is described in prose: it is how much better ours is that counts.
+ * Measures the estimator on simulated streams whose true offset is known, beside the smoothing rule
+ * of the reference nqptp (1.2.5), which reference.h has from a description. The thresholds are
+ * ratios of the two, or absolute values.
  *
  *   bench-estimator DIRECTORY [SEED [SEEDS]]
- *       all of it: a table on stdout and as DIRECTORY/estimator.csv, errors over time as
- *       DIRECTORY/error.csv; fails if a threshold is missed; with another seed, all streams are
- *       others; with fewer seeds (10) it is quicker
+ *       Measures everything. Prints a table, writes it to DIRECTORY/estimator.csv, and writes the
+ *       errors of one stream over time to DIRECTORY/error.csv. Exits with 1 if a threshold is
+ *       missed. Another SEED [0] makes other streams. Fewer SEEDS [10] take less time.
  *   bench-estimator
- *       a few streams against loose thresholds, as a test (TAP)
+ *       A short test (TAP): a few streams against thresholds that are LOOSE times as large.
  *
- * An error is the published offset less (true offset - least delay), at every read of a player.
+ * The error is the published offset minus (true offset - minimum delay), at each read of a player.
  */
 #include "nqptp-estimator.h"
 
@@ -27,13 +28,13 @@
 #define EVENT_S 60.0
 #define CONVERGED_S 5.0
 #define SETTLED_S 30.0
-#define LOOSE 2.0 /* what the thresholds are multiplied by in the test */
+#define LOOSE 2.0 /* The short test multiplies each threshold by this. */
 
 static const double typical_ppm[] = {-20, -10, -3, 4, 12, 20};
 static const double wide_ppm[] = {-100, -50, -20, -5, 0, 10, 20, 100};
 
 static const char *const network_names[NETWORKS] = {"wired", "good wifi", "wifi with holds",
-                                                    "typical wifi", "bad wifi"};
+                                                    "wifi with power save", "bad wifi"};
 
 /* --- the two rules --------------------------------------------------------------------------- */
 
@@ -43,7 +44,7 @@ struct follower {
     enum rule rule;
     struct nqptp_estimator ours;
     struct reference reference;
-    unsigned series; /* begun after SETTLED_S */
+    unsigned series; /* Number of series that began after SETTLED_S. */
     bool published;
     uint64_t offset_ns;
 };
@@ -106,11 +107,11 @@ static double pool_quantile(const struct pool *pool, double share) {
 /* --- one stream, one rule -------------------------------------------------------------------- */
 
 struct trace {
-    double error_us[STREAM_READS]; /* NAN: nothing published yet */
-    double step_us[STREAM_SYNCS];  /* from one published value to the next */
+    double error_us[STREAM_READS]; /* NAN: nothing is published yet. */
+    double step_us[STREAM_SYNCS];  /* Distance from one published value to the next. */
     unsigned first_read;
     unsigned series;
-    bool first_as_is; /* the first sample was published at once, as it is */
+    bool first_as_is; /* The first sample was published at once and unchanged. */
 };
 
 static void replay(struct trace *trace, const struct stream *stream, enum rule rule) {
@@ -137,7 +138,7 @@ static void replay(struct trace *trace, const struct stream *stream, enum rule r
     trace->series = f.series;
 }
 
-/* Seconds from read `from` until the error is within `limit_us`, and stays there for `hold_s`. */
+/* Returns the seconds from read `from` until the error stays within `limit_us` for `hold_s`. */
 static double time_within(const struct trace *trace, unsigned from, double limit_us,
                           double hold_s) {
     unsigned since = from;
@@ -151,7 +152,7 @@ static double time_within(const struct trace *trace, unsigned from, double limit
     return NEVER_S;
 }
 
-/* Seconds from read `from` until the error is within `limit_us` for good. */
+/* Returns the seconds from read `from` to the last read whose error is over `limit_us`. */
 static double time_outside(const struct trace *trace, unsigned from, double limit_us) {
     unsigned last = STREAM_READS;
 
@@ -160,7 +161,8 @@ static double time_outside(const struct trace *trace, unsigned from, double limi
     return last == STREAM_READS ? NEVER_S : (double)(last - from) / STREAM_READS_PER_S;
 }
 
-/* --- a kind of streams, pooled --------------------------------------------------------------- */
+/* --- the pooled figures of one kind of stream
+ * --------------------------------------------------------------- */
 
 struct score {
     struct pool after_5_s, after_30_s, steps, settling_s, start, run_rms, recovery_s, outside_s;
@@ -184,7 +186,7 @@ static void score_add(struct score *score, const struct stream *stream, const st
         if (age_s > SETTLED_S)
             pool_add(&score->after_30_s, error_us);
     }
-    /* After a gap the step is what the clocks drifted apart meanwhile. */
+    /* A step after a gap does not count: it holds the drift of the clocks during the gap. */
     for (unsigned i = 1; i < stream->count; i++)
         if (stream->arrivals[i].time_s - stream->arrivals[0].time_s > CONVERGED_S &&
             stream->arrivals[i].time_s - stream->arrivals[i - 1].time_s < 1)
@@ -260,9 +262,9 @@ static void scores_free(struct score scores[RULES]) {
 
 struct figure {
     const char *stream, *what, *unit;
-    double ours, theirs; /* NAN: the figure is missing */
-    bool as_ratio;       /* the limit is one of ours / theirs */
-    double limit;        /* NAN: there is none */
+    double ours, theirs; /* NAN: there is no such figure. */
+    bool as_ratio;       /* The limit is for ours / theirs, not for ours. */
+    double limit;        /* NAN: there is no limit. */
 };
 
 static void cell(FILE *to, const char *separator, int width, double value) {
@@ -312,7 +314,7 @@ static void headings(const struct bench *b) {
 static const struct {
     const char *name;
     struct scenario scenario;
-    double rms_5_s, rms_30_s, p99_5_s; /* at most this share of the reference's */
+    double rms_5_s, rms_30_s, p99_5_s; /* Limits for ours / theirs. */
     double rms_30_s_us;
     double settling_s, step_us;
     double start_median_us, start_p95_us;
@@ -320,7 +322,7 @@ static const struct {
     {"wired", {.network = WIRED}, .03, .03, .05, 10, .2, 10, 1000, 5000},
     {"good wifi", {.network = GOOD_WIFI}, .12, .08, .30, 25, 1, 45, 1000, 5000},
     {"wifi with holds", {.network = HOLDING_WIFI}, .15, .15, .35, 110, 10, 45, 1000, 5000},
-    {"typical wifi", {.network = TYPICAL_WIFI}, .45, .40, .60, 450, NAN, 45, NAN, NAN},
+    {"wifi with power save", {.network = TYPICAL_WIFI}, .45, .40, .60, 450, NAN, 45, NAN, NAN},
     {"bad wifi", {.network = BAD_WIFI}, .12, .08, .35, 60, 5, 45, 1000, 5000},
     {"good wifi, 1/500 too high",
      {.network = GOOD_WIFI, .raised = 1. / 500},
@@ -450,7 +452,10 @@ static void measure_warming(struct bench *b) {
 
 /* --- rates and steps beyond the usual -------------------------------------------------------- */
 
-/* At a rate that is off by 1,000 ppm what a player reads between two Syncs is off by 86 us. */
+/*
+ * A clock that is 1,000 ppm fast moves by up to 125 us until the next Sync. At the reads of these
+ * streams that is 86 us RMS: no estimate can be better.
+ */
 static void measure_rates(struct bench *b) {
     static const double far_ppm[] = {-1000, 1000}, between_ppm[] = {-500, -300, 300, 500};
     static const double limits_us[NETWORKS] = {100, 100, 150, NAN, NAN};
@@ -476,7 +481,7 @@ static void measure_rates(struct bench *b) {
     }
 }
 
-/* Limits for the time to recover from an event. NAN: no limit. */
+/* Limits for the time to recover from an event. NAN: there is no limit. */
 struct recovery {
     double p90_s, p98_s, worst_s;
 };
@@ -515,7 +520,7 @@ static void measure_rate_changes(struct bench *b) {
         }
 }
 
-/* The step again, 2 to 16 seconds after a larger one that began the series. */
+/* The same step, 2 to 16 seconds after a larger one that began a new series. */
 static void measure_young_step(struct bench *b, struct score young[], enum network on,
                                double step_s) {
     static const double after_s[] = {2, 4, 8, 16};
@@ -530,7 +535,7 @@ static void measure_young_step(struct bench *b, struct score young[], enum netwo
                      typical_ppm, COUNT(typical_ppm));
 }
 
-/* Steps that a delay looks like, in a settled series and in one that has begun with a step. */
+/* Steps as large as a delay, in an old series and in one that has just begun. */
 static void measure_small_steps(struct bench *b) {
     static const double steps_s[] = {-.007, -.010, -.014, -.020};
     static const struct recovery limits[NETWORKS] = {
@@ -555,7 +560,7 @@ static void measure_small_steps(struct bench *b) {
     }
 }
 
-/* Where few packets are quick, these must not look like a shorter path again and again. */
+/* Where few packets are quick, a quick one must not look like a shorter path. */
 static void measure_slow_links(struct bench *b) {
     static const double slow[] = {.95, .90};
     static const double limits[COUNT(slow)][NETWORKS] = {{1, 5, 5, 3, 2}, {1, 1, 1, 1, 1}};

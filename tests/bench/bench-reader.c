@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reads /nqptp a thousand times a second while ptp-sender sends, and says by how much the daemon
- * erred, how soon it erred by little only, and how long its results took to get there; and the same
- * of a second daemon that serves another object, if there is one. The first one's object has layout
- * 4, the other's layout 10. They are the first and the second destination of the sender.
+ * Reads the object /nqptp a thousand times a second while ptp-sender sends. Prints the error of
+ * what the daemon publishes, the time until the error is small, and the time from a Follow_Up to
+ * its result in shared memory. It can watch a second daemon and its object at the same time. The
+ * first object has layout 4, the second one layout 10. The two daemons are the first and the second
+ * destination of the sender.
  *
- * The error is what is published minus (the truth minus the least delay of the stream): one-way
- * timing cannot tell more. Which delay each published sample had is known from the sender's log.
+ * The error is the published offset minus (the true offset - the minimum delay of the stream),
+ * because one-way timing cannot know the minimum delay. The log of the sender has the true offset
+ * and the time of departure of each message.
  */
 #include "../lib/layout4-client.h"
 #include "../lib/settings.h"
@@ -25,34 +27,34 @@
 
 #define MS INT64_C(1000000)
 #define READS_MAX 200000
-#define TURNS_MAX 20000 /* publications, and messages of each kind */
+#define TURNS_MAX 20000 /* Publications, and messages of each kind. */
 #define TICK_NS MS
-#define EARLY_NS (2 * MS) /* when to begin to wait for a publication, before it is due */
-#define LATE_NS (4 * MS)  /* and when to stop, after it */
+#define EARLY_NS (2 * MS) /* Waiting for a publication begins this long before it is due, */
+#define LATE_NS (4 * MS)  /* and ends this long after. */
 #define STAY_NS (2 * SECOND)
 #define SYNC 0
-#define LATER 30 /* s: errors are told of this time on as well */
+#define LATER 30 /* s: the errors after this time are printed too. */
 
 struct options {
     double skew_ppm, seconds, skip, rate;
     const char *log, *beside;
 };
 
-/* All times are of CLOCK_MONOTONIC_RAW; what is ahead is ahead of it. */
+/* All times are of CLOCK_MONOTONIC_RAW. An offset is the master's time minus that clock. */
 struct read {
     int64_t time_ns, error_ns;
-    uint64_t ahead_ns; /* the master's time, as published */
+    uint64_t offset_ns; /* As published. */
 };
 
 struct publication {
     unsigned read;
     int64_t local_ns;
-    bool awaited; /* it was seen at once */
+    bool awaited; /* The program waited for it, and saw it at once. */
 };
 
 struct departure {
     int64_t taken_ns, out_ns;
-    uint64_t ahead_ns; /* the master's time */
+    uint64_t offset_ns; /* The true one. */
 };
 
 struct departures {
@@ -62,11 +64,11 @@ struct departures {
 
 /* One daemon: what it published, and what it was sent. */
 struct watched {
-    struct shm_structure *v4; /* one of the two is NULL */
+    struct shm_structure *v4; /* Either v4 or v10 is NULL. */
     const struct shm_structure_10 *v10;
-    uint64_t local_time; /* as published last */
-    int64_t due_ns;      /* when to look out for the next one; 0: never */
-    int64_t begun_ns;    /* what the times until it is right count from */
+    uint64_t local_time; /* As last published. */
+    int64_t due_ns;      /* When the next publication is due; 0: unknown. */
+    int64_t begun_ns;    /* The times until the error is small count from here. */
     unsigned read_count, publication_count;
     struct read reads[READS_MAX];
     struct publication publications[TURNS_MAX];
@@ -80,7 +82,7 @@ struct record {
     struct watched watched[2];
 };
 
-/* Some of the errors or times, to be sorted. */
+/* Errors or times, for sorting. */
 struct set {
     unsigned count;
     int64_t values[READS_MAX];
@@ -103,13 +105,13 @@ static int64_t raw_ns(void) {
 
 /* --- watching -------------------------------------------------------------------------------- */
 
-/* What was published: both in nanoseconds, and the offset modulo 2^64. */
+/* What was published, in nanoseconds. The offset is modulo 2^64. */
 struct reading {
     uint64_t local_time, offset;
     bool has_master;
 };
 
-/* Is there news? To look costs no lock, which the daemon may need just then. */
+/* Returns true after a publication. It takes no lock: the daemon may need it at that moment. */
 static bool has_changed(const struct watched *w) {
     const uint64_t *local_time = w->v4 ? &w->v4->local_time : &w->v10->secondary.local_time;
     return *(const volatile uint64_t *)local_time != w->local_time;
@@ -122,7 +124,7 @@ static void sleep_until(int64_t time_ns) {
         nanosleep(&(struct timespec){.tv_nsec = (long)(left_ns % SECOND)}, NULL);
 }
 
-/* When a publication is due that is awaited, the earlier of two; INT64_MAX: none is. */
+/* Returns when the next publication of any daemon is due; INT64_MAX: unknown. */
 static int64_t awaited_ns(const struct record *r) {
     int64_t first_ns = INT64_MAX, now = raw_ns();
 
@@ -134,7 +136,7 @@ static int64_t awaited_ns(const struct record *r) {
     return first_ns;
 }
 
-/* Waits until it is time for another read. True: a publication was awaited, and is there. */
+/* Waits until the next read. Returns true if a publication was due and has come. */
 static bool pass_time(const struct record *r, int64_t tick_ns) {
     int64_t due_ns = awaited_ns(r);
 
@@ -154,12 +156,12 @@ static struct reading read_v4(struct shm_structure *v4) {
     struct shm_structure object;
 
     if (lock_and_copy(v4, &object) != 0 || object.version != NQPTP_SHM_STRUCTURES_VERSION)
-        die("that is not layout %d", NQPTP_SHM_STRUCTURES_VERSION);
+        die("the object does not have layout %d", NQPTP_SHM_STRUCTURES_VERSION);
     return (struct reading){object.local_time, object.local_to_master_time_offset,
                             object.master_clock_id != 0};
 }
 
-/* Layout 10 counts by another clock; this brings it to that of layout 4. */
+/* Layout 10 uses CLOCK_MONOTONIC_RAW; this converts it to the clock of layout 4. */
 static struct reading read_v10(const struct shm_structure_10 *v10, int64_t realtime_ns) {
     struct shm_structure_10 first, second;
 
@@ -197,7 +199,7 @@ static void take_read(const struct record *r, struct watched *w, bool awaited) {
     if (w->read_count == READS_MAX)
         die("more than %d reads", READS_MAX);
     w->reads[w->read_count++] =
-        (struct read){.time_ns = time_ns, .ahead_ns = got.offset + (uint64_t)realtime_ns};
+        (struct read){.time_ns = time_ns, .offset_ns = got.offset + (uint64_t)realtime_ns};
 }
 
 static void watch(struct record *r) {
@@ -212,7 +214,8 @@ static void watch(struct record *r) {
     }
 }
 
-/* --- what the sender did --------------------------------------------------------------------- */
+/* --- the log of the sender ---------------------------------------------------------------------
+ */
 
 static void read_log(struct record *r) {
     FILE *file = fopen(r->options.log, "re");
@@ -223,7 +226,7 @@ static void read_log(struct record *r) {
     if (!file)
         die("cannot read %s: %s", r->options.log, strerror(errno));
     while (fscanf(file, "%u %d %" SCNd64 " %" SCNd64 " %" SCNu64, &to, &type, &one.taken_ns,
-                  &one.out_ns, &one.ahead_ns) == 5) {
+                  &one.out_ns, &one.offset_ns) == 5) {
         struct watched *w = to < r->count ? &r->watched[to] : &r->watched[0];
         struct departures *kind = type == SYNC ? &w->syncs : &w->follow_ups;
         if (kind->count < TURNS_MAX)
@@ -235,7 +238,7 @@ static void read_log(struct record *r) {
             die("the sender sent nothing");
 }
 
-/* The last one that had left by then, or NULL. */
+/* Returns the last message that left before time_ns, or NULL. */
 static const struct departure *last_before(const struct departures *kind, int64_t time_ns) {
     unsigned low = 0, high = kind->count;
 
@@ -249,7 +252,7 @@ static const struct departure *last_before(const struct departures *kind, int64_
     return low > 0 ? &kind->list[low - 1] : NULL;
 }
 
-/* The least time from when a master's time was taken to when the daemon says it was received. */
+/* Returns the minimum delay: from the master's timestamp to the daemon's time of reception. */
 static int64_t least_delay_ns(const struct watched *w) {
     int64_t least = INT64_MAX;
 
@@ -264,11 +267,11 @@ static int64_t least_delay_ns(const struct watched *w) {
     return least;
 }
 
-/* --- what is said about it ------------------------------------------------------------------- */
+/* --- figures ------------------------------------------------------------------- */
 
-/* How far the master's time is ahead, as it went on from what this Sync conveyed. */
+/* Returns the true offset at time_ns: that of the Sync, plus what the skew has added since. */
 static uint64_t truth_ns(const struct record *r, const struct departure *sync, int64_t time_ns) {
-    return sync->ahead_ns + (uint64_t)gained_ns(r->options.skew_ppm, time_ns - sync->taken_ns);
+    return sync->offset_ns + (uint64_t)gained_ns(r->options.skew_ppm, time_ns - sync->taken_ns);
 }
 
 static void judge_reads(const struct record *r, struct watched *w) {
@@ -277,17 +280,17 @@ static void judge_reads(const struct record *r, struct watched *w) {
         const struct departure *sync = last_before(&w->syncs, read->time_ns);
         if (!sync)
             sync = &w->syncs.list[0];
-        read->error_ns = (int64_t)(read->ahead_ns - truth_ns(r, sync, read->time_ns));
+        read->error_ns = (int64_t)(read->offset_ns - truth_ns(r, sync, read->time_ns));
     }
 }
 
-/* The sender's time jumped before this Sync, or the sender was silent. */
+/* Returns true if the sender's clock jumped before this Sync, or the sender paused. */
 static bool begins_anew(const struct record *r, const struct departure *sync) {
-    int64_t jump_ns = (int64_t)(sync->ahead_ns - truth_ns(r, sync - 1, sync->taken_ns));
+    int64_t jump_ns = (int64_t)(sync->offset_ns - truth_ns(r, sync - 1, sync->taken_ns));
     return llabs(jump_ns) > MS || sync->out_ns - (sync - 1)->out_ns > SECOND;
 }
 
-/* The first Sync, or the last one that begins anew; when watching began, if that was later. */
+/* Finds the beginning: the first Sync, the last jump or pause, or the begin of watching. */
 static void find_begin(const struct record *r, struct watched *w) {
     w->begun_ns = w->syncs.list[0].taken_ns;
     for (unsigned i = 1; i < w->syncs.count; i++)
@@ -297,7 +300,7 @@ static void find_begin(const struct record *r, struct watched *w) {
         w->begun_ns = r->watched_since_ns;
 }
 
-/* The sender was still at work, and had been for `skip` seconds. */
+/* Returns true from `skip` seconds after the beginning to the last Sync. */
 static bool counts(const struct watched *w, int64_t time_ns, double skip) {
     return time_ns >= w->begun_ns + (int64_t)(skip * 1e9) &&
            time_ns <= w->syncs.list[w->syncs.count - 1].out_ns;
@@ -325,7 +328,7 @@ static void print_percentile(const struct set *set, unsigned percent) {
     print_us((double)set->values[place]);
 }
 
-/* RMS, p99 and the greatest error. */
+/* Prints RMS, p99 and maximum of the error. */
 static void print_errors(const struct watched *w, int64_t least_ns, double skip, struct set *set) {
     double sum = 0;
 
@@ -357,7 +360,7 @@ static void print_first(const struct watched *w) {
         print_s(w->reads[0].time_ns > w->begun_ns ? w->reads[0].time_ns - w->begun_ns : 0);
 }
 
-/* The seconds until the error is below the bound and stays there. */
+/* Prints the seconds until the error stays below the bound for STAY_NS. */
 static void print_convergence(const struct watched *w, int64_t least_ns, int64_t bound_ns) {
     int64_t since_ns = 0;
 
@@ -379,7 +382,7 @@ static void print_convergence(const struct watched *w, int64_t least_ns, int64_t
     printf(",-");
 }
 
-/* By how much the error jumps from one publication to the next. */
+/* Prints the largest change of the error from one publication to the next. */
 static void print_steps(const struct record *r, const struct watched *w, struct set *set) {
     set->count = 0;
     for (unsigned i = 1; i < w->publication_count; i++) {
@@ -393,8 +396,9 @@ static void print_steps(const struct record *r, const struct watched *w, struct 
 }
 
 /*
- * From the departure of the Follow_Up to when its result was seen. One that was not awaited was
- * seen up to a tick late; it counts only if that makes no difference.
+ * Prints the time from the departure of the Follow_Up to its result in shared memory. A publication
+ * that the program did not wait for was seen up to a tick late; it counts only if the latency is so
+ * large that a tick makes no difference.
  */
 static void print_latency(const struct record *r, const struct watched *w, struct set *set) {
     set->count = 0;
@@ -411,7 +415,7 @@ static void print_latency(const struct record *r, const struct watched *w, struc
     print_percentile(set, 95);
 }
 
-/* The least delay is that of the first one's samples, which are of when the kernel got them. */
+/* Takes the minimum delay from the first daemon, because it uses the stamps of the kernel. */
 static void print_all(struct record *r) {
     static struct set set;
     int64_t least_ns = least_delay_ns(&r->watched[0]);
@@ -436,17 +440,18 @@ static void print_all(struct record *r) {
 
 static const char usage[] =
     "usage: bench-reader --log FILE [options]\n"
-    "  --log FILE         of the ptp-sender's; it is read at the end\n"
+    "  --log FILE         the log of ptp-sender, read at the end\n"
     "  --beside NAME      watch this object as well\n"
-    "  --skew PPM         the rate by which the master's clock runs fast\n"
+    "  --skew PPM         how fast the master's clock runs\n"
     "  --seconds N        how long to watch [10]\n"
-    "  --skip N           errors count from this number of seconds after the beginning [5]\n"
-    "  --latency HZ       measure it; this many publications a second are due\n"
+    "  --skip N           errors count N seconds after the beginning [5]\n"
+    "  --latency HZ       measure the latency of HZ publications a second\n"
     "The beginning is the last of these: watching began, the first Sync, a Sync before which the\n"
     "sender's time jumped by more than 1 ms, a Sync after more than 1 s without one.\n"
-    "Prints a line for each daemon, separated by commas: publications; least delay; RMS, p99 and\n"
+    "Prints a line for each daemon, separated by commas: publications; minimum delay; RMS, p99 "
+    "and\n"
     "maximum of the error after --skip; the same after 30 s; seconds from the beginning to the\n"
-    "first publication, to an error below 1 ms, below 100 us; greatest step of the error; median\n"
+    "first publication, to an error below 1 ms, below 100 us; largest step of the error; median\n"
     "and p95 of the latency. Errors, delays, steps and latency are in microseconds.\n";
 
 static const struct setting settings[] = {

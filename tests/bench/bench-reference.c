@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A daemon that works the way the reference nqptp (1.2.5) is described to work, to be measured
- * beside ours on the same stream. It is no player's daemon: it does the part that costs time, or
- * decides how accurate the result is, and nothing else.
+ * A stand-in for the reference nqptp (1.2.5), written from a description of how that works. The
+ * benchmark measures it beside this project's daemon on the same packets if the real one cannot be
+ * downloaded. No player can use it: it has only the parts that take time or decide the accuracy.
  *
- * That is: select(2) with a timeout of 10 ms; one datagram a turn from each socket that is ready;
- * its time of reception is when select returned; every datagram is written out as hexadecimal
- * text, one octet at a time, whether or not that is logged; the first address of the last `T` is
- * followed; a Follow_Up counts from the first Announce on, with its own time of reception; the
- * result is smoothed by the rule in reference.h and written in layout 10.
+ * - It waits in select(2) for at most 10 ms, and reads one datagram from each socket that is ready.
+ * - The time of reception is the time at which select() returned.
+ * - It formats every datagram as hexadecimal text, one octet at a time, even if it logs nothing.
+ * - It follows the first address of the last `T`.
+ * - After the first Announce each Follow_Up is a sample, with the time of its own reception.
+ * - It smooths the offset by the rule in reference.h, and writes it in layout 10.
  */
 #include "nqptp-message.h"
 #include "nqptp-shm-structures.h"
@@ -86,7 +87,7 @@ static void publish(struct daemon *d, uint64_t local_ns) {
     atomic_thread_fence(memory_order_seq_cst);
 }
 
-/* Returns how long the text would be, so that the compiler cannot leave the work out. */
+/* Returns the length of the text. If nothing used it, the compiler would drop the work. */
 static size_t write_out(const uint8_t *data, size_t length) {
     char *text = malloc(3 * length + 1);
     size_t written = 0;
@@ -149,7 +150,7 @@ int main(void) {
     };
 
     d.map->version = 10;
-    for (;;) { /* until it is killed */
+    for (;;) { /* The script ends it with a signal. */
         struct timeval tick = {.tv_usec = TICK_US};
         fd_set ready;
         FD_ZERO(&ready);

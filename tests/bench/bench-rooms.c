@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reads the objects of two daemons, both of layout 10, a thousand times a second, and says by how
- * much they disagree. Both daemons and this program are on one machine, so they have the same
- * CLOCK_MONOTONIC_RAW, and players in two rooms would play that far apart.
+ * Reads the objects of two daemons, both of layout 10, a thousand times a second, and prints the
+ * difference of their offsets. Both daemons and this program run on one machine, so they have the
+ * same CLOCK_MONOTONIC_RAW: players in two rooms would play that far apart.
  *
  * usage: bench-rooms OBJECT OBJECT SECONDS MAX-US
  *
- * It begins when both have had a master for 400 ms, as players do. Prints the median, the 99th
- * percentile and the maximum in microseconds, separated by commas. Exits with 1 if the maximum is
- * above MAX-US, and with 2 if an object is not of layout 10 or loses its master.
+ * It begins when both daemons have had a master for 400 ms, because players wait so long too. It
+ * prints the median, the 99th percentile and the maximum in microseconds, separated by commas. It
+ * exits with 1 if the maximum is above MAX-US, and with 2 if an object has another layout or loses
+ * its master.
  */
 #include "../lib/layout4-client.h"
 

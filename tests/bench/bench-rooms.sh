@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Measures by how much two rooms disagree that play to one sender: two daemons on two hosts, a quiet
-# link to each, and a sender that stamps in software and runs 12 ppm fast. Each row goes through an
-# event. Not part of "make check". It takes four minutes.
+# Measures how far two rooms of one sender play apart: two daemons on two hosts, with a quiet link to
+# each, and a sender that stamps in software and runs 12 ppm fast. In each row something happens to
+# the sender or to one room. It is not part of "make check" and takes four minutes.
 #
 #     make bench-rooms       or       tests/bench/bench-rooms.sh [SECONDS-OF-THE-FIRST-ROW]
 
@@ -61,13 +61,13 @@ start_master() {
     start_sender --low-ports --to 10.77.0.1 --to 10.78.0.1 --offset "$offset" --skew 12
 }
 
-# A player of another generation plays in the second room, and ends.
+# Runs a player of another version in the second room.
 play_there() { # GENERATION SECONDS
     in_room "$player" --generation "$1" --play 10.78.0.2 --watch "$2" >"$tmp/said" 2>&1 ||
         sed 's/^/player: /' "$tmp/said" >&2
 }
 
-# Both players play for SECONDS. The event begins after 3 s.
+# Watches both rooms for SECONDS. The event begins after 3 s.
 row() { # NAME SECONDS [EVENT...]
     name=$1 seconds=$2
     shift 2
@@ -103,7 +103,7 @@ control '/nqptp B'
 in_room "$reader" --command '/nqptp T 10.78.0.2'
 in_room "$reader" --command '/nqptp B'
 sleep 5
-echo "Microseconds between two rooms; at most $LIMIT_US."
+echo "Microseconds that two rooms are apart. The maximum must be $LIMIT_US or less."
 printf '%-45s%8s%8s%8s\n' '' median p99 max
 row 'quiet' "$NQPTP_BENCH_SECONDS"
 row 'the second daemon: kill -9, away for 1 s' 20 away KILL

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How the engine's work grows with what is outside its control: the clocks that are heard, the
- * clients, the addresses that each of them lists. For each size it prints the processor time of one
- * sample (a Sync and a Follow_Up of a listed clock), of a Sync from an address that no client lists
- * while the table is full, of an address list (T), and of a round of deadlines; and the growth,
- * which is the exponent of the size, the larger one of two steps: 0 does not grow, 1 is
- * proportional. The program fails if an exponent is above its limit.
+ * Measures how the work of the engine grows with the number of clocks, of clients, and of addresses
+ * that each client lists. For each size it prints the processor time of four kinds of work:
+ *   sample     a Sync and a Follow_Up of a listed clock
+ *   stranger   a Sync from an address that no client lists, while the table is full
+ *   list       an address list (T)
+ *   deadline   all deadlines of 125 ms
+ * Below them stands the growth: the exponent of the size, the larger one of two steps. 0 means that
+ * the time does not grow, 1 that it is proportional. Exits with 1 if an exponent is over its limit.
  *
- * usage: bench-scale [DIRECTORY]     leaves scale.csv there
+ * usage: bench-scale [DIRECTORY]     writes DIRECTORY/scale.csv
  */
 #include "../lib/engine-fixture.h"
 
@@ -19,13 +21,13 @@
 #define REPEATS 7
 #define TURNS 2000
 #define LISTS_TURNS 200
-#define EXPONENT_MAX 1.25 /* proportional, and what caches take */
+#define EXPONENT_MAX 1.25 /* Proportional, plus the effect of processor caches. */
 
 enum work { SAMPLE, STRANGER, LIST, DEADLINE, WORKS };
 
 static const char *const work_names[WORKS] = {"sample", "stranger", "list", "deadline"};
 
-/* What the world is made of. */
+/* What one measurement has. */
 struct size {
     unsigned clocks, clients, addresses;
 };
@@ -41,7 +43,7 @@ static double cpu_ns(void) {
     return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
-/* The first addresses are those of the clocks. */
+/* Writes a list of addresses. The first ones are those of the clocks. */
 static void write_list(char *text, size_t size, unsigned client, unsigned addresses) {
     int length = snprintf(text, size, "/scale-%u T", client);
 
@@ -111,7 +113,7 @@ static void do_work(enum work work, const struct size *size, unsigned turn) {
         do_deadline();
 }
 
-/* The least processor time of some repetitions. */
+/* Returns the smallest processor time of REPEATS repetitions. */
 static double cost_ns(enum work work, const struct size *size) {
     unsigned turns = work == SAMPLE || work == STRANGER ? TURNS : LISTS_TURNS;
     double least = INFINITY;
@@ -132,7 +134,7 @@ static double cost_ns(enum work work, const struct size *size) {
 struct dimension {
     const char *name;
     unsigned sizes[3];
-    size_t offset; /* of the member of struct size */
+    size_t offset; /* Of its member in struct size. */
 };
 
 static const struct dimension dimensions[] = {
@@ -141,7 +143,7 @@ static const struct dimension dimensions[] = {
     {"addresses", {1, 32, NQPTP_PEERS_MAX}, offsetof(struct size, addresses)},
 };
 
-/* The exponent of the size with which the cost grew from size i - 1 to size i. */
+/* Returns the exponent with which the time grew from size i - 1 to size i. */
 static double exponent(const struct dimension *d, double costs[3][WORKS], int work, int i) {
     return log(costs[i][work] / costs[i - 1][work]) /
            log((double)d->sizes[i] / (double)d->sizes[i - 1]);
@@ -188,11 +190,12 @@ int main(int argc, char **argv) {
         perror(path);
         return 1;
     }
-    printf(
-        "The engine's processor time, ns: of a sample; of a Sync from a stranger; of a list (T);\n"
-        "of the deadlines of 125 ms. One client that lists 32 addresses and one clock, if not "
-        "said.\n\n%-10s %8s",
-        "", "");
+    printf("Processor time of the engine in ns: for a sample, for a Sync from an address that no "
+           "client\n"
+           "lists, for an address list (T), and for the deadlines of 125 ms. There are one clock "
+           "and one\n"
+           "client that lists 32 addresses, unless the row says otherwise.\n\n%-10s %8s",
+           "", "");
     fputs("dimension,size,work,ns\n", csv);
     for (int work = 0; work < WORKS; work++)
         printf("%11s", work_names[work]);

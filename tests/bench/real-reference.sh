@@ -1,11 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Gets the program of Debian's package nqptp, the reference, from Debian sid, and its version. It is
-# run beside this project's daemon to be compared, and nothing of it is installed.
+# Downloads the package nqptp, the reference, from Debian sid, and unpacks its program. The benchmark
+# runs that beside this project's daemon. Nothing is installed.
 #
 # usage: real-reference.sh DIRECTORY
-# Leaves DIRECTORY/nqptp and DIRECTORY/version. Exit status 1 and a message if that is impossible.
+# Writes DIRECTORY/nqptp and DIRECTORY/version. Exits with 1 and a message if it cannot.
 
 set -eu
 machines=$(cd "$(dirname "$0")/../machines" && pwd)
@@ -25,7 +25,7 @@ apt() { # ARGUMENT...
 }
 
 if ! (cd "$work" && apt update && apt download nqptp && dpkg-deb -x nqptp_*.deb root) >"$work/log" 2>&1; then
-    echo 'real-reference.sh: no package nqptp from Debian sid:' >&2
+    echo 'real-reference.sh: cannot download the package nqptp from Debian sid:' >&2
     tail -n 3 "$work/log" >&2
     exit 1
 fi

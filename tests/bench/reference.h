@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The smoothing rule of the reference nqptp (1.2.5), written from a description of its behaviour:
- * what ours is compared with.
+ * The smoothing rule of the reference nqptp (1.2.5), written from a description of its behaviour.
+ * The benchmarks compare the estimator with it.
  */
 #ifndef NQPTP_REFERENCE_H
 #define NQPTP_REFERENCE_H
@@ -10,8 +10,8 @@
 #include <stdint.h>
 
 /*
- * It takes a rise as it is in its first second and a 16th of it later; a fall not at all in its
- * first second, and later a 256th of it, of at most 2.5 ms of it.
+ * In its first second the rule follows a rise at once and ignores a fall. Later it follows a rise
+ * by a 16th, and a fall by a 256th of at most 2.5 ms.
  */
 struct reference {
     bool begun;
