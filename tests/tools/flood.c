@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Sends as many datagrams a second as one processor can, for a bounded time, from many addresses
- * that look like as many hosts. They have to be this host's own: "ip route add local 10.99.0.0/16
- * dev lo" makes 65536 of them, and the receiver needs a route back.
+ * that look like different machines. They have to be addresses of this machine: "ip route add local
+ * 10.99.0.0/16 dev lo" makes 65536 of them. The receiver needs a route back.
  *
  *     flood ADDRESS SECONDS junk|sync|announce|delay-resp|mixed|checksum [COUNT]
  *
  * COUNT, a multiple of 64, ends it earlier. Junk is random bytes. Syncs and Delay_Resps are of a
  * new clock each; Announces are of clocks better than any other. "checksum" sends COUNT Syncs, 10 a
- * second, whose UDP checksum is wrong; for that it needs the right to open a raw socket. Prints how
- * many datagrams it sent.
+ * second, with a wrong UDP checksum; this needs the right to open a raw socket. It prints how many
+ * datagrams it sent.
  */
 #include "../lib/random.h"
 
@@ -71,11 +71,11 @@ static void make_message(uint8_t data[LENGTH], unsigned type, uint64_t identity)
     put(data + 20, 8, identity);
     put(data + 28, 2, 1);
     put(data + 30, 2, identity);
-    if (type == ANNOUNCE) /* priority1 and all that follows are 0: nothing is better */
+    if (type == ANNOUNCE) /* All priorities are 0: the best clock possible. */
         put(data + 53, 8, identity);
 }
 
-/* Whether the next one is of this sort: each of those that are wanted in turn, at random. */
+/* Whether the next datagram is of this sort. "mixed" takes one of the sorts at random. */
 static bool choose(struct flood *f, bool wanted, bool others) {
     return wanted && (!others || prng_next(&f->prng) % 3 == 0);
 }
@@ -142,7 +142,7 @@ static unsigned long send_wrong(struct in_addr to, unsigned long count) {
         put(datagram, 2, 319);
         put(datagram + 2, 2, 319);
         put(datagram + 4, 2, sizeof datagram);
-        put(datagram + 6, 2, 1 + sent % 2); /* of two that differ one at least is wrong */
+        put(datagram + 6, 2, 1 + sent % 2); /* Two checksums by turns: at least one is wrong. */
         if (sendto(fd, datagram, sizeof datagram, 0, (const struct sockaddr *)&name, sizeof name) <
             0) {
             perror("flood");

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Clients that are unlucky or mean no good: killed or stopped with the mutex in their hands,
- * greedy for it, scribbling over the object, cutting it short, taking its name away, opening it
- * without end, and flooding the control port. And two that are innocent: one that waits for the
- * mutex as any client does, and one that looks, without a lock, whether the record is right.
+ * Clients that fail or do harm: they are killed or stopped while they hold the mutex, lock it again
+ * and again, write over the object, cut it short, take its name away, open it without end, or flood
+ * the control port. Two more do no harm: one waits for the mutex as any client does, and one looks,
+ * without a lock, whether the record is right.
  *
- * It is a tool for the tests; it knows of nqptp nothing but the public header.
+ * It is a tool for the tests. It knows of nqptp only the public header.
  */
 #include "../lib/layout4-client.h"
 
@@ -26,15 +26,15 @@
 
 #define MS (SECOND / 1000)
 #define OBJECT_SIZE 16384
-#define COMMAND_MOST 4200   /* too many bytes */
-#define PATIENCE_SECONDS 30 /* after this a client hangs */
+#define COMMAND_MOST 4200   /* longer than a command may be */
+#define PATIENCE_SECONDS 30 /* After this time a client counts as hung. */
 
 struct options {
     const char *path; /* of the object's file */
     double seconds;
     unsigned count, processes;
     uint64_t seed, expected_id;
-    const char *from; /* an IPv6 address of this host */
+    const char *from; /* an IPv6 address of this machine */
     bool bare;        /* of truncate and unlink: no pause between */
 };
 
@@ -74,7 +74,7 @@ static bool goes_on(const struct hostile *h) {
     return now_ns(CLOCK_MONOTONIC) < h->end_ns;
 }
 
-/* At random times, mostly in quick succession. */
+/* Waits for a random time, mostly a short one. */
 static void dawdle(struct hostile *h) {
     uint64_t ns = prng_magnitude(&h->random) % (20 * (uint64_t)MS);
     nanosleep(&(struct timespec){.tv_nsec = (long)ns}, NULL);
@@ -83,8 +83,8 @@ static void dawdle(struct hostile *h) {
 /* --- the mutex ------------------------------------------------------------------------------- */
 
 /*
- * Stops with the mutex in its hands. Continued, it goes on as any client would: it unlocks, locks
- * again, unmaps, maps elsewhere, locks again.
+ * Stops while it holds the mutex. When it is continued it goes on as any client would: it unlocks,
+ * locks again, unmaps, maps elsewhere, locks again.
  */
 static int hold(struct hostile *h) {
     struct shm_structure *map = map_or_fail(), *first = map, copy;
@@ -187,7 +187,7 @@ static int take_name(struct hostile *h) {
     return 0;
 }
 
-/* Puts a file of its own, full of nonsense, in the place of the object. */
+/* Puts a file of its own with random bytes in the place of the object. */
 static int replace(struct hostile *h) {
     uint8_t nonsense[OBJECT_SIZE];
     char aside[256];
@@ -236,7 +236,7 @@ static void send_text(int fd, const char *text, size_t length) {
     (void)sendto(fd, text, length, 0, (struct sockaddr *)&to, sizeof to);
 }
 
-/* With a command before each opening, so that there is a lease to be broken; or --bare, without. */
+/* Sends a command before each opening, so that there is a lease to break; not with --bare. */
 static uint64_t open_in_a_loop(const struct hostile *h) {
     int control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     uint64_t times = 0;
@@ -244,7 +244,7 @@ static uint64_t open_in_a_loop(const struct hostile *h) {
     for (; goes_on(h); times++) {
         if (!h->options.bare)
             send_text(control, "T 10.77.0.2", 12);
-        /* Now and then one that begins to open, and does not wait. */
+        /* One opener of several does not wait. */
         int fd = open(h->options.path, O_RDONLY | O_CLOEXEC | (times % 3 == 0 ? O_NONBLOCK : 0));
         if (fd >= 0)
             close(fd);
@@ -311,7 +311,7 @@ static int flood(struct hostile *h) {
     return 0;
 }
 
-/* Asks for the longest answer, at 127.0.0.1 or, from ::1, there. Reads none. */
+/* Asks for the longest answer, at 127.0.0.1 or ::1, and reads no answer. */
 static int flood_with_questions(struct hostile *h) {
     const char *from = h->options.from;
     struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(NQPTP_CONTROL_PORT)};
@@ -326,7 +326,7 @@ static int flood_with_questions(struct hostile *h) {
     return 0;
 }
 
-/* Asks under an IPv6 address that is not the loopback's, and tells whether it is answered. */
+/* Asks from an IPv6 address that is not the loopback's, and returns whether an answer comes. */
 static int ask(struct hostile *h) {
     struct sockaddr_in6 here = {.sin6_family = AF_INET6};
     struct sockaddr_in6 daemon = {.sin6_family = AF_INET6,
@@ -349,7 +349,7 @@ static int ask(struct hostile *h) {
 
 /* --- whether all is well --------------------------------------------------------------------- */
 
-/* A record that is right as a whole, and an unlocked mutex: is it there? */
+/* Whether the object has a whole record and an unlocked mutex. */
 static bool is_right(const struct options *o) {
     struct shm_structure seen;
     struct stat status = {0};

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A player, as far as nqptp can tell: it starts, reads and commands as each generation of
- * Shairport Sync does, by the rules that these keep (not by their code), and holds what it reads
- * against them.
+ * A player as nqptp sees it: it starts, reads and commands as each generation of Shairport Sync
+ * does, by the same rules but without its code, and checks that what it reads keeps them.
  *
  *   2021  sends `T` with addresses to 0.0.0.0, and for each look opens the object read-write, maps
  *         it, locks, copies, unlocks and unmaps: layout 4.
@@ -14,7 +13,7 @@
  *         a name of its own, which takes one of 2026, it looks for its object for 2 s. With
  *         --patient it looks for 10 s without sending its command again, as 4.3 does.
  *
- * It knows of nqptp nothing but the public header.
+ * It knows of nqptp only the public header.
  */
 #include "nqptp-shm-structures.h"
 
@@ -69,7 +68,7 @@ struct options {
     uint64_t within_ns;
 };
 
-/* What a look at the object showed, whatever the layout; start is 0 where there is none. */
+/* The record that a look at the object showed, of any layout. start_ns is 0 if it has none. */
 struct look {
     unsigned version;
     uint64_t id, local_ns, offset_ns, start_ns;
@@ -84,8 +83,8 @@ union object {
 
 struct player {
     struct options options;
-    union object *map; /* NULL: opened for each look */
-    bool playing;      /* it has found its version */
+    union object *map; /* NULL: the player opens the object for each look. */
+    bool playing;      /* The player has found its version. */
 };
 
 struct summary {
@@ -135,7 +134,7 @@ static void on_end(int signal) {
 
 /* --- commands -------------------------------------------------------------------------------- */
 
-/* With its NUL, as all generations send it. */
+/* Sends the text with its NUL, as all generations do. */
 static void send_text(const struct player *p, const char *text) {
     struct addrinfo hints = {.ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_DGRAM}, *to;
     char port[8];
@@ -173,7 +172,7 @@ static union object *map_object(const struct player *p) {
     return map == MAP_FAILED ? NULL : map;
 }
 
-/* Layout 10: main of the first copy counts if secondary of the second is the same. */
+/* Layout 10: `main` of the first copy counts if `secondary` of the second is the same. */
 static void look_twice(const union object *map, struct look *look) {
     struct shm_structure_10 first, second;
 
@@ -220,7 +219,7 @@ static bool accepts(const struct player *p, unsigned version) {
         return version == 4;
     case G_4_1:
         return version == 8;
-    case G_4_2: /* 8 until it says that it plays */
+    case G_4_2: /* 8 until the player says that it plays */
         return version == 9 || version == 8;
     case G_5:
         break;
@@ -242,7 +241,7 @@ static void look_at(const struct player *p, struct look *look) {
         munmap(map, sizeof *map);
     alarm(0);
     if (p->playing && p->options.generation == G_5 && look->version != 0)
-        return; /* it looks at the number only once */
+        return; /* It looks at the version only once. */
     if (!accepts(p, look->version))
         quit(OTHER_VERSION, "version %u", look->version);
 }
@@ -261,7 +260,7 @@ static union object *ask_and_map(const struct player *p) {
     return NULL;
 }
 
-/* At once: that is the point of it. But an object that its own T makes takes a moment. */
+/* Maps at once, which is what the tests are about. The object of its own name takes a moment. */
 static union object *map_at_once(const struct player *p) {
     bool named = strcmp(p->options.name, NQPTP_INTERFACE_NAME) != 0;
     int tries = p->options.patient ? 2000 : named ? 400 : 0;
@@ -274,7 +273,7 @@ static union object *map_at_once(const struct player *p) {
     return map;
 }
 
-/* After its B a player of 4.2 is to find its own version. */
+/* A player of 4.2 has to find version 9 after its B. */
 static void expect_9(const struct player *p) {
     struct look look = {0};
 
@@ -321,7 +320,7 @@ static int64_t age_ns(const struct player *p, uint64_t since_ns) {
     return (int64_t)((uint64_t)now_ns(realtime ? CLOCK_REALTIME : CLOCK_MONOTONIC_RAW) - since_ns);
 }
 
-/* Would this player play by it? A start time of 0 counts as long ago. */
+/* Whether this player would play by the record. A start time of 0 counts as long ago. */
 static bool playable(const struct player *p, const struct look *look) {
     return look->id != 0 && (look->start_ns == 0 || age_ns(p, look->start_ns) >= LEAST_AGE_NS);
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * PTP masters whose truth is known, in the manner of AirPlay senders, for the tests.
+ * PTP masters that send as AirPlay senders do, for the tests. Their true time is known.
  *
- * A master's time is CLOCK_MONOTONIC_RAW, skewed, plus an offset, so a program that reads what the
- * daemon made of it on the same machine can tell by how much it errs. The network's vices (delay,
- * loss, disorder, repetition) are made here, so that the truth is known per packet, and so is the
- * junk of hostile senders.
+ * A master's time is CLOCK_MONOTONIC_RAW, skewed, plus an offset. So a program on the same machine
+ * that reads the daemon's record knows its error. Delay, loss, disorder and repetition of the
+ * network are made here, so that the truth of each packet is known. The junk of hostile senders is
+ * made here as well.
  *
  * It shares no code with the daemon: messages are written byte by byte at the offsets that IEEE
  * 1588-2008 clause 13 gives, so that a mistake in the daemon's own table cannot cancel itself out.
@@ -59,7 +59,7 @@ enum type {
 enum mode { MODE_MASTERS, MODE_JUNK, MODE_TRUNCATE, MODE_FLOOD };
 static const char *const modes[] = {"masters", "junk", "truncate", "flood", NULL};
 
-/* Below "none", the networks of network-model.h, in their order. */
+/* "none", then the networks of network-model.h in their order. */
 static const char *const delays[] = {"none",      "wired",   "wifi", "holdwifi",
                                      "sleepwifi", "badwifi", NULL};
 #define DELAY_NONE 0
@@ -73,7 +73,7 @@ struct options {
     uint64_t identity, offset_ns;
     int64_t correction_ns;
     double rate, announce_rate, seconds, skew_ppm, lose_sync_percent, serve_muted, wild_percent;
-    double sleep_after, sleep_for; /* seconds; 0: it never does */
+    double sleep_after, sleep_for; /* In seconds; 0: the clock never sleeps. */
     double fickle;                 /* the seconds after which it becomes the other one of two: */
     uint64_t other_offset_ns, other_grandmaster;
     unsigned other_priority1;
@@ -86,7 +86,7 @@ struct destination {
     uint64_t heard_ns; /* what it sent last, to port 319 or 320 */
 };
 
-/* One master as one destination sees it. */
+/* One master at one destination. */
 struct stream {
     unsigned master, to;
     uint16_t sequence_id, announce_id;
@@ -95,7 +95,7 @@ struct stream {
 struct message {
     uint8_t data[MESSAGE_MAX];
     size_t length;
-    uint64_t taken_ns; /* of a Sync: when the time was taken that its exchange conveys */
+    uint64_t taken_ns; /* When the time was taken that this Sync gives. */
 };
 
 enum turn { TURN_EXCHANGE, TURN_ANNOUNCE, TURN_DATAGRAM };
@@ -110,7 +110,7 @@ struct event {
 
 struct sender {
     struct options options;
-    struct air air; /* what is between us and the destinations, since */
+    struct air air; /* The network between us and the destinations. */
     uint64_t start_ns;
     FILE *log; /* NULL: none is kept */
     struct destination destinations[DESTINATIONS_MAX];
@@ -149,7 +149,7 @@ static uint64_t random64(struct sender *s) {
            (uint64_t)nrand48(s->random);
 }
 
-/* To the microsecond, which sleeping is not. */
+/* Waits to the microsecond, which a sleep does not. */
 static void spin_until(uint64_t time_ns) {
     uint64_t now = now_ns();
 
@@ -327,8 +327,7 @@ static void send_bytes(const struct sender *s, unsigned to, enum channel channel
         ((struct sockaddr_in6 *)&address)->sin6_port = port;
     else
         ((struct sockaddr_in *)&address)->sin_port = port;
-    /* A datagram that gets lost, as by a full buffer or a closed port, is the network's business.
-     */
+    /* A real network loses datagrams as well, so an error is no failure. */
     (void)sendto(s->sockets[v6][channel == EVENT ? EVENT : GENERAL], data, length, MSG_NOSIGNAL,
                  (struct sockaddr *)&address,
                  v6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in));
@@ -362,8 +361,8 @@ static struct event dequeue(struct sender *s) {
 }
 
 /*
- * On an ideal clock, the time of the masters' clocks: they stand still while they sleep, and jump
- * forward if they sleep for less than no time.
+ * Returns the time of the masters' clocks if they ran at the right rate: they stand still while
+ * they sleep, and jump forward if the sleep is negative.
  */
 static uint64_t awake_ns(const struct sender *s, uint64_t raw_ns) {
     uint64_t fell_ns = s->start_ns + (uint64_t)(s->options.sleep_after * 1e9);
@@ -408,7 +407,7 @@ static void send_now(const struct sender *s, unsigned stream, enum channel chann
 
 /* --- the network's vices --------------------------------------------------------------------- */
 
-/* When a datagram gets there that is sent now, after what else is under way; 0: never. */
+/* Returns when a datagram that is sent now arrives, after those under way, or 0 if it is lost. */
 static uint64_t carried_ns(struct sender *s) {
     double sent_s = (double)(now_ns() - s->start_ns) / 1e9;
     double there_s = air_carry(&s->air, sent_s, least_delay_s(s->air.network));
@@ -455,7 +454,7 @@ static void send_follow_up(struct sender *s, unsigned i, uint64_t truth_ns, int6
     send_message(s, i, GENERAL, &follow_up);
 }
 
-/* The time is taken last thing before the Sync goes, so what the network adds is all the error. */
+/* Takes the time just before it sends the Sync, so that all error comes from the network. */
 static void send_one_step(struct sender *s, unsigned i, struct message *sync) {
     const struct options *o = &s->options;
 
@@ -487,7 +486,7 @@ static void send_two_step(struct sender *s, unsigned i, struct message *sync) {
     send_follow_up(s, i, master_time(o, s->streams[i].master, awake_ns(s, raw_ns)), corrected);
 }
 
-/* Does the address that we serve still say anything, if that is wanted? */
+/* Whether we serve the destination: with --serve-muted only while it sends to us. */
 static bool served(const struct sender *s, unsigned to) {
     double mute = (double)(now_ns() - s->destinations[to].heard_ns) / 1e9;
 
@@ -527,7 +526,7 @@ static void announce(struct sender *s, unsigned i) {
     send_message(s, i, GENERAL, &message);
 }
 
-/* Does what is due, and puts what recurs back into the queue. */
+/* Does the event that is due, and queues it again if it recurs. */
 static void act(struct sender *s) {
     struct event event = dequeue(s);
     double rate = s->options.rate;
@@ -545,7 +544,7 @@ static void act(struct sender *s) {
         break;
     }
     event.time_ns += interval_ns(rate);
-    if (event.time_ns + SECOND < now_ns()) /* we were stopped: do not make up for it */
+    if (event.time_ns + SECOND < now_ns()) /* We were stopped: do not send what was missed. */
         event.time_ns = now_ns();
     enqueue(s, event);
 }
@@ -562,7 +561,7 @@ static bool same_host(const struct sockaddr_storage *a, const struct sockaddr_st
                   &((const struct sockaddr_in6 *)b)->sin6_addr, sizeof(struct in6_addr)) == 0;
 }
 
-/* When the kernel received the datagram, in nanoseconds of CLOCK_REALTIME; 0 if it does not say. */
+/* Returns when the kernel received the datagram, by CLOCK_REALTIME, or 0 if it does not say. */
 static uint64_t receive_time(struct msghdr *header) {
     struct timespec t = {0};
 
@@ -599,7 +598,7 @@ static void tell(const struct sender *s, const struct message *m, enum channel c
     fflush(stdout);
 }
 
-/* Notes which receiver sent us anything: that keeps it served. */
+/* Notes which receiver sent a datagram to us: we serve it further. */
 static void listen_to(struct sender *s, int socket, enum channel channel) {
     struct sockaddr_storage from = {0};
     char control[128];
@@ -624,8 +623,8 @@ static void listen_to(struct sender *s, int socket, enum channel channel) {
 }
 
 /*
- * Waits until the next event is due, listening meanwhile. If the delays are ours to make, they
- * are to be as they are meant to be, so the rest is not slept.
+ * Waits until the next event is due, and listens meanwhile. If we make the delays they have to be
+ * exact, so the last part is no sleep.
  */
 static void wait_until(struct sender *s, uint64_t due_ns) {
     struct pollfd sockets[4] = {{s->sockets[0][EVENT], POLLIN, 0},
@@ -683,7 +682,7 @@ static void pace(const struct sender *s) {
     nanosleep(&pause, NULL);
 }
 
-/* The first bytes of a message, by both ports, with the messageLength it had and the one it has. */
+/* Sends the first bytes of a message by both ports, with its old and with its new messageLength. */
 static void send_cut(const struct sender *s, struct message m, size_t length) {
     for (unsigned to = 0; to < s->destination_count; to++) {
         put(m.data + 2, 2, m.length);
@@ -696,7 +695,7 @@ static void send_cut(const struct sender *s, struct message m, size_t length) {
     pace(s);
 }
 
-/* Every beginning of every message. */
+/* Sends every beginning of every message. */
 static void run_truncate(struct sender *s) {
     struct message m;
 
@@ -707,7 +706,7 @@ static void run_truncate(struct sender *s) {
     }
 }
 
-/* Random bytes; or, for the deeper branches, a good message with some of its bytes at random. */
+/* Sends random bytes or, to reach more of the daemon, a good message with some random bytes. */
 static size_t make_junk(struct sender *s, uint8_t out[JUNK_MAX], enum channel channel) {
     static const char nearly[] = {'T', ' ', '1', '0', '.', '7', '7', '.', '0', '.', '2', ' ', 'z'};
     size_t length = (size_t)(uniform(s) * (uniform(s) < 0.5 ? 120 : JUNK_MAX));
@@ -715,7 +714,7 @@ static size_t make_junk(struct sender *s, uint8_t out[JUNK_MAX], enum channel ch
 
     for (size_t i = 0; i < length; i++)
         out[i] = (uint8_t)(random64(s) >> 16);
-    if (channel == CONTROL) { /* but never by chance a command that is to be obeyed */
+    if (channel == CONTROL) { /* never a command that the daemon would obey */
         memcpy(out, nearly, sizeof nearly);
         if (uniform(s) < 0.8)
             out[0] = (uint8_t)(0x80 | out[0]);
@@ -742,7 +741,7 @@ static void run_junk(struct sender *s) {
     }
 }
 
-/* A new clock with every packet or two, each the best ever seen. */
+/* Sends as a new clock with every packet or two, each better than all before. */
 static void run_flood(struct sender *s) {
     struct options *o = &s->options;
     struct message sync, follow_up, best;
@@ -802,7 +801,7 @@ static bool sends_to(const struct sender *s, int family) {
 static void set_up(struct sender *s) {
     s->random[0] = (unsigned short)s->options.seed;
     s->random[1] = (unsigned short)s->options.identity;
-    prctl(PR_SET_TIMERSLACK, 1UL); /* the delays are ours to make */
+    prctl(PR_SET_TIMERSLACK, 1UL); /* We make the delays. */
     s->start_ns = now_ns();
     if (s->options.delay != DELAY_NONE)
         s->air = air_begin((enum network)(s->options.delay - 1), s->options.seed);
@@ -873,7 +872,7 @@ static const char usage[] =
     "  --verbose, --verbose-general   tell what comes in by port 319; by port 320\n";
 
 static const struct setting settings[] = {
-    {"to", OTHER, 0, NULL}, /* the first four rows are not mere numbers */
+    {"to", OTHER, 0, NULL}, /* The first four are not plain numbers. */
     {"from", OTHER, 0, NULL},
     {"interface", OTHER, 0, NULL},
     {"log", OTHER, 0, NULL},

@@ -3,8 +3,8 @@
  * Runs a capture, pcap or pcapng, through the engine, and prints what the daemon would have
  * published and told. It needs no ports and no root, and its time is that of the capture.
  *
- * Datagrams to UDP ports 319 and 320 are taken as received, unless the host sent them to which
- * Syncs are sent; those to port 9000 as commands.
+ * Datagrams to UDP ports 319 and 320 count as received, unless the receiver of the Syncs sent them.
+ * Datagrams to port 9000 are commands.
  */
 #include "../lib/capture.h"
 #include "nqptp-commands.h"
@@ -23,13 +23,14 @@
 
 #define NS_PER_S UINT64_C(1000000000)
 #define CONTROL_PORT 9000
-#define BASE_NS (1000 * NS_PER_S)                   /* the engine's time at the first packet */
-#define SPAN_NS (INT64_C(365) * 86400 * 1000000000) /* further from the first none is believed */
+#define BASE_NS (1000 * NS_PER_S) /* the engine's time at the first packet */
+#define SPAN_NS                                                                                    \
+    (INT64_C(365) * 86400 * 1000000000) /* A time further from the first is not believed. */
 #define HOSTS_MAX 128
 #define TRUTHS_MAX 16
 #define FILE_MAX (64u << 20)
 
-/* From a time of the capture on: a clock's true offset from that then, and its rate, in ppm. */
+/* A clock's true offset at a time of the capture, and its rate in ppm from then on. */
 struct truth {
     uint64_t clock_identity, from_ns, offset_ns;
     double ppm;
@@ -163,7 +164,7 @@ static void print_summary(const struct replay *r, const struct capture *capture)
 
 /* --- what goes in ---------------------------------------------------------------------------- */
 
-/* The engine's time of a packet, which may be as odd as the file likes. */
+/* Returns the engine's time of a packet. A damaged file may give any time. */
 static uint64_t local_time(const struct replay *r, uint64_t time_ns) {
     int64_t since_ns = (int64_t)(time_ns - r->first_ns);
 
@@ -210,8 +211,7 @@ static bool is_ptp(const struct capture_datagram *d) {
     return d->destination_port == NQPTP_EVENT_PORT || d->destination_port == NQPTP_GENERAL_PORT;
 }
 
-/* Notes which hosts send Syncs, and to which receivers: what a receiver says is not what it hears.
- */
+/* Notes which hosts send Syncs, and to which receivers, whose own messages do not count. */
 static void look_ahead(struct replay *r, struct capture capture) {
     struct capture_packet packet;
     struct capture_datagram datagram;
@@ -282,7 +282,7 @@ static void run(struct replay *r, struct capture *capture) {
 
 /* --- files and options ----------------------------------------------------------------------- */
 
-/* From a file, or from standard input; all of it, or nothing if it is too large. */
+/* Reads a file or standard input as a whole, or nothing if it is too large. */
 static uint8_t *read_file(const char *name, size_t *size) {
     static uint8_t data[FILE_MAX];
     int fd = strcmp(name, "-") == 0 ? STDIN_FILENO : open(name, O_RDONLY | O_CLOEXEC);

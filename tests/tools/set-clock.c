@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sets CLOCK_REALTIME as an NTP client does: by a step, or by another rate. For machines whose
- * clock may be set: those of tests/vm.
+ * Sets CLOCK_REALTIME as an NTP client does: by a step, or by another rate. It is for the virtual
+ * machines of tests/vm only.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Reads /nqptp just as the Shairport Sync of May 2021 does (open read-write, map, lock, copy,
- * unlock, unmap, each time), says what it finds and, where the master's true time is known, by how
- * much that errs. It can also send what such a client sends to the control port.
+ * unlock, unmap, each time), and prints the record and, if the master's true time is known, its
+ * error. It can also send commands to the control port.
  *
- * It is a tool for the tests and for people; it knows of nqptp nothing but the public header.
+ * It is a tool for tests and for use by hand. It knows of nqptp only the public header.
  */
 #include "../lib/layout4-client.h"
 #include "../lib/settings.h"
@@ -39,7 +39,7 @@ struct options {
     enum truth truth;
     uint64_t raw_truth_ns, realtime_truth_ns; /* master's time minus that clock */
     double skew_ppm;
-    int64_t within_ns; /* -1: as it may be */
+    int64_t within_ns; /* -1: any error is fine */
     bool median, now, quiet, no_nul;
     uint64_t expected_id; /* 0: any */
     const char *expected_ip, *command, *to;
@@ -84,7 +84,7 @@ static int read_object(struct shm_structure *copy) {
 
 /* --- the truth ------------------------------------------------------------------------------- */
 
-/* By how much the published offset errs now. */
+/* Returns the error of the published offset now. */
 static int64_t error_ns(const struct options *o, const struct shm_structure *object) {
     uint64_t truth = o->realtime_truth_ns;
 
@@ -152,7 +152,7 @@ static bool expects_something(const struct options *o) {
 
 /* --- the modes ------------------------------------------------------------------------------- */
 
-/* Looks until what is waited for is there. */
+/* Looks until the expected record is there. */
 static bool wait_for(const struct options *o, double seconds, bool master) {
     int64_t end = now_ns(CLOCK_MONOTONIC) + (int64_t)(seconds * 1e9);
     struct shm_structure object;
@@ -221,13 +221,13 @@ static void on_signal(int number) {
     enough = 1;
 }
 
-/* A watch without end is ended by SIGTERM, and judged then; a second one kills. */
+/* SIGTERM ends a watch, which then gives its verdict. A second SIGTERM kills. */
 static void end_by_signal(void) {
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
     sigaction(SIGTERM, &action, NULL);
 }
 
-/* Reads as often as asked. Says only once in a row that there is nothing to read. */
+/* Reads as often as asked. Prints only once in a row that there is no record. */
 static bool read_on(const struct options *o) {
     static struct verdict verdict;
     int64_t settled = now_ns(CLOCK_MONOTONIC) + (int64_t)(o->settle * 1e9);
@@ -252,7 +252,7 @@ static bool read_on(const struct options *o) {
     }
 }
 
-/* Keeps the object mapped, though no longer open, as clients since 2022 do; then reads it once. */
+/* Keeps the object mapped, but not open, as clients since 2022 do, and then reads it once. */
 static bool hold(const struct options *o) {
     struct shm_structure copy = {0}, *map = map_object();
 
@@ -280,7 +280,7 @@ static void print_answer(int fd) {
     fwrite(text, 1, (size_t)length, stdout);
 }
 
-/* Sends the command with its NUL, as clients do. `?` is the one that is answered. */
+/* Sends the command with its NUL, as clients do. Only `?` is answered. */
 static bool send_command(const struct options *o) {
     struct addrinfo hints = {.ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_DGRAM}, *to;
     size_t length = strlen(o->command) + !o->no_nul;
