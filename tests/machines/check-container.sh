@@ -16,8 +16,8 @@ PATH=$PATH:/usr/sbin:/sbin
 
 # --- engines --------------------------------------------------------------------------------------
 
-# Runs the daemon as the first process of a container, without waiting for it. By running env(1)
-# first, the image's user loses the capabilities of root, except ambient ones.
+# Runs the daemon as the first process of a container, without waiting for it. It runs env(1) first,
+# so that the image's user loses the capabilities of root, except ambient capabilities.
 contain() { # "ENGINE'S WAY" DAEMON-OPTION...
     way=$1
     shift
@@ -31,7 +31,7 @@ answers() {
     ./nqptp --status >"$work/status" 2>&1
 }
 
-# Its number outside: the one child of unshare.
+# Prints the pid of the daemon outside: the only child of unshare.
 daemon() {
     tr -d ' ' <"/proc/$container/task/$container/children"
 }

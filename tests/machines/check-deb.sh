@@ -23,7 +23,7 @@ directory=$1
 programs=$2
 suite=$3
 
-# The archive's indexes do not always match its Release file, and that of sid may have expired.
+# The archive's indexes do not always match its Release file, and the Release file of sid may have expired.
 clean_debian() {
     for _ in 1 2 3; do
         mmdebstrap --quiet --variant=minbase --aptopt='Acquire::Check-Valid-Until "false"' \
@@ -35,7 +35,7 @@ clean_debian() {
         cp "$programs/player" "$programs/ptp-sender" "$root/opt" && make_newer
 }
 
-# The same package by a higher version, which is all that a newer one is to dpkg.
+# Makes the same package with a higher version. To dpkg it is newer.
 make_newer() {
     dpkg-deb --raw-extract "$directory"/nqptp_*.deb "$work/newer" &&
         sed -i '/^Version: /s/-1$/.1-1/' "$work/newer/DEBIAN/control" &&

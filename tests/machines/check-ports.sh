@@ -21,7 +21,7 @@ fail() { # WHAT-FAILED
     return 1
 }
 
-# How to run a program of that triplet here: by an emulator, or at least by its own loader.
+# Finds how to run a program of that triplet here: by an emulator, or by its own loader.
 emulator_of() { # TRIPLET
     case $1 in
     i?86-*) echo "/usr/$1/lib/ld-linux.so.2 --library-path /usr/$1/lib" && return ;;
@@ -33,7 +33,7 @@ emulator_of() { # TRIPLET
     echo "qemu-$cpu-static -L /usr/$1"
 }
 
-# musl has no headers of the kernel's; those of the other C library are the same.
+# musl has no headers of the kernel. Those of the other C library are the same.
 kernel_headers() { # DIRECTORY
     mkdir "$1"
     ln -s /usr/include/linux /usr/include/asm-generic "$1"
@@ -82,7 +82,7 @@ build() {
 }
 
 check_port() {
-    # A warning that is no error is one of the linker's.
+    # Only warnings of the linker are no errors.
     if make -s -j2 check-unit EMULATOR="$emulator" >"$work/log" 2>&1; then
         ok "$port${emulator:+, by ${emulator%% *}}"
     else

@@ -13,7 +13,7 @@ tarball=$1
 # shellcheck source=tests/lib/tap.sh
 . "$(dirname "$0")/../lib/tap.sh"
 
-# The maintainer's programs, each in a version that tells that it was called.
+# Programs of the maintainer, replaced by scripts that note that they were called.
 hide_autotools() {
     mkdir "$work/bin" || return 1
     for tool in aclocal autoconf autoheader autom4te automake autoreconf autoupdate m4 perl; do
@@ -32,7 +32,7 @@ unpack() { # DIRECTORY
     mkdir -p "$1" && tar -xf "$tarball" -C "$1" --strip-components=1
 }
 
-# As a distribution does it, in the current directory.
+# Builds and installs as a distribution does, in the current directory.
 build_there() { # SOURCE DESTDIR
     offline "$1/configure" -q --prefix=/usr CFLAGS='-g -O2 -Werror=date-time' &&
         offline make -s && offline make -s install DESTDIR="$2"
@@ -42,14 +42,14 @@ build_in_tree() {
     (cd "$work/here" && build_there . "$work/root-here")
 }
 
-# At another time, in another place, of another length, out of the tree, by another people.
+# Builds at another time, in a directory with another length, out of the tree, as another user.
 build_elsewhere() {
     (umask 077 && mkdir -p "$work/a/much/longer/way" && cd "$work/a/much/longer/way" &&
         TZ=Pacific/Auckland LC_ALL=C.UTF-8 HOME=/nonexistent USER=somebody &&
         export TZ LC_ALL HOME USER && build_there ../../../../there "$work/root-there")
 }
 
-# A path a line. Which modes directories have is the umask's affair.
+# Prints one path a line. The modes of directories depend on the umask, so they are left out.
 files_of() { # ROOT
     (cd "$1" && find . -type f -printf '%m %p\n' | sort -k 2)
 }

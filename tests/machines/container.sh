@@ -1,23 +1,23 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=sh
 #
-# What those tests share that boot a real systemd in a container. A test sources tap.sh and this
+# What the tests share that boot a real systemd in a container. A test sources tap.sh and this
 # file, calls `prepare`, fills $root with a file system, calls `boot`, and then runs commands
 # `inside`. All is gone when the test ends. It needs root.
 
-init=   # the container's, by its number outside
-nspawn= # the process that runs it
+init=   # the pid of the container's init, outside
+nspawn= # the pid of systemd-nspawn
 
 inside() {
     timeout 300 nsenter -t "$init" -a "$@"
 }
 
-# A shell command line inside, in the unpacked source if there is one.
+# Runs a shell command line inside, in the unpacked source if there is one.
 shell() {
     inside sh -c "cd /opt/nqptp 2>/dev/null; $1"
 }
 
-# Makes $work, and in it the directory $root, for what the container is to have.
+# Makes $work, and in it the directory $root, for the file system of the container.
 prepare() {
     [ "$(id -u)" = 0 ] || skip_all "it needs root"
     command -v systemd-nspawn >/dev/null || skip_all "it needs the package systemd-container"

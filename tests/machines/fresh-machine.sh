@@ -1,17 +1,17 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# A fresh machine: a minimal Debian in a directory, which nothing that runs in it changes. This file
-# has three users: root; "maker", an ordinary user with sudo; "guest", one without.
+# A fresh machine: a minimal Debian in a directory. Programs that run in it do not change it. It has
+# three users: root; "maker", an ordinary user with sudo; "guest", an ordinary user without.
 #
 # usage: fresh-machine.sh make SUITE DIRECTORY [PACKAGE...]   makes the Debian, with these packages
 #        fresh-machine.sh enter DIRECTORY COMMAND...          runs a command of root's in it
 #        fresh-machine.sh check DIRECTORY USER CLONE [TIMES]  runs the README's two commands in it
 #        fresh-machine.sh once SUITE USER CLONE [TIMES]       does both, and deletes the Debian
-#        fresh-machine.sh archive                             says from where Debian is taken
+#        fresh-machine.sh archive                             prints the archive of Debian
 #
-# "check" prints TAP. The user gets a clone of what is committed in CLONE. The guest gets, by root,
-# those packages first that the README lists.
+# "check" prints TAP. The user gets a clone of what is committed in CLONE. For the guest, root installs
+# the packages first that the README lists.
 #
 # It needs root, the package mmdebstrap, and the network: Debian is taken from where this machine's
 # apt takes it. "make" ends with 77 if three tries do not make a Debian.
@@ -24,15 +24,15 @@ PATH=$PATH:/usr/sbin:/sbin
 
 # --- make -----------------------------------------------------------------------------------------
 
-# The first archive that this machine's apt knows, without those of security updates.
+# Prints the first archive that this machine's apt knows, except archives of security updates.
 archive() {
     cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources \
         2>/dev/null | sed -n 's/^deb  *\(\[[^]]*\]  *\)\{0,1\}\([^ ]*\) .*/\2/p; s/^URIs: *\([^ ]*\).*/\1/p' |
         grep -v security | head -n 1
 }
 
-# The main archive only: the other indexes are often out of step with their Release file. That of
-# sid may be older than it is meant to get.
+# Only the main archive: the other indexes often do not match their Release file. The Release file of
+# sid may have expired.
 try_to_make() { # SUITE DIRECTORY [PACKAGE...]
     suite=$1
     directory=$2
@@ -56,7 +56,7 @@ make() { # SUITE DIRECTORY [PACKAGE...]
 
 # --- enter ----------------------------------------------------------------------------------------
 
-# What is changed in the directory stays in memory, and is gone with the namespaces.
+# Changes in the directory stay in memory, and vanish with the namespaces.
 enter() { # DIRECTORY COMMAND...
     FRESH_MACHINE=$(readlink -f "$1")
     export FRESH_MACHINE
@@ -64,8 +64,8 @@ enter() { # DIRECTORY COMMAND...
     exec unshare --mount --pid --uts --fork --kill-child --mount-proc sh "$self" inside "$@"
 }
 
-# By pivot_root(2), because the kernel refuses user namespaces to a process in a mere chroot(2).
-# Descriptor 9 is a network with nothing but a loopback.
+# By pivot_root(2), because the kernel refuses user namespaces to a process in a chroot(2). Descriptor
+# 9 is a network with a loopback only.
 inside() { # COMMAND...
     layers=$(mktemp -d) && mount -t tmpfs -o mode=755 none "$layers" || exit 1
     mkdir "$layers/upper" "$layers/work" "$layers/root"
@@ -182,7 +182,7 @@ checks() {
     status=$?
     sed -n 's/^tests.*# SKIP/# &/p' "$work/check"
     sed -n '/^FAIL\|^ERROR\|once more/s/^/# /p' "$work/check"
-    grep -E '^# (PASS|FAIL|ERROR|SKIP): ' "$work/check" | tail -n 4 # those of the script itself
+    grep -E '^# (PASS|FAIL|ERROR|SKIP): ' "$work/check" | tail -n 4 # those of the whole run
     [ $status -eq 0 ] || tail -n 40 "$work/check" | sed 's/^/# /'
     return $status
 }

@@ -27,14 +27,14 @@ newer=${ours%-*}.1-1
 
 # --- Debian sid -----------------------------------------------------------------------------------
 
-# The same package by a higher version, which is all that a newer one is to dpkg.
+# Makes the same package with a higher version. To dpkg it is newer.
 make_newer() {
     dpkg-deb --raw-extract "$deb" "$work/newer" &&
         sed -i "s/^Version: .*/Version: $newer/" "$work/newer/DEBIAN/control" &&
         dpkg-deb --root-owner-group --build "$work/newer" "$root/opt/newer.deb"
 }
 
-# What apt will want is fetched now, because the container has no network.
+# apt fetches all packages now, because the container has no network.
 fetch() {
     chroot "$root" sh -c 'apt-get -qq update &&
         apt-get -qq install --download-only --no-install-recommends nqptp libnss-systemd'
@@ -64,7 +64,7 @@ said() { # WHAT
     grep -q "$1" "$work/apt"
 }
 
-# Active, enabled, that version.
+# Succeeds if the service is active, enabled and of that version.
 runs() { # VERSION
     shell "test \"\$(dpkg-query -W -f '\${Version}' nqptp)\" = '$1' &&
         systemctl is-active nqptp && systemctl is-enabled nqptp"
@@ -74,7 +74,7 @@ is_ours() {
     shell 'systemctl show -P Type nqptp | grep -x notify && nqptp --status'
 }
 
-# AirPlay 2 is on port 7000 (1 is on 5000), and the memory it has mapped is the one that has the name.
+# Succeeds if the player serves AirPlay 2 (port 7000) and has mapped the object that has the name.
 plays() {
     shell 'for i in $(seq 100); do
             player=$(pidof shairport-sync) && ss -Hltn "sport = 7000" | grep -q . &&
@@ -105,7 +105,7 @@ unchanged() {
     shell 'pidof shairport-sync; stat -c %i /dev/shm/nqptp' | diff "$work/mark" -
 }
 
-# With that object in the way, the package installs and a player that starts plays.
+# With the given object in the way, the package installs, and a player that starts plays.
 starts_over() { # NAME MAKE-THE-OBJECT PACKAGE VERSION
     shell "systemctl stop nqptp 2>/dev/null; $2"
     check "$1 is in the way of $4: apt installs $4" apt install --no-install-recommends "$3"
@@ -131,7 +131,7 @@ inside sh -c 'ip link add e0 type veth peer name e1; ip addr add 10.66.0.1/24 de
     ip link set e0 up; ip link set e1 up' # a player needs a MAC address
 debians=$(inside apt-cache policy nqptp | sed -n 's/ *Candidate: //p')
 
-# With libnss-systemd the user of Debian's nqptp, which exists while it runs, looks like a real one.
+# libnss-systemd shows the dynamic user of Debian's nqptp as a real user while that runs.
 check "apt installs Debian's nqptp $debians" apt install --no-install-recommends nqptp libnss-systemd
 check "Debian's nqptp runs" runs "$debians"
 restart_player

@@ -3,7 +3,7 @@
 #
 # What must not end the music of a real Shairport Sync: a link that is down for some time, a network
 # that loses only the PTP, a long pause, and a daemon that is away. The sender's clock serves only
-# receivers that it heard in the last 15 s. At last the player is killed in mid-play: after two
+# receivers that it heard in the last 15 s. At the end the player is killed while it plays: after two
 # minutes the daemon must send nothing and not wake up.
 #
 # With a link down for more than a minute the player itself ends the session.
@@ -78,7 +78,7 @@ pause_for() { # SECONDS
     goes_on "a pause of $1 s"
 }
 
-# A daemon that is away asks nothing: the sender has given it up when it comes back.
+# A daemon that is away sends no Delay_Req: the sender has stopped serving it when it comes back.
 daemon_away() { # SECONDS
     kill_daemon
     sleep "$1"
@@ -86,7 +86,7 @@ daemon_away() { # SECONDS
     goes_on "daemon killed, and away for $1 s"
 }
 
-# Datagrams that were sent, and times that the daemon slept.
+# Prints how many datagrams this machine has sent, and how often the daemon slept.
 activity() {
     awk '$1 == "Udp:" && $2 != "InDatagrams" { print $5 }' /proc/net/snmp
     awk '$1 == "voluntary_ctxt_switches:" { print $2 }' "/proc/$daemon/status"

@@ -44,7 +44,7 @@ start_and_stop() { # NUMBER
     check "start $1: /dev/shm is empty after both ended" is_empty "$copy/dev/shm"
 }
 
-# Gives up on a daemon that never works: each start would wait in vain.
+# Ends the test if the daemon never works: each start would wait in vain.
 all_starts() {
     for i in $(seq "$starts"); do
         start_and_stop "$i"
@@ -62,7 +62,7 @@ older() { # GENERATION OPTION...
     chroot "$copy" /opt/player --generation "$rules" --play 10.66.0.2 "$@"
 }
 
-# The pauses are what is tested: each player must find its layout so soon after the one before.
+# The pauses are tested: each player must find its layout so soon after the player before.
 change() { # GENERATION PAUSE
     check "generations: $1 plays" older "$1" --watch 0.6
     sleep "$2"
@@ -94,7 +94,7 @@ end_daemon() { # SIGNAL STATUS
     [ "$status" = "$2" ]
 }
 
-# The daemon ends in mid-play, and is started a second later.
+# The daemon ends during play, and starts a second later.
 interrupt() { # SIGNAL STATUS
     start_judging
     check "SIG$1 in mid-play: the daemon ends with status $2" end_daemon "$1" "$2"

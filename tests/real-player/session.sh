@@ -20,7 +20,7 @@ begin() { # DIRECTORY-OF-THESE-SCRIPTS
     : >"$work/pcm" && : >"$copy/opt/pcm" && mount --bind "$work/pcm" "$copy/opt/pcm"
 }
 
-# A new clock for each session: it stops serving a receiver that is silent for 15 s.
+# Starts a new clock for each session. It stops serving a receiver that is silent for 15 s.
 start_clock() {
     nsenter -t "$there" -n "$TOOLS/ptp-sender" --to "$ptp_to" --from "$ptp_from" --low-ports \
         --serve-muted 15 --identity $identity --offset $offset >"$work/clock.log" 2>&1 &
@@ -99,12 +99,12 @@ is_served() { # WHEN
     check "$1: the daemon sends Delay_Reqs" within 5 sends_delay_reqs
 }
 
-# Is there sound without a gap for two seconds?
+# Succeeds if there is sound without a gap for two seconds.
 sounds() {
     chroot "$copy" python3 /opt/judge.py sound /opt/pcm 2
 }
 
-# Is the last sample of the player's master at most a second old?
+# Succeeds if the last sample of the player's master is at most a second old.
 sample_is_fresh() {
     chroot "$copy" nqptp --status --json | chroot "$copy" python3 /opt/judge.py fresh 1
 }

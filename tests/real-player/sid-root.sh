@@ -7,7 +7,8 @@
 # network and the package mmdebstrap.
 #
 # usage: sid-root.sh DIRECTORY
-# Exit status: 0 the root is there, 1 wrong use or no mmdebstrap, 77 Debian's archive did not give one in three tries.
+# Exit status: 0 the root is there, 1 wrong use or no mmdebstrap, 77 three tries with Debian's archive
+# did not make one.
 
 set -u
 root=${1-}
@@ -19,7 +20,7 @@ is_complete() {
     [ -e "$root/opt/complete" ]
 }
 
-# A directory that is empty, or not there, can be begun, and so can one that has the mark.
+# Succeeds for a directory that is empty, does not exist, or has the mark.
 clear_root() {
     [ ! -e "$root" ] || rmdir "$root" 2>/dev/null && return
     [ -e "$root/$mark" ] && rm -rf --one-file-system "$root" && return

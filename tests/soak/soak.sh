@@ -3,15 +3,15 @@
 #
 # One daemon, through everything that happens to it in a home in months: clocks come, go, sleep,
 # step and move to another address, interfaces appear and vanish, the network fails, addresses of
-# this host change, players of all generations come, go and are killed, strangers shout, the daemon
-# stands still. All through it descriptors, memory, log and the error against the truth that the
-# senders know are bounded; at the end there is a table, and 1 for an exit status if any bound was
-# broken. What happens is pseudo-random by a seed, which is shown. Not part of "make check".
+# this machine change, players of all generations come, go and are killed, others flood it, the daemon
+# stands still. Descriptors, memory, log lines and the error against the senders' true time have limits
+# all the time. At the end it prints a table, and exits with 1 if any limit was broken. What happens is
+# pseudo-random by a seed, which it prints. Not part of "make check".
 #
 #     make soak MINUTES=30 [SEED=7]        as root or not
 
-# What must not be exceeded: descriptors beyond those at the start, as each player's name keeps an
-# object open as long as the daemon lives; memory beyond that after WARM_UP, in kB.
+# The limits: descriptors beyond those at the start, as each player's name keeps an object open as long
+# as the daemon lives; memory beyond that after WARM_UP, in kB.
 FDS_GROWTH=4
 RSS_GROWTH=256
 DATA_GROWTH=132
@@ -48,7 +48,7 @@ seconds() {
     echo $(($(date +%s) - began))
 }
 
-# Leaves in $random a number of 0 to N - 1. The low bits of the generator are its worst.
+# Leaves in $random a number of 0 to N - 1. The low bits of the generator are the least random.
 state=$((SEED % 2147483648))
 roll() { # N
     state=$(((state * 1103515245 + 12345) % 2147483648))
@@ -57,9 +57,9 @@ roll() { # N
 
 # --- clocks ---------------------------------------------------------------------------------------
 
-# Eight of them: 0 to 5 on the link that is always there, 6 and 7 on one each of their own. A file
-# each holds its address, its truth, and, while it runs, the sender's process id; and since when it
-# has been present or absent, for the watcher.
+# Eight clocks: 0 to 5 on the link that is always there, 6 and 7 each on a link of its own. Each has a
+# file with its address, its true offset, the pid of its sender while that runs, and, for the watcher,
+# since when it has been present or absent.
 CLOCKS='0 1 2 3 4 5 6 7'
 listed=$CLOCKS
 
@@ -67,8 +67,8 @@ clock_identity() { # CLOCK
     echo "98698aaf9c95010$1"
 }
 
-# What is special about it, and by how many ns it may err: the least delay of its stream is no error
-# that one-way timing can know.
+# Its special options, and by how many ns it may err: one-way timing cannot know the min delay of the
+# stream, so that is allowed.
 clock_manner() { # CLOCK
     case $1 in
     0) options='--serve-muted 15' skew=0 bound=500000 ;;
@@ -102,7 +102,7 @@ is_listed() { # CLOCK
     case " $listed " in *" $1 "*) ;; *) return 1 ;; esac
 }
 
-# From some seconds on it is to be right, if it can be heard and may be master.
+# After some seconds it has to be right, if it can be heard and may be master.
 present() { # CLOCK
     if is_running "$1" && is_listed "$1" && test -e "$tmp/up-$(clock_link "$1")"; then
         echo "$(($("$reader" --now) + SETTLED * 1000000000)) 1" >"$tmp/present$1"
@@ -146,7 +146,7 @@ stop_clock() { # CLOCK
     rm "$tmp/pid$1"
 }
 
-# Without it stops the clock, does that, and starts it again; a clock that did not run stays so.
+# Stops the clock, runs the command, and starts the clock again if it ran before.
 without_clock() { # CLOCK COMMAND...
     was_running=$1
     is_running "$1" && stop_clock "$1" || was_running=''
@@ -302,8 +302,8 @@ happens_address() {
     done
 }
 
-# The client wants six clocks, in another order. Clock 0, which stops serving receivers that send nothing, is
-# always among them: once forgotten it would never be heard again.
+# The client lists six clocks, in another order. Clock 0, which stops serving receivers that send
+# nothing, is always among them: without a request it would never be heard again.
 happens_list() {
     roll 8
     first=$random
@@ -325,9 +325,9 @@ happens_list() {
     send_list
 }
 
-# A player comes, with an object of its own or for the common one, as only one may at a time: they
-# may be of different generations, and then half a minute has to pass between them. Some are killed
-# at their work.
+# A player comes, with an object of its own or for the common object. Only one player at a time uses
+# the common one: they may be of different generations, and then half a minute has to pass between
+# them. Some players are killed while they play.
 happens_player() {
     roll 6
     name=$random
@@ -349,7 +349,7 @@ happens_player() {
     player_runs "$name" "$random" "$@" &
 }
 
-# That it waited in vain (7) is well: its clock need not be there. So is being killed.
+# Status 7, waited in vain, is fine, for its clock may be away. So is a killed player.
 player_runs() { # NAME WHETHER-0 OPTION...
     name=$1 kills=$2
     shift 2
@@ -364,7 +364,7 @@ player_runs() { # NAME WHETHER-0 OPTION...
     rm -f "$tmp/player-$name"
 }
 
-# Strangers shout: each of them the best clock that ever was, or nonsense.
+# Other machines send: each as a better clock than all before, or random bytes.
 happens_strangers() {
     roll 2
     shout "$(test "$random" = 0 && echo flood || echo junk)"
@@ -440,7 +440,7 @@ judge_sizes() {
     fi
 }
 
-# What the watcher found last, with what led to it and how it looks now.
+# Prints what the watcher found last, the events before it, and the state now.
 tell_faults() {
     found=$(grep -c ^broken "$tmp/watched")
     test "$found" -gt "$told" || return

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=sh disable=SC2016,SC2034,SC2154
 #
-# What the topics of check-systemd.sh share: a container that is an overlay of this machine's own
-# root file system, and words for what is to be done and seen in it.
+# What the topics of check-systemd.sh share: a container on an overlay of this machine's own root file
+# system, and functions that act and look in it.
 
 set -u
 
-# What the command lines of shell() may use.
+# Functions for the command lines of shell().
 prelude='
 cd /opt/nqptp
 eventually() { # SECONDS COMMAND...
@@ -28,17 +28,17 @@ said() { # WHAT, in the journal since mark()
 }
 '
 
-# A shell command line inside, in the unpacked source, with what is above.
+# Runs a shell command line inside, in the unpacked source, with the functions above.
 shell() {
     inside sh -c "$prelude $1"
 }
 
-# From here on counts what said() looks at.
+# From here on said() looks at the journal.
 mark() {
     shell 'journalctl --sync; date +@%s.%6N >/run/mark'
 }
 
-# Changes the unit by a drop-in, which undo_change() takes away again.
+# Changes the unit by a drop-in. undo_change() removes it.
 change_unit() { # LINE...
     printf '%s\n' '[Service]' "$@" >"$work/drop-in"
     inside mkdir -p /run/systemd/system/nqptp.service.d

@@ -12,12 +12,12 @@ build_and_install() { # CONFIGURE-ARGUMENTS
         shell 'systemd-analyze verify nqptp.service 2>&1 | tee /run/verify; ! grep -i nqptp /run/verify'
 }
 
-# All files called nqptp, except the source and what changes while the service runs.
+# Prints all files called nqptp, except the source and those that change while the service runs.
 list_files() {
     shell 'find /etc /usr /var -xdev -name "*nqptp*" -not -path "/var/log/*" | sort'
 }
 
-# The version before this one is this one by another number.
+# The older version is this version with another number.
 upgrade_keeps_playing() {
     check "make install of version 0.0.1" shell '
         make -s clean && make -s -j2 AM_CPPFLAGS="-D_GNU_SOURCE -DHAVE_LIBSYSTEMD" DEFS="-DPACKAGE_VERSION=\\\"0.0.1\\\"" &&
@@ -37,7 +37,7 @@ upgrade_keeps_playing() {
     check "the new daemon has the lists of the old one" shell 'nqptp --status | grep "List: *1 address"'
 }
 
-# What stands for the reference, built from source: its binary, its unit in that directory, its user.
+# Makes the files of a reference that was built from source: binary, unit and user.
 reference_in() { # UNIT-DIRECTORY
     shell "
         systemctl disable --now nqptp; rm -f /usr/local/lib/systemd/system/nqptp.service

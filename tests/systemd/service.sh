@@ -7,7 +7,7 @@ service_is_up() {
     check "systemctl enable --now nqptp" inside systemctl enable --now nqptp
     check "the service is active" inside systemctl is-active nqptp
     check "the service runs as user nqptp" shell 'test "$(ps -o user= -p "$(pidof nqptp)")" = nqptp'
-    # Without libsystemd it cannot say that it is ready: the unit is active a moment before.
+    # Without libsystemd the daemon cannot say that it is ready: the unit is active a moment earlier.
     check "the daemon answers" shell 'eventually 5 answers'
     check "/nqptp belongs to nqptp and its group, mode 0664" \
         shell 'test "$(stat -c "%U %G %a" /dev/shm/nqptp)" = "nqptp nqptp 664"'
@@ -23,7 +23,7 @@ has_one_privilege() {
         inside systemd-analyze security --no-pager --threshold=15 nqptp.service
 }
 
-# Whether systemd can filter bind(2) here: it needs BPF, which a container may lack.
+# Succeeds if systemd can filter bind(2) here. It needs BPF, which a container may lack.
 can_filter_bind() {
     inside systemd-run -q --wait -p SocketBindDeny=any \
         /opt/nqptp/tests/tools/ptp-sender --to 127.0.0.2 --low-ports --seconds 1 --no-announce
@@ -47,8 +47,8 @@ other_ports_are_refused() {
     inside systemctl start nqptp
 }
 
-# What the unit denies ends the daemon now. So whatever it needs and the unit denies is found by the
-# checks that follow.
+# A system call that the unit denies ends the daemon now. So the checks that follow find each call that
+# the daemon needs and the unit denies.
 strictly() {
     change_unit 'SystemCallErrorNumber='
     inside systemctl restart nqptp
@@ -78,7 +78,7 @@ members_read_and_others_do_not() {
     check "a user outside the group may read the object" shell 'runuser -u stranger -- cat /dev/shm/nqptp >/dev/null'
 }
 
-# While the sender that the members read is there, or soon after.
+# The sender that the members read is still there, or was there a moment ago.
 tells_its_story() {
     check "systemctl status shows where things stand" shell '
         shows() { systemctl status nqptp | grep "Status: \"master 1122334455667788 at 127.0.0.1, .* 1 clock\""; }

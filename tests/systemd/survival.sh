@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=sh disable=SC2016,SC2154,SC2317
 #
-# A topic of check-systemd.sh: what the service survives, and how it comes back from what it does
-# not.
+# A topic of check-systemd.sh: what the service survives, and how it comes back from anything else.
 
 restarts_keep_the_object() {
     shell 'stat -c %i /dev/shm/nqptp >/run/inode; pidof nqptp >/run/pid'
@@ -32,7 +31,7 @@ wrong_option_is_shown() {
     inside systemctl restart nqptp
 }
 
-# What stands for a daemon that an upgrade left running, and that answers otherwise.
+# Acts as an older daemon that an upgrade left running, and that gives another answer.
 older_daemon_is_to_be_restarted() {
     change_unit 'Type=exec' 'ExecStart=' 'RestartKillSignal=SIGTERM' \
         'ExecStart=/opt/nqptp/tests/tools/ptp-sender --low-ports --to 127.0.0.2 --rate 0.01 --no-announce'
@@ -60,7 +59,7 @@ crashes_are_survived() { # COUNT
     check "kill -9, $1 times in a row: the object stays" shell 'test "$(stat -c %i /dev/shm/nqptp)" = "$(cat /run/inode)"'
 }
 
-# By a watchdog of 4 s, because that of the unit takes half a minute.
+# With a watchdog of 4 s, because the unit's takes half a minute.
 watchdog_barks() {
     change_unit WatchdogSec=4s
     inside systemctl restart nqptp
@@ -76,9 +75,9 @@ watchdog_barks() {
     inside systemctl restart nqptp
 }
 
-# A player of that generation maps the object once and commands once, in the middle of play the
-# daemon is restarted, then killed, and the player reads on: the same clock, one mastership. With
-# PLAY_BEFORE in the environment it has played for that number of seconds more by then.
+# A player of this generation maps the object once and commands once. While it plays the daemon is
+# restarted, then killed, and the player reads on: the same clock, one mastership. With PLAY_BEFORE in
+# the environment it plays for that number of seconds more before the restart.
 players_play_on() { # GENERATION
     before=${PLAY_BEFORE:-0}
     check "a sender plays, and a player of generation $1 reads" shell "

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# A Debian 13 with systemd in a directory, for machine.sh. Debian 12 does not do: its systemd is built
+# Makes a Debian 13 with systemd in a directory, for machine.sh. The systemd of Debian 12 is built
 # without BPF, so it does not enforce SocketBindDeny=.
 #
 # usage: debian.sh DIRECTORY

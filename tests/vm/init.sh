@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # The first process of the machine that machine.sh boots, or a service of systemd there. It runs the
-# tests that /tests lists, one a line, and says on the second serial port what they print, and where
-# each begins and ends.
+# tests that /tests lists, one a line, and writes their output to the second serial port, with a line
+# at the begin and end of each.
 
 if [ $$ -eq 1 ]; then
     mount -t proc proc /proc

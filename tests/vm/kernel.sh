@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# A kernel of Debian in a directory: it is downloaded and unpacked, not installed. What is there
-# already is not downloaded again.
+# Gets a kernel of Debian into a directory: it is downloaded and unpacked, not installed. A kernel that
+# is there already is not downloaded again.
 #
 # usage: kernel.sh VERSION DIRECTORY      VERSION is 5.10, 6.1 or 6.12
 #
@@ -25,7 +25,7 @@ case $version in
 esac
 archive=$("$(dirname "$0")/../machines/fresh-machine.sh" archive)
 
-# apt with a state of its own, which knows nothing but the main archive of that suite.
+# Runs apt with a state of its own, which knows only the main archive of that suite.
 apt() { # COMMAND...
     tool=$1
     shift

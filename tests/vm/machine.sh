@@ -1,19 +1,19 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Boots a kernel under QEMU, without KVM, and runs tests on it. They are those of this build; they
-# find the programs and libraries of this machine.
+# Boots a kernel under QEMU, without KVM, and runs tests of this build on it, with the programs and
+# libraries of this machine.
 #
 # usage: machine.sh KERNEL TEST...     KERNEL is a directory that kernel.sh made
 #
-# It prints what the machine says: the output of the tests, and lines that begin with "machine:". A
+# It prints the output of the tests, and lines that begin with "machine:". A
 # line "host: COMMAND" is a request to this script:
 #
-#   stop SECONDS    the machine stands still for SECONDS; packets to it wait
-#   send OPTION...  a sender outside the machine sends to it; one that sent before ends
+#   stop SECONDS    stops the machine for SECONDS; packets to it wait
+#   send OPTION...  starts a sender outside the machine, and ends the sender before
 #
-# With ROOT, the directory of a Debian that has systemd, that is what the machine has, and its first
-# process is systemd.
+# With ROOT, the directory of a Debian that has systemd, the machine has that root file system, and its
+# first process is systemd.
 #
 # It needs the packages qemu-system-x86, cpio, kmod and those of the programs in `tools`. It needs no
 # root. Run it where the daemon and the test programs have been built.
@@ -34,7 +34,7 @@ copy() { # FILE
     mkdir -p "$guest$(dirname "$1")" && cp -L "$1" "$guest$1"
 }
 
-# With the libraries that it is linked to.
+# Copies a program and the libraries that it is linked to.
 copy_program() { # FILE
     copy "$1"
     for library in $(ldd "$1" 2>/dev/null | grep -o '/[^ ]*'); do
@@ -82,7 +82,7 @@ copy_build() {
     done
 }
 
-# A service that runs the tests, in the place of what a machine usually starts.
+# A service that runs the tests, in the place of the usual services.
 add_systemd() {
     program=$(sed -n 's/^ExecStart=//p' nqptp.service)
     rm -f "$guest/etc/machine-id"
@@ -174,7 +174,7 @@ obey() { # COMMAND
 
 if [ "${NQPTP_IN_NETWORK:-}" = '' ]; then
     export NQPTP_IN_NETWORK=yes
-    [ "$(id -u)" = 0 ] && new=-n || new=-rn # as root the owners of files stay
+    [ "$(id -u)" = 0 ] && new=-n || new=-rn # For root the owners of files stay.
     exec unshare "$new" --fork --kill-child sh "$0" "$@"
 fi
 ip link set lo up

@@ -3,7 +3,7 @@
 #
 # Proves that the daemon follows a sender through what the kernel's own queues and links do: netem's
 # delay, jitter, loss, repetition and disorder, and a vlan, a bridge and a macvlan. Containers and some
-# kernels have none of these, so it is run by make check-vm; elsewhere it skips what is not there.
+# kernels have none of these, so make check-vm runs it. Elsewhere it skips what the kernel lacks.
 
 # shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
@@ -12,7 +12,7 @@ enter 200
 
 truth=7000000000
 
-# A delay of all packets cannot be told from another offset, so it may count as an error.
+# A delay of all packets looks like another offset, so the limit includes it.
 follow() { # WHAT WITHIN-NS ADDRESS
     if control "/nqptp T $3" && control '/nqptp B' &&
         "$reader" --wait-master 15 --fresh 2 --settle 3 --interval 0.04 --count 16 --median --quiet \

@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Proves that the kernel enforces what the unit denies, which a container's may not: other ports,
-# other system calls, more memory, more processes. It runs only in a machine of machine.sh, under
-# systemd.
+# Proves that the kernel enforces what the unit denies: other ports, other system calls, more memory,
+# more processes. In a container the kernel may not enforce all of it, so this test runs only in a
+# machine of machine.sh, under systemd.
 
 # shellcheck source=tests/lib/tap.sh
 . ./tests/lib/tap.sh
@@ -13,7 +13,7 @@ nqptp=$(sed -n 's/^ExecStart=//p' /etc/systemd/system/nqptp.service)
 drop_in=/run/systemd/system/nqptp.service.d/test.conf
 mkdir -p "${drop_in%/*}"
 
-# Starts the service with other settings. The journal tells from then on.
+# Starts the service with other settings. said() looks at the journal from then on.
 start() { # SETTING...
     systemctl stop nqptp
     {

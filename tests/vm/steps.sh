@@ -22,8 +22,8 @@ follow() { # LAYOUT RATE
     start_sender --to 10.77.0.1 --rate "$2" --offset $truth
 }
 
-# In turn: steps as by an NTP client, the first time of a machine without a clock, and the fastest
-# slews there are.
+# In turn: steps as by an NTP client, the first time of a machine without a clock, and the fastest slews
+# that the kernel allows.
 each_change() { # COMMAND...
     for step in 50000000 -50000000 1500000000 -1500000000 $((20 * year))000000000 -$((20 * year))000000000; do
         "$@" step "$step"
@@ -35,7 +35,7 @@ each_change() { # COMMAND...
 
 # --- layout 4 -------------------------------------------------------------------------------------
 
-# Its times are of CLOCK_REALTIME, so they err after a step until the next sample.
+# Layout 4 has times of CLOCK_REALTIME, so they err after a step until the next sample.
 is_right() {
     eventually 1 "$reader" --count 1 --quiet --fresh 1 --raw-truth $truth --within $bound &&
         "$reader" --settle 0.2 --interval 0.04 --count 16 --quiet --fresh 1 --raw-truth $truth \
@@ -62,7 +62,7 @@ done
 
 # --- layout 10 ------------------------------------------------------------------------------------
 
-# A player judges each of its looks meanwhile: 12 s and what the machine takes for the commands.
+# A player checks each of its looks meanwhile: 12 s and the time that the commands take.
 change() { # step|rate HOW-MUCH
     "$set_clock" "$@"
     if [ "$1" = step ]; then sleep 1; else sleep 3; fi

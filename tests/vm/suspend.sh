@@ -20,7 +20,7 @@ ip addr add 10.0.2.15/24 dev eth0
 ip link set eth0 up
 rtc=/sys/class/rtc/rtc0
 
-# What the player reads: the sender's time less CLOCK_MONOTONIC_RAW, in ns.
+# Prints what the player reads: the sender's time less CLOCK_MONOTONIC_RAW, in ns.
 offset() {
     "$reader" --count 1 --fresh 2 --raw-truth 0 2>/dev/null | sed -n 's/.*, error \(-*[0-9]*\) ns$/\1/p'
 }
@@ -90,7 +90,7 @@ echo 'host: send --to 127.0.0.1 --rate 8 --offset 0'
 follow 10.0.2.2
 check_waking "$what" 8 5 suspend 10
 
-# More Syncs than these are handed over so slowly on a busy machine that it is no burst any more.
+# A busy machine hands over more Syncs than these so slowly that they are no burst.
 for rate in 8 32; do
     what="stopped while packets wait, $rate Syncs a second"
     echo "host: send --to 127.0.0.1 --rate $rate --offset 0"
