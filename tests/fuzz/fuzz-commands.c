@@ -21,7 +21,7 @@ static void require_refused(const struct world *w) {
     REQUIRE(!w->effects.publish && w->effects.event_count == 0 && !w->added);
 }
 
-/* `before` is the engine as it was; it is kept up to date. */
+/* `before` is a copy of the engine before the command. The function brings it up to date. */
 static void try_command(struct world *w, struct nqptp_engine *before, const uint8_t *data,
                         size_t length) {
     uint8_t *text = fuzz_copy(data, length);

@@ -145,7 +145,7 @@ static bool is_of_type(const uint8_t *message, enum nqptp_message_type type) {
     return (message[0] & 0x0F) == type;
 }
 
-/* Was there a sample just now? */
+/* Whether the last message gave a sample. */
 static bool sampled(const struct nqptp_engine *engine, uint64_t now_ns) {
     for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)
         if (engine->table.clocks[i].in_use && engine->table.clocks[i].sampled_at_ns == now_ns)

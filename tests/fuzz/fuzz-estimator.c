@@ -47,7 +47,7 @@ static void require_sound(const struct nqptp_estimator *e) {
         REQUIRE(e->bin[i - 1].time_ns < e->bin[i].time_ns);
 }
 
-/* Is the offset after this sample one that may follow the one before? */
+/* Whether the offset after this sample may follow the offset before. */
 static void require_steady(const struct run *run, enum nqptp_estimate estimate, uint64_t before_ns,
                            uint64_t after_ns) {
     uint64_t moved_ns = distance(after_ns, before_ns);

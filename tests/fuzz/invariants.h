@@ -35,7 +35,7 @@ static inline bool has_address_of_any(const struct nqptp_engine *engine,
     return false;
 }
 
-/* Could it be a master as far as it alone is concerned? */
+/* Whether the clock by itself could be a master. */
 static inline bool is_sound(const struct nqptp_clock *clock, uint64_t now_ns) {
     return clock->in_use && clock->announced &&
            clock->announce.steps_removed < STEPS_REMOVED_LIMIT &&

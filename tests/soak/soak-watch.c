@@ -137,7 +137,7 @@ static bool settled(const struct clock *clock, int64_t raw_ns) {
     return clock->present && raw_ns > clock->since_ns;
 }
 
-/* Is there a clock that ought to be master by now? */
+/* Whether a clock should be master by now. */
 static bool any_settled(const struct watch *w, int64_t raw_ns) {
     for (unsigned i = 0; i < w->clock_count; i++)
         if (settled(&w->clocks[i], raw_ns))

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Proves that captures are read whatever their format, byte order, resolution and link layer; and
- * that of a file which is cut off or damaged anything comes but a read beyond its bytes. Overreads
- * show under AddressSanitizer: files are read where a heap block ends with them.
+ * Proves that captures of every format, byte order, resolution and link layer are read, and that
+ * the reader never reads beyond the bytes of a file that is cut off or damaged. AddressSanitizer
+ * shows such reads: each file ends where its heap block ends.
  */
 #include "../lib/capture.h"
 
@@ -141,12 +141,12 @@ static void put_packet(struct file *f, uint32_t interface, uint64_t ticks, const
 
 /* --- reading --------------------------------------------------------------------------------- */
 
-/* What came of a file: how many packets, with a datagram; and the last of each. */
+/* What was found in a file: the counts of packets and datagrams, and the last of each. */
 struct found {
     unsigned packets, datagrams;
     struct capture_packet packet;
     struct capture_datagram datagram;
-    bool payload; /* of the last datagram is as it should be */
+    bool payload; /* Whether the last datagram has the expected payload. */
     const char *complaint;
 };
 
@@ -248,7 +248,7 @@ static void test_pcapng(void) {
     }
 }
 
-/* One section after another, of the other byte order, whose interfaces are its own. */
+/* A second section with the other byte order and interfaces of its own. */
 static void test_sections(void) {
     struct file f = {.big = false};
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Proves the rules of the engine for players of today: names, B, E and P, a master for each of
- * them over the one clock table, what a restart brings back, and the waking up of clocks. And that
- * whatever a clock does (stop, go slow, resume, change its grandmaster, move to another address),
- * the record that its players read keeps their rules at every step.
+ * Proves the rules of the engine for players with names: the commands B, E and P, a master for each
+ * client, the state after a restart, and waking clocks up. A clock stops, runs slow, resumes,
+ * changes its grandmaster or moves to another address: the record that players read keeps their
+ * rules at every step.
  */
 #include "nqptp-commands.h"
 #include "nqptp-message-handlers.h"
@@ -16,16 +16,16 @@
 
 /* --- a player's view of its record ------------------------------------------------------------ */
 
-#define SETTLING_NS (5 * S) /* till then it may rise: the first samples may all have been late */
+#define SETTLING_NS (5 * S)        /* Until then it may rise: all first samples may be late. */
 #define JUMP_NS (20 * (int64_t)MS) /* an offset that moves by more begins a new series */
 
-/* What a player reads: what was published last, held against what came before. */
+/* What a player reads: the last published record, checked against the record before. */
 struct view {
     int client;
     bool may_vanish;
     struct nqptp_shm_record seen;
     unsigned looks, starts, faults;
-    const char *fault; /* the first one */
+    const char *fault; /* the first fault */
 };
 
 static void fault(struct view *v, const char *what) {
@@ -59,7 +59,7 @@ static void judge(struct view *v, const struct world *w, const struct nqptp_shm_
         fault(v, "the offset jumps and no new series begins");
 }
 
-/* To be called after each single thing that happens. */
+/* Call it after each message, command and deadline. */
 static void look(struct view *v, const struct world *w) {
     struct nqptp_shm_record now = record_of(&w->engine, v->client);
 
@@ -84,7 +84,7 @@ static void pass_looking(struct world *w, struct view *v, uint64_t ns) {
     w->now_ns = end_ns;
 }
 
-/* A Sync and its Follow_Up that says origin_ns, and the rest of 125 ms. */
+/* Sends a Sync and its Follow_Up with the time origin_ns, and lets the rest of 125 ms pass. */
 static void pair_looking(struct world *w, struct view *v, struct sender *s, uint64_t origin_ns) {
     (void)send_sync(w, s, s->sequence_id);
     look(v, w);
@@ -115,7 +115,7 @@ static void check_view(const struct view *v, const char *name) {
     CHECK(v->looks > 10, "%s: in %u looks", name, v->looks);
 }
 
-/* Does the record now hold this offset, to a millisecond? */
+/* Whether the record now has this offset, to a millisecond. */
 static bool offset_is(const struct view *v, uint64_t offset_ns) {
     int64_t error_ns = (int64_t)(v->seen.offset_ns - offset_ns);
     return has_master(&v->seen) && error_ns < (int64_t)MS && error_ns > -(int64_t)MS;
@@ -129,7 +129,7 @@ static bool same_octets(const struct nqptp_engine *before, const struct nqptp_en
     return memcmp(before, after, sizeof *before) == 0;
 }
 
-/* One that asked for nothing, if there is none by that name. */
+/* Returns the client of that name, or an empty client if there is none. */
 static const struct nqptp_client *client(const struct world *w, const char *name) {
     static const struct nqptp_client none;
     int c = nqptp_clients_find(&w->engine.clients, name);
@@ -322,7 +322,7 @@ static void test_many_clients(void) {
     CHECK(!w.answer.refusal, "all others are removed: client 0 can be told");
 }
 
-/* What people see of a name, which a client may choose of any bytes but control characters. */
+/* Names as they are shown: a client may choose any bytes but control characters. */
 static void test_shown_names(void) {
     static const struct {
         const char *name, *shown;
@@ -356,7 +356,7 @@ static void check_quoted(const char *text, size_t size, const char *expected, co
     CHECK_EQ_STR(nqptp_text_show(text, NQPTP_SHELL_ACTIVE, shown, size), expected, "%s", name);
 }
 
-/* What people see of a name that stands between double quotes, where they may paste it. */
+/* Names as they are shown between double quotes, where a user may paste them. */
 static void test_quoted_names(void) {
     check_quoted("ptp4l", 80, "ptp4l", "quoting: a plain name is unchanged");
     check_quoted("", 80, "", "quoting: an empty name stays empty");
@@ -481,7 +481,8 @@ static void test_same_named_list_again(void) {
 
 /* --- what outlives a restart ------------------------------------------------------------------ */
 
-/* The start time that is published after a restart, of a clock heard from then on. */
+/* Returns the start time that is published after a restart, of a clock that is heard from then on.
+ */
 static uint64_t start_after(const struct nqptp_reading *before, struct sender *s, uint64_t ns) {
     struct world w = world_begin();
     struct view v = {.client = 0};
@@ -561,7 +562,7 @@ static void test_inherit_once(void) {
           "after a restart and another master the clock of the kept record begins a new series");
 }
 
-/* A client whose object holds an older series of a clock that another client follows already. */
+/* The object of a client holds an older series of a clock that another client follows already. */
 static void test_inherit_later(void) {
     struct sender s = sender(1, "192.0.2.1", 100);
     struct world w = world_begin();
@@ -580,7 +581,7 @@ static void test_inherit_later(void) {
 
 /* --- waking up ------------------------------------------------------------------------------- */
 
-/* The Announce that wakes up, byte by byte as on the wire. */
+/* Checks the Announce that wakes a clock up, byte by byte. */
 static void check_wake_up(const struct world *w, const struct sender *to, uint8_t priority1,
                           uint8_t priority2, const char *name) {
     uint8_t wanted[64] = {0x1B, 0x02, 0x00, 0x40, 0x00, 0x00, 0x04, 0x08};
@@ -648,7 +649,8 @@ static void test_wake_up_pairs(void) {
     check_pair(255, 254, 250, 248);
 }
 
-/* priority2 is the peer's, except in the first Announce to one of priority1 2 or less. */
+/* priority2 is the clock's own, except in the first Announce to a clock with priority1 2 or less.
+ */
 static void check_priority2(uint8_t priority1, uint8_t first, uint8_t first_priority2,
                             uint8_t second) {
     struct world w = world_begin();
@@ -672,7 +674,7 @@ static void test_wake_up_priority2(void) {
     check_priority2(2, 248, 248, 3);
 }
 
-/* The number of Announces that are to be sent. */
+/* Returns the number of Announces that the effects send. */
 static unsigned general_replies(const struct world *w) {
     unsigned count = 0;
 
@@ -723,7 +725,7 @@ static void test_when_to_wake_up(void) {
                  "a clock that gave its time is not woken up again");
 }
 
-/* The number of Delay_Reqs that go to the address while this time passes. */
+/* Lets this time pass. Returns the number of Delay_Reqs that go to the address. */
 static unsigned asked_in(struct world *w, const char *address, uint64_t ns) {
     struct nqptp_address to = at(address);
     uint64_t end_ns = w->now_ns + ns;
@@ -776,7 +778,7 @@ static void test_silent_addresses_are_asked(void) {
                  "after E and the deletion of the record there is no deadline");
 }
 
-/* The way by which the clock came, while that is ours still; else the kernel finds one. */
+/* A Delay_Req goes by the local address that the clock used, if we still have that. */
 static void test_way_of_asking(void) {
     struct sender s = sender(1, "192.0.2.1", 100);
     struct world w = world_begin();
@@ -887,7 +889,7 @@ static void check_stopped(const char *name, unsigned seconds, uint64_t grandmast
     s.grandmaster_identity = grandmaster;
     command(&w, listed ? "/x T 192.0.2.1" : "/x T 192.0.2.9");
     play(&w, &s, seconds * S);
-    uint64_t stopped_ns = time_of(&w, &s); /* which the first pair says, and the others repeat */
+    uint64_t stopped_ns = time_of(&w, &s); /* the time of the first pair, which the others repeat */
     CHECK_EQ_U64(stop_for(&w, &s, stopped_ns, 480), 0,
                  "%s: for 479 repeats of its time it is not woken up", name);
     CHECK_EQ_U64(stop_for(&w, &s, stopped_ns, 1), wanted,
@@ -925,7 +927,8 @@ static void sleep_looking(struct world *w, struct view *v, struct sender *s, uin
     }
 }
 
-/* It stops, is perhaps told of by a B, and goes on where it stopped. */
+/* The clock stops, a player perhaps sends B, and the clock goes on with the time where it stopped.
+ */
 static void check_stop(const char *name, unsigned pairs, unsigned pairs_after_b) {
     struct sender s = sender(1, "192.0.2.1", 100);
     struct view v;
@@ -962,7 +965,7 @@ static void test_stopped_and_resumed_clock(void) {
     check_stop("stopped for a minute, then B", 480, 480);
 }
 
-/* Silent, its record stays; when it comes back it was the same clock all the time. */
+/* The record of a silent clock stays, and its series goes on when it comes back. */
 static void test_silent_and_back(void) {
     struct sender s = sender(1, "192.0.2.1", 100);
     struct view v;
@@ -1027,7 +1030,7 @@ static void test_begin(void) {
     check_begin("B after a minute without a sample", 60 * S, 2);
 }
 
-/* Another client's stale master is not this one's business. */
+/* A B of a client with a stale master does not touch another client. */
 static void test_begin_of_another(void) {
     struct sender one = sender(1, "192.0.2.1", 100), two = sender(2, "192.0.2.2", 100);
     struct view v;
@@ -1044,7 +1047,7 @@ static void test_begin_of_another(void) {
     check_view(&v, "B of another client");
 }
 
-/* It runs slower or faster by this rate for 5 s, then at its own rate again. */
+/* The clock runs slower or faster for 5 s, then at its own rate again. */
 static void check_pace(const char *name, int64_t ns_per_pair) {
     struct sender s = sender(1, "192.0.2.1", 100);
     struct view v;
@@ -1131,7 +1134,7 @@ static void test_several_addresses(void) {
     struct world w = begin_listed(&v, "/x T 192.0.2.1");
     unsigned wrong = 0;
 
-    play_looking(&w, &v, &at_address[0], 1); /* so that it is known whose address that is */
+    play_looking(&w, &v, &at_address[0], 1); /* The daemon knows the clock. */
     for (unsigned round = 0; round < 12; round++) {
         for (unsigned n = 0; n < 40; n++) {
             struct sender *s = &at_address[n % 3];
@@ -1168,7 +1171,7 @@ static void test_change_of_list(void) {
     CHECK(!has_master(&v.seen), "an empty list: no master is published");
 }
 
-/* Anything at any time, at two clients; only a list without a clock may leave none. */
+/* Random events at two clients. Only a list without a clock may leave no master. */
 static void test_anything(void) {
     static const char *const commands[] = {
         "/x B", "/x E",        "/x P", "/x T 192.0.2.1 192.0.2.2", "/x T 192.0.2.2 192.0.2.1",

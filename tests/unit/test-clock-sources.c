@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Proves the rules of the clock table: how message intervals are known, which clock gets a row when
- * all are taken, which of two clocks is better and that this is a total order, when a clock is
- * alive, and what its samples come to. Which clock a client follows is in test-selection.
+ * Proves the rules of the clock table: the interval of messages, which clock gets a row of a full
+ * table, which of two clocks is better and that this is a total order, when a clock is alive, and
+ * what its samples do. test-selection proves which clock a client follows.
  */
 #include "nqptp-clock-sources.h"
 
@@ -12,7 +12,7 @@
 
 /* --- message intervals ----------------------------------------------------------------------- */
 
-/* 0 where it states nothing; written out rather than computed. */
+/* Returns the interval that the value states, from a table, or 0 if it states none. */
 static uint64_t stated_ns(int log_interval) {
     static const uint64_t from_minus_7[12] = {
         7812500,   15625000,   31250000,   62500000,   125000000,  250000000,
@@ -37,7 +37,7 @@ static void test_every_log_interval(void) {
     CHECK_EQ_U64(wrong, 0, "-7 to +4 state an interval, all else does not and is measured");
 }
 
-/* The interval of messages that came at these spacings, in ms, and stated none. */
+/* Returns the interval of messages that came at these spacings, in ms, and stated no interval. */
 static uint64_t measured_ms(unsigned count, const uint64_t *spacings_ms) {
     struct nqptp_interval interval = {0};
     uint64_t now_ns = 5 * S;
@@ -350,7 +350,7 @@ static void test_equal_clocks(void) {
           "of two links with one address the one with the lower number is better");
 }
 
-/* Of so small ranges that ties are common on every rung. */
+/* The range of each field is small, so that ties are common. */
 static struct nqptp_clock random_clock(struct prng *prng, unsigned range) {
     struct nqptp_clock clock = {.in_use = true, .announced = true};
     struct nqptp_announce *data = &clock.announce;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Proves what the control port understands: every form of `T`, and `?`; that a list takes effect
- * at once and the same list again has none; and that bad input of any kind is refused with a
- * reason and leaves all state as it was.
+ * Proves that the control port understands every form of `T` and `?`; that a list takes effect at
+ * once, and the same list again has no effect; and that bad input of any kind is refused with a
+ * reason and leaves the state.
  */
 #include "nqptp-commands.h"
 #include "nqptp-message-handlers.h"
@@ -312,7 +312,7 @@ static void test_reasons(void) {
                  "a NUL alone is refused like an empty command");
 }
 
-/* Letters that commands are made of, and now and then any octet. */
+/* Makes a text of letters that commands have, and of some random octets. */
 static size_t random_command(struct prng *prng, char *text, size_t size) {
     static const char alphabet[] = "TTT?  ..::%0123456789abcdef";
     size_t length = (size_t)prng_below(prng, size + 1);

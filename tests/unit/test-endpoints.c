@@ -156,7 +156,7 @@ static int open_elsewhere(const uint16_t ports[2], const char *limit,
     if (child == 0) {
         for (int fd = STDERR_FILENO + 1; fd < 100; fd++)
             if (fd != channel[1])
-                close(fd); /* its own sockets are in no other's way */
+                close(fd); /* This process must have no sockets of its parent. */
         result = open_for(&endpoints, ports, limit, NULL, place);
         bool told = write(channel[1], &result, sizeof result) == sizeof result &&
                     write(channel[1], place, NQPTP_PLACE_SIZE) == NQPTP_PLACE_SIZE;
@@ -255,8 +255,8 @@ static void test_interfaces(const uint16_t ports[2]) {
 }
 
 /*
- * Whence a reply to 127.0.0.9 comes if its clock was heard at `local` by `interface`; "" if it does
- * not. An emulator may not know interfaces, hence 0 where they do not matter.
+ * Returns the source address of a reply to 127.0.0.9, whose clock was heard at `local` by
+ * `interface`, or "" if no reply comes. An emulator may not know interfaces, so 0 stands for any.
  */
 static const char *sent_from(struct nqptp_endpoints *endpoints, int receiver, const char *local,
                              unsigned interface, char text[INET6_ADDRSTRLEN]) {
@@ -336,7 +336,7 @@ static bool owns(const struct nqptp_endpoints *endpoints, const char *text) {
     return false;
 }
 
-/* Only from these can come what we sent ourselves. */
+/* Our own messages can only come from these addresses. */
 static void test_own_addresses(const uint16_t ports[2]) {
     struct nqptp_endpoints endpoints;
     char place[NQPTP_PLACE_SIZE];
@@ -398,7 +398,7 @@ static void test_drops(const uint16_t ports[2]) {
     close_all(&endpoints);
 }
 
-/* The tag of what can be read, or 0. */
+/* Returns the tag of a socket that can be read, or 0. */
 static uint32_t ready(int epoll) {
     struct epoll_event event;
 

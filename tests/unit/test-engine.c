@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Proves the rules of the engine for clocks and their records: what is published when, which clock
- * a Delay_Req goes to, what is ignored, when records come and go and what people are told of it,
- * and that no flood and no junk does it harm. Pairs of Sync and Follow_Up are in test-pairing,
- * commands in test-commands.
+ * a Delay_Req goes to, which messages are ignored, when records come and go, which events are told,
+ * and that floods and junk do no harm. Pairs of Sync and Follow_Up are in test-pairing, commands in
+ * test-commands.
  */
 #include "nqptp-message-handlers.h"
 
@@ -109,7 +109,7 @@ static void test_silent_master(void) {
     CHECK(knows(&w, &old), "the record of a master that was lost is kept");
 }
 
-/* 2 s between its Syncs, as they say: it may be silent for longer. */
+/* A clock that states 2 s between its Syncs may be silent for longer. */
 static void test_slow_master(void) {
     struct sender slow = sender(1, "192.0.2.1", 100), worse = sender(2, "192.0.2.2", 200);
     struct world w = world_begin();
@@ -214,7 +214,7 @@ static void test_new_grandmaster_behind_the_master(void) {
                  "a new grandmaster behind the master begins a new series");
 }
 
-/* A clock takes over because of its new grandmaster: never with the old one's offset. */
+/* A clock that takes over by its new grandmaster never has the offset of the old grandmaster. */
 static void test_new_grandmaster_makes_a_master(void) {
     struct sender old = sender(1, "192.0.2.1", 100), other = sender(2, "192.0.2.2", 200);
     struct world w = world_of(&old);
@@ -705,7 +705,7 @@ static void test_flood_of_silent_master(void) {
                  "a flood of announcing strangers leaves the silent master in its role");
 }
 
-/* One of 40 clocks, whose sequenceIds go up with time, more or less. */
+/* One of 40 clocks. Its sequenceIds go up with time, not exactly. */
 static struct sender random_sender(const struct world *w, struct prng *prng) {
     struct sender s = nth((unsigned)prng_below(prng, 40));
 
@@ -713,7 +713,7 @@ static struct sender random_sender(const struct world *w, struct prng *prng) {
     return s;
 }
 
-/* A vector with up to three octets changed, and now and then cut; most are still messages. */
+/* Sends a vector with up to three octets changed, sometimes cut. Most are still messages. */
 static void send_mutation(struct world *w, struct prng *prng) {
     uint8_t bytes[VECTOR_LONGEST];
     const struct vector *v = &vectors[prng_below(prng, VECTOR_COUNT)];

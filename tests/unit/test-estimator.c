@@ -14,12 +14,12 @@
 #define S (1000 * MS)
 #define SYNC_INTERVAL (125 * MS)
 
-/* Of few samples even the quickest is taken to have been late a little, of many less so. */
+/* The estimator assumes that even the quickest of few samples was late, of many samples less. */
 #define FRESH_ERROR (50 * US)
 #define SETTLED_ERROR (2 * US)
 #define SLEW (40 * US) /* the most that a settled series corrects at once */
 
-/* A master clock whose time is `offset` more than ours, and what became of it. */
+/* A master clock with a time that is `offset` more than ours, and the estimator of it. */
 struct run {
     struct nqptp_estimator estimator;
     uint64_t local_ns;
@@ -36,7 +36,7 @@ static struct run run_begin(void) {
     };
 }
 
-/* A sample that was on the way for delay_ns more than the quickest one would be. */
+/* Takes a sample that was on the way for delay_ns more than the quickest possible. */
 static enum nqptp_estimate run_sample(struct run *run, int64_t delay_ns) {
     uint64_t sent_ns = run->local_ns + run->offset_ns;
     enum nqptp_estimate estimate =
@@ -51,7 +51,7 @@ static void run_wait(struct run *run, int64_t ns) {
     run->offset_ns += (uint64_t)(int64_t)(run->skew * (double)ns);
 }
 
-/* Undelayed samples at the usual interval; returns the worst error. */
+/* Takes samples without delay at the usual interval. Returns the largest error. */
 static int64_t run_on(struct run *run, int64_t ns) {
     int64_t worst_ns = 0;
 
@@ -159,7 +159,7 @@ static void test_change_of_rate(void) {
     check_change_of_rate(-200e-6);
 }
 
-/* Many small delays and few large ones, never less than none. */
+/* Returns a delay: small delays are common, large delays rare. */
 static int64_t random_delay(struct prng *prng) {
     uint64_t a = prng_below(prng, 1000), b = prng_below(prng, 1000);
     return (int64_t)(a * b / 1000 * b / 1000) * 20 * US;
@@ -189,7 +189,7 @@ static void check_delays(double skew) {
     CHECK_EQ_U64(run.restarts, 1, "%+.0f ppm: delays are no steps", skew * 1e6);
 }
 
-/* A line through samples that are late by up to 100 us is not as bad as these. */
+/* The error of a line through samples that are up to 100 us late is less than their noise. */
 static void test_quality(void) {
     struct run run = run_begin();
     struct nqptp_quality quality;
@@ -243,7 +243,7 @@ static void test_one_outlier(void) {
     CHECK_EQ_U64(run.restarts, 0, "one sample that is too high begins no series");
 }
 
-/* In the first seconds no second witness is needed. */
+/* In the first seconds the estimator believes a single sample. */
 static void test_early_outlier(void) {
     struct run run = run_begin();
 
@@ -345,7 +345,7 @@ static void test_small_steps_down(void) {
             check_small_step_down(steps_ns[i], after_ns);
 }
 
-/* One packet in twenty is quick. That it is a while until the next one is no other path. */
+/* One packet in twenty is quick. The slow packets between two quick ones are no other path. */
 static void test_slow_link(void) {
     struct run run = run_begin();
     struct prng prng = {95};
@@ -383,7 +383,7 @@ static void test_steps_in_a_row(int64_t step_ns, int64_t apart_ns) {
           step_ns / MS, apart_ns / MS, error_ns);
 }
 
-/* At 128 Syncs a second more than eight are held up together, each by less than the one before. */
+/* At 128 Syncs a second more than eight are late together, each less than the one before. */
 static void test_bursts(int64_t interval_ns, int64_t longest_ns) {
     struct run run = run_settled();
 
@@ -444,7 +444,7 @@ static void test_shorter_path_needs_a_witness(void) {
                  "the second sample by a shorter path continues the series");
 }
 
-/* A rise of a little more than what is slewed and one of a little less. */
+/* A rise of a little more than the slew limit is a step, and a little less is not. */
 static void test_step_limit(void) {
     struct run step = run_settled(), path = run_settled();
 
@@ -610,7 +610,7 @@ static bool sane(const struct nqptp_estimator *e) {
            e->slope_ppm <= 1500 && e->noise_us >= 0 && e->noise_us < 1e18;
 }
 
-/* The undefined behaviour sanitizer has the last word on these two. */
+/* Build these two with the undefined behaviour sanitizer, which finds what the checks do not. */
 static void test_random_times(void) {
     struct nqptp_estimator estimator = {0};
     struct prng prng = {4};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves that no number of events, commands or clocks makes the log grow beyond what was promised.
+/* Proves that no number of events, commands or clocks makes the log grow beyond its limit.
  */
 #include "nqptp-journal.h"
 
@@ -31,7 +31,7 @@ static unsigned lines(struct log *log, char last[1024]) {
     unsigned count = 0;
 
     fflush(stderr);
-    rewind(log->file); /* stderr is where this is: both are one open file */
+    rewind(log->file); /* stderr has the same file position */
     while (fgets(last, 1024, log->file))
         count++;
     rewind(log->file);

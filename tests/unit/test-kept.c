@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Proves that what is kept in an object is read back as it was written, that a process killed at
- * any byte leaves the old text or none, and that nothing else that may be in the file is taken for
- * it.
+ * Proves that a text kept in an object is read back unchanged, that a process killed at any byte
+ * leaves the old text, the new text or none, and that other bytes in the file are taken for no
+ * text.
  */
 #include "nqptp-shm-kept.h"
 
@@ -21,7 +21,7 @@
 /* The number of bytes that may be written before the process dies; -1: any number. */
 static long budget = -1;
 
-/* In the place of the C library's, for all that is linked here. */
+/* Replaces the function of the C library in this program. */
 ssize_t pwrite(int fd, const void *bytes, size_t count, off_t at) {
     bool dies = budget >= 0 && (size_t)budget < count;
     size_t written = dies ? (size_t)budget : count;
@@ -110,7 +110,7 @@ static void test_killed_at_each_byte(void) {
     CHECK_EQ_U64(wrong, 0, "killed at each byte: the old text, none or all of the new one is left");
 }
 
-/* One byte is another one, or all are random. */
+/* One byte is changed, or all bytes are random. */
 static void test_scribbled_over(void) {
     static const char text[] = "/one T 192.0.2.1";
     struct prng random = {7};

@@ -303,7 +303,7 @@ static void test_timestamps_wrap(void) {
     check_timestamp(UINT64_C(0xFFFFFFFFFFFF), 0xFFFFFFFF, UINT64_C(0xCA000000C46535FF));
 }
 
-/* With a good version, domain and high octet of the length, so that some get through. */
+/* Version, domain and the high octet of the length are good, so that some datagrams pass. */
 static void test_random_bytes(void) {
     struct prng prng = {20210502};
     struct nqptp_message message;
@@ -514,7 +514,7 @@ static void test_words(void) {
                 "logMessageInterval -128");
 }
 
-/* Whatever a message says, and of any type, it has words that are printable and fit. */
+/* Any message of any type has words that are printable and fit. */
 static void test_words_of_anything(void) {
     struct prng prng = {.state = 7};
     unsigned said = 0, wrong = 0, unnamed = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Proves what the kernel's neighbour table is used for: reading it, whatever lengths it states; and
- * stand-ins at another address of the host of a listed address that was never heard.
+ * Proves that the kernel's neighbour table is read safely, with any lengths in it, and which clock
+ * at another address of the same host stands in for a listed address that was never heard.
  */
 #include "nqptp-neighbours.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Proves which client makes room for a new one, when a player stops that no process shows, and that
- * a list comes back as it was kept.
+ * Proves which client makes room for a new client, when a player counts as stopped because no
+ * process has its object open, and that a kept list comes back unchanged.
  */
 #include "nqptp-objects.h"
 
@@ -21,7 +21,7 @@ static struct nqptp_objects objects;
 static struct nqptp_engine engine;
 static uint64_t now_ns = 5000 * S;
 
-/* A command, as the daemon takes it. */
+/* Takes a command as the daemon does. */
 static void command(const char *text) {
     struct nqptp_command command;
     struct nqptp_effects effects;
@@ -43,7 +43,7 @@ static bool plays(const char *name) {
     return nqptp_client_plays(&engine.clients.list[find(name)]);
 }
 
-/* Lets time pass, with all that is due. */
+/* Lets time pass, and does all that is due. */
 static void pass(uint64_t until_ns) {
     struct nqptp_effects effects;
     uint64_t due_ns;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Proves how the engine makes samples of Sync and Follow_Up messages: they pair in either order by
- * port and sequenceId, what is lost, late, repeated or out of order does no harm, and a Sync that
- * carries its own time is used unless a Follow_Up knows better.
+ * port and sequenceId; lost, late, repeated and reordered messages do no harm; and a Sync that
+ * carries its own time is used unless a Follow_Up gives another.
  */
 #include "nqptp-message-handlers.h"
 
@@ -15,7 +15,7 @@
 #define WAIT_NS (100 * MS)       /* of a Follow_Up for its Sync */
 #define SCALED_NS INT64_C(65536) /* of a correctionField */
 
-/* The master's clock, which has given one sample, by sequenceId 1. */
+/* The master. Its only sample so far has sequenceId 1. */
 static struct sender usual_sender(void) {
     return sender(0x1234, "192.0.2.1", 100);
 }
@@ -50,7 +50,7 @@ static void test_follow_up_then_sync(void) {
                  "after the sample the next deadline is the master's silence");
 }
 
-/* What a pair with these corrections says that the first sample of a series is. */
+/* Returns how far a pair with these corrections moves the first offset of a series. */
 static uint64_t offset_with(int64_t sync_scaled_ns, int64_t follow_up_scaled_ns) {
     struct sender s = usual_sender();
     struct world w = world_begin();
@@ -274,7 +274,7 @@ static void test_late_messages(void) {
                  "a late message does not count as hearing its clock");
 }
 
-/* A daemon that was stopped finds the packets that came meanwhile, and none of them is new. */
+/* A daemon that was stopped reads the packets that came meanwhile, which are all old. */
 static void test_what_waited(void) {
     struct sender s = sender(1, "192.0.2.1", 100);
     struct world w = world_of(&s);
@@ -378,7 +378,7 @@ static void test_delayed_duplicates_are_no_restart(void) {
     CHECK_EQ_U64(used, 0, "copies that come 300 ms later are not taken for a restart");
 }
 
-/* The drop that a Sync meets which is so far behind the one Sync before it, that of sequenceId 1.
+/* Returns the drop reason of a Sync that is so far behind the only Sync before it, sequenceId 1.
  */
 static enum nqptp_drop drop_behind(uint16_t behind) {
     struct sender s = usual_sender();
@@ -493,7 +493,7 @@ static void test_pairs_by_port(void) {
     CHECK_EQ_U64(record_count(&w), 1, "two ports of one clock have one record");
 }
 
-/* Both ports share what is remembered of their clock; it must do for both. */
+/* Both ports share the ring of sequenceIds of their clock. It must be large enough for both. */
 static void test_repetition_of_one_of_two_ports(void) {
     struct sender s = usual_sender();
     struct world w = world_of(&s);
@@ -593,7 +593,7 @@ static void test_sync_that_is_not_one_step(void) {
     CHECK(idle(&w), "a one-step Sync without a time is no sample");
 }
 
-/* A sender that sets a rough time in its Sync, forgets twoStepFlag, and sends Follow_Ups. */
+/* A sender sets a rough time in its Sync, does not set twoStepFlag, and sends Follow_Ups. */
 static void test_follow_up_wins(void) {
     struct sender s = usual_sender();
     struct world w = world_begin();

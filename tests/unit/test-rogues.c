@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Proves that no sender makes what is published thrash: not one that alternates grandmasters,
- * priorities or times, jumps about, states absurd intervals or has many identities; that no
- * unlisted clock gets in by another's identity; and that a clock that behaves again is followed
- * again.
+ * Proves that no sender makes the published record change all the time, if it alternates
+ * grandmasters, priorities or times, jumps, states absurd intervals or has many identities; that no
+ * unlisted clock is followed by the identity of a listed clock; and that a clock that behaves well
+ * again is followed again.
  */
 #include "../lib/engine-fixture.h"
 
@@ -12,7 +12,7 @@
 
 #define MINUTE 480 /* in turns of 125 ms */
 
-/* What client 0 was told: how often it changed, and how often in the second half of the time. */
+/* The records of client 0: how often they changed, and how often in the second half of the time. */
 struct told {
     struct nqptp_shm_record record;
     unsigned publications, series, masters, late;
@@ -57,7 +57,7 @@ static void turns(struct world *w, struct told *t, struct sender *s, unsigned co
     }
 }
 
-/* A list of one or two, whose first clock has been master for 10 s. */
+/* A world with a list of two addresses. The clock at the first has been master for 10 s. */
 static struct world listed(struct told *t, struct sender *s) {
     struct world w = world_begin();
 
@@ -191,7 +191,7 @@ static void test_ever_better_clocks(void) {
     CHECK_EQ_U64(t.late, 0, "31 clocks, each better than the one before: no late change of master");
 }
 
-/* Behind one listed address a clock of another name, and a better one, after `turns` turns. */
+/* The clock at one listed address changes its identity, to a better one, every `turns` turns. */
 static void check_names(const char *list, unsigned turns_each) {
     struct sender s = sender(1, "192.0.2.1", 100);
     struct told t;
@@ -277,7 +277,7 @@ static void test_many_identities(void) {
     check_many_identities("/nqptp T 192.0.2.1 192.0.2.2", true);
 }
 
-/* What a restless sender does delays no other one. */
+/* A sender that changes all the time delays no other sender. */
 static void test_unrest_is_of_one_address(void) {
     struct world w = world_begin();
     struct sender calm = sender(9, "192.0.2.9", 1);
@@ -295,7 +295,7 @@ static void test_unrest_is_of_one_address(void) {
                  "does not wait");
 }
 
-/* Client A lists a sender that goes by 40 names; client B's honest sender begins later. */
+/* Client A lists a sender that has 40 identities. The honest sender of client B begins later. */
 static void test_names_do_not_fill_the_table(void) {
     struct world w = world_begin();
     struct sender honest = sender(1000, "192.0.2.9", 100);
@@ -468,7 +468,7 @@ static void test_intervals(void) {
     CHECK(offset_near(t.record.offset_ns, s.offset_ns),
           "a clock that states any interval: the offset is right");
     for (unsigned i = 0; i < 8; i++) {
-        w = listed(&t, &s); /* without the unrest of the turn before */
+        w = listed(&t, &s); /* without the changes of the turn before */
         turns(&w, &t, &other, 8);
         send_stating(&w, &t, &s, extremes[i], false);
         turns(&w, &t, &other, 16);

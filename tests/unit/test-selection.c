@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Proves which clock a client follows: when a clock qualifies, the best of all without a list and
- * the best of it with one, which clock stands in for a silent one, and that a client follows no
- * clock rather than one that it may not follow.
+ * Proves which clock a client follows: when a clock qualifies, the best clock of all without a list
+ * and of the list with one, which clock stands in for a silent clock, and that a client follows no
+ * clock that it may not follow.
  */
 #include "nqptp-clock-sources.h"
 
@@ -25,7 +25,7 @@ static void test_first_clock_needs_one_announce(void) {
           "a choice that is repeated changes nothing");
 }
 
-/* The master after a better clock announced itself twice, with this time between. */
+/* Whether the second Announce of a better clock, after this time, makes it master. */
 static bool second_announce_displaces(int8_t log_interval, uint64_t spacing_ns) {
     struct table_fixture b = table_begin();
     int old = add_ready(&b, 1, 1, 200);
@@ -100,7 +100,7 @@ static void test_listed_clock_needs_one_announce(void) {
     CHECK_EQ_I64(master(&b), better, "one Announce of a better listed clock displaces it");
 }
 
-/* However often the master changed of late. */
+/* The delay after many changes of master. */
 static void test_what_ends_a_restless_mastership(void) {
     struct table_fixture b = table_begin();
     struct nqptp_client *client = &b.clients.list[0];
@@ -427,7 +427,7 @@ static void test_list_of_clocks_that_are_known(void) {
         "a list that names a known clock: the same identity at another address stands in for it");
 }
 
-/* However good the path to it is: the address is what the client asked for. */
+/* A better path does not matter: the client asked for the address. */
 static void test_no_stand_in_for_a_clock_that_speaks(void) {
     struct table_fixture b = bench_stand_in();
 
@@ -565,7 +565,7 @@ static void test_link_local_address_is_of_one_link(uint32_t listed_scope) {
                  listed_scope ? "is not" : "may be");
 }
 
-/* Two identities behind one listed address: which of them it was last is not forgotten. */
+/* Two identities at one listed address: the list remembers the last one. */
 static void test_same_list_changes_nothing(void) {
     struct table_fixture b = table_begin();
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Proves that the shared memory object is what clients expect, that readers that follow the
- * protocol never see half a record, and that no client can keep the writer from writing: not one
- * that was killed with the mutex in its hands, or by one that was stopped, scribbles or truncates.
+ * protocol never see half a record, and that no client can keep the daemon from writing, if it is
+ * killed or stopped while it holds the mutex, overwrites the object or truncates it.
  */
 #include "nqptp-shm-file.h"
 #include "nqptp-shm-mutex.h"
@@ -96,7 +96,7 @@ static void publish(struct nqptp_shm *shm, uint64_t n, uint64_t now_ns) {
     nqptp_shm_publish(shm, &record, 0, now_ns);
 }
 
-/* Waits until the child says a byte, or dies; a test must end even if its subject does not. */
+/* Waits until the child writes a byte or dies, but not for ever. */
 static bool hear(int fd) {
     struct pollfd readable = {.fd = fd, .events = POLLIN};
     char byte;
@@ -184,7 +184,7 @@ static void test_adoption(const char *name) {
     nqptp_shm_stop(&shm, false);
 }
 
-/* An object of that size is left over. Is it adopted, and has it our size then? */
+/* An object of that size is left over: whether it is adopted, and that it has our size then. */
 static void check_adopted_size(const char *name, off_t size, bool adopted) {
     struct nqptp_shm shm = open_object(name);
     struct shm_structure seen;
@@ -216,7 +216,7 @@ static void test_adopted_sizes(const char *name) {
     check_adopted_size(name, 1 << 20, false);
 }
 
-/* What is in the way of our object and belongs to this user makes room. */
+/* A file of this user that has the object's name makes room. */
 static void test_in_the_way(const char *name) {
     struct nqptp_shm shm = open_object(name);
     char path[128], other[160];
@@ -267,7 +267,7 @@ static void check_other_layout(const char *name, unsigned layout, off_t size) {
 
 /* --- claimed --------------------------------------------------------------------------------- */
 
-/* What has the name makes room, though this process opens it and maps it. */
+/* A claim replaces whatever has the name, except the user's own object. */
 static void test_claimed(const char *name) {
     uid_t user = getuid();
     struct stat status = {0};
@@ -292,7 +292,7 @@ static void test_claimed(const char *name) {
 
 /* --- stopped and started --------------------------------------------------------------------- */
 
-/* Does the object have its public name? */
+/* Whether the object has its public name. */
 static bool has_public_name(const char *name) {
     char path[128];
 
@@ -300,8 +300,7 @@ static bool has_public_name(const char *name) {
     return access(path, F_OK) == 0;
 }
 
-/* Writes the path of the file of that object which is put aside, and returns whether there is one.
- */
+/* Writes the path of the object's file that is put aside. Returns whether there is one. */
 static bool is_aside(const char *name, char path[320]) {
     DIR *directory = opendir("/dev/shm");
     const struct dirent *entry;
@@ -319,7 +318,7 @@ static bool is_aside(const char *name, char path[320]) {
     return is;
 }
 
-/* The process starts again. Is that object among those that it brings back? */
+/* Starts the process again. Returns whether that object is among those that it brings back. */
 static bool brought_back(const char *name) {
     char names[NQPTP_KEPT_MAX];
 
@@ -363,7 +362,7 @@ static ino_t put_aside(const char *name) {
     return inode;
 }
 
-/* What is found when the process starts again: something has the name, or the file is not ours. */
+/* The process starts again: another file has the name, or the file put aside is not ours. */
 static void test_put_aside(const char *name) {
     char path[128], aside[320], moved[400];
     ino_t inode = put_aside(name);
@@ -398,7 +397,7 @@ static void test_put_aside(const char *name) {
     unlink(moved);
 }
 
-/* Another user guesses what there will be, and makes it before. */
+/* Another user guesses the name of the file that is put aside, and takes it first. */
 static void test_put_aside_over(const char *name) {
     char taken[160], aside[320];
 
@@ -515,7 +514,7 @@ static void lock_as_client(const char *name) {
         abort();
 }
 
-/* The ports do not keep daemons apart that listen in different places. */
+/* Two daemons may listen in different places, so their ports do not keep them apart. */
 static void test_served_by_another(const char *name) {
     struct shm_structure *client, seen;
     struct nqptp_shm shm;
@@ -543,7 +542,7 @@ static void test_served_by_another(const char *name) {
     nqptp_shm_stop(&shm, false);
 }
 
-/* A lock is no client's means to keep a daemon from starting. */
+/* A client cannot keep a daemon from starting by a lock. */
 static void test_locked_by_client(const char *name) {
     struct nqptp_shm shm;
 
@@ -560,7 +559,7 @@ static void test_locked_by_client(const char *name) {
     nqptp_shm_stop(&shm, false);
 }
 
-/* To open and close a file once more gives up the lock on it. */
+/* A process that opens and closes a file once more gives up its lock on it. */
 static void test_lock_survives_link(const char *name) {
     struct nqptp_shm shm = open_as(name, 10, START_NS), twin;
     char path[128], other[160], text[64];
@@ -580,7 +579,7 @@ static void test_lock_survives_link(const char *name) {
     nqptp_shm_stop(&shm, false);
 }
 
-/* chattr +i; false if that is not to be had here. */
+/* chattr +i. Returns false if the file system cannot. */
 static bool make_immutable(const char *path, bool immutable) {
     int flags = 0, fd = open(path, O_RDONLY | O_CLOEXEC);
     bool done = fd >= 0 && ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0;
@@ -705,7 +704,7 @@ static pid_t opener(const char *name, bool read_only, int say) {
     int8_t version = (int8_t)(at_start == 10 ? at_start : behind_mutex);
     if (write(say, &version, 1) != 1)
         _exit(1);
-    pause(); /* and keeps it open */
+    pause(); /* keeps it open */
     _exit(0);
 }
 
@@ -724,7 +723,7 @@ static bool signalled(void) {
     return sigtimedwait(&set, NULL, &ten_seconds) == NQPTP_LEASE_SIGNAL;
 }
 
-/* The version that a client finds that sent this command some time ago, and opens in this way. */
+/* Returns the version that a client finds which opens in this way. */
 static int found(struct nqptp_shm *shm, bool read_only, uint64_t now_ns, pid_t *client) {
     int channel[2];
     int8_t version = -1;
@@ -1269,7 +1268,7 @@ static void test_scribbled(const char *name) {
     nqptp_shm_stop(&shm, false);
 }
 
-/* A mutex whose holder is another one each time it is looked at. */
+/* A mutex that has another holder at each look. */
 static void test_ever_other_holders(const char *name) {
     struct nqptp_shm shm = open_object(name);
     struct shm_structure *map = client_map(name);
@@ -1309,7 +1308,7 @@ static void test_adopted_mutex(const char *name) {
     nqptp_shm_stop(&shm, false);
 }
 
-/* What befalls an object before there is a newer record than the earlier process's. */
+/* Faults of an adopted object before this process has published a record. */
 static void test_adopted_in_trouble(const char *name) {
     struct nqptp_shm shm = open_as(name, 9, START_NS);
     int status;

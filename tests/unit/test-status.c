@@ -59,7 +59,7 @@ static const char *unwrapped(const char *text) {
     return lines;
 }
 
-/* Is there one line, and only one, with all of these? */
+/* Whether exactly one line has all of these. */
 static bool has_row(const char *text, const char *first, const char *second, const char *third) {
     unsigned rows = 0;
 

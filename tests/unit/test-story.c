@@ -16,7 +16,7 @@ static bool says(const struct world *w, const char *line) {
     return false;
 }
 
-/* How many lines of the last effects everybody is to see. */
+/* How many lines of the last effects are logged without -v. */
 static unsigned essential(const struct world *w) {
     unsigned count = 0;
     for (unsigned i = 0; i < w->effects.event_count; i++)
