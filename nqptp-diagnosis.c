@@ -1,38 +1,38 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Asking: one datagram to 127.0.0.1, then, if nothing came back, one to ::1. The answer is printed
- * as printable ASCII, whatever program sent it.
+ * nqptp --status, as a process of its own beside the daemon.
  *
- * Without an answer: facts, each on a line of its own, then commands. The facts are those that the
- * kernel vouches for: the holder of each port, the state of the loopback interface, this user's
- * right to open the ports, /dev/shm, and the object's owner, mode and size. The object is not
- * opened, because a running daemon would take that for a player. Names and command lines of
- * processes decide nothing, because a process chooses its own.
+ * First it asks the daemon: one datagram to 127.0.0.1, then, if no answer came, one to ::1. It
+ * prints the answer as printable ASCII, because any program may have sent it.
+ *
+ * Without an answer it prints facts, each on a line, then commands that come next. The facts are
+ * those that the kernel vouches for: the holder of each port, the state of the loopback interface,
+ * /dev/shm, and the object's owner, mode and size. A process chooses its name and command line, so
+ * these decide nothing.
+ *
+ * It never opens the object, because a running daemon would take that for a player. It opens no
+ * port of the daemon's, runs no program, and changes nothing.
  */
 #include "nqptp-diagnosis.h"
 
 #include "nqptp-ports.h"
-#include "nqptp-privileges.h"
 #include "nqptp-shm-structures.h"
 #include "nqptp-status.h"
+#include "nqptp-text.h"
 #include "nqptp-utilities.h"
 
 #include <errno.h>
-#include <ifaddrs.h>
-#include <linux/capability.h>
 #include <net/if.h>
 #include <poll.h>
-#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define ANSWER_MS 2000 /* A daemon answers in a millisecond, unless its machine is very busy. */
-#define NEXT_MAX 9     /* One more than there can be. */
-#define NEXT_SIZE 100
 
 /* --- asking ---------------------------------------------------------------------------------- */
 
@@ -41,8 +41,7 @@ static bool wants_colour(void) {
     return isatty(STDOUT_FILENO) && term && strcmp(term, "dumb") != 0 && !(refused && *refused);
 }
 
-/* Prints an answer as printable ASCII. Masters are green; what was dropped, and the hint, yellow.
- */
+/* Prints an answer. The rows of masters are green; what was dropped, and the hint, are yellow. */
 static void print(char *text, size_t length, bool coloured) {
     const char *colour = "";
     char *rest = text, *line;
@@ -96,10 +95,10 @@ static bool print_answer(uint16_t control_port, bool json) {
 /* --- the report ------------------------------------------------------------------------------ */
 
 struct report {
-    unsigned count;
     bool hidden; /* Another process has a port, but this user cannot see which. */
     bool held;   /* A port is held. */
-    char next[NEXT_MAX][NEXT_SIZE];
+    struct nqptp_text next; /* The commands that come next, a line each. */
+    char buffer[1024];      /* The buffer of `next`. */
 };
 
 __attribute__((format(printf, 2, 3))) static void say(const char *title, const char *format, ...) {
@@ -112,20 +111,20 @@ __attribute__((format(printf, 2, 3))) static void say(const char *title, const c
     fputc('\n', stderr);
 }
 
-/* Adds a command to the next steps, once. */
+/* Adds a command to the next steps, unless it is there. One process may hold several ports. */
 __attribute__((format(printf, 2, 3))) static void advise(struct report *report, const char *format,
                                                          ...) {
-    char *command = report->next[report->count];
-    unsigned i = 0;
+    size_t before = report->next.used;
+    const char *command = report->buffer + before;
     va_list arguments;
 
+    nqptp_text_add(&report->next, "  ");
     va_start(arguments, format);
-    vsnprintf(command, NEXT_SIZE, format, arguments);
+    nqptp_text_add_arguments(&report->next, format, arguments);
     va_end(arguments);
-    while (strcmp(report->next[i], command) != 0)
-        i++;
-    if (i == report->count)
-        report->count++;
+    nqptp_text_add(&report->next, "\n");
+    if (strstr(report->buffer, command) != command)
+        report->next.used = before;
 }
 
 static bool has_systemd(void) {
@@ -160,36 +159,18 @@ static void check_port(struct report *report, uint16_t port, bool control) {
 
 /* Commands reach a daemon by loopback only. */
 static void check_loopback(struct report *report) {
-    struct ifaddrs *list;
-    bool up = false;
+    struct ifreq request = {.ifr_name = "lo"};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-    if (getifaddrs(&list) < 0)
-        return;
-    for (const struct ifaddrs *i = list; i; i = i->ifa_next)
-        up |= (i->ifa_flags & IFF_LOOPBACK) && (i->ifa_flags & IFF_UP);
-    freeifaddrs(list);
-    if (up)
-        return;
-    say("loopback", "is down, and a daemon can be asked by loopback only");
-    advise(report, "ip link set lo up");
-}
-
-/* --- this user, and the object ---------------------------------------------------------------- */
-
-static void check_permission(const struct nqptp_options *options) {
-    unsigned lowest =
-        options->event_port < options->general_port ? options->event_port : options->general_port;
-    bool capable = nqptp_privileges_has(CAP_NET_BIND_SERVICE);
-    FILE *file = fopen("/proc/sys/net/ipv4/ip_unprivileged_port_start", "re");
-    unsigned first = 1024; /* The kernel's default. */
-
-    if (file) {
-        (void)!fscanf(file, "%u", &first);
-        fclose(file);
+    if (fd >= 0 && ioctl(fd, SIOCGIFFLAGS, &request) == 0 && !(request.ifr_flags & IFF_UP)) {
+        say("loopback", "is down, and a daemon can be asked by loopback only");
+        advise(report, "ip link set lo up");
     }
-    say("permission", "%s: this user %s CAP_NET_BIND_SERVICE, and ports from %u on need none",
-        capable || first <= lowest ? "yes" : "no", capable ? "has" : "lacks", first);
+    if (fd >= 0)
+        close(fd);
 }
+
+/* --- the object ------------------------------------------------------------------------------- */
 
 /* The process that holds the ports may be a daemon that uses the object, whichever user made it. */
 static void check_object(const struct report *report) {
@@ -224,13 +205,13 @@ static void print_next(struct report *report) {
     }
     advise(report, "shairport-sync -V");
     fprintf(stderr, "Next%s:\n", geteuid() != 0 ? ", as root" : "");
-    for (unsigned i = 0; i < report->count; i++)
-        fprintf(stderr, "  %s\n", report->next[i]);
+    fwrite(report->buffer, 1, report->next.used, stderr);
 }
 
 static void print_facts(const struct nqptp_options *options) {
     struct report report = {0};
 
+    report.next = (struct nqptp_text){report.buffer, sizeof report.buffer, 0};
     nqptp_log(LOG_ERR,
               "no answer from UDP port %u of this machine: nqptp is not running, or has another "
               "--control-port=",
@@ -239,7 +220,6 @@ static void print_facts(const struct nqptp_options *options) {
     check_port(&report, options->event_port, false);
     check_port(&report, options->general_port, false);
     check_port(&report, options->control_port, true);
-    check_permission(options);
     check_object(&report);
     print_next(&report);
 }

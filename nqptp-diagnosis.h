@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * --status: asks the daemon of this machine what it is doing. If none answers, prints facts and the
- * commands that come next. The daemon itself never comes here. It changes nothing.
+ * --status: asks the daemon of this machine what it is doing. If no daemon answers, prints facts
+ * and the commands that come next. It changes nothing. The daemon itself does not use it.
  */
 #ifndef NQPTP_DIAGNOSIS_H
 #define NQPTP_DIAGNOSIS_H
@@ -9,12 +9,12 @@
 #include "nqptp-options.h"
 
 /*
- * Asks at the loopback addresses, IPv4 first, and prints the answer: JSON as it is, text with some
- * colour on a terminal that is not dumb, unless NO_COLOR is set. Returns true then.
+ * Asks at the loopback addresses, IPv4 first, and prints the answer. Text has colours if the output
+ * is a terminal that is not dumb and NO_COLOR is not set. Returns true if an answer was printed.
  *
- * Otherwise prints on stderr what the kernel tells of a daemon with these options: which process
- * holds each port, whether this user may open them, and what is at the object's name. Ends with the
- * commands that come next, and returns false.
+ * Without an answer prints on stderr what the kernel knows of a daemon with these options: which
+ * process holds each port, and what has the name of the object. The commands that come next follow.
+ * Returns false.
  */
 bool nqptp_diagnosis_status(const struct nqptp_options *options);
 
