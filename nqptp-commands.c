@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The words of the control port: see the header.
+ * The text of a command: see the header.
  *
- * A command is read from left to right: read_client(), then the letter, then read_rest(). Each
- * returns NULL, or why the text is no command. These reasons are constant, so nothing that a client
- * sent gets into the log. This module carries out nothing. All that it knows of layouts is `asked`.
+ * nqptp_command_parse() reads it from left to right: read_text() checks the bytes, read_client()
+ * reads the name, and read_rest() what follows the letter. Each returns NULL, or why the text is no
+ * command. The reasons are constant, so nothing that a client sent gets into the log.
+ *
+ * A new command is a case in read_rest(). This module keeps no state and carries out nothing. All
+ * that it knows of layouts is `asked`.
  */
 #include "nqptp-commands.h"
 
@@ -31,8 +34,8 @@ static const char *read_text(const char *data, size_t length, char text[NQPTP_CO
 }
 
 /*
- * Reads the name of an object, if the command begins with one. *text becomes what follows it. Files
- * with a dot in front are directories, or the daemon's own.
+ * Reads the name of an object, if the command begins with one. *text becomes what follows the name.
+ * A name with a dot in front is refused: it is a directory, or a file that the daemon keeps.
  */
 static const char *read_client(const char **text, struct nqptp_command *command) {
     const char *name = *text;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The words of the control port: a datagram -> a command. The engine carries commands out. */
+/* Reads the text of a datagram to the control port as a command, which the engine carries out. */
 #ifndef NQPTP_COMMANDS_H
 #define NQPTP_COMMANDS_H
 
@@ -16,7 +16,7 @@ struct nqptp_command {
     char name[NQPTP_NAME_SIZE]; /* The object's name, with the slash; empty: the text has none. */
     char letter;                /* T, B, P, E or ?. */
     bool json;                  /* Of `?`: the status as JSON, not as text. */
-    enum nqptp_shm_asked asked; /* What the text tells of the layout that its client reads. */
+    enum nqptp_shm_asked asked; /* What the text tells about the layout that its client reads. */
     unsigned count;             /* The number of addresses of a T. */
     struct nqptp_address addresses[NQPTP_PEERS_MAX];
 };

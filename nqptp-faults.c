@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* System calls of the loop that fail: see the header. */
+/*
+ * Faults of the event loop: see the header.
+ *
+ * A round of the loop notes each result with nqptp_faults_note(), and ends with
+ * nqptp_faults_slow_down(). The state is the last error of the present round. The daemon never ends
+ * for a fault, because players can still read the last values: it warns once in 5 s and goes on.
+ */
 #include "nqptp-faults.h"
 
 #include "nqptp-time.h"
@@ -7,7 +13,7 @@
 #include <errno.h>
 #include <unistd.h>
 
-#define ROUND_NS (100 * NQPTP_MS) /* A player's sample may be 0.5 s old. */
+#define ROUND_NS (100 * NQPTP_MS) /* Samples stay fresh: a player's may be 0.5 s old. */
 
 int nqptp_faults_note(struct nqptp_faults *faults, int result) {
     if (result < 0 && result != -EINTR)

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One table has all options: the help text, getopt_long(3) and take() read it. A new option is a
- * row there, and a kind of its own in take() if none fits.
+ * The command line. The table rows[] has all options: the help text, getopt_long(3) and take() read
+ * it. A new option is a row there, and a kind of its own in take() if no kind fits.
+ *
+ * read_all() reads the arguments from left to right and stops at the first wrong one. What is wrong
+ * only together with another option is found by find_conflict() at the end. Each refusal is one
+ * line of the log. This module opens nothing, changes nothing and never ends the program.
  */
 #include "nqptp-options.h"
 
@@ -17,7 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIRST 256 /* What getopt_long() returns for row 0. It is above all letters. */
+#define FIRST 256 /* getopt_long() returns this for row 0, one more for row 1, and so on. */
 
 enum kind { ACTION, VERBOSE, JSON, INTERFACE, LAYOUT, USER, GROUP, PORT };
 
@@ -25,10 +29,10 @@ enum kind { ACTION, VERBOSE, JSON, INTERFACE, LAYOUT, USER, GROUP, PORT };
 
 static const struct row {
     const char *name;
-    char letter; /* 0: it has none. */
+    char letter; /* 0: the option has none. */
     enum kind kind;
     const char *value; /* The name of its value in the help text; NULL: it takes none. */
-    size_t detail;     /* Of an ACTION: which. Of a PORT: where it is in struct nqptp_options. */
+    size_t detail;     /* ACTION: the enum nqptp_action. PORT: PORT_AT() its member. */
     const char *help;
 } rows[] = {
     {"version", 'V', ACTION, NULL, NQPTP_SHOW_VERSION, "print the version"},
@@ -85,7 +89,7 @@ static const char *read_layout(const char *text, unsigned *layout) {
     return nqptp_shm_can_serve(*layout) ? NULL : "with this C library only --smi=10 and auto work";
 }
 
-/* Takes in the option of a row. Returns NULL, or what is wrong with the value. */
+/* Sets what the option of a row sets. Returns NULL, or what is wrong with the value. */
 static const char *take(struct nqptp_options *options, const struct row *row, const char *value) {
     uint16_t *port = (uint16_t *)(void *)((char *)options + row->detail);
     uid_t user;
@@ -122,7 +126,7 @@ static const char *take(struct nqptp_options *options, const struct row *row, co
 static void list_options(struct option names[ROWS + 1], char letters[3 * ROWS]) {
     size_t used = 0;
 
-    letters[used++] = ':'; /* So getopt_long() returns ':' for a missing value. */
+    letters[used++] = ':'; /* With it getopt_long() returns ':' for a missing value. */
     for (size_t i = 0; i < ROWS; i++) {
         bool takes = rows[i].value != NULL;
         names[i] = (struct option){rows[i].name, takes ? required_argument : no_argument, NULL,
@@ -144,8 +148,8 @@ static const struct row *row_of(int option) {
 }
 
 /*
- * Returns the option that getopt_long() has just refused. For a long option that is its word on the
- * command line, for a letter it is made in `letter`.
+ * Returns the option that getopt_long() has just refused: for a long option its word on the command
+ * line, for a short one the text made in `letter`.
  */
 static const char *refused_option(char **argv, char letter[3]) {
     letter[0] = '-';
@@ -155,8 +159,8 @@ static const char *refused_option(char **argv, char letter[3]) {
 }
 
 /*
- * Logs why the command line is refused, in one line, so that "systemctl status" shows it. The
- * culprit is the word that is wrong, or NULL. Returns false.
+ * Logs in one line, which "systemctl status" shows, why the command line is refused. `culprit` is
+ * the word that is wrong, or NULL. Returns false.
  */
 static bool refuse(const char *culprit, const char *complaint) {
     char shown[80];
@@ -169,20 +173,20 @@ static bool refuse(const char *culprit, const char *complaint) {
     return false;
 }
 
-/* Returns what is wrong with options that are right one by one, or NULL. */
+/* Returns what is wrong with options that do not work together, or NULL. */
 static const char *find_conflict(const struct nqptp_options *options) {
     if (options->json && options->action != NQPTP_SHOW_STATUS)
-        return "--json goes with --status only";
+        return "--json needs --status";
     if (options->limits.count > 0 && options->action == NQPTP_SHOW_STATUS)
-        return "-i is for the daemon; --status tells where it listens";
+        return "-i does not work with --status, which tells where the daemon listens";
     if (options->event_port == options->general_port ||
         options->event_port == options->control_port ||
         options->general_port == options->control_port)
-        return "the three ports must differ";
+        return "the three ports must be different numbers";
     return NULL;
 }
 
-/* Reads all options. Returns false if it has refused one. */
+/* Reads all options. Returns false if one is refused. */
 static bool read_all(int argc, char **argv, struct nqptp_options *options) {
     struct option names[ROWS + 1];
     char letters[3 * ROWS], letter[3];

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Only a daemon that was started as root gives up anything. The service never is root: its unit
- * gives it CAP_NET_BIND_SERVICE, limits that by SocketBindAllow=, and denies capset(2).
+ * Users, groups and capabilities: see the header.
+ *
+ * Only a daemon that was started as root comes to nqptp_privileges_drop(), once, after its ports
+ * are open. There is no way back. The service is never root: its unit gives it the one capability
+ * CAP_NET_BIND_SERVICE, limits that by SocketBindAllow=, and denies capset(2).
  */
 #include "nqptp-privileges.h"
 
@@ -13,7 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Returns why a look-up found nothing. getpwnam(3) lists many values that mean "not found". */
+/* Returns why a name was not found. getpwnam(3) lists many values that mean "there is none". */
 static int lookup_error(void) {
     bool failed = errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == EIO;
 

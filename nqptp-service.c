@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* systemd shows the STATUS= line as "Status:", and kills a service that stops sending WATCHDOG=1.
+/*
+ * The messages to systemd: see the header and sd_notify(3). "systemctl status" shows STATUS= as
+ * "Status:". systemd kills a service that stops sending WATCHDOG=1, so the loop sends it twice in
+ * the time that the unit's WatchdogSec= allows.
+ *
+ * There is one state: watchdog_due_ns. nqptp_journal_look() knows whether the state in words is
+ * news, so a line is sent when it differs from the one before, at most once a second. Nothing here
+ * waits, and an error of a message is ignored: the daemon serves players without systemd as well.
  */
 #include "nqptp-service.h"
 
@@ -14,7 +21,8 @@
 #define sd_watchdog_enabled(unset, usec) ((void)(usec), 0)
 #endif
 
-/* Sends `also`, and the state if the journal has news of it. Sends nothing if there is neither. */
+/* Sends `also` and the state in words. Sends nothing if `also` is empty and the state is no news.
+ */
 static void notify(struct nqptp_service *service, const char *also, uint64_t now_ns) {
     char text[NQPTP_STORY_MAX], state[NQPTP_STORY_MAX + 32];
     bool news = nqptp_journal_look(service->journal, service->engine, now_ns, text);

@@ -13,8 +13,8 @@ struct nqptp_service {
     struct nqptp_journal *journal;
     const struct nqptp_engine *engine;
     bool notifies;            /* A service manager listens. */
-    uint64_t watchdog_ns;     /* The daemon says in this period that it is alive; 0: never. */
-    uint64_t watchdog_due_ns; /* When it says so next, or NQPTP_NO_DEADLINE. */
+    uint64_t watchdog_ns;     /* The period of the message that the daemon is alive; 0: none. */
+    uint64_t watchdog_due_ns; /* When that message is due, or NQPTP_NO_DEADLINE. */
 };
 
 /*
@@ -25,10 +25,10 @@ bool nqptp_service_is_managed(void);
 
 #define NQPTP_SERVICE_TEXT_MAX 400
 
-/* Says why the daemon is not ready yet, and that the start may take that many seconds from now. */
+/* Says why the daemon is not ready yet, and that the start may take `seconds` from now. */
 void nqptp_service_waiting(const char *text, unsigned seconds);
 
-/* Prepares *service, and says that the daemon is ready, and its state. */
+/* Prepares *service, and says that the daemon is ready and what its state is. */
 void nqptp_service_ready(struct nqptp_service *service, struct nqptp_journal *journal,
                          const struct nqptp_engine *engine, uint64_t now_ns);
 
@@ -38,7 +38,7 @@ void nqptp_service_stopping(void);
 /* Returns when to call nqptp_service_tell(), or NQPTP_NO_DEADLINE. */
 uint64_t nqptp_service_due_ns(const struct nqptp_service *service);
 
-/* Says that the daemon is alive and, if that is news, its state. */
+/* Says that the daemon is alive, when that is due, and its state, if it has changed. */
 void nqptp_service_tell(struct nqptp_service *service, uint64_t now_ns);
 
 #endif

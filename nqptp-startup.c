@@ -132,8 +132,8 @@ static struct failure open_ports(const struct nqptp_options *options,
 }
 
 /*
- * Opens all ports. A service tries again once a second for a minute while one is busy: if it ended
- * instead, its manager would start it again and again, and that would fill the journal.
+ * Opens all ports. While one is busy, a service tries again once a second for a minute. If it ended
+ * instead, systemd would start it again and again, and the journal would fill.
  */
 static enum nqptp_exit take_ports(const struct nqptp_options *options,
                                   struct nqptp_endpoints *endpoints, int control[2]) {
@@ -192,9 +192,10 @@ static enum nqptp_exit find_owner(const struct nqptp_options *options, gid_t gro
     owner->name = options->user;
     int result = nqptp_user_find(owner->name, &owner->user, &owner->group);
     if (result == -ENOENT) {
-        nqptp_log(LOG_WARNING,
-                  "there is no user %s; going on as nobody; as root, run: useradd -r -g %s %s",
-                  owner->name, options->group, owner->name);
+        nqptp_log(
+            LOG_WARNING,
+            "there is no user %s, so the daemon becomes nobody; as root, run: useradd -r -g %s %s",
+            owner->name, options->group, owner->name);
         owner->name = "nobody";
         result = nqptp_user_find(owner->name, &owner->user, &owner->group);
     }
@@ -282,11 +283,12 @@ void nqptp_startup_block_signals(sigset_t *set) {
     sigemptyset(set);
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
         sigaddset(set, signals[i]);
-    /* The descriptor reports a blocked signal even if it is ignored, as SIGINT is in the background
-     * of a shell. But nohup ignores SIGHUP so that the daemon outlives the terminal. */
+    /* The descriptor reports a blocked signal even if the signal is ignored. That is right for
+     * SIGINT, which a shell ignores in the processes of its background. But nohup ignores SIGHUP so
+     * that the daemon outlives the terminal. */
     if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler == SIG_IGN)
         sigdelset(set, SIGHUP);
     sigprocmask(SIG_BLOCK, set, NULL);
-    signal(SIGPIPE, SIG_IGN); /* The reader of our stderr may end before us. */
+    signal(SIGPIPE, SIG_IGN); /* The reader of the log may end before the daemon. */
     signal(SIGXFSZ, SIG_IGN); /* A limit of file sizes becomes an error, which the log explains. */
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What happens before the loop: ports, privileges, and what an earlier process left. */
+/* The start of the daemon before it has an object: ports, user, group and privileges. */
 #ifndef NQPTP_STARTUP_H
 #define NQPTP_STARTUP_H
 
@@ -30,15 +30,15 @@ void nqptp_startup_block_signals(sigset_t *set);
 enum nqptp_exit nqptp_startup_status_of(int signal);
 
 /*
- * Opens the ports, and gives up what root could do if this process is root's. control[] are the
- * sockets of the control port, IPv4 and IPv6; one of them may be negative. *group is the group that
- * may use the objects, or -1. Under a service manager it waits up to 60 s for a busy port. Returns
- * NQPTP_GO_ON, or the status to end with after it has logged what is wrong.
+ * Opens the ports. If this process is root, it then gives up root's privileges. control[] becomes
+ * the sockets of the control port, IPv4 and IPv6; one of them may be negative. *group becomes the
+ * group that may use the objects, or -1. A service waits up to 60 s for a busy port. Returns
+ * NQPTP_GO_ON, or the status to end with after the log has said what is wrong.
  */
 enum nqptp_exit nqptp_startup(const struct nqptp_options *options,
                               struct nqptp_endpoints *endpoints, int control[2], gid_t *group);
 
-/* --claim: frees the name /nqptp for a daemon of --user=, whatever another user has put there. */
+/* --claim: frees the name /nqptp from what another user put there, for a daemon of --user=. */
 enum nqptp_exit nqptp_startup_claim(const struct nqptp_options *options);
 
 #endif

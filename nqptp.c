@@ -81,14 +81,14 @@ struct nqptp {
     struct nqptp_objects objects;
     struct nqptp_endpoints endpoints;
     struct nqptp_engine engine;
-    struct nqptp_neighbours neighbours; /* What was read last; too large for a small stack. */
+    struct nqptp_neighbours neighbours; /* As read last. It is too large for a small stack. */
     struct nqptp_batch batch;
-    char text[NQPTP_OBJECTS_KEPT_MAX]; /* Of a status, or of what was kept. */
+    char text[NQPTP_OBJECTS_KEPT_MAX]; /* A status, or the commands that were kept. */
 };
 
 /* --- carrying out effects -------------------------------------------------------------------- */
 
-/* Replies are queued, because no sender waits for them, but players wait for samples. */
+/* Queues the replies: players wait for samples, and no sender waits for a reply. */
 static void carry_out(struct nqptp *nqptp, const struct nqptp_effects *effects, uint64_t now_ns) {
     for (int c = 0; c < nqptp->engine.clients.top; c++)
         if (nqptp_effects_publishes(effects, c))
@@ -106,8 +106,8 @@ static void carry_out(struct nqptp *nqptp, const struct nqptp_effects *effects, 
 /* --- commands -------------------------------------------------------------------------------- */
 
 /*
- * Parses a command and carries it out. An answer with neither client nor refusal means, unless the
- * command is `?`, that there is no object for the client; the log says why.
+ * Parses a command and carries it out. If the answer has neither client nor refusal, the command is
+ * `?`, or its client could not get an object; then the log says why.
  */
 static struct nqptp_answer handle_command(struct nqptp *nqptp, const char *text, size_t length,
                                           uint64_t now_ns, struct nqptp_command *command) {
@@ -115,7 +115,7 @@ static struct nqptp_answer handle_command(struct nqptp *nqptp, const char *text,
     struct nqptp_answer answer = {nqptp_command_parse(text, length, command), -1};
 
     if (answer.refusal)
-        command->name[0] = '\0'; /* The parser may not have come to the name. */
+        command->name[0] = '\0'; /* The parser may have stopped before the name. */
     if (answer.refusal ||
         !nqptp_objects_has_client(&nqptp->objects, &nqptp->engine, command, now_ns))
         return answer;
@@ -124,7 +124,7 @@ static struct nqptp_answer handle_command(struct nqptp *nqptp, const char *text,
     return answer;
 }
 
-/* Obeys the commands that the process before this one kept, so each client is where it was. */
+/* Obeys the commands that the daemon before this one kept: each client gets its state back. */
 static void restore_clients(struct nqptp *nqptp, char *names) {
     struct nqptp_command command;
     const char *end;
@@ -232,9 +232,9 @@ static int take_commands(struct nqptp *nqptp, enum source socket) {
 }
 
 /*
- * A process opens an object and waits: the commands that it sent before decide what it finds. So
- * they are read after the daemon saw that it waits. The other order misses a command that comes in
- * between.
+ * A process that opens an object waits for the daemon. The commands that it sent before decide
+ * which layout it finds. The daemon first looks at how the process opens the object and then reads
+ * the commands. In the other order it would miss a command that comes in between.
  */
 static void on_opening(struct nqptp *nqptp) {
     bool waits = nqptp_objects_note_opener(&nqptp->objects);
@@ -246,7 +246,7 @@ static void on_opening(struct nqptp *nqptp) {
     nqptp_objects_signalled(&nqptp->objects, nqptp_clock_now_ns());
 }
 
-/* Each close of the object makes two signals, so they are taken together and acted on once. */
+/* The kernel sends two signals for each close of an object. All that wait are acted on once. */
 static void on_signals(struct nqptp *nqptp) {
     struct signalfd_siginfo signal;
     bool opening = false;
@@ -358,7 +358,7 @@ static void tell_service(struct nqptp *nqptp) {
     nqptp_service_tell(&nqptp->service, nqptp_clock_now_ns());
 }
 
-/* What waits: when it is due, and what to do then. Each round goes through the rows in order. */
+/* Each row has when it is due and what to do then. Each round goes through the rows in order. */
 static const struct {
     uint64_t (*due_ns)(const struct nqptp *nqptp);
     void (*act)(struct nqptp *nqptp);
@@ -441,16 +441,16 @@ static void loop(struct nqptp *nqptp) {
 /* --- starting -------------------------------------------------------------------------------- */
 
 /*
- * Opens the objects, and brings every client back to where the process before this one had it.
- * Returns false if the first object cannot be had; then the log says why.
+ * Opens the objects, and gives every client the state back that it had in the daemon before this
+ * one. Returns false if there is no object /nqptp; then the log says why.
  */
 static bool open_objects(struct nqptp *nqptp) {
     char back[NQPTP_KEPT_MAX];
 
     nqptp_shm_bring_all_back(back, sizeof back);
-    /* A player that waits for a daemon opens the object as soon as there is one. Its commands,
-     * which tell what it reads, can come since the ports are open: wait for them. But players can
-     * open an object that is there already, so adopt that at once. */
+    /* A player that waits for a daemon opens the object as soon as it exists. Its commands, which
+     * tell the layout that it reads, can come since the ports are open. So wait for them before
+     * there is a new object. An old object is adopted at once: a player can open it already. */
     if (access(NQPTP_SHM_DIRECTORY NQPTP_INTERFACE_NAME, F_OK) < 0)
         nanosleep(&(struct timespec){.tv_nsec = FIRST_COMMAND_NS}, NULL);
     if (nqptp_objects_add(&nqptp->objects, &nqptp->engine, NQPTP_INTERFACE_NAME,
@@ -505,7 +505,7 @@ static void stop(struct nqptp *nqptp) {
     bool restarts = nqptp->status == NQPTP_RESTART;
 
     nqptp_service_stopping();
-    nqptp_log(LOG_INFO, restarts ? "leaving %s to the next process" : "taking the name %s away",
+    nqptp_log(LOG_INFO, restarts ? "leaving %s to the next process" : "removing the name %s",
               NQPTP_INTERFACE_NAME);
     if (!restarts)
         nqptp_objects_stop(&nqptp->objects, &nqptp->engine.clients);
