@@ -287,7 +287,7 @@ static bool is_repeat(const struct nqptp_clock *clock, const struct nqptp_sample
 }
 
 /*
- * While this host stood still (a suspended guest), packets may have waited below the kernel. They
+ * While this machine stood still (a suspended guest), packets may have waited below the kernel. They
  * come in a burst with fresh stamps, so each sample is higher than the one before by what the
  * sender's clock went on. No delay makes a sample too high, and only the last of them is true.
  */

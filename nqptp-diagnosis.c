@@ -77,10 +77,10 @@ static ssize_t ask(const struct nqptp_address *address, uint16_t port, const cha
     return length;
 }
 
-/* Another program may have the port, so an answer counts only if it begins as ours do. */
+/* Another program may have the port, so an answer counts only if it begins like one of ours. */
 static bool print_answer(uint16_t control_port, bool json) {
     const char *beginning = json ? "{\"version\":" : "Version:";
-    static char text[NQPTP_STATUS_MAX + 1]; /* Too large for a small stack. */
+    static char text[NQPTP_STATUS_MAX + 1]; /* It is too large for a small stack. */
     ssize_t length = -1;
 
     for (int i = 0; i < 2 && length <= 0; i++)
@@ -95,8 +95,8 @@ static bool print_answer(uint16_t control_port, bool json) {
 /* --- the report ------------------------------------------------------------------------------ */
 
 struct report {
-    bool hidden; /* Another process has a port, but this user cannot see which. */
-    bool held;   /* A port is held. */
+    bool hidden;            /* Another process has a port, but this user cannot see which. */
+    bool held;              /* A port is held. */
     struct nqptp_text next; /* The commands that come next, a line each. */
     char buffer[1024];      /* The buffer of `next`. */
 };
@@ -172,7 +172,7 @@ static void check_loopback(struct report *report) {
 
 /* --- the object ------------------------------------------------------------------------------- */
 
-/* The process that holds the ports may be a daemon that uses the object, whichever user made it. */
+/* A process that holds the ports may be a daemon that uses the object, whatever user made it. */
 static void check_object(const struct report *report) {
     const char *trouble = nqptp_dev_shm_trouble();
     struct stat status;

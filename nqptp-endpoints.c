@@ -311,7 +311,7 @@ static bool is_loopback(const struct nqptp_address *address) {
     return nqptp_address_is_ipv4(address) && address->ip.s6_addr[12] == IN_LOOPBACKNET;
 }
 
-/* Whether this host has what the -i of the endpoint names. */
+/* Whether this machine has what the -i of the endpoint names. */
 static bool is_there(const struct nqptp_endpoints *endpoints,
                      const struct nqptp_endpoint *endpoint) {
     const struct nqptp_interfaces *now = &endpoints->interfaces;
@@ -429,7 +429,7 @@ uint64_t nqptp_endpoints_drops(struct nqptp_endpoints *endpoints) {
 }
 
 /*
- * Returns the interface to send the reply by. A sender on this host may have its address on another
+ * Returns the interface to send the reply by. A sender on this machine may have its address on another
  * interface than the one that its packets came by; sent by that one, the reply would leave the
  * host.
  */

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each event is one line at most: at LOG_NOTICE what a person needs to understand what was heard,
- * at LOG_INFO the rest. Any host can cause events, so each kind has a limit of its own: a flood of
- * one kind does not hide the others. systemd's journal limits all of them together.
+ * An event is one line. The priority is LOG_NOTICE if a person without sound needs the line, else
+ * LOG_INFO, which is logged with -v only. Any host can cause events, so each kind has a limit of
+ * its own: a flood of one kind does not hide the others. systemd's journal has a limit for all
+ * lines together, so there is none here.
+ *
+ * The second half decides when the line of the state goes to the service manager: nothing is sent
+ * while nothing changes. It holds no deadline: nqptp_journal_due_ns() computes it from the state.
  */
 #include "nqptp-journal.h"
 
@@ -12,11 +16,11 @@
 #include <string.h>
 
 #define LIMIT_NS (5 * NQPTP_S)
-#define EVENT_LINES 10            /* The maximum of a kind in LIMIT_NS. */
-#define NEWS_NS NQPTP_S           /* Between looks while events happen. */
-#define NUMBERS_NS (10 * NQPTP_S) /* Between looks while only numbers change. */
+#define EVENT_LINES 10            /* The maximum of lines of a kind in LIMIT_NS. */
+#define NEWS_NS NQPTP_S           /* The time between looks while events happen. */
+#define NUMBERS_NS (10 * NQPTP_S) /* The time between looks while only numbers change. */
 
-/* Returns whether another line may be logged now; if not, it is counted. */
+/* Returns whether another line may be logged now. Counts the line either way. */
 static bool may_log(struct nqptp_log_limit *limit, unsigned lines, uint64_t now_ns) {
     if (now_ns >= limit->until_ns) {
         limit->until_ns = now_ns + LIMIT_NS;
@@ -44,8 +48,7 @@ static void log_event(struct nqptp_journal *journal, const struct nqptp_engine *
         return;
     nqptp_log(priority, "%s", nqptp_story_event(engine, event, text));
     if (limit->withheld > 0)
-        nqptp_log(priority, "%u others of this kind were left out since the last line of its kind",
-                  limit->withheld);
+        nqptp_log(priority, "before it, %u lines of this kind were left out", limit->withheld);
     limit->withheld = 0;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is logged, and how often: a kind of warning once in 5 s, a kind of event ten times in 5 s.
- * The events that are left out are counted. Their words are those of nqptp-story. Times are
- * CLOCK_MONOTONIC_RAW.
+ * The journal decides what is logged, and how often: each kind of warning once in 5 s, each kind of
+ * event ten times in 5 s. It counts the events that it leaves out. The words are those of
+ * nqptp-story. Times are CLOCK_MONOTONIC_RAW.
  */
 #ifndef NQPTP_JOURNAL_H
 #define NQPTP_JOURNAL_H
@@ -10,26 +10,26 @@
 #include "nqptp-story.h"
 #include "nqptp-utilities.h"
 
-/* How much was logged of one kind of warning or event. All zero: nothing yet. */
+/* Counts the lines of one kind of warning or event. All zero at the start. */
 struct nqptp_log_limit {
-    uint64_t until_ns; /* The end of the present 5 s. */
-    unsigned lines;    /* Logged in them. */
-    unsigned withheld; /* Left out since the last line that said how many. */
+    uint64_t until_ns; /* The end of the current 5 s. */
+    unsigned lines;    /* The lines that were logged in the current 5 s. */
+    unsigned withheld; /* The lines left out since the log last said how many. */
 };
 
 /* Returns whether 5 s have passed since the last warning of this kind. */
 bool nqptp_warning_due(struct nqptp_log_limit *warning, uint64_t now_ns);
 
-/* All zero at the start. */
+/* What was logged, and the state as it was last reported. All zero at the start. */
 struct nqptp_journal {
     struct nqptp_log_limit limits[NQPTP_EVENT_KINDS];
     bool news;                      /* An event happened since the last look at the state. */
-    uint64_t looked_at_ns;          /* When that look was. */
-    uint64_t looked_packets;        /* How many packets had come by then. */
-    char reported[NQPTP_STORY_MAX]; /* The state in words, as it was reported last. */
+    uint64_t looked_at_ns;          /* The time of the last look. */
+    uint64_t looked_packets;        /* The number of packets at the last look. */
+    char reported[NQPTP_STORY_MAX]; /* The state in words at the last look. */
 };
 
-/* Logs the events that the engine has just told, each with its priority. */
+/* Logs the events of one call of the engine, each with its priority. */
 void nqptp_journal_events(struct nqptp_journal *journal, const struct nqptp_engine *engine,
                           const struct nqptp_effects *effects, uint64_t now_ns);
 

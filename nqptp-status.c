@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The same facts twice: as text, which is fields (a title, then words, in lines of 80 columns) and
- * a table of clocks, and as JSON, which has more of them. A fact that people need goes into both.
+ * Two printers of one state. Programs get JSON, which has every fact. People get text, which has
+ * the facts that they need: fields, each a title and words in lines of 80 columns, and a table with
+ * a row for each clock. So a new fact goes into the JSON and nqptp(8), and into the text only if a
+ * person without sound needs it.
+ *
+ * Each line of the text and each member of the JSON is one call, so both are read from top to
+ * bottom. Nothing is changed, and no clock is read: the caller says the time.
  */
 #include "nqptp-status.h"
 
@@ -24,10 +29,12 @@ static double seconds_since(uint64_t then_ns, uint64_t now_ns) {
     return (double)(now_ns - then_ns) / 1e9;
 }
 
-static double sync_interval_s(const struct nqptp_clock *clock) { /* 0: unknown */
+/* Returns 0 if it is unknown. */
+static double sync_interval_s(const struct nqptp_clock *clock) {
     return (double)nqptp_interval_ns(&clock->pairing.sync_interval, 0) / 1e9;
 }
 
+/* Returns whether the clock in row i qualifies as master of any client. */
 static bool qualifies(const struct nqptp_status *status, int i) {
     const struct nqptp_clock_table *table = &status->engine->table;
     const struct nqptp_clients *clients = &status->engine->clients;
@@ -40,9 +47,12 @@ static bool qualifies(const struct nqptp_status *status, int i) {
 
 /* --- the JSON --------------------------------------------------------------------------------- */
 
-/* Adds a comma, unless this is the first of its object or array; then the name, if there is one. */
+/*
+ * Begins a member of an object, or of an array if it has no name: adds a comma, unless it is the
+ * first, then the name.
+ */
 static void begin_member(struct nqptp_text *text, const char *name) {
-    int last = text->used > 0 ? text->at[text->used - 1] : '{'; /* There was no room for it. */
+    int last = text->used > 0 ? text->at[text->used - 1] : '{'; /* The buffer is too small. */
 
     if (last != '{' && last != '[')
         nqptp_text_add(text, ",");
@@ -60,7 +70,7 @@ __attribute__((format(printf, 3, 4))) static void member(struct nqptp_text *text
     va_end(arguments);
 }
 
-/* Without what is not printable, only the quote and the backslash need an escape. */
+/* What is not printable becomes a ?, so only the quote and the backslash need an escape. */
 static void member_text(struct nqptp_text *text, const char *name, const char *value) {
     char shown[NQPTP_HINT_MAX];
 
@@ -91,22 +101,22 @@ static void json_list(struct nqptp_text *text, const struct nqptp_client *client
     nqptp_text_add(text, "]");
 }
 
-/* The master is named by its place among the clocks. */
+/* The master is an index into the array "clocks". */
 static void json_client(struct nqptp_text *text, const struct nqptp_status *status, int c) {
     static const char *const uses[] = {
         [NQPTP_USE_UNKNOWN] = "null", [NQPTP_USE_NONE] = "false", [NQPTP_USE_OPEN] = "true"};
     const struct nqptp_client *client = &status->engine->clients.list[c];
-    unsigned place = 0;
+    unsigned index = 0;
 
     for (int i = 0; i < client->master; i++)
-        place += status->engine->table.clocks[i].in_use;
+        index += status->engine->table.clocks[i].in_use;
     member(text, NULL, "{");
     member_text(text, "object", client->shown);
     member(text, "layout", "%u", status->objects[c].layout);
     member(text, "in_use", "%s", uses[status->objects[c].use]);
     member(text, "player", "\"%s\"", activity_names[client->activity]);
     json_list(text, client);
-    member(text, "master", client->master == NQPTP_NO_CLOCK ? "null" : "%u", place);
+    member(text, "master", client->master == NQPTP_NO_CLOCK ? "null" : "%u", index);
     nqptp_text_add(text, "}");
 }
 
@@ -120,7 +130,7 @@ static void json_announce(struct nqptp_text *text, const struct nqptp_announce *
     member(text, "steps_removed", "%u", announce->steps_removed);
 }
 
-/* No number of JSON holds 64 bits, so the times are text. */
+/* The times are strings, because the numbers of many JSON readers hold 53 bits only. */
 static void json_samples(struct nqptp_text *text, const struct nqptp_clock *clock,
                          uint64_t now_ns) {
     struct nqptp_quality quality;
@@ -209,7 +219,7 @@ size_t nqptp_status_json(const struct nqptp_status *status, char *buffer, size_t
 
 /* --- the text: fields ------------------------------------------------------------------------- */
 
-/* In the unit that leaves the fewest digits. More than two of them would mean nothing. */
+/* Writes a duration in the unit that needs the fewest digits, rounded to two or three of them. */
 static const char *brief(double s, char text[CELL_SIZE]) {
     static const struct {
         double s;
@@ -224,8 +234,7 @@ static const char *brief(double s, char text[CELL_SIZE]) {
     return text;
 }
 
-/* Adds a title and words, with a line break before each word that would be beyond the last column.
- */
+/* Adds a title and words. A word that would reach beyond the last column goes to the next line. */
 __attribute__((format(printf, 3, 4))) static void
 add_field(struct nqptp_text *text, const char *title, const char *format, ...) {
     char all[1024], *rest;
@@ -316,7 +325,7 @@ static void add_drops(struct nqptp_text *text, const struct nqptp_engine *engine
 
 /* --- the text: the table of clocks ------------------------------------------------------------ */
 
-/* What is not known is a dash. */
+/* Adds the row of a clock. What is not known is a dash. */
 static void add_row(struct nqptp_text *text, const struct nqptp_status *status, int i, int width) {
     const struct nqptp_clock *clock = &status->engine->table.clocks[i];
     const struct nqptp_announce *announce = &clock->announce;
@@ -344,7 +353,7 @@ static void add_row(struct nqptp_text *text, const struct nqptp_status *status, 
                        announce->grandmaster_identity);
 }
 
-/* The column of the addresses is as wide as the longest one. */
+/* Adds titles and rows. The column of the addresses is as wide as the longest address. */
 static void add_table(struct nqptp_text *text, const struct nqptp_status *status) {
     const struct nqptp_clock *clocks = status->engine->table.clocks;
     char address[INET6_ADDRSTRLEN];

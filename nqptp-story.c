@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What happens, in words. An event about a client begins with the name of its object, an event
- * about a clock with that clock. What all events of a kind have in common is in the table kinds[].
+ * Events, messages and the state in words. It decides nothing: the engine says what happened, and
+ * nqptp-journal says what is logged and how often.
+ *
+ * An event about a client begins with the name of that client's object. An event about a clock is a
+ * subject, the clock, and a predicate; the table kinds[] has both. A line says what happened and
+ * why, in the words that README and nqptp(8) use.
  */
 #include "nqptp-story.h"
 
@@ -13,7 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define STEP_SHOWN_NS 5000000 /* A smaller move may come from the estimate. */
+#define STEP_SHOWN_NS 5000000 /* A smaller change may come from the estimate alone. */
 
 static void add_clock(struct nqptp_text *line, uint64_t clock_identity,
                       const struct nqptp_address *address) {
@@ -98,9 +102,9 @@ static void add_client_event(struct nqptp_text *line, const struct nqptp_client 
     } else if (event->kind == NQPTP_EVENT_ACTIVITY) {
         nqptp_text_add(line, "the player %s", activity[client->activity]);
     } else if (event->kind == NQPTP_EVENT_NO_MASTER) {
-        nqptp_text_add(line, "there is no master now");
+        nqptp_text_add(line, "there is no master any more");
         if (event->reason.won == NQPTP_WON_SILENT)
-            nqptp_text_add(line, ": the last one is silent for %" PRIu64 " s",
+            nqptp_text_add(line, ": the last one has been silent for %" PRIu64 " s",
                            NQPTP_CLOCK_LIFETIME_NS / NQPTP_S);
     } else if (event->kind == NQPTP_EVENT_MASTER) {
         nqptp_text_add(line, "master is now ");
@@ -109,7 +113,7 @@ static void add_client_event(struct nqptp_text *line, const struct nqptp_client 
     }
 }
 
-/* The words of each kind of event. The kinds without a subject are about a client. */
+/* The words of each kind of event. A kind without a subject is about a client. */
 static const struct {
     const char *subject, *predicate;
     bool has_duration; /* The predicate ends with how long the clock was silent. */
@@ -152,7 +156,7 @@ static void add_clock_event(struct nqptp_text *line, const struct nqptp_event *e
         nqptp_text_add(line, ", its time moved by %+.3f s", (double)event->moved_ns / 1e9);
 }
 
-/* Is this the event of a lost clock that a client follows still, because there is no better one? */
+/* Returns whether the event tells of a lost clock that a client still follows. */
 static bool keeps_values(const struct nqptp_engine *engine, const struct nqptp_event *event) {
     int i = nqptp_clock_find(&engine->table, event->clock_identity, &event->address);
     return (event->kind == NQPTP_EVENT_SILENT || event->kind == NQPTP_EVENT_STOPPED) &&
@@ -172,7 +176,7 @@ const char *nqptp_story_event(const struct nqptp_engine *engine, const struct nq
     return text;
 }
 
-/* If a list leaves a client without a master, the event of the list says so. */
+/* NO_MASTER because of a list needs no line: the event of that list has one. */
 bool nqptp_story_essential(const struct nqptp_event *event) {
     return !kinds[event->kind].is_detail &&
            (event->kind != NQPTP_EVENT_NO_MASTER || event->reason.won == NQPTP_WON_SILENT);

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Text in a buffer: see the header. */
+/*
+ * Two small jobs. nqptp_text_add() appends to a buffer, and never writes beyond it: text that does
+ * not fit is cut, which is no error. nqptp_text_show() makes text of other programs printable.
+ *
+ * Printable UTF-8 excludes control characters, and those that change the direction of the text or
+ * have no width: a name of them could look like another one. No locale is read.
+ */
 #include "nqptp-text.h"
 
 #include <stdbool.h>
@@ -22,9 +28,9 @@ void nqptp_text_add(struct nqptp_text *text, const char *format, ...) {
     va_end(arguments);
 }
 
-/* Returns the bytes of the printable character of UTF-8 at the beginning of the text, or 0. */
+/* Returns the length of the printable UTF-8 character that the text begins with; 0: with none. */
 static size_t printable_length(const char *text) {
-    static const uint32_t min[] = {0, ' ', 0xA0, 0x800, 0x10000}; /* by the number of bytes */
+    static const uint32_t min[] = {0, ' ', 0xA0, 0x800, 0x10000}; /* By the number of bytes. */
     unsigned char first = (unsigned char)text[0];
     size_t bytes = first < 0x80 ? 1 : first < 0xC0 ? 5 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
     uint32_t code = bytes == 1 ? first : first & (0x7FU >> bytes);
@@ -32,7 +38,7 @@ static size_t printable_length(const char *text) {
     if (bytes == 5 || first >= 0xF8)
         return 0;
     for (size_t i = 1; i < bytes; i++) {
-        if ((text[i] & 0xC0) != 0x80) /* it ends before: there is a NUL at the end at least */
+        if ((text[i] & 0xC0) != 0x80) /* Also true for the NUL at the end of the text. */
             return 0;
         code = code << 6 | (text[i] & 0x3F);
     }

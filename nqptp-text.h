@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Text written piece by piece into a buffer of the caller. What does not fit is left out. */
+/* Text that is written piece by piece into a buffer of the caller, and text of other programs. */
 #ifndef NQPTP_TEXT_H
 #define NQPTP_TEXT_H
 
@@ -7,12 +7,12 @@
 #include <stddef.h>
 
 struct nqptp_text {
-    char *at;    /* The buffer; always terminated once something was added. */
-    size_t size; /* Of the buffer. */
-    size_t used; /* The length of the text, less than size. */
+    char *at;    /* The buffer. After the first addition the text in it is terminated. */
+    size_t size; /* The size of the buffer. */
+    size_t used; /* The length of the text, which is less than size. */
 };
 
-/* Adds as printf(3) would write. */
+/* Appends what printf(3) would write. What does not fit is left out. */
 void nqptp_text_add(struct nqptp_text *text, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void nqptp_text_add_arguments(struct nqptp_text *text, const char *format, va_list arguments)

@@ -126,7 +126,7 @@ static void test_reasons_of_the_list(void) {
     CHECK_SAYS(&w, "/nqptp: master is now 0000000000000001 at 192.0.2.1, the first in the list");
     command(&w, "/nqptp T");
     CHECK_SAYS(&w, "/nqptp: the list is now empty, so no clock may be master");
-    CHECK_SAYS(&w, "/nqptp: there is no master now");
+    CHECK_SAYS(&w, "/nqptp: there is no master any more");
     CHECK_EQ_U64(essential(&w), 1, "an empty list: one line is logged without -v");
     command(&w, "/nqptp T");
     CHECK_EQ_U64(w.effects.event_count, 0, "the same empty list again: nothing is told");
@@ -190,7 +190,7 @@ static void test_lost_and_back(void) {
                "values stay");
     until_told(&w, 121 * S);
     CHECK_SAYS(&w, "clock deleted 0000000000000001 at 192.0.2.1");
-    CHECK_SAYS(&w, "/nqptp: there is no master now: the last one is silent for 120 s");
+    CHECK_SAYS(&w, "/nqptp: there is no master any more: the last one has been silent for 120 s");
     CHECK_EQ_U64(essential(&w), 1, "the deletion of a record is logged only with -v");
 }
 
