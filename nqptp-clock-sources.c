@@ -287,8 +287,8 @@ static bool is_repeat(const struct nqptp_clock *clock, const struct nqptp_sample
 }
 
 /*
- * While this machine stood still (a suspended guest), packets may have waited below the kernel. They
- * come in a burst with fresh stamps, so each sample is higher than the one before by what the
+ * While this machine stood still (a suspended guest), packets may have waited below the kernel.
+ * They come in a burst with fresh stamps, so each sample is higher than the one before by what the
  * sender's clock went on. No delay makes a sample too high, and only the last of them is true.
  */
 static bool is_of_backlog(const struct nqptp_clock *clock, const struct nqptp_sample *sample,

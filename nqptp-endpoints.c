@@ -429,9 +429,9 @@ uint64_t nqptp_endpoints_drops(struct nqptp_endpoints *endpoints) {
 }
 
 /*
- * Returns the interface to send the reply by. A sender on this machine may have its address on another
- * interface than the one that its packets came by; sent by that one, the reply would leave the
- * host.
+ * Returns the interface to send the reply by. A sender on this machine may have its address on
+ * another interface than the one that its packets came by; sent by that one, the reply would leave
+ * the host.
  */
 static uint32_t way_to(const struct nqptp_endpoints *endpoints,
                        const struct nqptp_endpoint *endpoint, const struct nqptp_reply *reply) {

@@ -127,9 +127,9 @@ static const struct {
     [NQPTP_EVENT_SILENT] = {"master", " is lost: no usable sample for", .has_duration = true},
     [NQPTP_EVENT_STOPPED] = {"master", " is lost: its time stands still for", .has_duration = true},
     [NQPTP_EVENT_RESUMED] = {"master", " is back after", .has_duration = true},
-    [NQPTP_EVENT_STEPPED] = {"master", " has stepped", false},
-    [NQPTP_EVENT_GRANDMASTER] = {"master", " has another grandmaster", false},
-    [NQPTP_EVENT_RATE] = {"master", " runs", false},
+    [NQPTP_EVENT_STEPPED] = {.subject = "master", .predicate = " has stepped"},
+    [NQPTP_EVENT_GRANDMASTER] = {.subject = "master", .predicate = " has another grandmaster"},
+    [NQPTP_EVENT_RATE] = {.subject = "master", .predicate = " runs"},
 };
 
 static void add_rate(struct nqptp_text *line, double ppm) {
