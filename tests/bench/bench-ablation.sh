@@ -12,7 +12,7 @@ set -eu
 test $# -eq 1 || { echo "usage: $0 DIRECTORY" >&2; exit 2; }
 directory=$1
 top=${srcdir:-.}
-seeds=${SEEDS:-3}
+seeds=${SEEDS:-4}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
