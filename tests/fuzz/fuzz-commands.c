@@ -6,10 +6,9 @@
 #include "invariants.h"
 #include "../lib/engine-fixture.h"
 
-#define PAUSE_NS                                                                                   \
-    (400 * MS) /* between two commands, so that what is alive at first is not for ever */
+#define PAUSE_NS (400 * MS) /* between two commands, so that clocks do not stay alive for ever */
 
-/* Padding included: what no command has written to is the same to the last octet. */
+/* Compares the padding as well: an engine that no command changed is equal to the last octet. */
 static bool same_octets(const void *a, const void *b, size_t size) {
     return memcmp(a, b, size) == 0;
 }
@@ -42,7 +41,7 @@ static void try_command(struct world *w, struct nqptp_engine *before, const uint
     w->now_ns += PAUSE_NS;
 }
 
-/* All inputs begin where two clocks are known, and one that has no list follows the better one. */
+/* Each input begins with two known clocks. A client without a list follows the better clock. */
 static void begin(struct world *w) {
     static struct world begun;
     struct sender first = sender(APPLE_IDENTITY, "192.0.2.1", 248);

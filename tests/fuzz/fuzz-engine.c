@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Fuzz target for the whole engine: the input is a sequence of steps, for example packets made to
- * fit what came before, packets of any octets, commands, deadlines, and time that passes. After
- * each everything in invariants.h must hold, and what changed for a client must have been told it.
+ * fit earlier packets, packets of any octets, commands, deadlines, and time that passes. After each
+ * step the invariants of invariants.h must hold, and each change for a client must be published.
  */
 #include "invariants.h"
 #include "../lib/random.h"
@@ -346,7 +346,7 @@ static void send_text(struct run *run, struct fuzz_input *input) {
 
 /* --- the process ------------------------------------------------------------------------------ */
 
-/* What an object held counts only for the first master of its client. */
+/* The record that an object held counts only for the first master of its client. */
 static void inherit(struct run *run, struct fuzz_input *input) {
     int c = fuzz_octet(input) % NQPTP_CLIENTS_MAX;
     struct nqptp_reading reading = {
@@ -368,7 +368,7 @@ static void set_own_addresses(struct run *run, struct fuzz_input *input) {
     nqptp_engine_set_own_addresses(&run->engine, addresses, count);
 }
 
-/* Four addresses in a row are one host's. */
+/* Each four addresses in a row are of one host. */
 static unsigned host_of(const struct nqptp_address *address) {
     return address->ip.s6_addr[15] / 4;
 }
@@ -395,7 +395,7 @@ static void tell_neighbours(struct run *run, struct fuzz_input *input) {
                             host_of(&run->engine.table.clocks[i].address));
 }
 
-/* What the client asked for is asked of the next engine, as what its object kept is. */
+/* The next engine gets the commands of the client and the texts that its object kept. */
 static void ask_again(const struct nqptp_client *client, int c, uint64_t now_ns) {
     const struct nqptp_shm_record none = {0};
     struct nqptp_command again = {.letter = 'T', .count = client->peer_count};
@@ -415,7 +415,7 @@ static void ask_again(const struct nqptp_client *client, int c, uint64_t now_ns)
         nqptp_engine_command(&next_engine, &again, now_ns, &effects);
 }
 
-/* The next process has what the clients asked for, and what their objects hold. */
+/* The next process has the lists of the clients, and the records of their objects. */
 static void restart(struct run *run) {
     begin_engine(&next_engine, run->engine.self.port.clock_identity);
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Fuzz target for nqptp-estimator: the input is a series of samples, some of any time whatever,
- * most of them near the one before, as a series has to be to get anywhere.
+ * most of them near the sample before, because a series needs that to go on.
  *
  * Whatever comes, the numbers stay finite and the stores bounded, and what is published does not
  * leap unless it says so. Since only differences of times count, the same series at other epochs
@@ -15,18 +15,18 @@
 #include <math.h>
 
 #define MS UINT64_C(1000000)
-#define OTHER_EPOCH UINT64_C(0xC3A5C85C97CB3127) /* any will do */
+#define OTHER_EPOCH UINT64_C(0xC3A5C85C97CB3127) /* arbitrary */
 #define INTERVAL_NS (125 * MS)
-#define SETTLED_NS (20000 * MS) /* so old a series does not leap, */
-#define LEAP_NS (1 * MS)        /*   that is to say by this */
-#define SLOPE_PPM 1500          /* and does not run away */
+#define SETTLED_NS (20000 * MS) /* A series of this age is settled. */
+#define LEAP_NS (1 * MS)        /* The offset of a settled series does not move by more. */
+#define SLOPE_PPM 1500          /* The limit of the slope. */
 #define RUN_MOST 100
 #define SAMPLES_MOST 1000 /* of one input: it must not take for ever */
 
 struct run {
     struct nqptp_estimator here;
-    struct nqptp_estimator there; /* the same series where the master has another epoch, */
-    struct nqptp_estimator later; /* and where both have */
+    struct nqptp_estimator there; /* The same series, if the master has another epoch. */
+    struct nqptp_estimator later; /* The same series, if both have another epoch. */
     bool any;
     uint64_t master_ns, local_ns; /* of the last sample */
     uint64_t begun_ns, moved_ns;  /* the first and the last sample of the series that counted */
@@ -86,7 +86,7 @@ static void try_sample(struct run *run, uint64_t master_ns, uint64_t local_ns) {
     run->any = true;
 }
 
-/* Samples as they usually are: late by up to some power of two, from a clock of another rate. */
+/* Makes usual samples: late by up to a power of two, from a clock with another rate. */
 static void try_run(struct run *run, struct fuzz_input *input) {
     struct prng prng = {UINT64_C(0x9E3779B97F4A7C15) ^ fuzz_octet(input)};
     unsigned count = fuzz_octet(input) % RUN_MOST + 1;
@@ -119,10 +119,10 @@ static void step(struct run *run, struct fuzz_input *input) {
     case 1: /* a clock that has stopped */
         try_sample(run, master_ns, local_ns + fuzz_magnitude(input));
         break;
-    case 2: /* one that steps, */
+    case 2: /* a clock that steps */
         try_sample(run, master_ns + INTERVAL_NS + fuzz_magnitude(input), local_ns + INTERVAL_NS);
         break;
-    case 3: /* and back */
+    case 3: /* a clock that steps back */
         try_sample(run, master_ns + INTERVAL_NS - fuzz_magnitude(input), local_ns + INTERVAL_NS);
         break;
     case 4: /* a gap */

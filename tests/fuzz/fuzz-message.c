@@ -51,7 +51,7 @@ static void require_clean(const struct nqptp_message *m) {
     REQUIRE(m->type == NQPTP_ANNOUNCE || same_announce(&m->announce, &no_announce));
 }
 
-/* What comes after messageLength does not count, and what is missing of it is missed. */
+/* Octets after messageLength do not count, and a message that lacks octets is refused. */
 static void require_bounded(const uint8_t *data, size_t size, const struct nqptp_message *message) {
     struct nqptp_message other;
     size_t length = (size_t)data[2] << 8 | data[3];
@@ -100,7 +100,7 @@ static void try_write(struct fuzz_input input) {
     REQUIRE(message.announce.priority1 == priority1 && message.announce.priority2 == priority2);
 }
 
-/* An address, written and read again, is itself. */
+/* An address that is written and read again is the same. */
 static void require_readable(const struct nqptp_address *address) {
     char text[INET6_ADDRSTRLEN];
     struct nqptp_address again;
@@ -127,7 +127,7 @@ static void try_addresses(const uint8_t *data, size_t size) {
     }
 }
 
-/* What is cut off gives no neighbour that the whole does not give. */
+/* A part of an answer gives no neighbour that the whole does not give. */
 static void try_neighbours(const uint8_t *data, size_t size) {
     static struct nqptp_neighbours whole, part;
     uint8_t *copy = fuzz_copy(data, size);

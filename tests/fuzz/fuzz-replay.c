@@ -14,7 +14,7 @@
 #define INPUT_MAX (1 << 20)
 #define PATH_SIZE 4096
 
-/* Says which input comes next before it is tried: it may well be the last thing said. */
+/* Prints the name of the next input before it tries it, because the input may crash the target. */
 static void replay(const char *path) {
     uint8_t *data = malloc(INPUT_MAX);
     FILE *file = fopen(path, "rb");
@@ -61,7 +61,7 @@ static void replay_any(const char *path) {
         replay(path);
 }
 
-/* The target's name is what comes after fuzz- in the program's. */
+/* The target's name follows "fuzz-" in the name of the program. */
 static void replay_corpus(const char *program) {
     const char *source = getenv("srcdir"); /* set by automake's harness */
     const char *prefix = strstr(program, "fuzz-");

@@ -40,7 +40,7 @@ static inline void fuzz_failed(const char *file, int line, const char *expressio
             fuzz_failed(__FILE__, __LINE__, #condition);                                           \
     } while (0)
 
-/* What is left of an input. Beyond its end there are zeros. */
+/* The rest of an input. Beyond its end there are zeros. */
 struct fuzz_input {
     const uint8_t *data;
     size_t left;
@@ -61,7 +61,7 @@ static inline uint8_t fuzz_octet(struct fuzz_input *input) {
     return (uint8_t)fuzz_number(input, 1);
 }
 
-/* Of any magnitude: two octets say how many bits, and what the first of them are. */
+/* Returns a number of any magnitude: two octets give the number of bits, and the first of them. */
 static inline uint64_t fuzz_magnitude(struct fuzz_input *input) {
     unsigned bits = fuzz_octet(input) & 0x3F;
     uint64_t first = 0x80 | (fuzz_octet(input) & 0x7F);

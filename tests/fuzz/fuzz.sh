@@ -3,11 +3,11 @@
 #
 # Builds the fuzz targets with clang, and runs each for SECONDS with libFuzzer under
 # AddressSanitizer and UndefinedBehaviorSanitizer, one after the other, from the corpus in the
-# source tree and what earlier runs have added to it in the build directory. Says what was reached,
-# and fails if there is a finding. What `make fuzz` calls.
+# source tree and the inputs that earlier runs added in the build directory. Prints the coverage, and
+# fails if there is a finding. `make fuzz` calls it.
 #
-# "Edges" are those of the control flow of the target and of what it tests, with the checks that the
-# sanitizers put in, and so cannot all be reached. "Features" tell also how often one was passed.
+# "Edges" are of the control flow of the target and of the code that it tests, with the checks of the
+# sanitizers, so they cannot all be reached. "Features" count also how often an edge was passed.
 
 set -eu
 
@@ -27,7 +27,7 @@ top=${srcdir:-.}
 cc=${FUZZ_CC:-clang}
 command -v "$cc" >/dev/null || { echo "no $cc here; it is in Debian package clang" >&2; exit 1; }
 
-# What a target can reach. What it cannot reach would only be counted as never reached.
+# The modules that a target can reach. Others would only count as never reached.
 sources_of() { # TARGET
     case $1 in
     estimator) echo "$top/nqptp-estimator.c" ;;
@@ -47,7 +47,7 @@ build_target() { # TARGET
         -I"$top" "$top/tests/fuzz/fuzz-$1.c" $(sources_of "$1") -lm -o "$build/fuzz-$1"
 }
 
-# Commands may be 4096 octets long and one too long; a few messages are enough for the others.
+# A command may be 4096 octets long, so that input is one octet longer. Others need a few messages.
 longest() { # TARGET
     case $1 in
     commands) echo 6000 ;;

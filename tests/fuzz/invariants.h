@@ -13,7 +13,7 @@
 #include "../lib/engine-commands.h"
 
 #define REST_MOST_NS UINT64_C(1000000000) /* no packet waits longer to be read */
-#define UNREST_SOME 48                    /* what a few changes of master amount to */
+#define UNREST_SOME 48                    /* the weight of a few changes of master */
 #define UNREST_NS UINT64_C(5000000000)    /* how long the next change waits after too many */
 #define STEPS_REMOVED_LIMIT 255           /* 9.3.2.5 d */
 
@@ -42,7 +42,7 @@ static inline bool is_sound(const struct nqptp_clock *clock, uint64_t now_ns) {
            nqptp_clock_is_alive(clock, now_ns);
 }
 
-/* Does its reading belong to the grandmaster that it announces? The master's may lag. */
+/* Whether its reading is of the grandmaster that it announces. The reading of a master may lag. */
 static inline bool is_current(const struct nqptp_engine *engine, const struct nqptp_client *client,
                               int i) {
     const struct nqptp_clock *clock = &engine->table.clocks[i];
@@ -85,7 +85,7 @@ static inline bool may_follow(const struct nqptp_engine *engine, const struct nq
     return same_host && (!heard || row == client->master);
 }
 
-/* How much a client prefers it: at the first address, the clock of that elsewhere, any other. */
+/* The order of preference of a client: the first address, its clock elsewhere, any other. */
 static inline int preference(const struct nqptp_engine *engine, const struct nqptp_client *client,
                              int row) {
     const struct nqptp_clock *clock = &engine->table.clocks[row];

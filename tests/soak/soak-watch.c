@@ -27,11 +27,11 @@
 #include <sys/stat.h>
 
 #define CLOCKS_MAX 32
-#define WINDOW 50 /* looks, a second's worth, whose median is judged */
+#define WINDOW 50 /* the looks of one second; their median is judged */
 #define LOOK_NS 20000000
 #define ATTEMPTS 9
-#define HANDOVER_NS (15 * SECOND) /* to leave a clock that is gone, when there is another */
-#define AGE_NS (5 * SECOND)       /* of the last sample of a clock that is there */
+#define HANDOVER_NS (15 * SECOND) /* from the end of a clock until another is master */
+#define AGE_NS (5 * SECOND)       /* the max age of the last sample of a clock that sends */
 #define TOLD_MAX 20
 
 struct clock {
@@ -53,7 +53,7 @@ struct watch {
     struct clock clocks[CLOCKS_MAX];
     uint64_t master;
     int64_t began_ns;
-    int64_t last_broken_ns; /* one fault is told once a second, however often it is seen */
+    int64_t last_broken_ns; /* when the last fault was told: once a second at most */
     unsigned window_count;
     int64_t window[WINDOW];
 };
@@ -158,7 +158,7 @@ static void open_object(struct watch *w, const char *name) {
     close(fd);
 }
 
-/* The reader's way, which the header tells. */
+/* Reads by the protocol that the header describes. */
 static bool look(const struct watch *w, struct shm_structure_set *set) {
     struct shm_structure_10 first, second;
 

@@ -830,8 +830,7 @@ static void test_layout_stays_while_in_use(const char *name) {
     nqptp_shm_stop(&shm, false);
 }
 
-/* While a client keeps the object open nothing is due after a few tries, and nothing is in the
- * past. */
+/* While a client keeps the object open there is no deadline after a few tries, never a past one. */
 static void test_no_polling(const char *name) {
     struct nqptp_shm shm = open_as(name, NQPTP_SHM_AUTO, START_NS);
     pid_t client = 0, other = 0;
@@ -876,7 +875,7 @@ static void test_no_polling(const char *name) {
     nqptp_shm_stop(&shm, false);
 }
 
-/* A close that comes too soon after the one before waits, and is not lost. */
+/* A close that comes too soon after another waits, and is not lost. */
 static void test_closes_in_quick_succession(const char *name) {
     struct nqptp_shm shm = open_as(name, NQPTP_SHM_AUTO, START_NS);
     pid_t client = 0;
@@ -900,8 +899,8 @@ static void test_closes_in_quick_succession(const char *name) {
 }
 
 /*
- * A read-write opener that is gone when we look, because it did not wait or because the kernel let
- * it in while we were stopped: players of other layouts are right at once.
+ * A read-write opener is gone when the daemon looks: it did not wait, or the kernel let it in while
+ * the daemon was stopped. Players of other layouts still find their layout at once.
  */
 static void test_read_write_opener_is_gone(const char *name) {
     struct nqptp_shm shm = open_as(name, NQPTP_SHM_AUTO, START_NS);
@@ -920,7 +919,7 @@ static void test_read_write_opener_is_gone(const char *name) {
     nqptp_shm_stop(&shm, false);
 
     shm = open_as(name, NQPTP_SHM_AUTO, START_NS);
-    fcntl(shm.lease.fd, F_SETLEASE, F_UNLCK); /* the kernel does so after 45 s */
+    fcntl(shm.lease.fd, F_SETLEASE, F_UNLCK); /* The kernel does so after 45 s. */
     nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_NAMED, START_NS);
     signal_came(&shm, START_NS);
     CHECK(shm.lease.state == NQPTP_LEASE_HELD,

@@ -38,7 +38,7 @@ static void test_identity_of_an_address(void) {
           "after that Announce the clock may stand in from another address");
 }
 
-/* An address that is listed is known by the clock that announced itself there last. */
+/* The list remembers which clock announced itself last at each address. */
 static void test_identity_of_a_new_address(void) {
     struct world w = world_begin();
     struct sender gone = sender(1, "192.0.2.1", 100), x = sender(2, "192.0.2.1", 100);

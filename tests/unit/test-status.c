@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Proves that the status says what there is: objects, lists, masters, a row for each record with
- * its marks, what was dropped, and a hint where it can name what is wrong; that lines keep to the
- * width asked for; that the JSON is JSON, whatever names clients choose; that NQPTP_STATUS_MAX is
- * room enough for all of the largest status; and that a smaller buffer is never overrun.
+ * Proves that the status shows objects, lists, masters, a row for each clock with its marks, the
+ * drops, and a hint if it knows what is wrong; that lines have 80 columns at most; that the JSON is
+ * well-formed with any names of clients; that the largest status fits NQPTP_STATUS_MAX; and that a
+ * smaller buffer is never overrun.
  */
 #include "nqptp-status.h"
 
@@ -44,7 +44,7 @@ static size_t write_json(const struct world *w, char text[NQPTP_STATUS_MAX]) {
     return nqptp_status_json(&status, text, NQPTP_STATUS_MAX);
 }
 
-/* The text with each field in one line. */
+/* Writes the text with each field in one line. */
 static const char *unwrapped(const char *text) {
     static const char indent[] = "\n          ";
     static char lines[2 * NQPTP_STATUS_MAX];
@@ -74,7 +74,7 @@ static bool has_row(const char *text, const char *first, const char *second, con
     return rows == 1;
 }
 
-/* The longest line; a word for which no line has room does not count. */
+/* Returns the length of the longest line. A word that fits no line does not count. */
 static size_t widest(const char *text) {
     size_t width = 0;
 
@@ -93,7 +93,7 @@ static size_t widest(const char *text) {
 /* --- JSON, as RFC 8259 has it ------------------------------------------------------------------
  */
 
-/* Each of these returns what follows, or NULL if it is none. There are no blanks in ours. */
+/* Each of these returns the text after the value, or NULL if it is none. Our JSON has no blanks. */
 static const char *json_value(const char *at, unsigned depth);
 
 static const char *json_string(const char *at) {
@@ -105,7 +105,7 @@ static const char *json_string(const char *at) {
         if (*at != '\\' || *++at == '"' || *at == '\\')
             continue;
         if (*at != 'u')
-            return NULL; /* we write no others */
+            return NULL; /* The daemon writes no other escapes. */
         for (int i = 0; i < 4; i++)
             if (!isxdigit((unsigned char)*++at))
                 return NULL;
@@ -124,7 +124,7 @@ static const char *json_number(const char *at) {
     return end > at ? end : NULL;
 }
 
-/* The members of an object or array, after the bracket that opens it. */
+/* Reads the members of an object or array, after the bracket that opens it. */
 // NOLINTNEXTLINE(misc-no-recursion): JSON nests, and this no deeper than 5
 static const char *json_members(const char *at, char close, unsigned depth) {
     if (*at == close)
@@ -445,7 +445,7 @@ static void test_wrong_checksums(void) {
     CHECK(!strstr(text, "Hint:"), "wrong checksums beside packets that are heard: no hint");
 }
 
-/* The hint where -i names two places that are there or not, after `packets` packets. */
+/* Returns the hint if -i names two places that exist or not, after `packets` packets. */
 static const char *hint_of_places(bool first, bool second, uint64_t packets,
                                   char text[NQPTP_STATUS_MAX]) {
     struct world w = world_begin();
@@ -474,7 +474,7 @@ static void test_places_that_are_not_there(void) {
           "something was heard, no place is there: the hint is of the packets");
 }
 
-/* What a firewall lets through by one port only. */
+/* A firewall lets one port through only. */
 static void test_deaf_port(void) {
     struct sender s = sender(0xA, "192.0.2.1", 100);
     struct world w = world_begin();
@@ -495,7 +495,7 @@ static void test_deaf_port(void) {
                "Announces and Follow_Ups without a Sync: the hint names port 319");
 }
 
-/* What -i says, and whether it exists. */
+/* The places of -i, and whether each exists. */
 static void test_places(void) {
     struct sender s = sender(0xA, "192.0.2.1", 100);
     struct world w = world_begin();
@@ -583,7 +583,7 @@ static void test_use(void) {
 
 /* --- widths, names and room ------------------------------------------------------------------- */
 
-/* Every client has the longest list, and a clock for a master. */
+/* Gives every client the longest list and a master. */
 static void fill_lists(struct nqptp_clients *clients, const struct nqptp_clock_table *table) {
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
         struct nqptp_client *client = &clients->list[c];
@@ -596,7 +596,7 @@ static void fill_lists(struct nqptp_clients *clients, const struct nqptp_clock_t
     }
 }
 
-/* Numbers as long as can be in a record. */
+/* Gives the clock the longest numbers. */
 static void fill_clock(struct nqptp_clock *clock) {
     clock->packets = UINT64_MAX;
     clock->repeated_times = UINT32_MAX;
@@ -611,8 +611,8 @@ static void fill_clock(struct nqptp_clock *clock) {
 }
 
 /*
- * As long as can be: identities, addresses, ages and names; a clock each for master of each client,
- * and each with every mark.
+ * Makes the longest status: identities, addresses, ages and names are as long as possible, each
+ * client has a master, and each clock has every mark.
  */
 static struct world world_of_long_rows(void) {
     struct world w = world_begin();
@@ -649,7 +649,7 @@ static struct nqptp_status longest_status(const struct world *w) {
     struct nqptp_status status = status_of(w);
 
     status.version = "255.255.255-rc99-999-g0123456789abcdef";
-    status.started_ns = w->now_ns + 1; /* it runs for 584 years */
+    status.started_ns = w->now_ns + 1; /* The daemon runs for 584 years. */
     for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)
         memset(status.interfaces[i], '"', sizeof status.interfaces[i] - 1);
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)

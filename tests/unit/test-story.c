@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves that what happens is told in these words, and no other; and where things stand. */
+/* Proves the words of each event, and the line that says the state for the service manager. */
 #include "nqptp-story.h"
 
 #include "../lib/tap.h"
@@ -40,7 +40,7 @@ static void test_master(void) {
                  "of a new master and its qualification one line is logged without -v");
 }
 
-/* Both listed, the better one gives its sample last. The worse one is `steps` steps removed. */
+/* Both clocks are listed. The better gives its sample last, the worse is `steps` steps removed. */
 static void contest(struct world *w, const struct sender *worse, struct nqptp_announce *better,
                     const struct sender *winner, uint16_t steps_removed) {
     *w = world_begin();

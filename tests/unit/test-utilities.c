@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Proves the kernel's edge, as far as one process can without the ports of PTP: the conversion of
- * receive times, batches of datagrams on the loopback interface, busy ports, and the log.
+ * Proves what touches the kernel, without the ports of PTP: the conversion of receive times,
+ * batches of datagrams on the loopback interface, busy ports, and the log.
  */
 #include "nqptp-ports.h"
 #include "nqptp-utilities.h"
@@ -107,7 +107,7 @@ static void send_bytes(int fd, const char *to, uint16_t port, const void *bytes,
           "%zu bytes go to %s", length, to);
 }
 
-/* Sends one datagram, and answers how many come out. */
+/* Sends one datagram. Returns how many the receiver gets. */
 static int pass(int sender, const char *to, int receiver, struct nqptp_batch *batch,
                 const uint8_t *data, size_t length) {
     send_bytes(sender, to, port_of(receiver), data, length);
@@ -116,7 +116,7 @@ static int pass(int sender, const char *to, int receiver, struct nqptp_batch *ba
                                 batch); /* loopback delivers at once */
 }
 
-/* Version, domain, type and length decide; the other bytes of a datagram do not. */
+/* The guard looks at version, domain, type and length, not at the other bytes of a datagram. */
 static void test_guard(int receiver, int sender, const char *loopback, struct nqptp_batch *batch) {
     static const uint8_t types[16] = {[0x0] = 1, [0x8] = 1, [0xB] = 1};
     uint8_t data[64] = {0x1B, 0x12};
@@ -169,7 +169,7 @@ static const char *held_by(pid_t child) {
     return text;
 }
 
-/* Every address of that one's family. */
+/* Returns the wildcard address of the same family. */
 static struct nqptp_address everywhere_of(const char *text) {
     struct nqptp_address address = {.ip = IN6ADDR_ANY_INIT};
 
@@ -186,7 +186,7 @@ static const char *holder_of(uint16_t port, const struct nqptp_address *address)
     return nqptp_holder_describe(found ? &holder : NULL, text, sizeof text);
 }
 
-/* Which process has the port is told, except when it is this one. */
+/* The process that has the port is named, except this process. */
 static void test_holder(int receiver, const char *loopback) {
     struct nqptp_address wildcard = everywhere_of(loopback), address;
     uint16_t port = port_of(receiver);
@@ -336,7 +336,7 @@ static void test_interfaces(void) {
 
 /* --- the log --------------------------------------------------------------------------------- */
 
-/* Runs what logs with stderr in a pipe, and returns what came out of it. */
+/* Logs a line with stderr in a pipe. Returns what came out of the pipe. */
 static const char *logged(unsigned verbosity, int priority, char *text, size_t size) {
     int channel[2], saved = dup(STDERR_FILENO);
 
