@@ -31,25 +31,24 @@ static const struct row {
     const char *name;
     char letter; /* 0: the option has none. */
     enum kind kind;
-    const char *value; /* The name of its value in the help text; NULL: it takes none. */
+    const char *value; /* "=" and its value in the help text; empty: it takes none. */
     size_t detail;     /* ACTION: the enum nqptp_action. PORT: PORT_AT() its member. */
     const char *help;
 } rows[] = {
-    {"version", 'V', ACTION, NULL, NQPTP_SHOW_VERSION, "print the version"},
-    {"help", 'h', ACTION, NULL, NQPTP_SHOW_HELP, "print this text"},
-    {"verbose", 'v', VERBOSE, NULL, 0, "log more; -vv each message, -vvv its bytes"},
-    {"status", 0, ACTION, NULL, NQPTP_SHOW_STATUS, "print what the running nqptp is doing"},
-    {"json", 0, JSON, NULL, 0, "with --status: as JSON"},
-    {"interface", 'i', INTERFACE, "NAME|ADDRESS", 0, "listen there only; repeatable"},
-    {"smi", 0, LAYOUT, "VERSION", 0,
+    {"version", 'V', ACTION, "", NQPTP_SHOW_VERSION, "print the version"},
+    {"help", 'h', ACTION, "", NQPTP_SHOW_HELP, "print this text"},
+    {"verbose", 'v', VERBOSE, "", 0, "log more; -vv each message, -vvv its bytes"},
+    {"status", 0, ACTION, "", NQPTP_SHOW_STATUS, "print what the running nqptp is doing"},
+    {"json", 0, JSON, "", 0, "with --status: as JSON"},
+    {"interface", 'i', INTERFACE, "=NAME|ADDRESS", 0, "listen there only; repeatable"},
+    {"smi", 0, LAYOUT, "=VERSION", 0,
      "shared memory interface " NQPTP_SHM_LAYOUTS " or auto [auto]"},
-    {"user", 0, USER, "NAME", 0, "the user to become when started as root [nqptp]"},
-    {"group", 0, GROUP, "NAME", 0, "the group that may use the shared memory [nqptp]"},
-    {"event-port", 0, PORT, "PORT", PORT_AT(event_port), "instead of UDP port 319"},
-    {"general-port", 0, PORT, "PORT", PORT_AT(general_port), "instead of UDP port 320"},
-    {"control-port", 0, PORT, "PORT", PORT_AT(control_port), "instead of UDP port 9000"},
-    {"claim", 0, ACTION, NULL, NQPTP_CLAIM,
-     "as root: free the name /nqptp for a daemon of --user="},
+    {"user", 0, USER, "=NAME", 0, "the user to become when started as root [nqptp]"},
+    {"group", 0, GROUP, "=NAME", 0, "the group that may use the shared memory [nqptp]"},
+    {"event-port", 0, PORT, "=PORT", PORT_AT(event_port), "instead of UDP port 319"},
+    {"general-port", 0, PORT, "=PORT", PORT_AT(general_port), "instead of UDP port 320"},
+    {"control-port", 0, PORT, "=PORT", PORT_AT(control_port), "instead of UDP port 9000"},
+    {"claim", 0, ACTION, "", NQPTP_CLAIM, "as root: free the name /nqptp for a daemon of --user="},
 };
 
 #define ROWS (sizeof rows / sizeof *rows)
@@ -65,8 +64,7 @@ void nqptp_options_help(void) {
     for (size_t i = 0; i < ROWS; i++) {
         const struct row *row = &rows[i];
         char names[48];
-        snprintf(names, sizeof names, "--%s%s%s", row->name, row->value ? "=" : "",
-                 row->value ? row->value : "");
+        snprintf(names, sizeof names, "--%s%s", row->name, row->value);
         printf("  %c%c%s %-24s %s\n", row->letter ? '-' : ' ', row->letter ? row->letter : ' ',
                row->letter ? "," : " ", names, row->help);
     }
@@ -128,7 +126,7 @@ static void list_options(struct option names[ROWS + 1], char letters[3 * ROWS]) 
 
     letters[used++] = ':'; /* With it getopt_long() returns ':' for a missing value. */
     for (size_t i = 0; i < ROWS; i++) {
-        bool takes = rows[i].value != NULL;
+        bool takes = *rows[i].value != '\0';
         names[i] = (struct option){rows[i].name, takes ? required_argument : no_argument, NULL,
                                    FIRST + (int)i};
         if (rows[i].letter)

@@ -24,11 +24,13 @@ struct nqptp_options {
     struct nqptp_limits limits;
 };
 
+/* Prints the version on stdout. */
+void nqptp_options_version(void);
+
+/* Prints the help text on stdout. */
+void nqptp_options_help(void);
+
 /* Reads the arguments of main(). If they are refused, logs one line that says why. */
 struct nqptp_options nqptp_options_read(int argc, char **argv);
-
-/* Print the help text, and the version, on stdout. */
-void nqptp_options_help(void);
-void nqptp_options_version(void);
 
 #endif

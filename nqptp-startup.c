@@ -272,10 +272,6 @@ enum nqptp_exit nqptp_startup_claim(const struct nqptp_options *options) {
     return status == NQPTP_GO_ON ? free_name(options, &owner) : status;
 }
 
-enum nqptp_exit nqptp_startup_status_of(int signal) {
-    return signal == SIGUSR1 ? NQPTP_RESTART : NQPTP_DONE;
-}
-
 void nqptp_startup_block_signals(sigset_t *set) {
     const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGIO, NQPTP_LEASE_SIGNAL};
     struct sigaction hangup = {0};
@@ -291,4 +287,8 @@ void nqptp_startup_block_signals(sigset_t *set) {
     sigprocmask(SIG_BLOCK, set, NULL);
     signal(SIGPIPE, SIG_IGN); /* The reader of the log may end before the daemon. */
     signal(SIGXFSZ, SIG_IGN); /* A limit of file sizes becomes an error, which the log explains. */
+}
+
+enum nqptp_exit nqptp_startup_status_of(int signal) {
+    return signal == SIGUSR1 ? NQPTP_RESTART : NQPTP_DONE;
 }

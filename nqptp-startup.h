@@ -21,15 +21,6 @@ enum nqptp_exit {
 };
 
 /*
- * Blocks the signals that the loop handles, so that none ends the process in the middle of the
- * start. *set becomes the set of them.
- */
-void nqptp_startup_block_signals(sigset_t *set);
-
-/* Returns the status that the program ends with after it got this signal. */
-enum nqptp_exit nqptp_startup_status_of(int signal);
-
-/*
  * Opens the ports. If this process is root, it then gives up root's privileges. control[] becomes
  * the sockets of the control port, IPv4 and IPv6; one of them may be negative. *group becomes the
  * group that may use the objects, or -1. A service waits up to 60 s for a busy port. Returns
@@ -40,5 +31,14 @@ enum nqptp_exit nqptp_startup(const struct nqptp_options *options,
 
 /* --claim: frees the name /nqptp from what another user put there, for a daemon of --user=. */
 enum nqptp_exit nqptp_startup_claim(const struct nqptp_options *options);
+
+/*
+ * Blocks the signals that the loop handles, so that none ends the process in the middle of the
+ * start. *set becomes the set of them.
+ */
+void nqptp_startup_block_signals(sigset_t *set);
+
+/* Returns the status that the program ends with after it got this signal. */
+enum nqptp_exit nqptp_startup_status_of(int signal);
 
 #endif

@@ -26,10 +26,10 @@ start_service() {
     eventually 10 answers
 }
 
-launch_service() {
+launch_service() { # [OPTION...]
     setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all,+net_bind_service \
         --ambient-caps=-all,+net_bind_service --bounding-set=-all,+net_bind_service \
-        "$tmp/nqptp" 2>"$tmp/log" &
+        "$tmp/nqptp" "$@" 2>"$tmp/log" &
     daemon=$!
 }
 
@@ -137,6 +137,12 @@ kill $second
 wait $second 2>/dev/null
 is 'a second daemon of root with other ports leaves the object of the first' \
     "$(stat -c %i $object)" "$inode"
+stop_daemon KILL
+launch_service --event-port=1319 --general-port=1320
+check 'a daemon with another event port serves the object' eventually 10 answers
+"$nqptp" --claim --user=root --group=root --event-port=1319
+is 'while a daemon has the event port a claim for that port does nothing' "$(stat -c %i $object)" \
+    "$inode"
 stop_daemon KILL
 "$nqptp" --claim --user=nobody --group=root
 is "an object of the service's user stays" "$(stat -c %i $object)" "$inode"

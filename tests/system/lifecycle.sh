@@ -111,6 +111,18 @@ check 'SIGIO does not end the daemon' alive
 stop_daemon
 is 'SIGIO came before: SIGTERM ends the daemon' "$status" 0
 
+mkfifo "$tmp/short"
+head -n 1 <"$tmp/short" >"$tmp/first" &
+reads_one_line=$!
+is_root || set -- --user=root --group=root
+"$nqptp" "$@" 2>"$tmp/short" &
+daemon=$!
+check 'the reader of the log ends: the daemon starts' eventually 10 answers
+wait $reads_one_line
+control nonsense # This makes a line of the log.
+check 'the reader of the log ends: the daemon goes on' alive
+stop_daemon
+
 # A pipe holds 64 KiB. A write to a full pipe waits for the reader, which never reads.
 mkfifo "$tmp/pipe"
 # shellcheck disable=SC2217 # it only keeps the pipe open
@@ -316,6 +328,15 @@ check '/dev/shm missing: the command makes it' test -d /dev/shm
 is '/dev/shm missing: every user may write to what the command makes' \
     "$(stat -c %a /dev/shm 2>&1)" 1777
 umount /dev/shm /dev
+chmod 1777 /dev/shm
+if test "$ipv6" = yes; then
+    ip addr del 127.0.0.1/8 dev lo
+    start_daemon
+    check 'no loopback of IPv4: the daemon can be asked by IPv6' answers
+    stop_daemon
+else
+    skip 'no loopback of IPv4: the daemon can be asked by IPv6' 'no IPv6 here'
+fi
 ip addr flush dev lo
 run
 is 'no loopback: exit status 1' "$status" 1

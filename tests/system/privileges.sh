@@ -65,7 +65,8 @@ if is_root; then
         "$bind $bind $bind $bind "
     works 'with the capability of the unit'
 
-    start_daemon --user=nobody
+    start_daemon --user=nobody --group=root
+    is 'started as root: the object is of the group that was given' "$(stat -c %g /dev/shm/nqptp)" 0
     check_not 'started as root: the daemon is not root any more' test "$(user_of_daemon)" = '0 0 0'
     has_none 'started as root'
     check 'started as root: no program that the daemon executed would gain a privilege' gains_nothing

@@ -65,7 +65,7 @@ fails 'no daemon, --json'
 ask --control-port=19000
 reports 'no daemon: --control-port is honoured' 'no answer from UDP port 19000'
 run_as "$tmp/nqptp" --json
-is '--json goes with --status only' "$result" 2
+is '--json without --status: exit status 2' "$result" 2
 
 if has setpriv && is_root; then
     run_as ordinary "$tmp/nqptp" --status
