@@ -76,7 +76,7 @@ docker_and_podman() {
     check "as Docker: the daemon is user 319, first process, with one capability" is_as_should_be
     ./tests/tools/ptp-sender --to 127.0.0.1 --seconds 60 >/dev/null 2>&1 &
     sender=$!
-    check "a player of generation 5 beside it plays" play ./tests/tools/player
+    check "a player of generation 5 beside the container plays" play ./tests/tools/player
     check "a player with musl plays at its first try" play "$work/player-musl"
     kill "$sender"
     check "the first process of a container stops when it is told" stop_container

@@ -75,7 +75,7 @@ command -v mmdebstrap >/dev/null || skip_all "it needs the package mmdebstrap"
 prepare
 check "$suite: a clean Debian" clean_debian
 [ "$failures" -eq 0 ] || exit 1
-check "$suite: its lintian finds no error and no warning" \
+check "$suite: lintian finds no error and no warning" \
     chroot "$root" sh -c 'lintian --allow-root --fail-on error,warning /opt/debs/*.changes'
 boot || skip_all "no container boots here"
 files "$work/before"
@@ -89,14 +89,14 @@ check "$suite: the service reports by itself that it is ready" shell 'systemctl 
 check "$suite: the service runs as user nqptp" shell 'test "$(ps -o user= -p "$(pidof nqptp)")" = nqptp'
 check "$suite: the service can have one capability only" shell 'grep -x "CapBnd:.0*400" "/proc/$(pidof nqptp)/status"'
 check "$suite: the service answers --status" inside nqptp --status
-check "$suite: its object belongs to user and group nqptp" \
+check "$suite: the object belongs to user and group nqptp" \
     shell 'test "$(stat -c "%U %G %a" /dev/shm/nqptp)" = "nqptp nqptp 664"'
 check "$suite: the header is where compilers look" shell 'test -f /usr/include/nqptp-shm-structures.h'
 
 check "$suite: a player has a clock" start_player 10
 pid=$(inside pidof nqptp)
 inode=$(inside stat -c %i /dev/shm/nqptp)
-check "$suite: dpkg installs a newer version while it reads" shell 'dpkg -i /opt/newer.deb'
+check "$suite: dpkg installs a newer version while a player reads" shell 'dpkg -i /opt/newer.deb'
 check_not "$suite: the upgrade replaces the process" test "$(inside pidof nqptp)" = "$pid"
 check "$suite: the upgrade keeps the object" test "$(inside stat -c %i /dev/shm/nqptp)" = "$inode"
 check "$suite: the player kept its clock over the upgrade" player_ended_well

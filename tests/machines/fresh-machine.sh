@@ -203,7 +203,7 @@ commands() { # USER TIMES
         check "root installs what the README lists" \
             sh -c "apt-get -q update && apt-get -qy install --no-install-recommends $(readme_packages)"
     fi
-    check "./bootstrap" as_user ./bootstrap
+    check "./bootstrap installs packages and builds" as_user ./bootstrap
     for time in $(seq "$times"); do
         check "./bootstrap run, time $time" runs
         if checks; then

@@ -140,8 +140,8 @@ shell 'exec setsid /opt/by-hand --watch 1000 --interval 1 --may-vanish >/dev/nul
 installed >"$work/before"
 
 check "apt install of our $ours, without flags" apt install /opt/ours.deb
-check "ours runs and is enabled" runs "$ours"
-check "what runs is our daemon" is_ours
+check "our package: the service runs and is enabled" runs "$ours"
+check "our package: the daemon that runs is ours" is_ours
 check "user and group nqptp are in /etc" shell 'grep ^nqptp: /etc/passwd && grep ^nqptp: /etc/group'
 check "the player has the memory of ours" plays
 check "apt has said that it restarts shairport-sync.service" said 'restarting shairport-sync.service'
@@ -149,7 +149,7 @@ check "apt has named the player started by hand" said "process $(inside pidof by
 check "apt installs and removes no other package" nothing_else_changed
 
 inside systemctl kill -s KILL nqptp
-check "killed, ours is back" shell 'for i in $(seq 100); do nqptp --status && exit 0; sleep .1; done; exit 1'
+check "our daemon is back after it was killed" shell 'for i in $(seq 100); do nqptp --status && exit 0; sleep .1; done; exit 1'
 check "the player kept its memory over the crash" plays
 mark
 check "apt install of our newer $newer" apt install /opt/newer.deb
@@ -158,7 +158,7 @@ check "an upgrade from ours restarts no player and keeps the object" unchanged
 check "the player kept its memory over the upgrade" plays
 check_not "an upgrade from ours speaks of no shairport-sync.service" said 'shairport-sync.service'
 check "apt full-upgrade" apt full-upgrade
-check "apt full-upgrade leaves ours" runs "$newer"
+check "apt full-upgrade leaves our package" runs "$newer"
 check "linuxptp installs beside ours, and removes nothing" shell \
     'apt-get install --simulate --no-remove --no-install-recommends linuxptp'
 
@@ -166,15 +166,15 @@ check "apt remove of ours" apt remove nqptp
 check_not "after the removal no daemon is left, though a player has its memory open" shell 'pidof nqptp'
 check_not "after the removal no shared memory is left" shell 'find /dev/shm -name "*nqptp*" | grep .'
 check "apt install nqptp" apt install --no-install-recommends nqptp
-check "Debian's is back and enabled" runs "$debians"
+check "Debian's nqptp is back and enabled" runs "$debians"
 restart_player
-check "the player plays with Debian's again" plays
+check "the player plays with Debian's nqptp again" plays
 
-check "ours again, over Debian's" apt install /opt/ours.deb
-check "ours runs again" runs "$ours"
+check "apt install of ours again, over Debian's" apt install /opt/ours.deb
+check "our daemon runs again" runs "$ours"
 check "the player has the memory of ours again" plays
-check "a downgrade to Debian's" apt install --allow-downgrades --no-install-recommends "nqptp=$debians"
-check "Debian's runs after the downgrade" runs "$debians"
+check "apt install of Debian's nqptp as a downgrade" apt install --allow-downgrades --no-install-recommends "nqptp=$debians"
+check "Debian's nqptp runs after the downgrade" runs "$debians"
 restart_player
 check "the player plays after the downgrade" plays
 starts_over "an object of root's, of another size" \

@@ -45,7 +45,7 @@ kill -s STOP "$daemon"
 in_there "$sender" --to 10.77.0.1 --offset 5 --seconds 0.5
 sleep 0.5 # the packets wait in the kernel meanwhile
 kill -s CONT "$daemon"
-check 'packets that waited to be read' measure --expect-id "$identity" --raw-truth 5 --within 100000
+check 'the offset is right after packets waited to be read' measure --expect-id "$identity" --raw-truth 5 --within 100000
 sed 's/^/# /' "$tmp/said"
 stop_daemon
 

@@ -54,7 +54,7 @@ fails() { # CALL COMMAND...
     wait $strace 2>/dev/null
     check "$call: when the fault is over the daemon answers" eventually 5 answers
     stop_daemon
-    is "$call: and ends well" "$status" 0
+    is "$call: when the fault is over the daemon ends well" "$status" 0
 }
 
 signal() { # by which the kernel tells of a lease

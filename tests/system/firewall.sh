@@ -42,7 +42,7 @@ start_daemon
 control 'T 10.77.0.2'
 start_sender --low-ports --verbose --to 10.77.0.1 --offset 5
 check 'no firewall: the sender gets Delay_Reqs' eventually 10 grep -q '^Delay_Req' "$tmp/sender"
-is 'no firewall: all is sent' "$(unsent)" 0
+is 'no firewall: no datagram is unsent' "$(unsent)" 0
 block_output >"$tmp/said" 2>&1 || { skip 'a firewall' "$(cat "$tmp/said")"; done_testing; exit; }
 check 'output blocked: the hint has the reason of the kernel, and says what does it' \
     eventually 5 has_hint
@@ -50,6 +50,6 @@ check 'output blocked: the messages that were not sent are counted' eventually 5
 check 'output blocked: the time is followed' measure --expect-id "$identity" --raw-truth 5 \
     --within 5000000
 nft flush ruleset
-check 'the firewall is gone: so is the hint' eventually 5 has_no_hint
+check 'the firewall is gone: there is no hint' eventually 5 has_no_hint
 
 done_testing

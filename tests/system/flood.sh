@@ -66,7 +66,7 @@ kill -s STOP "$daemon"
 in_there "$flood" 10.77.0.1 5 sync 512 >/dev/null
 kill -s CONT "$daemon"
 check 'a burst of 512 is received' eventually 5 received_at_least $((before + 512))
-is 'other datagrams: the kernel drops none' "$(dropped_by_kernel)" "$dropped"
+is 'a burst of 512: the kernel drops no datagram' "$(dropped_by_kernel)" "$dropped"
 
 # --- floods ---------------------------------------------------------------------------------------
 
@@ -88,7 +88,7 @@ check 'after the flood the error is as small as before' error_below 50000
 is 'the flood does not make the memory of the daemon grow' "$(memory)" "$memory"
 echo "# $dropped dropped, $spent ms spent"
 lines=$(wc -l <"$tmp/log")
-check 'the log has few lines' test "$lines" -lt 20
+check 'after the flood the log has few lines' test "$lines" -lt 20
 check 'the daemon is alive' alive
 
 done_testing

@@ -92,7 +92,7 @@ files=$(open_files)
 two_clients
 kill -KILL $holder
 check 'killed with the mutex: the client that waited gets the mutex' wait $waiter
-is 'killed with the mutex: and the record' "$(tail -n 1 "$tmp/waiter")" "got $identity"
+is 'killed with the mutex: the client that waited reads the record' "$(tail -n 1 "$tmp/waiter")" "got $identity"
 right_again 'killed with the mutex'
 
 two_clients
@@ -222,7 +222,7 @@ echo "# $lines and $rare"
 is 'no file descriptor was left open' "$(open_files)" $((files + 40))
 stop_watching
 stop_daemon
-is 'the daemon stops as ever' "$status" 0
+is 'after hostile clients the daemon stops with status 0' "$status" 0
 is 'the daemon leaves no object when it stops' "$(find /dev/shm -maxdepth 1 -type f | wc -l)" 0
 
 # --- layout 9, which clients keep mapped ---

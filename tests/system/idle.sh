@@ -27,7 +27,7 @@ idles() { # NAME SECONDS
     before=$(calls) cpu=$(cpu_time)
     sleep "$2" # nothing may happen
     is "$1: no system call in $2 s" $(($(calls) - before)) 0
-    is "$1: nor any computing" "$(cpu_time)" "$cpu"
+    is "$1: no processor time in $2 s" "$(cpu_time)" "$cpu"
 }
 
 is_root || set -- --user=root --group=root
@@ -40,7 +40,7 @@ before=$(calls)
 control '/nqptp B'
 control '/nqptp E' # while a client plays, silent addresses of its list are asked
 control 'T 10.77.0.2 fd77::2'
-check 'those that a command causes are seen' test "$(calls)" -gt "$before"
+check 'the system calls that a command causes are counted' test "$(calls)" -gt "$before"
 idles 'with a list of silent clocks' 3
 
 "$player" --watch 1000 --interval 1 >"$tmp/player" 2>&1 &

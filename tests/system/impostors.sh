@@ -42,8 +42,8 @@ is_right() { # NAME
     report
     check "$1: the true holder of port 319 is named, and not as the service" \
         grep -qx "  port 319  *held by \"ptp-sender\" (pid $holder)" "$tmp/stderr"
-    check "$1: only printable ASCII" is_plain
-    is "$1: the steps" "$(steps)" "systemctl status $holder
+    check "$1: the output has only printable ASCII" is_plain
+    is "$1: the output has the expected steps" "$(steps)" "systemctl status $holder
 systemctl status nqptp
 journalctl -u nqptp -n 20
 systemctl restart nqptp

@@ -15,9 +15,9 @@ enter 200
 check_return() { # NAME LEAVE RETURN
     check "$1: the clock is followed" eventually 15 follows $identity
     $2
-    check "$1: gone" eventually 15 lost $identity
+    check "$1: the clock is lost" eventually 15 lost $identity
     $3
-    check "$1: and back" eventually 15 follows $identity
+    check "$1: the clock is followed again" eventually 15 follows $identity
 }
 
 remove_ipv4() {
@@ -100,10 +100,10 @@ reborn() { # NAME TO DAEMON-OPTION...
     check "$what: the clock is followed" eventually 15 follows $identity
     delete_link
     stop_senders
-    check "$what: deleted" eventually 15 lost $identity
+    check "$what: the clock is lost when the interface is deleted" eventually 15 lost $identity
     make_link
     start_sender --to "$to" --interface there --from "$(source_for "$to")"
-    check "$what: made again" eventually 15 follows $identity
+    check "$what: the clock is followed when the interface is made again" eventually 15 follows $identity
     stop_senders
     stop_daemon
 }

@@ -20,11 +20,11 @@ beside() { # NAME ITS-ADDRESS OUR-ADDRESS
     start_own_sender --verbose --from "$2" --to "$3" --identity $mac --offset 5
     start_daemon -i "$3"
     control "T $2"
-    check "$1: is followed" measure --expect-id $mac --expect-ip "$2" --raw-truth 5 --within 100000
-    check "$1: and answered" eventually 5 answered_from "$3"
+    check "$1: the clock is followed" measure --expect-id $mac --expect-ip "$2" --raw-truth 5 --within 100000
+    check "$1: the clock gets Delay_Reqs" eventually 5 answered_from "$3"
     stop_senders
     start_own_sender --verbose --from "$2" --to "$3" --identity $mac --offset 7
-    check "$1: it may also start later" eventually 10 answered_from "$3"
+    check "$1: the other program may also start later" eventually 10 answered_from "$3"
     stop_senders
     stop_daemon
 }

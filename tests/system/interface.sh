@@ -22,7 +22,7 @@ limited() { # NAME -i-ARGUMENT TO MASTER OWN-ADDRESS TO-ELSEWHERE
     check "$1: the clock is followed" measure --expect-id $identity --expect-ip "${4%\%*}" \
         --raw-truth 77 --within 100000
     check "$1: the clock is answered from there" eventually 5 answered_from "$5"
-    check "$1: nothing else is heard" hears_only $identity
+    check "$1: no other clock is heard" hears_only $identity
     stop_senders
     stop_daemon
 }
@@ -42,7 +42,7 @@ joined() { # NAME GROUP FROM FROM-ELSEWHERE
     start_daemon -i here
     start_sender --to "$2" --interface edge --from "$4" --identity $other --priority1 1
     start_sender --to "$2" --interface there --from "$3"
-    check "$1: is heard" "$reader" --wait-master 10 --expect-id $identity --count 1 --quiet
+    check "$1: the clock is heard" "$reader" --wait-master 10 --expect-id $identity --count 1 --quiet
     check "$1: nothing from the other interface is heard" hears_only $identity
     stop_senders
     stop_daemon

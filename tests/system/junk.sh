@@ -33,7 +33,7 @@ start_watch() {
 survives() { # WHAT COMMAND...
     what=$1
     shift
-    check "$what: sent" "$@"
+    check "$what: the packets were sent" "$@"
     check "$what: the daemon is alive" alive
     # shellcheck disable=SC2086
     check "$what: the offset is right" measure $truth
@@ -78,7 +78,7 @@ bad_commands() {
     answers
 }
 survives 'commands that are none' bad_commands
-is 'the list is as it was' "$(sed -n 's/^List: *//p' "$tmp/status")" '1 address: 10.77.0.2'
+is 'after junk the list is as it was' "$(sed -n 's/^List: *//p' "$tmp/status")" '1 address: 10.77.0.2'
 
 kill $watch
 check 'a client that read all the while always found the master' wait $watch

@@ -42,7 +42,7 @@ for signal in KILL USR1; do
     is "SIG$signal: lists and objects are as the players asked for" "$(asked)" "$before"
     check "SIG$signal: a player of 5 plays on" kill -0 $five
     check "SIG$signal: a player with a name plays on" kill -0 $kitchen
-    is "SIG$signal: the layout is back" "$(layout_of /nqptp)" 10
+    is "SIG$signal: the object has layout 10 again" "$(layout_of /nqptp)" 10
 done
 check 'through a crash and a restart a player with a name read on' wait $kitchen
 sed 's/^/# /' "$tmp/kitchen"

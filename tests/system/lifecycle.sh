@@ -262,7 +262,7 @@ if is_root && has setpriv; then
     run_as as_service timeout 10 "$tmp/nqptp"
     is "the service does not start over another user's object" "$status" 1
     says "another user's object: the log names the owner" '\<12345\>'
-    says 'the mode' '\<0640\>'
+    says "another user's object: the log names the mode" '\<0640\>'
     says "another user's object: the log gives the command that frees the name" 'nqptp --claim --user=nobody$'
     is "another user's object: the daemon does not change it" "$(cksum $object)" "$sum"
 

@@ -53,16 +53,16 @@ check 'the offset of the listed clock is right after the flood' measure --expect
     --within 100000
 sed 's/^/# /' "$tmp/said"
 check 'the daemon is alive' alive
-is 'the table is full' "$(rows)" 32
+is 'the list among many clocks: the table is full' "$(rows)" 32
 
 # --- the list ---
 
 control 'T'
 check 'an empty list: no master' "$reader" --wait-none 5
 control 'T 10.77.0.2'
-check 'listed again: master again' "$reader" --wait-master 5 --expect-id 1122334455660008
+check 'a clock that is listed again is master again' "$reader" --wait-master 5 --expect-id 1122334455660008
 control 'T 10.77.0.9 fd77::9'
-check 'others listed: no master' "$reader" --wait-none 5
+check 'a list of other addresses: no master' "$reader" --wait-none 5
 stop_senders
 stop_daemon
 

@@ -77,7 +77,7 @@ else
 fi
 
 check 'a stack of 64 kB: the daemon starts' start_after 'ulimit -s 64' "$@"
-check 'a stack of 64 kB: the status as JSON' sh -c 'ulimit -s 64; exec "$0" --status --json' "$nqptp"
+check 'a stack of 64 kB: --status --json works' sh -c 'ulimit -s 64; exec "$0" --status --json' "$nqptp"
 serves 'a stack of 64 kB'
 
 check 'ten descriptors and those of the ports: the daemon starts' start_after 'ulimit -n 20' "$@"

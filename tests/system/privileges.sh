@@ -35,7 +35,7 @@ works() { # NAME
     in_group() {
         ip maddress show dev more | grep -q '224\.0\.1\.129'
     }
-    check "$1: and joins an interface that comes" eventually 5 in_group
+    check "$1: the daemon joins an interface that comes" eventually 5 in_group
     ip link del more
     stop_senders
     stop_daemon TERM

@@ -44,14 +44,14 @@ lines() { # PATTERN
 # --- wired: pcap, nanoseconds, two masters ---
 
 replays --truth "$recordings/wired.truth" "$recordings/wired.pcap"
-is 'wired: it is read to its end' "$status $(cat "$work/err")" '0 '
+is 'wired: the capture is read to its end' "$status $(cat "$work/err")" '0 '
 says 'wired: the first clock is master' 'master is now 000000000000000b at 10\.77\.0\.3, the only candidate$'
 says 'wired: the better clock is master after its second Announce' \
     "^4\.00.* master is now $identity at 10\.77\.0\.2, by priority1: 248 before 250$"
 is 'wired: there are two masters in all' "$(lines 'master is now')" 2
 is 'wired: no clock steps or stops' "$(lines ' is lost\| is back\| has stepped')" 0
 check_errors 'wired: the error is the min delay of 200 us' 10 -350 -150
-says 'packets are counted' '^442 packets in 22\.876 s: 442 received, 0 sent'
+says 'wired: packets are counted' '^442 packets in 22\.876 s: 442 received, 0 sent'
 wired=$(lines "  master $identity")
 
 replays --list 10.77.0.3 "$recordings/wired.pcap"
@@ -70,7 +70,7 @@ is 'every message can be shown' "$(lines '  from 10\.77\.0\.[23]: \(Sync\|Follow
 # --- wifi: pcapng, any interface, with the traffic of a player and a daemon ---
 
 replays --truth "$recordings/wifi.truth" "$recordings/wifi.pcapng"
-is 'wifi: it is read to its end' "$status $(cat "$work/err")" '0 '
+is 'wifi: the capture is read to its end' "$status $(cat "$work/err")" '0 '
 is 'the log has one master' "$(lines "master is now $identity at 10\.77\.0\.2,")" 1
 is 'wired: all publications are of one series' "$(lines 'since 0\.000000')" "$(lines "  master $identity")"
 says "a command that was captured is obeyed" '/nqptp: the list is now 1 address: 10\.77\.0\.2$'
@@ -81,11 +81,11 @@ check_errors 'the error is the min delay, of 1200 us and a little' 10 -1800 -110
 # --- a clock that sleeps: pcap, microseconds ---
 
 replays --truth "$recordings/asleep.truth" "$recordings/asleep.pcap"
-is 'asleep: it is read to its end' "$status $(cat "$work/err")" '0 '
-says 'the clock is found asleep' "^1[01]\..* master $identity .* is lost: its time stands still for 3\.0 s"
+is 'asleep: the capture is read to its end' "$status $(cat "$work/err")" '0 '
+says 'asleep: the clock is found asleep' "^1[01]\..* master $identity .* is lost: its time stands still for 3\.0 s"
 says 'asleep: the clock is back with its step' "^16\..* master $identity .* is back after 8\.0 s, its time moved by -8\.000 s$"
 is 'nothing is published while the clock stands still' "$(awk '$2 $3 == "/nqptpmaster" && $1 > 8.2 && $1 < 15.9' "$work/out" | wc -l)" 0
-says 'a new series begins' '^23\..* since 1[56]\.'
+says 'asleep: a new series begins' '^23\..* since 1[56]\.'
 check_errors 'asleep: the error is the min delay again' 20 -400 -150
 
 # --- a host that stood still for 60 s while packets waited ---
@@ -102,7 +102,7 @@ says 'stood still: the new series began as the host woke up' '^24\..* since \(9\
 
 head -c 24 "$recordings/wired.pcap" >"$work/silent"
 replays "$work/silent"
-is 'a capture without packets: it is read to its end' "$status $(cat "$work/err")" '0 '
+is 'a capture without packets is read to its end' "$status $(cat "$work/err")" '0 '
 says 'a capture without packets: the hint names the ports' 'nothing was heard on UDP ports 319 and 320'
 
 # --- files that are cut off, damaged or none ---

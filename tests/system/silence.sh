@@ -46,7 +46,7 @@ start_daemon
 before=$(sent)
 # shellcheck disable=SC2086 # a list of words
 start_sender --low-ports $to --masters 2
-check 'a master is followed' "$reader" --wait-master 10 --settle 2 --fresh 3 --count 1 --quiet
+check 'without a list a master is followed' "$reader" --wait-master 10 --settle 2 --fresh 3 --count 1 --quiet
 # shellcheck disable=SC2086
 in_there "$sender" --mode truncate $to --rate 4000
 is 'without a list this host sends no datagram' $(($(sent) - before)) 0
@@ -95,7 +95,7 @@ asked() { # NAME MASTER SERVED
     control "T $2"
     check "$1 get Delay_Reqs" eventually 10 has_delay_reqs 5
     stop_senders
-    check_not 'from no other address' grep -v "^Delay_Req from $3 port 319, " "$tmp/sender"
+    check_not 'Delay_Reqs come from no other address' grep -v "^Delay_Req from $3 port 319, " "$tmp/sender"
     check_not 'Delay_Reqs have majorSdoId 1 and portNumber 32776' \
         grep -v 'majorSdoId 1, portNumber 32776, ' "$tmp/sender"
     # On a busy machine the sender may have sent two more Syncs before it reads the Delay_Req.

@@ -131,7 +131,7 @@ rm $object
 if has setpriv && is_root; then
     run_as ordinary "$tmp/nqptp" --status
     reports "an ordinary user: the holder's uid" 'port 319  *held by a process of uid 0'
-    check 'an ordinary user: root sees more' grep -qx "  $tmp/nqptp --status" "$tmp/stderr"
+    check 'an ordinary user is told that root sees more' grep -qx "  $tmp/nqptp --status" "$tmp/stderr"
 fi
 rm -r /run/systemd
 ask
@@ -202,7 +202,7 @@ says 'a hint says that nothing was heard yet' '^Hint: .*nothing was heard on UDP
 says 'status without a player: layout, not in use' '^Object: *'"/nqptp, layout 4, not in use"
 if is_root && has setpriv; then
     run_as ordinary "$tmp/nqptp" --status
-    is 'anybody may ask' "$result" 0
+    is 'another user may ask for the status' "$result" 0
 fi
 start_sender --to 10.77.0.1 --identity 0123456789abcdef
 control 'T 10.77.0.2 fd77:1234:5678:9abc:def0:1234:5678:9abc'

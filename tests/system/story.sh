@@ -69,8 +69,8 @@ start_sender --low-ports --to 10.77.0.1 --from 10.77.0.2 --rate 16
 tells '-vv shows a Sync' "from 10\.77\.0\.2: Sync $identity-32776, sequenceId [0-9]*, flags 0608,"
 tells '-vv shows a Follow_Up with its time' 'Follow_Up .*, origin [0-9]*\.[0-9]\{9\} s$'
 tells '-vv shows an Announce' "Announce .*, grandmaster $identity, priority1 248, .*, stepsRemoved 0$"
-tells '-vv shows what is sent' 'to 10\.77\.0\.2: Delay_Req .*-32776, sequenceId'
-tells '-vvv shows their bytes' "44 bytes: 1002002c0000060[0-9a-f]*$identity"
+tells '-vv shows a Delay_Req that is sent' 'to 10\.77\.0\.2: Delay_Req .*-32776, sequenceId'
+tells '-vvv shows the bytes of a message' "44 bytes: 1002002c0000060[0-9a-f]*$identity"
 in_there "$sender" --to 10.77.0.1 --mode junk --count 200 --rate 1000
 tells '-vv shows that a datagram is no message' 'from 10\.77\.0\.2: a datagram; dropped: '
 check_not 'the log of junk is printable' grep -q '[^ -~]' "$tmp/log"

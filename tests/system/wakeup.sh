@@ -43,7 +43,7 @@ announces() { # FROM PRIORITY1 PRIORITY2 [PRIORITY1 PRIORITY2]...
 check_gaps() {
     gaps=$(gaps)
     echo "# gaps of $gaps ms"
-    check 'by 150 ms' test "${gaps% *}" -ge 145 -a "${gaps#* }" -lt 1000
+    check 'the two Announces of a pair are 150 ms apart' test "${gaps% *}" -ge 145 -a "${gaps#* }" -lt 1000
 }
 
 wakes() { # NAME MASTER SERVED
@@ -91,7 +91,7 @@ stop_senders
 
 control 'T 10.77.0.2 10.77.0.3'
 start_sender --to 10.77.0.1 --from 10.77.0.3 --identity 0a --offset 4000 --rate 64
-check 'another clock is master' "$reader" --wait-master 5 --expect-id 0a
+check 'a clock that gives its time is master beside a sleeping clock' "$reader" --wait-master 5 --expect-id 0a
 "$player" --generation 2021 --interval 0.005 --watch 3 --ids 0a >"$tmp/player" 2>&1 &
 watching=$!
 start_sender --low-ports --verbose-general --from 10.77.0.2 --to 10.77.0.1 --no-sync \

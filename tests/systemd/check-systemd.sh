@@ -33,7 +33,7 @@ list_files >"$work/files-before"
 
 build_and_install ""
 check "make install made user and group nqptp" shell 'getent passwd nqptp && getent group nqptp'
-check "the unit is Type=notify" shell 'grep -x Type=notify /usr/local/lib/systemd/system/nqptp.service'
+check "with libsystemd the unit is Type=notify" shell 'grep -x Type=notify /usr/local/lib/systemd/system/nqptp.service'
 shell 'useradd -G nqptp member; useradd stranger' >/dev/null 2>&1
 service_is_up
 has_one_privilege
@@ -63,13 +63,13 @@ uninstall_leaves_nothing "$work/files-before"
 
 shell 'rm -rf /usr/include/systemd /usr/bin/pkg-config /usr/bin/*-pkg-config /usr/bin/pkgconf; make distclean' \
     >/dev/null 2>&1
-check_not "libsystemd is not there now" shell 'echo "#include <systemd/sd-daemon.h>" | cc -E -'
-fails_with 127 "pkg-config is not there" shell 'command -v pkg-config'
-check_not "configure --with-systemd fails then" shell './configure --with-systemd >/run/configure.log 2>&1'
-check "naming the package" shell 'grep "install the package libsystemd-dev" /run/configure.log'
+check_not "without the package libsystemd is not there" shell 'echo "#include <systemd/sd-daemon.h>" | cc -E -'
+fails_with 127 "without the package pkg-config is not there" shell 'command -v pkg-config'
+check_not "without libsystemd configure --with-systemd fails" shell './configure --with-systemd >/run/configure.log 2>&1'
+check "without libsystemd configure --with-systemd names the package" shell 'grep "install the package libsystemd-dev" /run/configure.log'
 build_and_install "--prefix=/usr"
 inside usermod -aG nqptp member
-check "the unit is Type=exec" shell 'grep -x Type=exec /usr/lib/systemd/system/nqptp.service'
+check "without libsystemd the unit is Type=exec" shell 'grep -x Type=exec /usr/lib/systemd/system/nqptp.service'
 check_not "the unit without libsystemd has no watchdog" shell 'grep ^WatchdogSec= /usr/lib/systemd/system/nqptp.service'
 check_not "the daemon does not use libsystemd" shell 'ldd /usr/bin/nqptp | grep systemd'
 service_is_up

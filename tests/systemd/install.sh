@@ -25,15 +25,15 @@ upgrade_keeps_playing() {
     inside systemctl restart nqptp
     shell 'bash -c "printf \"T 127.0.0.1\" >/dev/udp/127.0.0.1/9000"; stat -c %i /dev/shm/nqptp >/run/inode; pidof nqptp >/run/pid
         echo "# edited" >>/usr/local/lib/systemd/system/nqptp.service'
-    check "make install of this version over it" \
+    check "make install of this version over the older version" \
         shell 'make -s clean && make -s -j2 all tests/tools/player tests/tools/ptp-sender tests/tools/shm-reader && make install >/run/install'
-    check_not "replaces the unit" shell 'grep edited /usr/local/lib/systemd/system/nqptp.service'
+    check_not "make install over an older version replaces the unit" shell 'grep edited /usr/local/lib/systemd/system/nqptp.service'
     check "make install says that the old daemon still runs and how to change that" \
         shell 'grep "systemctl restart nqptp" /run/install; test "$(pidof nqptp)" = "$(cat /run/pid)"'
     inside systemctl restart nqptp
     check "after the restart that make install names the new daemon runs" \
         shell '! strings "/proc/$(pidof nqptp)/exe" | grep -x 0\\.0\\.1; is_another_than "$(cat /run/pid)"'
-    check "on the same object" shell 'test "$(stat -c %i /dev/shm/nqptp)" = "$(cat /run/inode)"'
+    check "the new daemon has the object of the old one" shell 'test "$(stat -c %i /dev/shm/nqptp)" = "$(cat /run/inode)"'
     check "the new daemon has the lists of the old one" shell 'nqptp --status | grep "List: *1 address"'
 }
 
@@ -52,8 +52,8 @@ reference_in() { # UNIT-DIRECTORY
 replaces_the_reference() {
     reference_in /lib/systemd/system
     check "a reference built from source runs" inside systemctl is-active nqptp
-    check "make install over it" shell 'make install >/run/install'
-    check "replaces its binary" shell 'nqptp -V | grep "Interface Version: 4"'
+    check "make install over the reference" shell 'make install >/run/install'
+    check "make install over the reference replaces its binary" shell 'nqptp -V | grep "Interface Version: 4"'
     check_not "make install names no unit, because ours takes precedence" shell 'grep "takes precedence" /run/install'
     inside systemctl restart nqptp
     check "after a restart the installed daemon runs" shell 'eventually 5 answers'
@@ -63,7 +63,7 @@ replaces_the_reference() {
     shell 'make install >/run/install'
     check "make install names a unit that takes precedence over ours, and the command that removes it" \
         shell "grep \"takes precedence over .*: rm '/etc/systemd/system/nqptp.service'\" /run/install"
-    check "a package owns that unit" shell '
+    check "a package owns the unit that takes precedence" shell '
         mkdir -p /run/package/DEBIAN /run/package/etc/systemd/system
         cp /etc/systemd/system/nqptp.service /run/package/etc/systemd/system
         printf "%s\n" "Package: another-nqptp" "Version: 1" "Architecture: all" "Maintainer: a <a@example.org>" \
@@ -82,6 +82,6 @@ uninstall_leaves_nothing() { # FILES-BEFORE
     check "user and group stay" shell 'getent passwd nqptp && getent group nqptp'
     list_files >"$work/files"
     check "make uninstall leaves no file" diff "$1" "$work/files"
-    check "the command that it names removes user and group" shell '
+    check "the command that make uninstall names removes user and group" shell '
         sh -c "$(sed -n "s/.*as root: //p" /run/uninstall)"; ! getent passwd nqptp && ! getent group nqptp'
 }

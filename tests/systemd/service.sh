@@ -64,7 +64,7 @@ shows_its_state() {
         shell 'journalctl -q _SYSTEMD_UNIT=nqptp.service _PID="$(pidof nqptp)" -p warning | grep .'
     mark
     shell 'bash -c "printf nonsense >/dev/udp/127.0.0.1/9000"'
-    check "a warning has its priority there" shell '
+    check "a warning in the journal has its priority" shell '
         warned() { journalctl -q -u nqptp -p 4..4 -o cat --since="$(cat /run/mark)" | grep "^command refused"; }
         eventually 5 warned'
 }
@@ -80,7 +80,7 @@ members_read_and_others_do_not() {
 
 # The sender that the members read is still there, or was there a moment ago.
 tells_its_story() {
-    check "systemctl status shows where things stand" shell '
+    check "systemctl status shows the state of the daemon" shell '
         shows() { systemctl status nqptp | grep "Status: \"master 1122334455667788 at 127.0.0.1, .* 1 clock\""; }
         eventually 5 shows'
     check "the journal says what the daemon is, and who is master and why, at priority notice" shell '
@@ -106,6 +106,6 @@ listens_on_an_interface_only() {
 
 stops_clean() {
     check "systemctl stop" inside systemctl stop nqptp
-    check "removes the object" shell 'test ! -e /dev/shm/nqptp'
-    check "a stop is no failure" shell '! systemctl is-failed nqptp'
+    check "systemctl stop removes the object" shell 'test ! -e /dev/shm/nqptp'
+    check "systemctl stop is no failure" shell '! systemctl is-failed nqptp'
 }

@@ -25,7 +25,7 @@ wrong_option_is_shown() {
     check "a wrong option in the unit: systemctl status shows the line that says so" shell '
         shows() { systemctl status nqptp | grep "\"--smii=4\": there is no such option.*; see nqptp --help"; }
         eventually 5 shows'
-    check "a wrong option in the unit: so do the last 20 lines of the journal" \
+    check "a wrong option in the unit: the last 20 lines of the journal say so" \
         shell 'journalctl -u nqptp -n 20 | grep "\"--smii=4\": there is no such option"'
     undo_change
     inside systemctl restart nqptp
@@ -39,14 +39,14 @@ older_daemon_is_to_be_restarted() {
     check "an older daemon has the ports" shell 'eventually 5 grep -q ":013F " /proc/net/udp'
     undo_change
     shell 'nqptp --status 2>/run/status'
-    check "an older daemon: --status tells that it is the service" \
+    check "an older daemon: --status tells that the service has the port" \
         shell 'cat /run/status; grep "port 319 .*the service nqptp" /run/status'
     check "an older daemon: --status advises systemctl restart nqptp" \
         shell 'grep -x "  systemctl restart nqptp" /run/status'
     check_not "an older daemon: --status advises nothing that ends the service" \
         shell 'grep -e disable -e "kill " -e "stop " -e "^  rm " /run/status'
     inside systemctl restart nqptp
-    check "an older daemon: after that command this one answers" shell 'eventually 10 answers'
+    check "an older daemon: after systemctl restart nqptp the new daemon answers" shell 'eventually 10 answers'
     shell 'rm -f /run/status'
 }
 
@@ -91,11 +91,11 @@ players_play_on() { # GENERATION
     check "a player reads: systemctl restart" inside systemctl restart nqptp
     check "a player reads: the daemon is killed and starts again" shell '
         sleep 3; pid=$(pidof nqptp); kill -KILL $pid && eventually 10 is_another_than $pid'
-    check "a player reads: it goes on over restart and crash" shell '
+    check "a player reads: the player goes on over restart and crash" shell '
         eventually 15 test -e /run/status
         cat /run/player; test "$(cat /run/status)" = 0'
     check "a player reads: one mastership over restart and crash" shell 'grep -w "1 starts" /run/player'
-    check "a player reads: its list is in force after restart and crash" shell 'nqptp --status | grep "List: *1 address"'
+    check "a player reads: the list is in force after restart and crash" shell 'nqptp --status | grep "List: *1 address"'
     shell 'rm -f /run/status; pkill ptp-sender; systemctl stop nqptp; systemctl start nqptp'
     check "after a stop no list is in force" shell 'nqptp --status | grep "List: *never"'
 }
@@ -104,7 +104,7 @@ busy_port_is_waited_for() {
     inside systemctl stop nqptp
     change_unit TimeoutStartSec=5s # less than the daemon waits
     mark
-    check "another process has port 319" shell '
+    check "busy port: another process has port 319" shell '
         tests/tools/ptp-sender --low-ports --to 127.0.0.1 --rate 0.01 --no-announce >/dev/null 2>&1 &
         echo $! >/run/holder
         eventually 5 grep -q ":013F " /proc/net/udp'
@@ -113,9 +113,9 @@ busy_port_is_waited_for() {
         shell 'systemctl show -p ActiveState nqptp | grep -x ActiveState=activating'
     check "busy port: the journal says which port, and which user holds it" \
         shell 'said "UDP port 319 is in use: held by a process of uid 0.*; waiting for the port"'
-    check "busy port: that line has the priority of an error" \
+    check "busy port: the journal's line has the priority of an error" \
         shell 'journalctl -q -u nqptp -p 3 -o cat | grep "^UDP port 319"'
-    check "busy port: systemctl status says it" \
+    check "busy port: systemctl status says so" \
         shell 'systemctl status nqptp | grep "Status: \"UDP port 319 is in use"'
     sleep 20
     check "busy port: the journal has at most 5 lines of the service after 30 s" shell '
@@ -130,14 +130,14 @@ busy_port_is_waited_for() {
 
 left_over_of_root() {
     inside systemctl stop nqptp
-    check "root left an object" shell 'touch /dev/shm/nqptp && chmod 600 /dev/shm/nqptp'
+    check "an object left by root: the object exists" shell 'touch /dev/shm/nqptp && chmod 600 /dev/shm/nqptp'
     check "an object left by root: the service starts" inside systemctl start nqptp
-    check "an object left by root: the service has one of its own" shell 'test "$(stat -c %U /dev/shm/nqptp)" = nqptp'
+    check "an object left by root: the service has an object of its own" shell 'test "$(stat -c %U /dev/shm/nqptp)" = nqptp'
 
     inside systemctl stop nqptp
     shell 'rm -f /dev/shm/nqptp; touch /dev/shm/nqptp; (exec 9<>/dev/shm/nqptp; sleep 1000) >/dev/null 2>&1 & echo $! >/run/holder'
     check "an object that root has open: the service starts" inside systemctl start nqptp
-    check "an object that root has open: the service has one of its own" shell 'test "$(stat -c %U /dev/shm/nqptp)" = nqptp'
+    check "an object that root has open: the service has an object of its own" shell 'test "$(stat -c %U /dev/shm/nqptp)" = nqptp'
     shell 'kill -- "$(cat /run/holder)"'
 
     inside systemctl stop nqptp

@@ -54,7 +54,7 @@ on_link() { # WHAT ADDRESS-HERE ADDRESS-THERE
     ip addr add "$2/24" dev "new-$1" && ip link set "new-$1" up || return
     in_there ip addr add "$3/24" dev "new-$1" && in_there ip link set "new-$1" up || return
     start_sender --to 224.0.1.129 --interface "new-$1" --from "$3" --offset $truth
-    follow "$1: joined and followed" 1000000 "$3"
+    follow "$1: the daemon joins the group and follows the clock" 1000000 "$3"
     stop_senders
 }
 
@@ -78,5 +78,5 @@ if ip link add new-bridge type bridge mcast_snooping 0 2>"$tmp/said"; then
 else
     skip 'bridge' "$(cat "$tmp/said")"
 fi
-check 'alive after all of it' alive
+check 'the daemon is alive after all networks' alive
 done_testing

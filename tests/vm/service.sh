@@ -55,11 +55,11 @@ check "a command of the unit runs" runs '/usr/bin/sh -c "exit 0"'
 check_not "mount(2) is refused" runs '/usr/bin/mount -t tmpfs none /tmp'
 check_not "chown(2) is refused" runs '/usr/bin/chown nqptp /tmp/.'
 check_not "unshare(2) is refused" runs '/usr/bin/unshare -U true'
-check_not "32 MB are too many" runs '/usr/bin/tail /dev/zero'
-check "the kernel ended it" result_is oom-kill
-check_not "four processes are too many" \
+check_not "more memory than 32 MB is refused" runs '/usr/bin/tail /dev/zero'
+check "more memory than 32 MB: the kernel ended the process" result_is oom-kill
+check_not "more than four processes are refused" \
     runs '/usr/bin/sh -c "sleep 9 & sleep 9 & sleep 9 & sleep 9 & wait"'
-check "more processes than four: the message of fork(2) is logged" said 'fork\|Resource temporarily unavailable'
+check "more than four processes: the message of fork(2) is logged" said 'fork\|Resource temporarily unavailable'
 rm "$drop_in"
 check "the service starts again" start
 done_testing

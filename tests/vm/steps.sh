@@ -46,13 +46,13 @@ is_right() {
 change_and_look() { # step|rate HOW-MUCH
     "$set_clock" "$@"
     [ "$1" = step ] || sleep 2
-    check "$is: right after a $1 of $2" is_right
+    check "$is: the record is right after a $1 of $2" is_right
 }
 
 for rate in 8 128; do
     follow 4 $rate
     control '/nqptp T 10.77.0.2'
-    check "$is: right at first" eventually 10 is_right
+    check "$is: the record is right at first" eventually 10 is_right
     began=$(series_began)
     each_change change_and_look
     check "$is: one series through all of it" [ $(($(series_began) - began)) -le 1 ]
@@ -77,7 +77,7 @@ for rate in 8 128; do
     sleep 2 # to settle
     each_change change
     check "$is: the player goes on to the end" kill -0 $playing
-    check "$is: right at each look" wait $playing
+    check "$is: the record is right at each look" wait $playing
     check "$is: one series through all of it" grep ', 1 starts' "$tmp/player"
     sed 's/^/# /' "$tmp/player"
     stop_senders

@@ -59,9 +59,9 @@ check_waking() { # WHAT RATE BOUND-MS COMMAND...
     sleep 8
     later=$(offset)
     echo "# offset before $settled, after waking $woken, 8 s later $later ns"
-    check "$what: the offset is another one" [ "$(differ_by_ms "$settled" "$later")" -gt 1000 ]
-    check "$what: right at once" [ "$(differ_by_ms "$woken" "$later")" -le "$bound_ms" ]
-    check "$what: a series that began then" [ $(($(series_began) - woke / 1000000000)) -le 2 ]
+    check "$what: the sender has another offset" [ "$(differ_by_ms "$settled" "$later")" -gt 1000 ]
+    check "$what: the record is right at once" [ "$(differ_by_ms "$woken" "$later")" -le "$bound_ms" ]
+    check "$what: a new series began" [ $(($(series_began) - woke / 1000000000)) -le 2 ]
 }
 
 follow() { # ADDRESS
@@ -77,8 +77,8 @@ follow() { # ADDRESS
 what='suspended with the sender'
 start_sender --to 10.77.0.1 --offset 5000000000
 follow 10.77.0.2
-check "$what: suspended" suspend 3
-check "$what: right at once" "$reader" --settle 0.5 --count 16 --interval 0.02 --quiet --fresh 1 \
+check "$what: the machine was suspended" suspend 3
+check "$what: the record is right at once" "$reader" --settle 0.5 --count 16 --interval 0.02 --quiet --fresh 1 \
     --raw-truth 5000000000 --within 500000
 stop_senders
 stop_daemon
