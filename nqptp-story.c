@@ -3,9 +3,9 @@
  * Events, messages and the state in words. It decides nothing: the engine says what happened, and
  * nqptp-journal says what is logged and how often.
  *
- * An event about a client begins with the name of that client's object. An event about a clock is a
- * subject, the clock, and a predicate; the table kinds[] has both. A line says what happened and
- * why, in the words that README and nqptp(8) use.
+ * A line is made of the name of the object, if the event is about a client, the words of the table
+ * kinds[] around the clock, and the details. It says what happened and why, in the words that
+ * README and nqptp(8) use.
  */
 #include "nqptp-story.h"
 
@@ -90,89 +90,88 @@ const char *nqptp_story_list(const struct nqptp_client *client, char text[NQPTP_
     return text;
 }
 
-static void add_client_event(struct nqptp_text *line, const struct nqptp_client *client,
-                             const struct nqptp_event *event) {
-    static const char *const activity[] = {
-        [NQPTP_STOPPED] = "ends", [NQPTP_PLAYING] = "begins", [NQPTP_PAUSED] = "pauses"};
-    char list[NQPTP_STORY_MAX];
-
-    nqptp_text_add(line, "%s: ", client->shown);
-    if (event->kind == NQPTP_EVENT_LIST) {
-        nqptp_text_add(line, "the list is now %s", nqptp_story_list(client, list));
-    } else if (event->kind == NQPTP_EVENT_ACTIVITY) {
-        nqptp_text_add(line, "the player %s", activity[client->activity]);
-    } else if (event->kind == NQPTP_EVENT_NO_MASTER) {
-        nqptp_text_add(line, "there is no master any more");
-        if (event->reason.won == NQPTP_WON_SILENT)
-            nqptp_text_add(line, ": the last one has been silent for %" PRIu64 " s",
-                           NQPTP_CLOCK_LIFETIME_NS / NQPTP_S);
-    } else if (event->kind == NQPTP_EVENT_MASTER) {
-        nqptp_text_add(line, "master is now ");
-        add_clock(line, event->clock_identity, &event->address);
-        add_reason(line, &event->reason);
-    }
-}
-
-/* The words of each kind of event. A kind without a subject is about a client. */
+/* The words of each kind of event: a clock, where the event has one, stands between them. */
 static const struct {
-    const char *subject, *predicate;
-    bool has_duration; /* The predicate ends with how long the clock was silent. */
-    bool is_detail;    /* It is logged with -v only. */
+    const char *before, *after;
+    bool is_detail; /* The event is logged with -v only. */
 } kinds[NQPTP_EVENT_KINDS] = {
-    [NQPTP_EVENT_CREATED] = {"new clock", "", .is_detail = true},
-    [NQPTP_EVENT_DELETED] = {"clock deleted", "", .is_detail = true},
-    [NQPTP_EVENT_REFUSED] = {"no room for clock", "", .is_detail = true},
-    [NQPTP_EVENT_QUALIFIED] = {"qualified to be master: clock", "", .is_detail = true},
-    [NQPTP_EVENT_ACTIVITY] = {.is_detail = true},
-    [NQPTP_EVENT_SILENT] = {"master", " is lost: no usable sample for", .has_duration = true},
-    [NQPTP_EVENT_STOPPED] = {"master", " is lost: its time stands still for", .has_duration = true},
-    [NQPTP_EVENT_RESUMED] = {"master", " is back after", .has_duration = true},
-    [NQPTP_EVENT_STEPPED] = {.subject = "master", .predicate = " has stepped"},
-    [NQPTP_EVENT_GRANDMASTER] = {.subject = "master", .predicate = " has another grandmaster"},
-    [NQPTP_EVENT_RATE] = {.subject = "master", .predicate = " runs"},
+    [NQPTP_EVENT_CREATED] = {"new clock ", "", true},
+    [NQPTP_EVENT_DELETED] = {"clock deleted ", "", true},
+    [NQPTP_EVENT_REFUSED] = {"no room for clock ", "", true},
+    [NQPTP_EVENT_QUALIFIED] = {"qualified to be master: clock ", "", true},
+    [NQPTP_EVENT_LIST] = {"the list is now ", "", false},
+    [NQPTP_EVENT_ACTIVITY] = {"the player ", "", true},
+    [NQPTP_EVENT_MASTER] = {"master is now ", "", false},
+    [NQPTP_EVENT_NO_MASTER] = {"there is no master any more", "", false},
+    [NQPTP_EVENT_SILENT] = {"master ", " is lost: no usable sample for", false},
+    [NQPTP_EVENT_STOPPED] = {"master ", " is lost: its time stands still for", false},
+    [NQPTP_EVENT_RESUMED] = {"master ", " is back after", false},
+    [NQPTP_EVENT_STEPPED] = {"master ", " has stepped", false},
+    [NQPTP_EVENT_GRANDMASTER] = {"master ", " has another grandmaster, ", false},
+    [NQPTP_EVENT_RATE] = {"master ", " runs ", false},
 };
 
 static void add_rate(struct nqptp_text *line, double ppm) {
     if (fabs(ppm) > 0)
         nqptp_text_add(line,
-                       " %.0f ppm %s than this machine's clock, and crystals differ by 100 at "
-                       "most; nqptp --status says what to do",
+                       "%.0f ppm %s than this machine's clock, and crystals differ by 100 at most; "
+                       "nqptp --status says what to do",
                        fabs(ppm), ppm > 0 ? "faster" : "slower");
     else
-        nqptp_text_add(line, " at a usual rate again");
+        nqptp_text_add(line, "at a usual rate again");
 }
 
-static void add_clock_event(struct nqptp_text *line, const struct nqptp_event *event) {
-    nqptp_text_add(line, "%s ", kinds[event->kind].subject);
-    add_clock(line, event->clock_identity, &event->address);
-    nqptp_text_add(line, "%s", kinds[event->kind].predicate);
-    if (kinds[event->kind].has_duration)
+static void add_client_details(struct nqptp_text *line, const struct nqptp_client *client,
+                               const struct nqptp_event *event) {
+    static const char *const activity[] = {
+        [NQPTP_STOPPED] = "ends", [NQPTP_PLAYING] = "begins", [NQPTP_PAUSED] = "pauses"};
+    char list[NQPTP_STORY_MAX];
+
+    if (event->kind == NQPTP_EVENT_LIST)
+        nqptp_text_add(line, "%s", nqptp_story_list(client, list));
+    else if (event->kind == NQPTP_EVENT_ACTIVITY)
+        nqptp_text_add(line, "%s", activity[client->activity]);
+    else if (event->kind == NQPTP_EVENT_MASTER)
+        add_reason(line, &event->reason);
+    else if (event->reason.won == NQPTP_WON_SILENT)
+        nqptp_text_add(line, ": the last one has been silent for %" PRIu64 " s",
+                       NQPTP_CLOCK_LIFETIME_NS / NQPTP_S);
+}
+
+/* A lost clock that is a master still keeps its values. */
+static void add_clock_details(struct nqptp_text *line, const struct nqptp_engine *engine,
+                              const struct nqptp_event *event) {
+    int i = nqptp_clock_find(&engine->table, event->clock_identity, &event->address);
+    bool is_lost = event->kind == NQPTP_EVENT_SILENT || event->kind == NQPTP_EVENT_STOPPED;
+
+    if (is_lost || event->kind == NQPTP_EVENT_RESUMED)
         nqptp_text_add(line, " %.1f s", (double)event->silent_ns / 1e9);
-    if (event->kind == NQPTP_EVENT_GRANDMASTER)
-        nqptp_text_add(line, ", %016" PRIx64, event->grandmaster_identity);
-    if (event->kind == NQPTP_EVENT_RATE)
+    else if (event->kind == NQPTP_EVENT_GRANDMASTER)
+        nqptp_text_add(line, "%016" PRIx64, event->grandmaster_identity);
+    else if (event->kind == NQPTP_EVENT_RATE)
         add_rate(line, event->odd_rate_ppm);
     if (event->moved_ns >= STEP_SHOWN_NS || event->moved_ns <= -STEP_SHOWN_NS)
         nqptp_text_add(line, ", its time moved by %+.3f s", (double)event->moved_ns / 1e9);
-}
-
-/* Returns whether the event tells of a lost clock that a client still follows. */
-static bool keeps_values(const struct nqptp_engine *engine, const struct nqptp_event *event) {
-    int i = nqptp_clock_find(&engine->table, event->clock_identity, &event->address);
-    return (event->kind == NQPTP_EVENT_SILENT || event->kind == NQPTP_EVENT_STOPPED) &&
-           i != NQPTP_NO_CLOCK && (nqptp_clients_rows(&engine->clients).masters >> i & 1);
+    if (is_lost && i != NQPTP_NO_CLOCK && (nqptp_clients_rows(&engine->clients).masters >> i & 1))
+        nqptp_text_add(line, "; its last values stay");
 }
 
 const char *nqptp_story_event(const struct nqptp_engine *engine, const struct nqptp_event *event,
                               char text[NQPTP_STORY_MAX]) {
+    const struct nqptp_client *client =
+        event->client >= 0 ? &engine->clients.list[event->client] : NULL;
     struct nqptp_text line = {text, NQPTP_STORY_MAX, 0};
 
-    if (event->client >= 0)
-        add_client_event(&line, &engine->clients.list[event->client], event);
+    if (client)
+        nqptp_text_add(&line, "%s: ", client->shown);
+    nqptp_text_add(&line, "%s", kinds[event->kind].before);
+    if (!client || event->kind == NQPTP_EVENT_MASTER)
+        add_clock(&line, event->clock_identity, &event->address);
+    nqptp_text_add(&line, "%s", kinds[event->kind].after);
+    if (client)
+        add_client_details(&line, client, event);
     else
-        add_clock_event(&line, event);
-    if (keeps_values(engine, event))
-        nqptp_text_add(&line, "; its last values stay");
+        add_clock_details(&line, engine, event);
     return text;
 }
 
