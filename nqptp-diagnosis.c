@@ -52,10 +52,10 @@ static void print(char *text, size_t length, bool coloured) {
     text[length] = '\0';
     while ((line = strsep(&rest, "\n")) && (rest || *line)) {
         if (coloured && *line != ' ') /* A line that begins with a blank continues one. */
-            colour = *line == '*'                        ? "\033[1;32m"
-                     : strncmp(line, "Dropped:", 8) == 0 ? "\033[33m"
-                     : strncmp(line, "Hint:", 5) == 0    ? "\033[33m"
-                                                         : "";
+            colour = *line == '*' ? "\033[1;32m"
+                     : strncmp(line, "Dropped:", 8) == 0 || strncmp(line, "Hint:", 5) == 0
+                         ? "\033[33m"
+                         : "";
         printf("%s%s%s\n", colour, line, *colour ? "\033[0m" : "");
     }
 }

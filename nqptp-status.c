@@ -288,12 +288,14 @@ static void add_client(struct nqptp_text *text, const struct nqptp_status *statu
     static const char *const uses[] = {
         [NQPTP_USE_UNKNOWN] = "", [NQPTP_USE_NONE] = ", not in use", [NQPTP_USE_OPEN] = ", in use"};
     const struct nqptp_client *client = &status->engine->clients.list[c];
-    char list[NQPTP_STORY_MAX];
+    char buffer[NQPTP_STORY_MAX];
+    struct nqptp_text list = {.at = buffer, .size = sizeof buffer};
 
     add_field(text, "Object:", "%s, layout %u%s, player %s", client->shown,
               status->objects[c].layout, uses[status->objects[c].use],
               activity_names[client->activity]);
-    add_field(text, "List:", "%s", nqptp_story_list(client, list));
+    nqptp_story_list(client, &list);
+    add_field(text, "List:", "%s", buffer);
     if (client->master == NQPTP_NO_CLOCK)
         add_field(text, "Master:", "none");
     else

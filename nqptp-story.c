@@ -9,7 +9,6 @@
  */
 #include "nqptp-story.h"
 
-#include "nqptp-text.h"
 #include "nqptp-time.h"
 
 #include <inttypes.h>
@@ -73,21 +72,19 @@ static void add_reason(struct nqptp_text *line, const struct nqptp_reason *reaso
         nqptp_text_add(line, "%s", words[reason->won]);
 }
 
-const char *nqptp_story_list(const struct nqptp_client *client, char text[NQPTP_STORY_MAX]) {
-    struct nqptp_text list = {text, NQPTP_STORY_MAX, 0};
+void nqptp_story_list(const struct nqptp_client *client, struct nqptp_text *list) {
     unsigned count = client->has_list ? client->peer_count : 0;
     char address[INET6_ADDRSTRLEN];
 
     if (!client->has_list)
-        nqptp_text_add(&list, "never given, so any clock may be master");
+        nqptp_text_add(list, "never given, so any clock may be master");
     else if (count == 0)
-        nqptp_text_add(&list, "empty, so no clock may be master");
+        nqptp_text_add(list, "empty, so no clock may be master");
     else
-        nqptp_text_add(&list, "%u address%s:", count, count == 1 ? "" : "es");
+        nqptp_text_add(list, "%u address%s:", count, count == 1 ? "" : "es");
     for (unsigned i = 0; i < count && i < NQPTP_PEERS_SHOWN; i++)
-        nqptp_text_add(&list, " %s", nqptp_address_format(&client->peers[i].address, address));
-    nqptp_text_add(&list, "%s", count > NQPTP_PEERS_SHOWN ? " ..." : "");
-    return text;
+        nqptp_text_add(list, " %s", nqptp_address_format(&client->peers[i].address, address));
+    nqptp_text_add(list, "%s", count > NQPTP_PEERS_SHOWN ? " ..." : "");
 }
 
 /* The words of each kind of event: a clock, where the event has one, stands between them. */
@@ -125,10 +122,9 @@ static void add_client_details(struct nqptp_text *line, const struct nqptp_clien
                                const struct nqptp_event *event) {
     static const char *const activity[] = {
         [NQPTP_STOPPED] = "ends", [NQPTP_PLAYING] = "begins", [NQPTP_PAUSED] = "pauses"};
-    char list[NQPTP_STORY_MAX];
 
     if (event->kind == NQPTP_EVENT_LIST)
-        nqptp_text_add(line, "%s", nqptp_story_list(client, list));
+        nqptp_story_list(client, line);
     else if (event->kind == NQPTP_EVENT_ACTIVITY)
         nqptp_text_add(line, "%s", activity[client->activity]);
     else if (event->kind == NQPTP_EVENT_MASTER)

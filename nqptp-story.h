@@ -8,6 +8,7 @@
 #define NQPTP_STORY_H
 
 #include "nqptp-message-handlers.h"
+#include "nqptp-text.h"
 
 #define NQPTP_STORY_MAX 512 /* The size of a buffer for any line. */
 
@@ -24,8 +25,8 @@ const char *nqptp_story_event(const struct nqptp_engine *engine, const struct nq
 /* The maximum number of addresses that are shown of a client's list. */
 #define NQPTP_PEERS_SHOWN 8
 
-/* Writes the client's list in words: "2 addresses: 192.0.2.1 2001:db8::1". Returns text. */
-const char *nqptp_story_list(const struct nqptp_client *client, char text[NQPTP_STORY_MAX]);
+/* Adds the client's list in words: "2 addresses: 192.0.2.1 2001:db8::1". */
+void nqptp_story_list(const struct nqptp_client *client, struct nqptp_text *list);
 
 /* The size of a buffer for any message in words. */
 #define NQPTP_MESSAGE_TEXT_MAX 320
