@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The offset estimator. The header says what it computes, doc/estimator.md says why, and what each
+ * The offset estimator. The header says what it computes. doc/estimator.md says why, and what each
  * part is worth.
  *
  * Words. A *sample* is an offset (master minus local time) at a local time. It is too low by the
@@ -19,14 +19,15 @@
  *   fit        lays the line on the bins
  *   shaper     moves the published offset towards the line
  *
- * States:
+ * States of a series, by its age:
  *   empty      no bin: the next sample begins a series and is published as it is
- *   settling   the first 3 s of a series: the line may rise at once, because all samples may have
- *              been late
- *   young      until 5 s the published offset is the line, until 15 s it moves towards the line by
- * at most 95 us a sample settled    by at most 40 us a sample Two states come on top. *Suspect*:
- * one sample was too high and waits for a second one. *New rate*: for 5 s after a change of the
- * master's rate the new one is expected.
+ *   settling   until 3 s: the line may rise at once, because all samples may have been late
+ *   young      until 5 s: the line is published as it is
+ *   learning   until 15 s: a sample moves the published offset by at most 95 us
+ *   settled    after 15 s: a sample moves the published offset by at most 40 us
+ * Two states may be added:
+ *   suspect    one sample was too high and waits for a second one
+ *   new rate   for 5 s after a change of the master's rate the new rate is expected
  *
  * What it never does: read a clock, allocate memory, fail, or let one single sample move a settled
  * line upward by more than noise explains.
@@ -392,8 +393,10 @@ static double chord_ppm(const struct fit *f, unsigned a, unsigned b) {
     return (f->bin[b].y_us - f->bin[a].y_us) / (f->bin[b].x_s - f->bin[a].x_s);
 }
 
-/* Finds the upper convex hull (monotone chain): a line that touches the bins from above touches a
- * corner of it. */
+/*
+ * Finds the upper convex hull (monotone chain). A line that touches the bins from above touches one
+ * of its corners.
+ */
 static void find_hull(struct fit *f) {
     f->corners = 0;
     for (unsigned i = 0; i < f->n; i++) {
@@ -478,8 +481,7 @@ static void choose_slope(const struct fit *f, struct nqptp_estimator *e) {
     e->slope_ppm = wild && f->n >= TRUSTED_BINS ? wild_ppm : usual_ppm;
 }
 
-/* Returns the mean depth of the bins. At first NOISE_UNKNOWN_US counts too. Sets depth and spread.
- */
+/* Returns the noise; NOISE_UNKNOWN_US counts too. Sets the depth and the spread of the fit. */
 static double measure_noise(struct fit *f, const struct nqptp_estimator *e) {
     double far_us = FAR_NOISES * e->noise_us, sum_us = NOISE_UNKNOWN_US * NOISE_UNKNOWN_WEIGHT;
     double depths_us = 0, squares = 0, depths = 0;

@@ -19,8 +19,7 @@
 #define NQPTP_ESTIMATOR_BINS 64
 #define NQPTP_ESTIMATOR_RECENT 8
 
-/* A value at a local time: an offset, or a residual (offset minus line; negative below the line).
- */
+/* A value at a local time: an offset, or a residual (offset minus line). */
 struct nqptp_point {
     int64_t time_ns;
     int64_t value_ns;
