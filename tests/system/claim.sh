@@ -81,6 +81,16 @@ kill $holder 2>/dev/null
 as_other "$tmp/hostile" socket
 serves_over 'a socket'
 
+# --- a daemon that is started as root ---
+
+as_other mkdir $object
+start_daemon --user=nobody --group=root
+check 'a directory, and the daemon is started as root: it has an object of its own' own
+check 'a directory, and the daemon is started as root: the log says what it replaced' \
+    grep "what was at $object did not belong to user nobody" "$tmp/log"
+stop_daemon
+clean
+
 # --- a loop of mkdir ---
 
 setpriv --reuid=12345 --regid=12345 --clear-groups "$tmp/hostile" --seconds 1000 mkdir \
