@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Proves which client makes room for a new client, when a player counts as stopped because no
- * process has its object open, and that a kept list comes back unchanged.
+ * Proves which client makes room for a new one, what counts as use of an object, which kept
+ * commands come back, and what becomes of an object whose name is removed.
  */
 #include "nqptp-objects.h"
 
@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #define S UINT64_C(1000000000)
 
@@ -83,6 +84,59 @@ static void test_unused(void) {
     nqptp_objects_stop(&objects, &engine.clients);
 }
 
+/* A client of layout 4 opens the object for a moment only, which no look sees. */
+static void test_signs_of_use(void) {
+    struct nqptp_shm *first = &objects.list[0].shm;
+
+    begin_with(NQPTP_SHM_LAYOUT_4);
+    CHECK_EQ_U64(nqptp_objects_due_ns(&objects, &engine.clients), NQPTP_NO_DEADLINE,
+                 "no client plays: there is no deadline");
+    command("T 192.0.2.1");
+    pass(now_ns + 1000 * S);
+    CHECK(plays("/nqptp"), "a fixed layout with a mutex: the player plays on");
+    nqptp_objects_stop(&objects, &engine.clients);
+
+    begin();
+    command("T 192.0.2.1");
+    pass(now_ns + 100 * S);
+    command("T 192.0.2.1");
+    pass(now_ns + 119 * S);
+    CHECK(plays("/nqptp"), "a command 119 s ago: the player plays on");
+    first->lease.opener = NQPTP_OPENER_READ_WRITE;
+    nqptp_objects_signalled(&objects, now_ns);
+    pass(now_ns + 119 * S);
+    CHECK(plays("/nqptp"), "an opener 119 s ago: the player plays on");
+    pass(now_ns + 11 * S);
+    CHECK(!plays("/nqptp"), "neither a command nor an opener for 130 s: the player has stopped");
+    nqptp_objects_stop(&objects, &engine.clients);
+}
+
+static void test_record_of_a_player(void) {
+    struct nqptp_shm_record record = {.grandmaster_identity = 7, .start_time_ns = now_ns};
+    const struct shm_structure_10 *map;
+
+    nqptp_address_parse("192.0.2.1", 9, &record.address);
+    begin();
+    nqptp_objects_publish(&objects, 0, &record, now_ns);
+    shm_unlink("/nqptp");
+    nqptp_objects_publish(&objects, 0, &record, now_ns + 999 * S / 1000);
+    CHECK(access("/dev/shm/nqptp", F_OK) < 0, "the name is looked at once a second only");
+    nqptp_objects_publish(&objects, 0, &record, now_ns + S);
+    int fd = shm_open("/nqptp", O_RDONLY, 0);
+    CHECK(fd >= 0, "the name was removed: a second later there is a new object");
+    map = mmap(NULL, sizeof *map, PROT_READ, MAP_SHARED, fd, 0);
+
+    nqptp_shm_close(&objects.list[0].shm);
+    begin();
+    CHECK_EQ_U64(engine.clients.list[0].inherited.start_time_ns, record.start_time_ns,
+                 "the next daemon takes the record over");
+    command("T 192.0.2.1");
+    nqptp_objects_stop(&objects, &engine.clients);
+    CHECK_EQ_U64(map->main.master_clock_id, 7, "stopped while the client plays: the record stays");
+    munmap((void *)(uintptr_t)map, sizeof *map);
+    close(fd);
+}
+
 static void test_room(void) {
     char text[64];
 
@@ -110,6 +164,7 @@ static void test_room(void) {
     CHECK(find("/plays") >= 0, "a client that plays makes no room");
     CHECK(find("/open") >= 0, "a client whose object is open makes no room");
     CHECK(find("/ended") < 0, "the oldest client that does not play makes room");
+    CHECK(access("/dev/shm/ended", F_OK) < 0, "the object of that client is removed");
     int moved = find("/client63");
     CHECK(moved >= 0 && strcmp(objects.list[moved].shm.name, "/client63") == 0 &&
               look_at_ns > now_ns && objects.list[moved].look_at_ns == look_at_ns,
@@ -158,6 +213,37 @@ static void test_removed_at_an_opening(void) {
     nqptp_objects_stop(&objects, &engine.clients);
 }
 
+static void keep(const char *name, const char *text) {
+    nqptp_kept_write(objects.list[find(name)].shm.fd, NQPTP_KEPT_LIST, text, strlen(text));
+}
+
+static void test_kept_of_all(void) {
+    static char kept[NQPTP_OBJECTS_KEPT_MAX];
+    char names[] = "/cellar /nqptp /a/b ";
+
+    begin();
+    command("T 192.0.2.1");
+    command("/kitchen T 192.0.2.2");
+    command("/kitchen P");
+    CHECK(nqptp_kept_read(objects.list[0].shm.fd, NQPTP_KEPT_NAMES, kept) == 9 &&
+              memcmp(kept, "/kitchen ", 9) == 0,
+          "the name of the only named object is kept");
+    command("/attic T 192.0.2.3");
+    command("/cellar T 192.0.2.4");
+    keep("/attic", "/kitchen T 192.0.2.6");
+    nqptp_kept_write(objects.list[0].shm.fd, NQPTP_KEPT_ACTIVITY, "?", 1);
+    for (int c = 1; c < engine.clients.top; c++)
+        nqptp_shm_close(&objects.list[c].shm);
+    nqptp_objects_kept(&objects, names, kept);
+    CHECK_EQ_STR(kept,
+                 "T 192.0.2.1\n/kitchen T 192.0.2.2\n/kitchen P\n/cellar T 192.0.2.4\n"
+                 "/cellar T 192.0.2.4\n",
+                 "each object's own list comes back, and no other command");
+    nqptp_objects_stop(&objects, &engine.clients);
+    CHECK(shm_unlink("/kitchen") == 0 && shm_unlink("/attic") == 0 && shm_unlink("/cellar") == 0,
+          "a closed object stays");
+}
+
 int main(void) {
     sigset_t set;
 
@@ -170,7 +256,10 @@ int main(void) {
     sigprocmask(SIG_BLOCK, &set, NULL);
     test_removed_at_an_opening();
     test_unused();
+    test_signs_of_use();
+    test_record_of_a_player();
     test_room();
     test_kept();
+    test_kept_of_all();
     return tap_done();
 }
