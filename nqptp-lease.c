@@ -1,28 +1,31 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Leases.
+ * Holds one lease and one inotify watch on a file. The states are in nqptp-lease.h. It never opens
+ * the file, never waits, and never reads or writes what is in the file.
  *
- * While a process opens a leased file, F_GETLEASE returns F_RDLCK if it opens read-only, and
- * F_UNLCK if it opens read-write. F_SETLEASE fails with EAGAIN while the opener waits, because the
- * kernel counts it as a process that has the file open. It succeeds if the opener has gone.
+ * Openers. While a process opens a leased file, F_GETLEASE returns F_RDLCK if it opens read-only,
+ * and F_UNLCK if it opens read-write. F_SETLEASE fails with EAGAIN while the opener waits, because
+ * the kernel counts it as a process that has the file open. It succeeds if the opener is gone.
  *
- * Taking the lease again: arm a one-shot watch for a close, then try the lease. The other order
- * misses a close in between. The kernel tells of the close a moment before it grants the lease: up
- * to 0.1 ms in 1 to 3 of 1,000 cases. So after a refusal the lease is tried for again after 1, 10,
- * 100 and 1000 ms; if it is still refused another process has the file open, and its close will be
- * told. A client of 2021 opens and closes the file hundreds of times a second, so the daemon acts
- * on at most ten closes in a second, and at once after a command. With one in a second, a player
- * that starts 0.2 s after a client of 2021 could find layout 4.
+ * An opener is gone when the daemon releases the lease in three cases. The kernel refused it
+ * because it opened with O_NONBLOCK, as musl's shm_open() does; it was killed; or the kernel let it
+ * in after the daemon had been stopped for over 45 s. A player that was refused tries again and
+ * must not be refused twice, so the daemon does not take the lease for 30 s. It matters only for a
+ * read-only opener: a player with musl cannot use the mutex of glibc. After a read-write opener the
+ * daemon takes the lease again at once.
  *
- * An opener that is gone when the daemon releases the lease was refused because it opened with
- * O_NONBLOCK, as musl's shm_open() does; or it was killed; or the kernel let it in while the daemon
- * was stopped for over 45 s. A refused player tries again, and must not be refused twice, so the
- * lease is left alone for 30 s. This matters only if it opened read-only: a player with musl cannot
- * use the mutex of glibc. After a read-write opener the lease is taken again at once.
+ * Closes. The daemon arms a watch that tells of one close, then tries to take the lease. The other
+ * order misses a close in between. The kernel tells of the close up to 0.1 ms before it grants the
+ * lease, in 1 to 3 of 1,000 cases. So after a refusal the daemon tries again after 1, 10, 100 and
+ * 1000 ms. If the kernel still refuses, another process has the file open, and the kernel will tell
+ * of its close. A client of 2021 opens and closes the file hundreds of times a second, so the
+ * daemon acts on at most ten closes in a second, and at once after a command. With one in a second,
+ * a player that started 0.2 s after a client of 2021 sometimes found layout 4.
  *
- * Traps: releasing a lease resets F_SETSIG, and the next opener would then be told by SIGIO. So the
- * signal is set again with each lease. On Linux 5.10 F_SETLEASE succeeds also while a read-only
- * opener waits, which is then taken for one that was refused; its close brings the lease back.
+ * Two properties of the kernel. Releasing a lease resets F_SETSIG, and the kernel would tell of the
+ * next opener by SIGIO: so the signal is set again with each lease. On Linux 5.10 F_SETLEASE also
+ * succeeds while a read-only opener waits. The daemon then takes that opener for one that was
+ * refused; its close brings the lease back.
  */
 #include "nqptp-lease.h"
 
@@ -34,11 +37,12 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
-#define QUIET_NS (100 * NQPTP_MS)       /* Between two closes that are acted on. */
-#define UNWATCHED_NS (30000 * NQPTP_MS) /* Between tries where no close is told. */
-#define CHECK_NS (1000 * NQPTP_MS)      /* Then an opener that was killed in opening has gone. */
-#define RETURN_NS (30000 * NQPTP_MS)    /* A player that was refused is started again by then. */
+#define QUIET_NS (100 * NQPTP_MS)       /* The time between two closes that are acted on. */
+#define UNWATCHED_NS (30000 * NQPTP_MS) /* The time between two tries without a watch. */
+#define CHECK_NS (1000 * NQPTP_MS)      /* After this an opener that was killed is gone. */
+#define RETURN_NS (30000 * NQPTP_MS)    /* After this a player that was refused has come back. */
 
+/* The time to wait after each refusal in a row. */
 static const uint64_t pauses_ns[] = {1 * NQPTP_MS, 10 * NQPTP_MS, 100 * NQPTP_MS, 1000 * NQPTP_MS};
 
 enum { PAUSES = sizeof pauses_ns / sizeof *pauses_ns };
@@ -57,19 +61,17 @@ static int open_inotify(void) {
     return fd;
 }
 
-/* Asks to be told of the next close. Returns 0, or -errno if that does not work here. */
-static int arm(const struct nqptp_lease *lease) {
-    char path[32];
+/* Asks the kernel to tell of the next close, and notes why it does not. */
+static void arm(struct nqptp_lease *lease) {
+    int error = lease->inotify;
 
-    if (lease->inotify < 0)
-        return lease->inotify;
-    snprintf(path, sizeof path, "/proc/self/fd/%d", lease->fd);
-    return inotify_add_watch(lease->inotify, path, IN_CLOSE | IN_ONESHOT) >= 0 ||
-                   inotify_add_watch(lease->inotify, lease->path, IN_CLOSE | IN_ONESHOT) >= 0
-               ? 0
-               : -errno;
+    if (error >= 0)
+        error =
+            inotify_add_watch(lease->inotify, lease->path, IN_CLOSE | IN_ONESHOT) < 0 ? -errno : 0;
+    lease->watch_error = error;
 }
 
+/* Reads what the watch told. Returns whether it told of a close. */
 static bool read_events(const struct nqptp_lease *lease) {
     char events[1024];
     bool any = false;
@@ -81,26 +83,26 @@ static bool read_events(const struct nqptp_lease *lease) {
 
 /* --- the lease -------------------------------------------------------------------------------- */
 
-static bool wants_lease(const struct nqptp_lease *lease) {
+static bool has_no_lease(const struct nqptp_lease *lease) {
     return lease->state == NQPTP_LEASE_NONE || lease->state == NQPTP_LEASE_REFUSED;
 }
 
+/* Tries to take the lease. Without memory no close will be told, so the last pause is repeated. */
 static void take(struct nqptp_lease *lease) {
-    if (!wants_lease(lease))
+    if (!has_no_lease(lease))
         return;
     fcntl(lease->fd, F_SETSIG, NQPTP_LEASE_SIGNAL);
     int error = fcntl(lease->fd, F_SETLEASE, F_WRLCK) == 0 ? 0 : errno;
-    if (error == ENOMEM && lease->refusals == PAUSES) /* no close will be told: try again */
-        lease->refusals = lease->starved ? PAUSES - 1 : 0;
-    lease->starved = error == ENOMEM;
+    if (error == ENOMEM && lease->refusals == PAUSES)
+        lease->refusals--;
     lease->state = error == 0                           ? NQPTP_LEASE_HELD
                    : error == EAGAIN || error == ENOMEM ? NQPTP_LEASE_NONE
                                                         : NQPTP_LEASE_UNAVAILABLE;
-    if (!wants_lease(lease))
+    if (!has_no_lease(lease))
         lease->retry_ns = NQPTP_NO_DEADLINE;
 }
 
-/* When to try next after the lease was refused. */
+/* Returns when to try next after the kernel refused the lease. */
 static uint64_t next_try_ns(struct nqptp_lease *lease, uint64_t now_ns) {
     if (lease->watch_error)
         return now_ns + UNWATCHED_NS;
@@ -110,9 +112,9 @@ static uint64_t next_try_ns(struct nqptp_lease *lease, uint64_t now_ns) {
 }
 
 static void arm_and_take(struct nqptp_lease *lease, uint64_t now_ns) {
-    lease->watch_error = arm(lease);
+    arm(lease);
     take(lease);
-    if (wants_lease(lease))
+    if (has_no_lease(lease))
         lease->retry_ns = next_try_ns(lease, now_ns);
 }
 
@@ -121,12 +123,12 @@ static void arm_and_take(struct nqptp_lease *lease, uint64_t now_ns) {
 void nqptp_lease_open(struct nqptp_lease *lease, int fd, const char *path, uint64_t now_ns) {
     *lease = (struct nqptp_lease){
         .fd = fd, .inotify = open_inotify(), .refusals = PAUSES, .retry_ns = NQPTP_NO_DEADLINE};
-    nqptp_lease_rename(lease, path);
-    arm_and_take(lease, now_ns);
-}
-
-void nqptp_lease_rename(struct nqptp_lease *lease, const char *path) {
+    if (lease->inotify < 0)
+        lease->watch_error = lease->inotify;
     snprintf(lease->path, sizeof lease->path, "%s", path);
+    take(lease); /* A new file has no name yet, and needs no watch. */
+    if (has_no_lease(lease))
+        arm_and_take(lease, now_ns);
 }
 
 void nqptp_lease_close(struct nqptp_lease *lease) {
@@ -152,7 +154,7 @@ bool nqptp_lease_note_opener(struct nqptp_lease *lease) {
 void nqptp_lease_release(struct nqptp_lease *lease, bool returns, uint64_t now_ns) {
     bool reads = lease->opener == NQPTP_OPENER_READ_ONLY;
 
-    lease->watch_error = arm(lease);
+    arm(lease);
     bool gone = fcntl(lease->fd, F_SETLEASE, F_WRLCK) == 0;
     bool refused = gone && returns && reads;
 
@@ -167,7 +169,7 @@ void nqptp_lease_release(struct nqptp_lease *lease, bool returns, uint64_t now_n
 }
 
 void nqptp_lease_check_closed(struct nqptp_lease *lease, uint64_t now_ns) {
-    if (!read_events(lease) || !wants_lease(lease))
+    if (!read_events(lease) || !has_no_lease(lease))
         return;
     lease->close_waits = true;
     lease->retry_ns = lease->quiet_until_ns;
@@ -175,7 +177,7 @@ void nqptp_lease_check_closed(struct nqptp_lease *lease, uint64_t now_ns) {
 }
 
 void nqptp_lease_retry(struct nqptp_lease *lease, uint64_t now_ns) {
-    if (!wants_lease(lease) || now_ns < lease->retry_ns)
+    if (!has_no_lease(lease) || now_ns < lease->retry_ns)
         return;
     if (lease->close_waits) {
         lease->close_waits = false;

@@ -2,10 +2,11 @@
 /*
  * Which processes have a file of ours open, and how: by a write lease (fcntl(2), F_SETLEASE).
  *
- * The kernel grants it while no other process has the file open or mapped. A process that opens the
- * file then waits in the kernel until we release the lease, or is refused if it opens with
- * O_NONBLOCK. While other processes have the file open, an inotify watch tells when one of them has
- * closed and unmapped it. NQPTP_LEASE_SIGNAL tells of both, so nothing is polled.
+ * The kernel grants the lease while no other process has the file open or mapped. While the daemon
+ * holds it, a process that opens the file waits in the kernel until the daemon releases the lease.
+ * With O_NONBLOCK the kernel refuses the process. While other processes have the file open, an
+ * inotify watch tells when one of them has closed and unmapped it. NQPTP_LEASE_SIGNAL tells of both
+ * events, so nothing is polled.
  */
 #ifndef NQPTP_LEASE_H
 #define NQPTP_LEASE_H
@@ -18,16 +19,16 @@
 #include <stdint.h>
 
 /*
- * The signal that a process opens a leased file, or has closed a watched one. Keep it blocked, and
- * read it by signalfd(2).
+ * The signal that says that a process opens a leased file, or has closed a watched one. Keep it
+ * blocked, and read it by signalfd(2).
  */
 #define NQPTP_LEASE_SIGNAL SIGRTMIN
 
 enum nqptp_lease_state {
-    NQPTP_LEASE_NONE,        /* another process has the file open, or may have */
-    NQPTP_LEASE_HELD,        /* no other process has the file open, and the next opener waits */
-    NQPTP_LEASE_REFUSED,     /* released for an opener that did not wait, and will try again */
-    NQPTP_LEASE_UNAVAILABLE, /* this file system or sandbox has no leases */
+    NQPTP_LEASE_NONE,        /* Another process has the file open, or may have it. */
+    NQPTP_LEASE_HELD,        /* No other process has the file open. The next opener waits. */
+    NQPTP_LEASE_REFUSED,     /* Released for an opener that did not wait and will try again. */
+    NQPTP_LEASE_UNAVAILABLE, /* This file system or sandbox has no leases. */
 };
 
 enum nqptp_opener {
@@ -38,27 +39,26 @@ enum nqptp_opener {
 
 struct nqptp_lease {
     int fd;                   /* The file; it is the caller's. */
-    char path[NAME_MAX + 32]; /* A name of the file, for where there is no /proc. */
+    char path[NAME_MAX + 32]; /* The name of the file, for the watch. */
     enum nqptp_lease_state state;
     enum nqptp_opener opener; /* How the opener that was noted opens the file. */
-    int inotify;              /* -errno: there is none. */
-    int watch_error;          /* -errno: no close is told, so the lease is tried for each 30 s. */
+    int inotify;              /* The descriptor, or -errno if there is none. */
+    int watch_error;          /* -errno: no close is told, and each 30 s there is a try. */
+    unsigned refusals;        /* How often the kernel refused the lease since the last close. */
+    bool close_waits;         /* A close came too soon after another and waits for retry_ns. */
     uint64_t retry_ns;        /* When to call nqptp_lease_retry(), or NQPTP_NO_DEADLINE. */
-    unsigned refusals;        /* How often the lease was refused since the last close. */
-    bool starved;             /* The last try failed for want of memory. */
-    bool close_waits; /* A close came too soon after the one before, and waits for retry_ns. */
-    uint64_t quiet_until_ns; /* The next close is acted on then at the earliest. */
+    uint64_t quiet_until_ns;  /* Until then a close waits. */
 };
 
 /* A lease that was not opened: no function does anything with it. */
 #define NQPTP_LEASE_OF_NOTHING                                                                     \
     { .fd = -1, .inotify = -1, .state = NQPTP_LEASE_UNAVAILABLE, .retry_ns = NQPTP_NO_DEADLINE }
 
-/* Takes the lease on the file, or notes that another process has it open. */
+/*
+ * Takes the lease on the file, or notes that another process has it open. A file that has no name
+ * yet gets this path later.
+ */
 void nqptp_lease_open(struct nqptp_lease *lease, int fd, const char *path, uint64_t now_ns);
-
-/* The file has got this path. */
-void nqptp_lease_rename(struct nqptp_lease *lease, const char *path);
 
 /* Does not close the file. */
 void nqptp_lease_close(struct nqptp_lease *lease);

@@ -238,12 +238,11 @@ static int create(struct nqptp_shm *shm, const char *path, uint64_t now_ns) {
     if (shm->fd < 0)
         return shm->fd;
     lock_against_daemons(shm);
-    int result = complete(shm, *hidden ? hidden : path, now_ns);
+    int result = complete(shm, path, now_ns);
     if (result == 0)
         result = nqptp_shm_name_file(shm->fd, hidden, shm->name);
     if (result < 0 && *hidden)
         unlink(hidden);
-    nqptp_lease_rename(&shm->lease, path);
     return result;
 }
 
