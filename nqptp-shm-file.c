@@ -1,15 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Files by the name of an object.
+ * Files by the name of an object. This module has no state of its own.
  *
- * Another user may have put anything at that name: a link, a pipe, a socket, a directory. So the
- * name is looked at by lstat(2) first, and a file is opened only if that cannot block.
+ * A file is unnamed (or hidden) while it is made, named while it is served, and put aside under a
+ * hidden name from a stop to the next start, if a player still has it open.
+ *
+ * Another user may have put anything at a name: a link, a pipe, a socket, a directory. So lstat(2)
+ * looks first, and a file is opened only if that cannot block. This module never follows a link and
+ * never writes into a file that another user made.
  */
 #include "nqptp-shm-file.h"
 
-#include <dirent.h>
+#include "nqptp-text.h"
+
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <inttypes.h>
 #include <linux/fs.h>
 #include <stdio.h>
@@ -25,11 +31,13 @@ void nqptp_shm_path(const char *name, char path[NQPTP_SHM_PATH_SIZE]) {
     snprintf(path, NQPTP_SHM_PATH_SIZE, NQPTP_SHM_DIRECTORY "%s", name);
 }
 
-/* Opens a regular file with one link for reading. It blocks neither at a pipe nor at a lease. */
-static int open_to_read(const char *path) {
+/* Opens a regular file with one link for reading. Neither a pipe nor a lease makes it wait. */
+static int open_to_read(const char *name) {
+    char path[NQPTP_SHM_PATH_SIZE];
     struct stat status;
     int fd = -1;
 
+    nqptp_shm_path(name, path);
     errno = EINVAL;
     if (lstat(path, &status) == 0 && S_ISREG(status.st_mode) && status.st_nlink == 1)
         fd = open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
@@ -37,25 +45,19 @@ static int open_to_read(const char *path) {
 }
 
 bool nqptp_shm_is_leased(const char *name) {
-    char path[NQPTP_SHM_PATH_SIZE];
+    int fd = open_to_read(name);
 
-    nqptp_shm_path(name, path);
-    int fd = open_to_read(path);
     if (fd >= 0)
         close(fd);
     return fd < 0 && errno == EWOULDBLOCK;
 }
 
 size_t nqptp_shm_read_kept(const char *name, enum nqptp_kept which, char text[NQPTP_KEPT_MAX]) {
-    char path[NQPTP_SHM_PATH_SIZE];
-    size_t length = 0;
+    int fd = open_to_read(name);
+    size_t length = nqptp_kept_read(fd, which, text); /* 0 without a file */
 
-    nqptp_shm_path(name, path);
-    int fd = open_to_read(path);
-    if (fd >= 0) {
-        length = nqptp_kept_read(fd, which, text);
+    if (fd >= 0)
         close(fd);
-    }
     return length;
 }
 
@@ -72,14 +74,14 @@ void nqptp_shm_describe(const char *name, char *text, size_t size) {
                  (unsigned)(status.st_mode & 07777));
 }
 
-/* renameat2(2), which musl has not. */
+/* Calls renameat2(2), which musl lacks. */
 static int rename_at(const char *from, const char *to, unsigned flags) {
     return (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, flags);
 }
 
 /* --- making ----------------------------------------------------------------------------------- */
 
-/* Writes a hidden path that no other user can have taken before: a part of it is random. */
+/* Writes a hidden path. A part is random, so no other user can have taken the name before. */
 static int hidden_path(const char *stem, const char *suffix, char path[NQPTP_SHM_PATH_SIZE]) {
     uint64_t number = 0;
 
@@ -121,7 +123,7 @@ int nqptp_shm_name_file(int fd, const char *hidden, const char *name) {
 /* --- put aside ------------------------------------------------------------------------------- */
 
 #define KEPT_SUFFIX ".kept"
-enum { RANDOM_DIGITS = 16 };
+#define RANDOM_DIGITS "????????????????" /* As a pattern for glob(3): hidden_path() writes 16. */
 
 bool nqptp_shm_is_ours(const struct stat *status) {
     return S_ISREG(status->st_mode) && status->st_uid == geteuid() && status->st_nlink == 1 &&
@@ -140,9 +142,9 @@ int nqptp_shm_put_aside(const char *name) {
 }
 
 /*
- * Renames the file back, and returns whether that was done. If another user has taken the name
- * meanwhile, the file stays aside, for the start after "nqptp --claim". The empty object that
- * "--claim" made is replaced. Another object of ours is newer than the file, which is then removed.
+ * Renames the file back, and returns whether it did. If another user has taken the name meanwhile,
+ * the file stays aside until a start after "nqptp --claim". The empty object that "--claim" made is
+ * replaced. Any other object of ours is newer than the file, and then the file is removed.
  */
 static bool bring_back(const char *aside, const char *path) {
     struct stat kept, named;
@@ -159,44 +161,30 @@ static bool bring_back(const char *aside, const char *path) {
     return false;
 }
 
-/* Writes the name of the object whose file is put aside as `file`. Returns false if none is. */
-static bool name_of_aside(const char *file, char name[NAME_MAX]) {
-    const size_t end = 1 + RANDOM_DIGITS + strlen(KEPT_SUFFIX);
-    size_t length = strlen(file);
-
-    if (file[0] != '.' || length < 2 + end || file[length - end] != '.' ||
-        strspn(file + length - end + 1, "0123456789abcdef") != RANDOM_DIGITS ||
-        strcmp(file + length - strlen(KEPT_SUFFIX), KEPT_SUFFIX) != 0)
-        return false;
-    snprintf(name, NAME_MAX, "/%.*s", (int)(length - end - 1), file + 1);
-    return true;
-}
-
 void nqptp_shm_bring_all_back(char *names, size_t size) {
-    char name[NAME_MAX], path[NQPTP_SHM_PATH_SIZE], aside[NQPTP_SHM_PATH_SIZE];
-    DIR *directory = opendir(NQPTP_SHM_DIRECTORY);
-    const struct dirent *entry;
-    size_t length = 0;
+    static const char pattern[] = NQPTP_SHM_DIRECTORY "/.?*." RANDOM_DIGITS KEPT_SUFFIX;
+    struct nqptp_text text = {names, size, 0};
+    char name[NAME_MAX], path[NQPTP_SHM_PATH_SIZE];
+    glob_t files = {0};
 
     names[0] = '\0';
-    while (directory && (entry = readdir(directory))) {
-        if (!name_of_aside(entry->d_name, name))
-            continue;
+    glob(pattern, GLOB_NOSORT, NULL, &files);
+    for (size_t i = 0; i < files.gl_pathc; i++) {
+        const char *stem = files.gl_pathv[i] + strlen(NQPTP_SHM_DIRECTORY "/.");
+        size_t length = strlen(stem) - strlen("." RANDOM_DIGITS KEPT_SUFFIX);
+        snprintf(name, sizeof name, "/%.*s", (int)length, stem);
         nqptp_shm_path(name, path);
-        snprintf(aside, sizeof aside, NQPTP_SHM_DIRECTORY "/%s", entry->d_name);
-        if (bring_back(aside, path) && length + strlen(name) + 1 < size)
-            length += (size_t)snprintf(names + length, size - length, "%s ", name);
+        if (bring_back(files.gl_pathv[i], path))
+            nqptp_text_add(&text, "%s ", name);
     }
-    if (directory)
-        closedir(directory);
+    globfree(&files);
 }
 
 /* --- claiming --------------------------------------------------------------------------------- */
 
 /*
- * To remove the other file first and make ours then would leave a moment in which another user can
- * take the name again: against a loop of mkdir that lost 10 of 10 times. To exchange the two does
- * not.
+ * The two files are exchanged. If the other file were removed first, another user could take the
+ * name again before ours is there: a loop of mkdir did so 10 of 10 times.
  */
 int nqptp_shm_claim(const char *name, uid_t user, gid_t group) {
     char path[NQPTP_SHM_PATH_SIZE], hidden[NQPTP_SHM_PATH_SIZE];
@@ -213,8 +201,7 @@ int nqptp_shm_claim(const char *name, uid_t user, gid_t group) {
     int result =
         fchown(fd, user, group) < 0 || rename_at(hidden, path, RENAME_EXCHANGE) < 0 ? -errno : 1;
     close(fd);
-    /* Now the hidden name is that of the other file; or it is still ours, if the exchange failed.
-     */
+    /* After the exchange the hidden name is that of the other file, otherwise of ours. */
     if (unlink(hidden) < 0)
         rmdir(hidden);
     return result == -ENOENT ? 0 : result;

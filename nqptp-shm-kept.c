@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Kept state.
+ * Texts that outlive the process. This module has no state but what is in the file.
  *
- * Each text has a place of its own in the file: its length, a checksum over length and bytes, then
- * the bytes. To replace it, the length becomes 0 first; then the checksum and the bytes are
- * written, and the length last. A process that is killed in between leaves no text, not a mixture
- * of two.
+ * Each text has its own place in the file: a length, a checksum over length and bytes, and the
+ * bytes. To replace a text, the daemon first writes the length 0, then the checksum and the bytes,
+ * and last the length. A process that is killed meanwhile leaves no text instead of a mixture of
+ * two.
  *
- * It is written by pwrite(2), not by a mapping: a client may cut the file short at any moment, and
- * then a store to a mapping would end the process.
+ * A text is written by pwrite(2), never by a mapping: a client may cut the file short at any
+ * moment, and then a store to a mapping would end the process. A text that is read is never
+ * trusted.
  */
 #include "nqptp-shm-kept.h"
 
@@ -20,7 +21,7 @@
 
 static const struct place {
     off_t at;
-    size_t size; /* of the longest text there */
+    size_t size; /* The length of the longest text there. */
 } places[NQPTP_KEPT_COUNT] = {
     [NQPTP_KEPT_LIST] = {NQPTP_KEPT_AT, NQPTP_KEPT_MAX},
     [NQPTP_KEPT_NAMES] = {8448, NQPTP_KEPT_MAX},
@@ -33,7 +34,7 @@ struct stored {
     char text[NQPTP_KEPT_MAX];
 };
 
-/* FNV-1a, of the length and the bytes. */
+/* Returns the FNV-1a of the length and the bytes. */
 static uint32_t checksum_of(const char *text, uint32_t length) {
     uint32_t sum = UINT32_C(2166136261) ^ length;
 

@@ -8,8 +8,8 @@
 
 #include <stddef.h>
 
-#define NQPTP_KEPT_AT 4096  /* Where kept state begins in the file. */
-#define NQPTP_KEPT_MAX 4096 /* The bytes of the longest text. */
+#define NQPTP_KEPT_AT 4096  /* The place in the file where kept state begins. */
+#define NQPTP_KEPT_MAX 4096 /* The length of the longest text. */
 
 enum nqptp_kept {
     NQPTP_KEPT_LIST,     /* The last T of the object's client. */
@@ -18,12 +18,15 @@ enum nqptp_kept {
     NQPTP_KEPT_COUNT
 };
 
-/* Replaces the text. Returns 0 or -errno. Killed meanwhile, it leaves the old text or none. */
+/*
+ * Replaces the text. Returns 0 or -errno. If the process is killed meanwhile, the old text is there
+ * afterwards, or none.
+ */
 int nqptp_kept_write(int fd, enum nqptp_kept which, const char *text, size_t length);
 
 /*
- * Reads the text, and returns its length; 0 if there is none. Clients may have written it: believe
- * nothing of it.
+ * Reads the text. Returns its length; 0 if there is none, or if fd is no file. A client may have
+ * written it, so the caller must not trust it.
  */
 size_t nqptp_kept_read(int fd, enum nqptp_kept which, char text[NQPTP_KEPT_MAX]);
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The layouts: one row of a table for each. A row knows the layout's version number, whether
- * clients share a mutex with the daemon in it, the mode of its file, how a record is written, and
- * how the record of an earlier process is read back.
+ * The layouts: a table with a row for each. This module has no state. It never touches a file or a
+ * mapping: it writes and reads images in private memory.
  *
- * A new layout is a structure in nqptp-shm-structures.h, a writer, a reader and a row here.
+ * A row has the version number, whether there is a mutex in the layout, how a record is written,
+ * and how the record of an earlier process is read back. For a new layout add a structure to
+ * nqptp-shm-structures.h, and a writer, a reader and a row here.
  */
 #include "nqptp-shm-layouts.h"
 
@@ -12,7 +13,7 @@
 
 /* --- the ABI ---------------------------------------------------------------------------------- */
 
-/* Clients that do not use our header rely on the place of each member. */
+/* Some clients do not use our header. They rely on the place of each member. */
 #define NQPTP_AT(structure, member, bytes)                                                         \
     _Static_assert(offsetof(struct structure, member) == (bytes),                                  \
                    #structure ": " #member " is not where clients look for it")
@@ -55,25 +56,20 @@ static void write_ip(const struct nqptp_shm_record *record, char ip[64]) {
         nqptp_address_format(&record->address, ip);
 }
 
-static void write_4(const struct nqptp_shm_layout *layout, union nqptp_shm_image *image,
-                    const struct nqptp_shm_record *record, uint64_t realtime_minus_raw_ns) {
+static void write_4(union nqptp_shm_image *image, const struct nqptp_shm_record *record) {
     struct shm_structure *v4 = &image->v4;
 
-    v4->version = (uint16_t)layout->version;
     v4->master_clock_id = record->clock_identity;
     write_ip(record, v4->master_clock_ip);
     if (has_master(record)) {
-        v4->local_time = record->local_time_ns + realtime_minus_raw_ns;
-        v4->local_to_master_time_offset = record->offset_ns - realtime_minus_raw_ns;
+        v4->local_time = record->local_time_ns + record->realtime_minus_raw_ns;
+        v4->local_to_master_time_offset = record->offset_ns - record->realtime_minus_raw_ns;
     }
 }
 
-static void write_8_or_9(const struct nqptp_shm_layout *layout, union nqptp_shm_image *image,
-                         const struct nqptp_shm_record *record, uint64_t realtime_minus_raw_ns) {
+static void write_8_or_9(union nqptp_shm_image *image, const struct nqptp_shm_record *record) {
     struct shm_structure_9 *v9 = &image->v9;
 
-    (void)realtime_minus_raw_ns;
-    v9->version = (uint16_t)layout->version;
     v9->master_clock_id = record->grandmaster_identity;
     write_ip(record, v9->master_clock_ip);
     v9->local_time = record->local_time_ns;
@@ -81,13 +77,8 @@ static void write_8_or_9(const struct nqptp_shm_layout *layout, union nqptp_shm_
     v9->master_clock_start_time = record->start_time_ns;
 }
 
-static void write_10(const struct nqptp_shm_layout *layout, union nqptp_shm_image *image,
-                     const struct nqptp_shm_record *record, uint64_t realtime_minus_raw_ns) {
-    struct shm_structure_10 *v10 = &image->v10;
-
-    (void)realtime_minus_raw_ns;
-    v10->version = (uint16_t)layout->version;
-    v10->main = v10->secondary = (struct shm_structure_set){
+static void write_10(union nqptp_shm_image *image, const struct nqptp_shm_record *record) {
+    image->v10.main = image->v10.secondary = (struct shm_structure_set){
         .master_clock_id = record->grandmaster_identity,
         .local_time = record->local_time_ns,
         .local_to_master_time_offset = record->offset_ns,
@@ -114,8 +105,9 @@ static void read_10(const union nqptp_shm_image *image, struct nqptp_shm_record 
 /* --- the table -------------------------------------------------------------------------------- */
 
 /*
- * Layout 10 comes first: where the others have their number it has a part of a clock identity,
- * which may look like one, but where it has its number they have the lock word, which does not.
+ * Layout 10 comes first. It has a part of a clock identity where the others have their number, and
+ * that part may look like one of their numbers. The others have the lock word where layout 10 has
+ * its number, and no lock word is 10.
  */
 static const struct nqptp_shm_layout layouts[] = {
     {NQPTP_SHM_LAYOUT_10, false, offsetof(struct shm_structure_10, secondary), write_10, read_10},
@@ -134,10 +126,15 @@ const struct nqptp_shm_layout *nqptp_shm_layout(unsigned version) {
 }
 
 const struct nqptp_shm_layout *nqptp_shm_layout_of(const union nqptp_shm_image *image) {
-    for (size_t i = 0; i < LAYOUTS; i++) {
-        unsigned version = layouts[i].has_mutex ? image->v4.version : image->v10.version;
-        if (version == layouts[i].version)
+    for (size_t i = 0; i < LAYOUTS; i++)
+        if (layouts[i].version == (layouts[i].has_mutex ? image->v4.version : image->v10.version))
             return &layouts[i];
-    }
     return NULL;
+}
+
+void nqptp_shm_fill(union nqptp_shm_image *image, const struct nqptp_shm_layout *layout,
+                    const struct nqptp_shm_record *record) {
+    memset(image, 0, sizeof *image);
+    *(layout->has_mutex ? &image->v4.version : &image->v10.version) = layout->version;
+    layout->write(image, record);
 }

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The layouts that an object may have, and how a record is written in each. It is bytes only: no
- * file is changed and no mapping is touched here.
- */
+/* The layouts that an object may have, and how a record is written in each. */
 #ifndef NQPTP_SHM_LAYOUTS_H
 #define NQPTP_SHM_LAYOUTS_H
 
@@ -24,27 +21,29 @@ enum {
 /*
  * What a client's last command tells of the layout that it reads. From the text of a command to the
  * layout:
- *   nqptp_command_parse()   reads from the text which of these it is;
- *   nqptp.c                 has the engine obey the command, whose answer names the client;
- *   nqptp_shm_ask()         notes it in the client's object, and at PLAY makes 9 of layout 8;
- *   nqptp_shm_signalled()   when a process opens the object, chooses the layout by what was noted
- *                           in the last 10 s, and by whether it is opened to read or to write.
+ *   nqptp_command_parse()   reads this value from the text;
+ *   nqptp.c                 gives the command to the engine, whose answer names the client;
+ *   nqptp_shm_ask()         notes the value in the client's object, and at PLAY turns layout 8
+ *                           into 9;
+ *   nqptp_shm_signalled()   chooses the layout when a process opens the object, by the value that
+ *                           was noted in the last 10 s and by how the process opens the object.
  */
 enum nqptp_shm_asked {
     NQPTP_SHM_ASKED_NOTHING,
-    NQPTP_SHM_ASKED_BARE,  /* T: layout 4 */
-    NQPTP_SHM_ASKED_NAMED, /* /name T: 8 or 9 if it opens read-write, 10 if read-only */
-    NQPTP_SHM_ASKED_PLAY,  /* /name B, E or P: not 8, then */
+    NQPTP_SHM_ASKED_BARE,  /* T: layout 4. */
+    NQPTP_SHM_ASKED_NAMED, /* /name T: 8 or 9 for a read-write opener, 10 for a read-only one. */
+    NQPTP_SHM_ASKED_PLAY,  /* /name B, E or P: any layout but 8. */
 };
 
 /* A record to publish. All zero is "no master". */
 struct nqptp_shm_record {
     uint64_t clock_identity;
     uint64_t grandmaster_identity;
-    struct nqptp_address address; /* Of the master; :: if there is none. */
-    uint64_t local_time_ns;       /* CLOCK_MONOTONIC_RAW, of the last sample */
-    uint64_t offset_ns;           /* the master's time minus CLOCK_MONOTONIC_RAW, modulo 2^64 */
-    uint64_t start_time_ns;       /* CLOCK_MONOTONIC_RAW, of the first of the unbroken samples */
+    struct nqptp_address address;   /* Of the master; :: if there is none. */
+    uint64_t local_time_ns;         /* The CLOCK_MONOTONIC_RAW of the last sample. */
+    uint64_t offset_ns;             /* The master's time minus CLOCK_MONOTONIC_RAW, modulo 2^64. */
+    uint64_t start_time_ns;         /* The CLOCK_MONOTONIC_RAW of the first unbroken sample. */
+    uint64_t realtime_minus_raw_ns; /* For layout 4; nqptp_shm_publish() fills it in. */
 };
 
 /* The bytes of an object, in one of the layouts. */
@@ -56,22 +55,25 @@ union nqptp_shm_image {
 };
 
 struct nqptp_shm_layout {
-    unsigned version;
-    bool has_mutex;   /* Clients lock it, so they open the object read-write. */
-    size_t second_at; /* Without a mutex: where the second set is, which is written last. */
+    uint16_t version;
+    bool has_mutex;   /* Clients lock a mutex, so they open the object read-write. */
+    size_t second_at; /* Without a mutex: the place of the second set, which is written last. */
 
-    /* Writes the record into an image of zeros, all but the mutex. */
-    void (*write)(const struct nqptp_shm_layout *layout, union nqptp_shm_image *image,
-                  const struct nqptp_shm_record *record, uint64_t realtime_minus_raw_ns);
+    /* Writes the record into an image of zeros, all but mutex and version. */
+    void (*write)(union nqptp_shm_image *image, const struct nqptp_shm_record *record);
 
     /* Reads grandmaster, offset and start time back. NULL: the layout has no start time. */
     void (*read)(const union nqptp_shm_image *image, struct nqptp_shm_record *record);
 };
 
-/* The layout with that version number, or NULL. */
+/* Returns the layout with that version number, or NULL. */
 const struct nqptp_shm_layout *nqptp_shm_layout(unsigned version);
 
-/* The layout that the image has by the number at each layout's place, or NULL. */
+/* Returns the layout that the image has by the number at each layout's place, or NULL. */
 const struct nqptp_shm_layout *nqptp_shm_layout_of(const union nqptp_shm_image *image);
+
+/* Fills the image with the record in that layout, and with zeros where its mutex is. */
+void nqptp_shm_fill(union nqptp_shm_image *image, const struct nqptp_shm_layout *layout,
+                    const struct nqptp_shm_record *record);
 
 #endif

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The mutex that clients share with the daemon, by its lock word.
+ * The mutex that clients share with the daemon, handled by its lock word. This module has no state
+ * of its own.
  *
  * A default mutex of glibc begins with the lock word, an int: 0 is free, 1 is locked, 2 is locked
- * while a thread waits in the kernel. The third int is the thread id of the holder. The daemon
- * calls no pthread function on a mapped mutex: a client that scribbles over one makes
- * pthread_mutex_lock() abort or crash within milliseconds. It compares and swaps the lock word
- * instead.
+ * while a thread waits in the kernel. The third int is the thread id of the holder.
  *
- * Another C library keeps its mutex in another way: musl's begins with its type. The self-test
- * tells, on a mutex that no other process shares, and then the layouts with a mutex are not served.
+ * This module never calls a pthread function on a mapped mutex, and never waits for one. After a
+ * client has written random bytes over it, pthread_mutex_lock() aborts or crashes within
+ * milliseconds. Instead the daemon compares and swaps the lock word.
+ *
+ * Another C library keeps its mutex in another way: musl's begins with its type. The self-test sees
+ * that, on a mutex that no other process shares, and then the daemon serves no layout with a mutex.
  */
 #include "nqptp-shm-mutex.h"
 
@@ -17,19 +19,12 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <stdatomic.h>
-#include <stddef.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { FREE = 0, LOCKED = 1 };      /* values of the lock word; 2: locked, and a thread waits */
-enum { LOCK_WORD = 0, HOLDER = 2 }; /* which int of the mutex is the lock word, and the holder */
-
-#ifdef __GLIBC__
-_Static_assert(offsetof(pthread_mutex_t, __data.__lock) == 0, "the lock word comes first");
-_Static_assert(sizeof(((pthread_mutex_t *)0)->__data.__lock) == sizeof(int), "and is an int");
-_Static_assert(offsetof(pthread_mutex_t, __data.__owner) == 8, "the holder comes third");
-#endif
+enum { FREE = 0, LOCKED = 1 };      /* Values of the lock word. */
+enum { LOCK_WORD = 0, HOLDER = 2 }; /* Which int of the mutex is the lock word or the holder. */
 
 static _Atomic int *lock_word(pthread_mutex_t *mutex) {
     return (_Atomic int *)(void *)mutex + LOCK_WORD;
@@ -56,10 +51,7 @@ bool nqptp_mutex_is_known(const pthread_mutex_t *fresh) {
     pthread_mutex_unlock(&mutex);
     known = known && nqptp_mutex_take(&mutex) && pthread_mutex_trylock(&mutex) == EBUSY;
     nqptp_mutex_release(&mutex);
-    known = known && pthread_mutex_trylock(&mutex) == 0;
-    if (known)
-        pthread_mutex_unlock(&mutex);
-    return known;
+    return known && pthread_mutex_trylock(&mutex) == 0 && pthread_mutex_unlock(&mutex) == 0;
 }
 
 bool nqptp_mutex_take(pthread_mutex_t *mutex) {
@@ -78,10 +70,10 @@ void nqptp_mutex_restore(pthread_mutex_t *mutex, const pthread_mutex_t *fresh) {
 }
 
 /*
- * The lock word's value 2 does not reliably say that a thread waits: a client may have written over
- * it, or cut the object short. Also, while a thread waits as for a priority-inheritance mutex the
- * kernel wakes none behind it. So all are woken, each time. A thread that is woken in vain waits
- * again.
+ * Wakes all threads each time. The value 2 does not reliably say that a thread waits: a client may
+ * have written over the lock word, or cut the object short. And if one thread waits as for a
+ * priority-inheritance mutex, the kernel wakes no thread behind it. A thread that is woken although
+ * the mutex is locked waits again.
  */
 void nqptp_mutex_release(pthread_mutex_t *mutex) {
     atomic_store_explicit(lock_word(mutex), FREE, memory_order_release);

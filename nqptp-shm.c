@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Shared memory objects.
+ * Shared memory objects. An object is a file in /dev/shm that clients map. The daemon keeps it
+ * mapped as long as it serves it.
  *
- * An object is a file in /dev/shm that clients map. The daemon keeps it mapped for its whole life.
  * One function, write_mapping(), touches the mapping: it copies the image, which is complete in
  * private memory. It is guarded against SIGBUS, because a client may cut the file short at any
- * moment. Of what clients can write, the daemon reads back only the lock word and the holder beside
- * it.
+ * moment. Of the bytes that clients can write, the daemon reads back only the lock word and the
+ * holder beside it.
  *
  * States of an object:
- * - adopted: the image is a copy of the earlier process's, until the first nqptp_shm_publish().
- * - pending: a client holds the mutex, and the image waits to be written by nqptp_shm_retry().
- * - the lease, if the layout is automatic: see nqptp-lease.h. The daemon holds it while no other
- *   process has the object open. Only then may the layout change.
+ * - adopted: the image is a copy of what the earlier process published, until the first
+ *   nqptp_shm_publish();
+ * - pending: a client holds the mutex, and the image waits until nqptp_shm_retry() writes it;
+ * - leased: no other process has the object open. Only then may the layout change, if it is
+ *   automatic. nqptp-lease.h has the states of the lease.
  *
- * The daemon never waits for a client, and never calls a pthread function on the mapped mutex.
+ * The daemon never waits for a client, and never calls a pthread function on the mapped mutex. Only
+ * a stop gives a client 10 ms to release the mutex.
  */
 #include "nqptp-shm.h"
 
@@ -33,16 +35,16 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Between tries for the mutex. A client holds it for 1 us. */
+/* The time between two tries for the mutex. A client holds it for 1 us. */
 #define RETRY_NS (2 * NQPTP_MS)
 
-/* After this the holder of the mutex is gone or stuck. */
+/* After this time with the mutex its holder must have been killed or stopped. */
 #define TAKE_OVER_NS (1000 * NQPTP_MS)
 
-/* After this the mutex is taken over, whichever client holds it. */
+/* After this time the mutex is taken over, although several clients held it in turn. */
 #define PATIENCE_NS (3000 * NQPTP_MS)
 
-/* How long a command, or our start, tells about an opener. */
+/* The time for which a command, or our start, tells about an opener. */
 #define ASKED_NS (10000 * NQPTP_MS)
 
 _Static_assert(sizeof(union nqptp_shm_image) <= NQPTP_KEPT_AT, "kept state is behind every layout");
@@ -50,25 +52,24 @@ _Static_assert(sizeof(union nqptp_shm_image) <= NQPTP_KEPT_AT, "kept state is be
 /* --- writing ---------------------------------------------------------------------------------- */
 
 static void make_image(struct nqptp_shm *shm) {
-    memset(&shm->image, 0, sizeof shm->image);
-    shm->layout->write(shm->layout, &shm->image, &shm->record, shm->realtime_minus_raw_ns);
+    nqptp_shm_fill(&shm->image, shm->layout, &shm->record);
 }
 
-/* Where to go on if the page that is being written vanishes; NULL while none is written. */
+/* The place to go on if the page that is being written vanishes; NULL while none is written. */
 static sigjmp_buf *volatile page_lost;
 
 static void on_sigbus(int signal) {
     if (page_lost)
         siglongjmp(*page_lost, 1);
     struct sigaction fatal = {.sa_handler = SIG_DFL};
-    sigaction(signal, &fatal, NULL); /* Not ours: it ends the process as it would have. */
+    sigaction(signal, &fatal, NULL); /* Another fault: it ends the process. */
 }
 
 static void copy_bytes(struct nqptp_shm *shm, size_t from, size_t to) {
     memcpy((char *)shm->map + from, (const char *)&shm->image + from, to - from);
 }
 
-/* Writes all but the lock word, so that a mutex that a client wrote over is whole again as well. */
+/* Also restores the mutex, all but its lock word, because a client may have written over it. */
 static void copy_locked(struct nqptp_shm *shm) {
     nqptp_mutex_force(&shm->map->mutex);
     nqptp_mutex_restore(&shm->map->mutex, &shm->mutex);
@@ -76,7 +77,7 @@ static void copy_locked(struct nqptp_shm *shm) {
     nqptp_mutex_release(&shm->map->mutex);
 }
 
-/* Without a mutex a reader sees by the second set whether the first was whole. */
+/* A reader compares the second set with the first, to know whether the first was whole. */
 static void copy_sets(struct nqptp_shm *shm) {
     copy_bytes(shm, 0, shm->layout->second_at);
     atomic_thread_fence(memory_order_seq_cst);
@@ -87,8 +88,8 @@ static void copy_sets(struct nqptp_shm *shm) {
 enum mutex_rule { RESPECT_MUTEX, TAKE_MUTEX_OVER };
 
 /*
- * The one function that touches the mapping. Returns 0; -EBUSY if a client holds the mutex, which
- * is shm->holder then; or -EFAULT if the object has been cut short.
+ * Writes the image; no other function touches the mapping. Returns 0; or -EBUSY if a client holds
+ * the mutex, with its thread in shm->holder; or -EFAULT if a client has cut the object short.
  */
 static int write_mapping(struct nqptp_shm *shm, enum mutex_rule rule) {
     sigjmp_buf here;
@@ -111,7 +112,7 @@ static int write_mapping(struct nqptp_shm *shm, enum mutex_rule rule) {
     return result;
 }
 
-/* Writes the image into the object, and makes the file long enough again if it was cut short. */
+/* Writes the image, and gives the file its size again if a client has cut it short. */
 static int write_object(struct nqptp_shm *shm, enum mutex_rule rule) {
     int result = write_mapping(shm, rule);
 
@@ -123,7 +124,7 @@ static int write_object(struct nqptp_shm *shm, enum mutex_rule rule) {
     return result;
 }
 
-/* Writes the image, or notes since when which client holds the mutex. */
+/* Writes the image, or notes which thread holds the mutex and since when. */
 static void write_or_wait(struct nqptp_shm *shm, uint64_t now_ns) {
     bool late = shm->pending && (now_ns - shm->blocked_ns >= TAKE_OVER_NS ||
                                  now_ns - shm->pending_ns >= PATIENCE_NS);
@@ -140,7 +141,7 @@ static void write_or_wait(struct nqptp_shm *shm, uint64_t now_ns) {
 
 /* --- the layout, by lease --------------------------------------------------------------------- */
 
-/* No other process reads the object now, so it can get another layout at once. */
+/* Changes the layout at once, because no other process reads the object now. */
 static void set_layout(struct nqptp_shm *shm, unsigned version) {
     if (version == shm->layout->version)
         return;
@@ -151,9 +152,10 @@ static void set_layout(struct nqptp_shm *shm, unsigned version) {
 }
 
 /*
- * The layout for a process that opens the object. Without a command the layout stays, because a
- * client of layout 4 sends none if it only reads. But a player of layout 10 that was started before
- * the daemon sent its command to a closed port, and looks for the object until it is there.
+ * Returns the layout for a process that opens the object. `player` says that a command came in the
+ * last 10 s. Without one the layout stays, because a client of layout 4 that only reads sends none.
+ * But a player of layout 10 that started before the daemon sent its command to a closed port, and
+ * looks for the object until it is there.
  */
 static unsigned layout_for(const struct nqptp_shm *shm, enum nqptp_opener opener, bool player,
                            uint64_t now_ns) {
@@ -181,8 +183,8 @@ static int map(struct nqptp_shm *shm) {
 }
 
 /*
- * Gives a file of ours its mode, group and size. The service's sandbox does not allow fchown(), so
- * it is not called if the group is right already.
+ * Gives a file of ours its mode, group and size. fchown() is called only if the group is another
+ * one, because the service's sandbox does not allow it.
  */
 static int set_mode_and_size(struct nqptp_shm *shm) {
     bool writable = shm->automatic || shm->layout->has_mutex;
@@ -198,10 +200,9 @@ static int set_mode_and_size(struct nqptp_shm *shm) {
 }
 
 /*
- * Locks the file while this process lives, so that another daemon of this user, with other ports,
- * leaves the object alone. A client can take the same lock to keep the daemon out, so a lock counts
- * only if a process of this user has it. The other sign of a daemon is a lease, which no client can
- * take.
+ * Locks the file while this process lives. So another daemon of this user, with other ports, leaves
+ * the object alone. Returns -EBUSY if such a daemon has the lock, otherwise 0. A client can take
+ * the same lock, so the lock of another user's process does not count.
  */
 static int lock_against_daemons(const struct nqptp_shm *shm) {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -216,8 +217,8 @@ static int lock_against_daemons(const struct nqptp_shm *shm) {
 }
 
 /*
- * Completes the object, whose file has this path, before a client can open it: the mutex as well,
- * because its holder may have died while other clients wait for it.
+ * Completes the object before a client can open it. The file has this path, or gets it later. The
+ * mutex is taken over, because its holder may have died while other clients wait for it.
  */
 static int complete(struct nqptp_shm *shm, const char *path, uint64_t now_ns) {
     int result = set_mode_and_size(shm);
@@ -252,10 +253,11 @@ static bool is_named(const struct nqptp_shm *shm) {
 }
 
 /*
- * Opens the file that has the name, if it is ours. The file may be another name of an object that
- * is open already: to open that would break its lease, and to close it again would give up its
- * lock. So lstat() comes first. Any other file of this user, and one that root has closed to this
- * user, is removed, except under the name of a named object, which a client chose.
+ * Opens the file that has the name, if it is ours. lstat() comes first, because the name may be a
+ * second one of an object that is open already: to open it again would break its lease, and to
+ * close it would release its lock. A file of this user that cannot be adopted, or that root has
+ * closed to this user, is removed. Under the name of a named object it stays: a client chose that
+ * name, and the file may be another program's.
  */
 static int open_existing(struct nqptp_shm *shm, const char *path) {
     struct stat status;
@@ -299,11 +301,18 @@ bool nqptp_shm_can_serve(unsigned layout) {
     return layout == NQPTP_SHM_AUTO || (row && (!row->has_mutex || nqptp_mutex_init(&mutex)));
 }
 
-/* Another process may make an object of that name meanwhile. */
+/*
+ * Adopts the object that has the name, or creates one. Another process may make or remove the file
+ * between the two, so there are three tries.
+ */
 static int adopt_or_create(struct nqptp_shm *shm, uint64_t now_ns) {
     char path[NQPTP_SHM_PATH_SIZE];
     int result = -EEXIST;
 
+    shm->fd = -1;
+    shm->map = NULL;
+    shm->lease = (struct nqptp_lease)NQPTP_LEASE_OF_NOTHING;
+    shm->pending = false;
     nqptp_shm_path(shm->name, path);
     for (int i = 0; i < 3; i++) {
         if ((result = adopt(shm, path, now_ns)) != -ENOENT)
@@ -319,8 +328,7 @@ static int adopt_or_create(struct nqptp_shm *shm, uint64_t now_ns) {
 
 int nqptp_shm_open(struct nqptp_shm *shm, const char *name, unsigned layout, gid_t group,
                    uint64_t now_ns) {
-    *shm = (struct nqptp_shm){
-        .fd = -1, .group = group, .lease = NQPTP_LEASE_OF_NOTHING, .started_ns = now_ns};
+    *shm = (struct nqptp_shm){.fd = -1, .group = group, .started_ns = now_ns};
     bool known = nqptp_mutex_init(&shm->mutex);
     if (!known && layout == NQPTP_SHM_AUTO)
         layout = NQPTP_SHM_LAYOUT_10;
@@ -346,19 +354,19 @@ void nqptp_shm_inherited(const struct nqptp_shm *shm, struct nqptp_shm_record *r
 void nqptp_shm_publish(struct nqptp_shm *shm, const struct nqptp_shm_record *record,
                        uint64_t realtime_minus_raw_ns, uint64_t now_ns) {
     shm->record = *record;
-    shm->realtime_minus_raw_ns = realtime_minus_raw_ns;
+    shm->record.realtime_minus_raw_ns = realtime_minus_raw_ns;
     make_image(shm);
     write_or_wait(shm, now_ns);
 }
 
-/* Does the name lead to this object? */
+/* Returns whether the name leads to this object; true if that cannot be told. */
 static bool has_name(const struct nqptp_shm *shm) {
     char path[NQPTP_SHM_PATH_SIZE];
     struct stat named, ours;
 
     nqptp_shm_path(shm->name, path);
     if (lstat(path, &named) < 0 || fstat(shm->fd, &ours) < 0)
-        return errno != ENOENT; /* It cannot be told, and it hardly ever has gone. */
+        return errno != ENOENT;
     return named.st_dev == ours.st_dev && named.st_ino == ours.st_ino;
 }
 
@@ -379,10 +387,6 @@ int nqptp_shm_mend(struct nqptp_shm *shm, uint64_t now_ns) {
         (void)!ftruncate(shm->fd, NQPTP_SHM_SIZE); /* A client may have cut it short. */
         return 0;
     }
-    successor.fd = -1;
-    successor.lease = (struct nqptp_lease)NQPTP_LEASE_OF_NOTHING;
-    successor.map = NULL;
-    successor.pending = false;
     int result = adopt_or_create(&successor, now_ns);
     if (!successor.map)
         return result;
@@ -421,9 +425,9 @@ bool nqptp_shm_ask(struct nqptp_shm *shm, enum nqptp_shm_asked asked, uint64_t n
     shm->asked_ns = now_ns;
     bool bare = asked == NQPTP_SHM_ASKED_BARE;
     bool fits = bare == (shm->layout->version == NQPTP_SHM_LAYOUT_4);
-    /* The last process that had the object open may have closed it. A client that was refused opens
-     * it again in a moment: a lease would refuse it again, so take one only to change the layout.
-     */
+    /* The last process that had the object open may have closed it. But a client that was refused
+     * opens it again in a moment, and a lease would refuse it again. So then the lease is taken
+     * only if the layout must change. */
     if (shm->lease.state != NQPTP_LEASE_REFUSED || !fits)
         nqptp_lease_expect(&shm->lease);
     if (shm->lease.state != NQPTP_LEASE_UNAVAILABLE)
@@ -436,8 +440,8 @@ void nqptp_shm_signalled(struct nqptp_shm *shm, uint64_t now_ns) {
     nqptp_lease_check_closed(&shm->lease, now_ns);
     if (shm->lease.opener == NQPTP_OPENER_NONE)
         return;
-    /* A player with musl's shm_open() does not wait, and comes again. Another process that does not
-     * wait only looked at the file, or was killed: it sent no command. */
+    /* A player with musl's shm_open() does not wait, and tries again. A process that does not wait
+     * and sent no command only looked at the file, or was killed. */
     bool player = shm->asked != NQPTP_SHM_ASKED_NOTHING && now_ns - shm->asked_ns <= ASKED_NS;
     set_layout(shm, layout_for(shm, shm->lease.opener, player, now_ns));
     nqptp_lease_release(&shm->lease, player, now_ns);
@@ -461,14 +465,15 @@ void nqptp_shm_close(struct nqptp_shm *shm) {
     shm->fd = -1;
 }
 
-/* Clients that keep the object mapped read this last. */
+/* Publishes "no master" for the clients that keep the object mapped. */
 static void publish_no_master(struct nqptp_shm *shm) {
     const struct timespec copying = {.tv_nsec = (long)(10 * NQPTP_MS)};
 
     shm->record = (struct nqptp_shm_record){0};
     make_image(shm);
     if (write_object(shm, RESPECT_MUTEX) == -EBUSY) {
-        nanosleep(&copying, NULL); /* A client that copies the record releases the mutex by then. */
+        nanosleep(&copying,
+                  NULL); /* A client that copies the record has released the mutex by then. */
         write_object(shm, TAKE_MUTEX_OVER);
     }
 }

@@ -34,7 +34,6 @@ struct nqptp_shm {
     uint64_t asked_ns;          /* When that command came. */
 
     struct nqptp_shm_record record; /* The record that was published last. */
-    uint64_t realtime_minus_raw_ns; /* The difference that came with that record. */
     bool pending;                   /* A client holds the mutex, and the image waits for it. */
     uint64_t retry_ns;              /* When to try for the mutex again. */
     uint64_t pending_ns;            /* Since when the image waits. */
