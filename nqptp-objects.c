@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each client has one object. It is made or adopted before the engine learns of the client. While
- * the daemon runs, records are published in it, and its client's commands tell which layout it
- * needs and are kept in it for the next daemon.
+ * The clients' objects: object c belongs to client c. This module makes or adopts an object before
+ * the engine learns of its client, publishes records in it, hands it the client's commands, keeps
+ * these for the next daemon, and logs the faults of objects.
  *
- * Root, or a process of our user, may remove an object's name, and a player may be about to open
- * it. A check of the name costs as much as a packet. So there is one a second at most while records
- * are published, and one with each command, because a player opens the object after its command.
+ * An entry of the list is empty (its descriptor is -1) or has an object for as long as the engine
+ * has the client. Entry 0 is /nqptp, and the only one whose layout may change. When a client makes
+ * room, the last one moves into its entry, here and in the engine.
+ *
+ * Root, or a process of our user, may remove the name of an object, and a player may be about to
+ * open it. To look at a name costs as much as a packet. So the daemon looks once a second at most
+ * while it publishes records, and at each command, because a player opens the object after it.
+ *
+ * This module never touches a mapping, and never decides which master a client has.
  */
 #include "nqptp-objects.h"
 
@@ -21,9 +27,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define UNUSED_NS (120 * NQPTP_S) /* Then a player that no process shows has stopped. */
-#define CHECK_NS (5 * NQPTP_S)    /* Between two looks whether an object is in use. */
-#define LOOK_NS NQPTP_S           /* Between checks of a name while records are published. */
+#define UNUSED_NS (120 * NQPTP_S) /* The time without use after which a player has stopped. */
+#define CHECK_NS (5 * NQPTP_S)    /* The time between two looks whether an object is in use. */
+#define LOOK_NS NQPTP_S /* The time between two looks at a name while records are published. */
 
 void nqptp_objects_init(struct nqptp_objects *objects, gid_t group, const char *group_name) {
     *objects = (struct nqptp_objects){.group = group, .group_name = group_name};
@@ -33,7 +39,7 @@ void nqptp_objects_init(struct nqptp_objects *objects, gid_t group, const char *
 
 /* --- what goes wrong -------------------------------------------------------------------------- */
 
-/* Logs what has the name of an object. A client chose the name of a named object. */
+/* Logs what has the name of an object. The advice is another one for a name that a client chose. */
 static void explain_foreign(const char *name, const char *shown) {
     const struct passwd *user = getpwuid(geteuid());
     char found[64];
@@ -44,8 +50,8 @@ static void explain_foreign(const char *name, const char *shown) {
                   user ? user->pw_name : "root");
     else
         nqptp_log(LOG_ERR,
-                  "%s is not ours: %s; its client must take another name, or root must remove it "
-                  "from /dev/shm",
+                  "%s is not ours: %s; give its player another name, or as root remove it from "
+                  "/dev/shm",
                   shown, found);
 }
 
@@ -58,7 +64,10 @@ static void explain(const char *name, int result) {
     if (trouble)
         nqptp_log(LOG_ERR, "cannot make %s: %s", shown, trouble);
     else if (result == -EBUSY || (result == -EEXIST && nqptp_shm_is_leased(name)))
-        nqptp_log(LOG_ERR, "another nqptp serves %s; each nqptp needs its own /dev/shm", shown);
+        nqptp_log(
+            LOG_ERR,
+            "another nqptp already serves %s: stop one of them, or give each its own /dev/shm",
+            shown);
     else if (result == -EEXIST)
         explain_foreign(name, shown);
     else if (result == -EFBIG)
@@ -68,7 +77,7 @@ static void explain(const char *name, int result) {
         nqptp_log_error(LOG_ERR, result, "cannot make %s in /dev/shm", shown);
 }
 
-/* Without inotify a player of another layout may have to wait, or to be started again. */
+/* Without inotify a player that needs another layout may find the old one, so it is logged once. */
 static void explain_watch(struct nqptp_objects *objects) {
     const struct nqptp_shm *first = &objects->list[0].shm;
 
@@ -76,8 +85,8 @@ static void explain_watch(struct nqptp_objects *objects) {
         return;
     objects->told_unwatched = true;
     nqptp_log(LOG_WARNING,
-              "inotify does not work: %s (its limits are in /proc/sys/fs/inotify); after a change "
-              "of players leave 30 s between them",
+              "inotify does not work: %s (its limits are in /proc/sys/fs/inotify); when you change "
+              "to another version of Shairport Sync, wait 30 s between the two",
               strerror(-first->lease.watch_error));
 }
 
@@ -107,6 +116,7 @@ int nqptp_objects_add(struct nqptp_objects *objects, struct nqptp_engine *engine
     return 0;
 }
 
+/* Makes a new object if the name of this one was removed. */
 static void check_name(struct nqptp_objects *objects, struct nqptp_shm *shm, uint64_t now_ns) {
     int result = nqptp_shm_mend(shm, now_ns);
     char shown[NQPTP_NAME_SIZE];
@@ -117,10 +127,11 @@ static void check_name(struct nqptp_objects *objects, struct nqptp_shm *shm, uin
     if (result < 0)
         explain(shm->name, result);
     else
-        nqptp_log(LOG_NOTICE,
-                  "%s was removed, so there is a new one; players that were reading the old one "
-                  "must be restarted",
-                  shown);
+        nqptp_log(
+            LOG_NOTICE,
+            "%s was removed from /dev/shm, so there is a new one: restart the players that read "
+            "the old one",
+            shown);
 }
 
 void nqptp_objects_publish(struct nqptp_objects *objects, int c,
@@ -135,6 +146,7 @@ void nqptp_objects_publish(struct nqptp_objects *objects, int c,
     check_name(objects, &object->shm, now_ns);
 }
 
+/* Removes the client that sent no command for the longest time, of those that may go. */
 static void make_room(struct nqptp_objects *objects, struct nqptp_engine *engine) {
     struct nqptp_object *last = &objects->list[engine->clients.top - 1], *oldest = NULL;
 
@@ -179,15 +191,15 @@ _Static_assert(NQPTP_CLIENTS_MAX *NQPTP_NAME_SIZE <= NQPTP_KEPT_MAX, "all names 
 
 int nqptp_objects_keep_names(const struct nqptp_objects *objects) {
     char names[NQPTP_KEPT_MAX];
-    size_t length = 0;
+    struct nqptp_text text = {names, sizeof names, 0};
 
     for (int c = 1; c < NQPTP_CLIENTS_MAX; c++)
         if (objects->list[c].shm.fd >= 0)
-            length += (size_t)snprintf(names + length, sizeof names - length, "%s ",
-                                       objects->list[c].shm.name);
-    return nqptp_kept_write(objects->list[0].shm.fd, NQPTP_KEPT_NAMES, names, length);
+            nqptp_text_add(&text, "%s ", objects->list[c].shm.name);
+    return nqptp_kept_write(objects->list[0].shm.fd, NQPTP_KEPT_NAMES, names, text.used);
 }
 
+/* Keeps the command for the next daemon. */
 static void keep(struct nqptp_objects *objects, int c, const struct nqptp_command *command,
                  const char *text, size_t length, uint64_t now_ns) {
     bool list = command->letter == 'T';
@@ -197,7 +209,8 @@ static void keep(struct nqptp_objects *objects, int c, const struct nqptp_comman
         result = nqptp_objects_keep_names(objects);
     if (result < 0 && nqptp_warning_due(&objects->not_kept, now_ns))
         nqptp_log_error(LOG_WARNING, result,
-                        "clients must ask again after a restart, because it cannot be kept");
+                        "after a restart of nqptp restart the players as well: what they asked "
+                        "for cannot be kept");
 }
 
 void nqptp_objects_command(struct nqptp_objects *objects, int c,
@@ -209,7 +222,9 @@ void nqptp_objects_command(struct nqptp_objects *objects, int c,
     check_name(objects, shm, now_ns);
     if (!nqptp_shm_ask(shm, command->asked, now_ns) &&
         nqptp_warning_due(&objects->other_layout, now_ns))
-        nqptp_log(LOG_NOTICE, "a client asks for another layout of %s than the %u that others use",
+        nqptp_log(LOG_NOTICE,
+                  "a player needs another layout of %s than %u, which other players use; it can "
+                  "have it once they have ended",
                   shm->name, nqptp_shm_version(shm));
     keep(objects, c, command, text, length, now_ns);
 }
@@ -229,43 +244,44 @@ void nqptp_objects_signalled(struct nqptp_objects *objects, uint64_t now_ns) {
 
 /* --- what the daemon before this one kept ----------------------------------------------------- */
 
-/* Adds a command and a newline. A client may have written the text, so only its own may count. */
-static bool add_kept(const char *name, const char *text, size_t length, char *out, size_t *used) {
+/*
+ * Adds a kept command and a newline. A client may have written the text, so it counts only if it is
+ * a command of that object's client. Returns whether it is.
+ */
+static bool add_kept(struct nqptp_text *out, const char *name, const char *text, size_t length) {
     struct nqptp_command command;
 
     while (length > 0 && (unsigned char)text[length - 1] < ' ') /* The NUL that players send. */
         length--;
-    if (nqptp_command_parse(text, length, &command) || !strchr("TBPE", command.letter) ||
-        strcmp(command.name[0] ? command.name : NQPTP_INTERFACE_NAME, name) != 0 ||
-        length + 2 > NQPTP_OBJECTS_KEPT_MAX - *used)
-        return false;
-    memcpy(out + *used, text, length);
-    out[*used + length] = '\n';
-    *used += length + 1;
-    return true;
+    bool own = !nqptp_command_parse(text, length, &command) && strchr("TBPE", command.letter) &&
+               strcmp(command.name[0] ? command.name : NQPTP_INTERFACE_NAME, name) == 0;
+    if (own)
+        nqptp_text_add(out, "%.*s\n", (int)length, text);
+    return own;
 }
 
-static void add_all_kept(char *names, char *out, size_t *used) {
-    char text[NQPTP_KEPT_MAX] = "", *rest;
+/* Adds what is kept in the objects with these names. A client may have written the names. */
+static void add_all_kept(struct nqptp_text *out, char *names) {
+    char text[NQPTP_KEPT_MAX], *rest;
 
     for (char *name = strtok_r(names, " ", &rest); name; name = strtok_r(NULL, " ", &rest))
         if (name[0] == '/' && !strchr(name + 1, '/') && strcmp(name, NQPTP_INTERFACE_NAME) != 0 &&
-            add_kept(name, text, nqptp_shm_read_kept(name, NQPTP_KEPT_LIST, text), out, used))
-            add_kept(name, text, nqptp_shm_read_kept(name, NQPTP_KEPT_ACTIVITY, text), out, used);
+            add_kept(out, name, text, nqptp_shm_read_kept(name, NQPTP_KEPT_LIST, text)))
+            add_kept(out, name, text, nqptp_shm_read_kept(name, NQPTP_KEPT_ACTIVITY, text));
 }
 
 void nqptp_objects_kept(const struct nqptp_objects *objects, char *names,
                         char text[NQPTP_OBJECTS_KEPT_MAX]) {
     const struct nqptp_shm *first = &objects->list[0].shm;
-    char kept[NQPTP_KEPT_MAX + 1] = "";
-    size_t used = 0;
+    struct nqptp_text out = {text, NQPTP_OBJECTS_KEPT_MAX, 0};
+    char kept[NQPTP_KEPT_MAX + 1];
 
-    add_kept(first->name, kept, nqptp_kept_read(first->fd, NQPTP_KEPT_LIST, kept), text, &used);
-    add_kept(first->name, kept, nqptp_kept_read(first->fd, NQPTP_KEPT_ACTIVITY, kept), text, &used);
+    text[0] = '\0';
+    add_kept(&out, first->name, kept, nqptp_kept_read(first->fd, NQPTP_KEPT_LIST, kept));
+    add_kept(&out, first->name, kept, nqptp_kept_read(first->fd, NQPTP_KEPT_ACTIVITY, kept));
     kept[nqptp_kept_read(first->fd, NQPTP_KEPT_NAMES, kept)] = '\0';
-    add_all_kept(kept, text, &used);
-    add_all_kept(names, text, &used);
-    text[used] = '\0';
+    add_all_kept(&out, kept);
+    add_all_kept(&out, names);
 }
 
 /* --- deadlines, status, end ------------------------------------------------------------------- */
@@ -293,12 +309,15 @@ void nqptp_objects_status(const struct nqptp_objects *objects, struct nqptp_stat
     }
 }
 
-/* A client of the mutex layouts may open the object for a moment only, which a lease would tell. */
+/*
+ * Returns whether the client may use its object. A client of a layout with a mutex may open it for
+ * a moment only. With a fixed layout there is no lease that would tell of that.
+ */
 static bool may_be_in_use(const struct nqptp_shm *shm) {
     return (!shm->automatic && shm->layout->has_mutex) || nqptp_shm_is_in_use(shm);
 }
 
-/* Notes that the client uses its object, if it does. Returns whether it did not for long. */
+/* Notes whether the client uses its object now. Returns whether it has not for two minutes. */
 static bool is_unused(struct nqptp_object *object, uint64_t now_ns) {
     if (may_be_in_use(&object->shm))
         object->used_at_ns = now_ns;
@@ -331,8 +350,8 @@ void nqptp_objects_stop(struct nqptp_objects *objects, const struct nqptp_client
         int result = nqptp_shm_stop(&objects->list[c].shm, nqptp_client_plays(&clients->list[c]));
         if (result < 0)
             nqptp_log_error(LOG_WARNING, result,
-                            "after the next start of nqptp restart the players that have %s open: "
-                            "it cannot be removed or put aside",
+                            "cannot remove %s or put it aside: after the next start of nqptp "
+                            "restart the players that have it open",
                             clients->list[c].shown);
     }
 }
