@@ -57,7 +57,8 @@ static void explain_foreign(const char *name, const char *shown) {
 
 /* Logs why there is no object of that name. */
 static void explain(const char *name, int result) {
-    const char *trouble = nqptp_dev_shm_trouble();
+    const char *trouble = result == -EFBIG ? "the limit of file sizes (ulimit -f) is below 16 KiB"
+                                           : nqptp_dev_shm_trouble();
     char shown[NQPTP_NAME_SIZE];
 
     nqptp_text_show(name, "", shown, sizeof shown);
@@ -70,9 +71,6 @@ static void explain(const char *name, int result) {
             shown);
     else if (result == -EEXIST)
         explain_foreign(name, shown);
-    else if (result == -EFBIG)
-        nqptp_log(LOG_ERR, "cannot make %s: the limit of file sizes (ulimit -f) is below 16 KiB",
-                  shown);
     else
         nqptp_log_error(LOG_ERR, result, "cannot make %s in /dev/shm", shown);
 }

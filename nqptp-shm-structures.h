@@ -1,28 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The shared memory interface of nqptp: the byte layouts that clients map, and the constants they
- * need. It is all a client has to include, and it includes nothing of nqptp's own.
+ * The shared memory interface of nqptp: the layouts that clients map, and the constants that they
+ * need. A client needs no other header of nqptp, and this one includes none.
  *
- * A client opens the POSIX shared memory object NQPTP_INTERFACE_NAME, or one of its own name, maps
- * the structure of its layout shared, and looks at `version` before anything else. There are two
- * ways of reading:
+ * A client opens the POSIX shared memory object NQPTP_INTERFACE_NAME, or one with a name of its
+ * own. It maps the structure of its layout with MAP_SHARED, and looks at `version` first. There are
+ * two ways to read:
  *
  * - Layout 10, for new clients. Send the command "/name T ADDRESS ..." to NQPTP_CONTROL_PORT, then
  *   open the object read-only. There is no lock: see struct shm_structure_10.
  * - Layouts 4, 8 and 9. Open the object read-write, which needs membership of group "nqptp". Lock
- *   shm_mutex, copy, unlock. A client that keeps the mutex for a second loses it.
+ *   shm_mutex, copy, unlock. The daemon takes the mutex from a client that keeps it for a second.
  *
- * The object is complete as soon as it has its name, and keeps its place while the daemon restarts
- * or crashes. When the daemon is stopped the name goes away. The next daemon brings the object back
- * if a client still has it open.
+ * The object is complete as soon as it has its name, and the same object stays while the daemon
+ * restarts or crashes. When the daemon is stopped it removes the name. If a client still has the
+ * object open, the next daemon brings it back.
  *
- * Times are nanoseconds modulo 2^64, so subtract and add them as uint64_t:
+ * Times are nanoseconds modulo 2^64, so add and subtract them as uint64_t:
  *
  *     the master's time = the local clock now + local_to_master_time_offset
  *
  * The local clock is CLOCK_REALTIME in layout 4 and CLOCK_MONOTONIC_RAW in all others. A master
- * that falls silent leaves its last values: local_time says how old they are. While there is no
- * master, master_clock_id, all times and the first byte of master_clock_ip are 0.
+ * that sends nothing any more leaves its last values; local_time says how old they are. While there
+ * is no master, master_clock_id, all times and the first byte of master_clock_ip are 0.
  */
 #ifndef NQPTP_SHM_STRUCTURES_H
 #define NQPTP_SHM_STRUCTURES_H
@@ -34,19 +34,20 @@
 /* The name to give to shm_open(3). */
 #define NQPTP_INTERFACE_NAME "/nqptp"
 
-/* The value of `version` in the first layout below; 8, 9 and 10 are those of the others. */
+/* The value of `version` in layout 4. In the other layouts it is their own number. */
 #define NQPTP_SHM_STRUCTURES_VERSION 4
 
 /*
  * The UDP port, on 127.0.0.1 and ::1 only, that takes commands, one in each datagram.
  * "/name T ADDRESS ..." lists the numeric addresses whose clocks may become master for the client
- * of object "/name", which is made if it does not exist. Each list replaces the one before; without
- * addresses no clock may. "/name B", "P" and "E" say that the client begins, pauses and ends
- * playing. A "T ADDRESS ..." without a name is the way of layout 4.
+ * of object "/name". The daemon makes the object if there is none. Each list replaces the one
+ * before; with an empty list no clock may become master. "/name B", "/name P" and "/name E" say
+ * that the client begins, pauses and ends playing. Clients of layout 4 send "T ADDRESS ..." without
+ * a name.
  */
 #define NQPTP_CONTROL_PORT 9000
 
-/* Clients of 2021 may use these two names. */
+/* Programs of 2021 may use these two names. */
 #ifndef STORAGE_ID
 #define STORAGE_ID NQPTP_INTERFACE_NAME
 #endif
@@ -54,7 +55,7 @@
 #define MAX_CLOCKS 32
 #endif
 
-/* Layout 4: what this interface began with; Shairport Sync of May 2021. */
+/* Layout 4, the first one: Shairport Sync of May 2021. */
 struct shm_structure {
     pthread_mutex_t shm_mutex;            /* process-shared; hold it only to copy the rest */
     uint16_t version;                     /* NQPTP_SHM_STRUCTURES_VERSION */
@@ -91,7 +92,7 @@ struct shm_structure_set { /* each member as in layouts 8 and 9 */
  *     __sync_synchronize();
  *     second = *shared;
  *     if (memcmp(&first.main, &second.secondary, sizeof first.main) == 0)
- *         ... first.main is whole; otherwise keep what you had, and look again soon
+ *         ... first.main is whole; otherwise keep the values that you had, and look again soon
  */
 struct shm_structure_10 {
     uint16_t version; /* 10 */

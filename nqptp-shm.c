@@ -328,14 +328,11 @@ static int adopt_or_create(struct nqptp_shm *shm, uint64_t now_ns) {
 
 int nqptp_shm_open(struct nqptp_shm *shm, const char *name, unsigned layout, gid_t group,
                    uint64_t now_ns) {
-    *shm = (struct nqptp_shm){.fd = -1, .group = group, .started_ns = now_ns};
-    bool known = nqptp_mutex_init(&shm->mutex);
-    if (!known && layout == NQPTP_SHM_AUTO)
+    *shm = (struct nqptp_shm){.group = group, .started_ns = now_ns};
+    if (!nqptp_mutex_init(&shm->mutex) && layout == NQPTP_SHM_AUTO)
         layout = NQPTP_SHM_LAYOUT_10;
     shm->automatic = layout == NQPTP_SHM_AUTO;
     shm->layout = nqptp_shm_layout(shm->automatic ? NQPTP_SHM_LAYOUT_4 : layout);
-    if (!shm->layout || (shm->layout->has_mutex && !known))
-        return -ENOTSUP;
     snprintf(shm->name, sizeof shm->name, "%s", name);
     make_image(shm);
     return adopt_or_create(shm, now_ns);
@@ -381,14 +378,12 @@ static void copy_kept(int from, int to) {
 int nqptp_shm_mend(struct nqptp_shm *shm, uint64_t now_ns) {
     struct nqptp_shm successor = *shm;
 
-    if (!shm->map)
-        return 0;
     if (has_name(shm)) {
         (void)!ftruncate(shm->fd, NQPTP_SHM_SIZE); /* A client may have cut it short. */
         return 0;
     }
     int result = adopt_or_create(&successor, now_ns);
-    if (!successor.map)
+    if (result < 0)
         return result;
     copy_kept(shm->fd, successor.fd);
     successor.image = shm->image;

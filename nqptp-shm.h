@@ -49,10 +49,10 @@ bool nqptp_shm_can_serve(unsigned layout);
 
 /*
  * Makes the object `name`, complete before it gets that name. Or adopts the object that an earlier
- * process of this user left, whose record stays until there is a newer one. `layout` is the number
- * of a layout or NQPTP_SHM_AUTO, which means 10 where the C library's mutex is unknown. The object
- * gets that group unless it is (gid_t)-1. Sets group_refused if this process may not give it the
- * group. now_ns is CLOCK_MONOTONIC_RAW, here and below.
+ * process of this user left, whose record stays until there is a newer one. nqptp_shm_can_serve()
+ * must be true of `layout`. NQPTP_SHM_AUTO means 10 where the C library's mutex is unknown. The
+ * object gets that group unless it is (gid_t)-1. Sets group_refused if this process may not give it
+ * the group. now_ns is CLOCK_MONOTONIC_RAW, here and below.
  *
  * nqptp_shm_is_ours() tells which file is adopted. Under another name than /nqptp it must also have
  * layout 10. Returns 0 or -errno: -EEXIST if another file has the name, -EBUSY if another process
