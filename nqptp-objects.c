@@ -260,7 +260,7 @@ static bool add_kept(struct nqptp_text *out, const char *name, const char *text,
 
 /* Adds what is kept in the objects with these names. A client may have written the names. */
 static void add_all_kept(struct nqptp_text *out, char *names) {
-    char text[NQPTP_KEPT_MAX], *rest;
+    char text[NQPTP_KEPT_MAX] = "", *rest;
 
     for (char *name = strtok_r(names, " ", &rest); name; name = strtok_r(NULL, " ", &rest))
         if (name[0] == '/' && !strchr(name + 1, '/') && strcmp(name, NQPTP_INTERFACE_NAME) != 0 &&
@@ -272,7 +272,7 @@ void nqptp_objects_kept(const struct nqptp_objects *objects, char *names,
                         char text[NQPTP_OBJECTS_KEPT_MAX]) {
     const struct nqptp_shm *first = &objects->list[0].shm;
     struct nqptp_text out = {text, NQPTP_OBJECTS_KEPT_MAX, 0};
-    char kept[NQPTP_KEPT_MAX + 1];
+    char kept[NQPTP_KEPT_MAX + 1] = "";
 
     text[0] = '\0';
     add_kept(&out, first->name, kept, nqptp_kept_read(first->fd, NQPTP_KEPT_LIST, kept));

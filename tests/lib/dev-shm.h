@@ -56,7 +56,7 @@ static inline int test_in_child(const char *mark) {
     pid_t child = fork();
     if (child == 0)
         return -1;
-    bool ended = child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status);
+    bool exited = child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status);
     snprintf(pattern, sizeof pattern, "/dev/shm/{,.}*%s*", mark);
     if (glob(pattern, GLOB_BRACE, NULL, &files) == 0) {
         for (size_t i = 0; i < files.gl_pathc; i++)
@@ -64,7 +64,7 @@ static inline int test_in_child(const char *mark) {
                 rmdir(files.gl_pathv[i]);
         globfree(&files);
     }
-    return ended ? WEXITSTATUS(status) : 1;
+    return exited ? WEXITSTATUS(status) : 1;
 }
 
 #endif
