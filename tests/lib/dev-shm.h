@@ -43,6 +43,18 @@ static inline bool make_dev_shm_private(void) {
            mount("tmpfs", "/dev/shm", "tmpfs", 0, "mode=1777") == 0;
 }
 
+/* Removes the files and directories that the pattern matches. */
+static inline void dev_shm_remove(const char *pattern) {
+    glob_t files;
+
+    if (glob(pattern, 0, NULL, &files) != 0)
+        return;
+    for (size_t i = 0; i < files.gl_pathc; i++)
+        if (unlink(files.gl_pathv[i]) < 0)
+            rmdir(files.gl_pathv[i]);
+    globfree(&files);
+}
+
 /*
  * For a test that goes on without a /dev/shm of its own. In the child it returns -1: the child
  * runs the test. In the parent it waits for the child, removes each file of /dev/shm that has
@@ -50,20 +62,16 @@ static inline bool make_dev_shm_private(void) {
  */
 static inline int test_in_child(const char *mark) {
     char pattern[256];
-    glob_t files;
     int status = 0;
 
     pid_t child = fork();
     if (child == 0)
         return -1;
     bool exited = child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status);
-    snprintf(pattern, sizeof pattern, "/dev/shm/{,.}*%s*", mark);
-    if (glob(pattern, GLOB_BRACE, NULL, &files) == 0) {
-        for (size_t i = 0; i < files.gl_pathc; i++)
-            if (unlink(files.gl_pathv[i]) < 0)
-                rmdir(files.gl_pathv[i]);
-        globfree(&files);
-    }
+    snprintf(pattern, sizeof pattern, "/dev/shm/*%s*", mark);
+    dev_shm_remove(pattern);
+    snprintf(pattern, sizeof pattern, "/dev/shm/.*%s*", mark);
+    dev_shm_remove(pattern);
     return exited ? WEXITSTATUS(status) : 1;
 }
 
