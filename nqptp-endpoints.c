@@ -179,15 +179,13 @@ static int bind_limited(const struct nqptp_address *address, const char *interfa
     return fd;
 }
 
-static int watch(const struct nqptp_endpoints *endpoints, unsigned i, int operation) {
-    struct epoll_event event = {
-        .events = endpoints->resting ? 0 : EPOLLIN,
-        .data.u32 = endpoints->tag + i,
-    };
+static int watch(const struct nqptp_endpoints *endpoints, unsigned i) {
+    struct epoll_event event = {.events = EPOLLIN, .data.u32 = i};
+    int fd = endpoints->list[i].fd;
 
-    if (endpoints->epoll < 0 || endpoints->list[i].fd < 0)
+    if (endpoints->epoll < 0 || fd < 0)
         return 0;
-    return epoll_ctl(endpoints->epoll, operation, endpoints->list[i].fd, &event) < 0 ? -errno : 0;
+    return epoll_ctl(endpoints->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
 /* Opens endpoint i. Returns 0 or -errno; -ENODEV: its interface does not exist. */
@@ -212,7 +210,7 @@ static int open_endpoint(struct nqptp_endpoints *endpoints, unsigned i) {
     endpoint->last = (struct nqptp_clock_pair){0};
     if (endpoints->guarded)
         nqptp_socket_guard(fd, true);
-    return watch(endpoints, i, EPOLL_CTL_ADD);
+    return watch(endpoints, i);
 }
 
 int nqptp_endpoints_open(struct nqptp_endpoints *endpoints, const struct nqptp_endpoint **failed) {
@@ -242,11 +240,10 @@ void nqptp_endpoints_close(struct nqptp_endpoints *endpoints) {
             close_endpoint(&endpoints->list[i]);
 }
 
-int nqptp_endpoints_watch(struct nqptp_endpoints *endpoints, int epoll, uint32_t tag) {
+int nqptp_endpoints_watch(struct nqptp_endpoints *endpoints, int epoll) {
     endpoints->epoll = epoll;
-    endpoints->tag = tag;
     for (unsigned i = 0; i < endpoints->count; i++) {
-        int result = watch(endpoints, i, EPOLL_CTL_ADD);
+        int result = watch(endpoints, i);
         if (result < 0)
             return result;
     }
@@ -397,14 +394,6 @@ bool nqptp_endpoints_must_retry(const struct nqptp_endpoints *endpoints) {
 
 int nqptp_endpoint_receive(struct nqptp_endpoint *endpoint, struct nqptp_batch *batch) {
     return nqptp_socket_receive(endpoint->fd, NQPTP_BATCH, &endpoint->last, batch);
-}
-
-void nqptp_endpoints_rest(struct nqptp_endpoints *endpoints, bool resting) {
-    if (endpoints->resting == resting)
-        return;
-    endpoints->resting = resting;
-    for (unsigned i = 0; i < endpoints->count; i++)
-        watch(endpoints, i, EPOLL_CTL_MOD);
 }
 
 void nqptp_endpoints_guard(struct nqptp_endpoints *endpoints, bool guarded) {

@@ -51,9 +51,8 @@ struct nqptp_endpoints {
     struct nqptp_interfaces interfaces;
     unsigned own_count; /* The number of addresses that we may send from. */
     struct nqptp_address own[NQPTP_ADDRESSES_MAX];
-    int epoll; /* It tells of endpoint i as tag + i; -1: there is none yet. */
-    uint32_t tag;
-    bool resting, guarded;
+    int epoll;     /* It reports endpoint i by the number i. -1: there is none yet. */
+    bool guarded;  /* See nqptp_socket_guard(). */
     bool followed; /* The interfaces were read before. */
     bool unread;   /* The last time they could not be read. */
     struct nqptp_unsent unsent;
@@ -96,14 +95,11 @@ bool nqptp_endpoint_is_first(const struct nqptp_endpoint *endpoint);
  */
 bool nqptp_endpoints_may_reopen(const struct nqptp_endpoints *endpoints);
 
-/* Lets epoll tell when endpoint i can be read, as tag + i. Returns 0 or -errno. */
-int nqptp_endpoints_watch(struct nqptp_endpoints *endpoints, int epoll, uint32_t tag);
+/* Makes epoll report endpoint i, by the number i, when it can be read. Returns 0 or -errno. */
+int nqptp_endpoints_watch(struct nqptp_endpoints *endpoints, int epoll);
 
 /* See nqptp_socket_receive(). */
 int nqptp_endpoint_receive(struct nqptp_endpoint *endpoint, struct nqptp_batch *batch);
-
-/* While they rest, a packet that comes in does not wake up the caller. */
-void nqptp_endpoints_rest(struct nqptp_endpoints *endpoints, bool resting);
 
 /* See nqptp_socket_guard(). */
 void nqptp_endpoints_guard(struct nqptp_endpoints *endpoints, bool guarded);

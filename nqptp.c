@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The daemon: one context (struct nqptp), one thread, one epoll.
+ * The daemon: one context (struct nqptp), one thread, one loop.
  *
  * In each round loop() does what is due by the table deadlines[], then waits until the next row is
  * due or a descriptor can be read. Then it reads packets first and commands after them, one batch
@@ -8,7 +8,11 @@
  * carries them out: records go to the objects, events to the log, and replies into a queue. The
  * queue is sent after the packets that came meanwhile.
  *
- * A new thing to wait for is a row of deadlines[], or a source of epoll and a line in dispatch().
+ * There are two epolls. One reports the sources: all but the ports of PTP. The other one reports
+ * the ports, and the first epoll as a whole. The loop waits for the second one, or for the first
+ * one while packets may wait in their sockets: then no packet wakes the daemon up.
+ *
+ * A new thing to wait for is a row of deadlines[], or a source and a line in dispatch().
  *
  * This module knows no PTP, and does not wake up while nothing happens. It never waits for anything
  * but epoll, except after a fault (nqptp-faults) and once at the start, in open_objects().
@@ -48,7 +52,7 @@
 #define OPENING_ROUNDS 128 /* The maximum of batches of commands that are read for one opener. */
 #define SIGNALS_MAX 256    /* Signals that are taken together. */
 
-/* The tags that epoll returns: see dispatch(). The tags of the endpoints come after them. */
+/* What the epoll of the sources reports: see dispatch(). */
 enum source {
     CONTROL_IPV4,
     CONTROL_IPV6,
@@ -58,20 +62,22 @@ enum source {
     SOURCES
 };
 
-#define EVENTS_MAX (SOURCES + NQPTP_ENDPOINTS_MAX)
+/* What the other epoll reports when there is an event of a source; an endpoint is its number. */
+#define ANY_SOURCE NQPTP_ENDPOINTS_MAX
 
 _Static_assert(NQPTP_OBJECTS_KEPT_MAX >= NQPTP_STATUS_MAX, "one buffer is for both texts");
 _Static_assert(CONTROL_IPV6 == CONTROL_IPV4 + 1, "nqptp_startup() opens two in a row");
 
 struct nqptp {
     const struct nqptp_options *options;
-    int epoll;
+    int source_epoll; /* It reports the sources. */
+    int epoll;        /* It reports the endpoints, and whether a source has an event. */
     int fds[SOURCES];
     sigset_t signals;       /* The signals that the descriptor SIGNALS reports. */
     enum nqptp_exit status; /* The status to end with, or NQPTP_GO_ON. */
     uint64_t started_ns;
     uint64_t checksum_errors;  /* The kernel's count at the start. */
-    uint64_t rest_until_ns;    /* Until then packets may wait to be read. */
+    uint64_t rest_until_ns;    /* When to read the packets that wait, or NQPTP_NO_DEADLINE. */
     uint64_t flooded_until_ns; /* Until then the kernel drops what the engine would ignore. */
     uint64_t retry_at_ns;      /* When to try again for a port, or NQPTP_NO_DEADLINE. */
     struct nqptp_service service;
@@ -157,11 +163,26 @@ static void on_packets(struct nqptp *nqptp, unsigned endpoint) {
     nqptp_endpoints_guard(&nqptp->endpoints, true);
 }
 
-/* Reads a batch from each endpoint that is open. */
+/*
+ * Reads a batch from each endpoint that has packets. If there are none, waits for the first one or
+ * for an event of a source. Returns whether there is an event of a source.
+ */
+static bool wait_for_packets(struct nqptp *nqptp, int timeout_ms) {
+    struct epoll_event events[NQPTP_ENDPOINTS_MAX + 1];
+    bool any_source = false;
+    int count = epoll_wait(nqptp->epoll, events, NQPTP_ENDPOINTS_MAX + 1, timeout_ms);
+
+    nqptp_faults_note(&nqptp->faults, count < 0 ? -errno : 0);
+    for (int i = 0; i < count; i++)
+        if (events[i].data.u32 == ANY_SOURCE)
+            any_source = true;
+        else
+            on_packets(nqptp, events[i].data.u32);
+    return any_source;
+}
+
 static void read_packets(struct nqptp *nqptp) {
-    for (unsigned i = 0; i < nqptp->endpoints.count; i++)
-        if (nqptp->endpoints.list[i].fd >= 0)
-            on_packets(nqptp, i);
+    wait_for_packets(nqptp, 0);
 }
 
 static struct nqptp_status status_now(const struct nqptp *nqptp, uint64_t now_ns) {
@@ -323,7 +344,7 @@ static void expire_engine(struct nqptp *nqptp) {
 }
 
 static uint64_t rest_due_ns(const struct nqptp *nqptp) {
-    return nqptp->endpoints.resting ? nqptp->rest_until_ns : NQPTP_NO_DEADLINE;
+    return nqptp->rest_until_ns;
 }
 
 static uint64_t objects_due_ns(const struct nqptp *nqptp) {
@@ -390,14 +411,17 @@ static int next_deadline_ms(const struct nqptp *nqptp) {
 
 /*
  * Decides whether packets end the wait, or stay in their sockets until rest_until_ns. They are read
- * before the engine is told that time has passed.
+ * before the engine is told that time has passed. Returns whether they stay.
  */
-static void set_rest(struct nqptp *nqptp) {
+static bool set_rest(struct nqptp *nqptp) {
     uint64_t until_ns = nqptp_engine_rest_until_ns(&nqptp->engine, nqptp_clock_now_ns());
     uint64_t engine_ns = engine_due_ns(nqptp);
 
+    nqptp->rest_until_ns = NQPTP_NO_DEADLINE;
+    if (until_ns == 0 || nqptp->endpoints.guarded)
+        return false;
     nqptp->rest_until_ns = until_ns < engine_ns ? until_ns : engine_ns;
-    nqptp_endpoints_rest(&nqptp->endpoints, until_ns > 0 && !nqptp->endpoints.guarded);
+    return true;
 }
 
 static void dispatch(struct nqptp *nqptp, enum source source) {
@@ -411,29 +435,37 @@ static void dispatch(struct nqptp *nqptp, enum source source) {
         take_commands(nqptp, source);
 }
 
-/* Packets come first: no number of commands may delay the samples that players wait for. */
-static void handle_events(struct nqptp *nqptp, const struct epoll_event *events, int count) {
+/* Waits for an event of a source, and handles those that there are. */
+static void wait_for_sources(struct nqptp *nqptp, int timeout_ms) {
+    struct epoll_event events[SOURCES];
+    int count = epoll_wait(nqptp->source_epoll, events, SOURCES, timeout_ms);
+
+    nqptp_faults_note(&nqptp->faults, count < 0 ? -errno : 0);
     for (int i = 0; i < count; i++)
-        if (events[i].data.u32 >= SOURCES)
-            on_packets(nqptp, events[i].data.u32 - SOURCES);
-    for (int i = 0; i < count; i++)
-        if (events[i].data.u32 < SOURCES)
-            dispatch(nqptp, (enum source)events[i].data.u32);
+        dispatch(nqptp, (enum source)events[i].data.u32);
+}
+
+/*
+ * Packets come first: no number of commands may delay the samples that players wait for. Replies
+ * are sent after the packets that came meanwhile; if those may wait, at once.
+ */
+static void wait_for_events(struct nqptp *nqptp) {
+    if (set_rest(nqptp)) {
+        nqptp_endpoints_flush(&nqptp->endpoints);
+        wait_for_sources(nqptp, next_deadline_ms(nqptp));
+        return;
+    }
+    bool reply = nqptp->endpoints.queued > 0;
+    if (wait_for_packets(nqptp, reply ? 0 : next_deadline_ms(nqptp)))
+        wait_for_sources(nqptp, 0);
+    if (reply)
+        nqptp_endpoints_flush(&nqptp->endpoints);
 }
 
 static void loop(struct nqptp *nqptp) {
-    struct epoll_event events[EVENTS_MAX];
-
     while (nqptp->status == NQPTP_GO_ON) {
         act_on_deadlines(nqptp);
-        set_rest(nqptp);
-        bool reply = nqptp->endpoints.queued > 0;
-        int count =
-            epoll_wait(nqptp->epoll, events, EVENTS_MAX, reply ? 0 : next_deadline_ms(nqptp));
-        nqptp_faults_note(&nqptp->faults, count < 0 ? -errno : 0);
-        handle_events(nqptp, events, count);
-        if (reply)
-            nqptp_endpoints_flush(&nqptp->endpoints);
+        wait_for_events(nqptp);
         nqptp_faults_slow_down(&nqptp->faults, nqptp_clock_now_ns());
     }
 }
@@ -463,7 +495,11 @@ static bool open_objects(struct nqptp *nqptp) {
 
 /* Opens what epoll reports, except for the ports, which are open. Returns 0 or -errno. */
 static int open_sources(struct nqptp *nqptp) {
-    if ((nqptp->epoll = epoll_create1(EPOLL_CLOEXEC)) < 0 ||
+    struct epoll_event any = {.events = EPOLLIN, .data.u32 = ANY_SOURCE};
+
+    if ((nqptp->source_epoll = epoll_create1(EPOLL_CLOEXEC)) < 0 ||
+        (nqptp->epoll = epoll_create1(EPOLL_CLOEXEC)) < 0 ||
+        epoll_ctl(nqptp->epoll, EPOLL_CTL_ADD, nqptp->source_epoll, &any) < 0 ||
         (nqptp->fds[SIGNALS] = signalfd(-1, &nqptp->signals, SFD_NONBLOCK | SFD_CLOEXEC)) < 0 ||
         (nqptp->fds[CLOCK_SET] = timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK | TFD_CLOEXEC)) < 0)
         return -errno;
@@ -474,10 +510,10 @@ static int open_sources(struct nqptp *nqptp) {
         struct epoll_event event = {.events = EPOLLIN, .data.u32 = source};
         /* The control port is closed for a family that this machine lacks. */
         if (nqptp->fds[source] >= 0 &&
-            epoll_ctl(nqptp->epoll, EPOLL_CTL_ADD, nqptp->fds[source], &event) < 0)
+            epoll_ctl(nqptp->source_epoll, EPOLL_CTL_ADD, nqptp->fds[source], &event) < 0)
             return -errno;
     }
-    return nqptp_endpoints_watch(&nqptp->endpoints, nqptp->epoll, SOURCES);
+    return nqptp_endpoints_watch(&nqptp->endpoints, nqptp->epoll);
 }
 
 /* Takes one step of the start after the other. Returns NQPTP_GO_ON, or the status to end with. */
