@@ -7,8 +7,8 @@
  *
  * Without an answer it prints facts, each on a line, then commands that come next. The facts are
  * those that the kernel vouches for: the holder of each port, the state of the loopback interface,
- * /dev/shm, and the object's owner, mode and size. A process chooses its name and command line, so
- * these decide nothing.
+ * this user's capability, /dev/shm, and the object's owner, mode and size. A process chooses its
+ * name and command line, so these decide nothing.
  *
  * It never opens the object, because a running daemon would take that for a player. It opens no
  * port of the daemon's, runs no program, and changes nothing.
@@ -16,12 +16,14 @@
 #include "nqptp-diagnosis.h"
 
 #include "nqptp-ports.h"
+#include "nqptp-privileges.h"
 #include "nqptp-shm-structures.h"
 #include "nqptp-status.h"
 #include "nqptp-text.h"
 #include "nqptp-utilities.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <net/if.h>
 #include <poll.h>
 #include <stdarg.h>
@@ -43,7 +45,6 @@ static bool wants_colour(void) {
 
 /* Prints an answer. The rows of masters are green; what was dropped, and the hint, are yellow. */
 static void print(char *text, size_t length, bool coloured) {
-    const char *colour = "";
     char *rest = text, *line;
 
     for (size_t i = 0; i < length; i++)
@@ -51,12 +52,9 @@ static void print(char *text, size_t length, bool coloured) {
             text[i] = '?';
     text[length] = '\0';
     while ((line = strsep(&rest, "\n")) && (rest || *line)) {
-        if (coloured && *line != ' ') /* A line that begins with a blank continues one. */
-            colour = *line == '*' ? "\033[1;32m"
-                     : strncmp(line, "Dropped:", 8) == 0 || strncmp(line, "Hint:", 5) == 0
-                         ? "\033[33m"
-                         : "";
-        printf("%s%s%s\n", colour, line, *colour ? "\033[0m" : "");
+        bool is_trouble = strncmp(line, "Dropped:", 8) == 0 || strncmp(line, "Hint:", 5) == 0;
+        const char *colour = *line == '*' ? "\033[1;32m" : is_trouble ? "\033[33m" : "";
+        printf("%s%s%s\n", coloured ? colour : "", line, coloured && *colour ? "\033[0m" : "");
     }
 }
 
@@ -170,7 +168,14 @@ static void check_loopback(struct report *report) {
         close(fd);
 }
 
-/* --- the object ------------------------------------------------------------------------------- */
+/* --- this user, and the object ---------------------------------------------------------------- */
+
+static void check_permission(void) {
+    if (!nqptp_privileges_has(CAP_NET_BIND_SERVICE))
+        say("permission",
+            "this user lacks CAP_NET_BIND_SERVICE, which ports below 1024 need, unless "
+            "sysctl net.ipv4.ip_unprivileged_port_start says otherwise");
+}
 
 /* A process that holds the ports may be a daemon that uses the object, whatever user made it. */
 static void check_object(const struct report *report) {
@@ -220,6 +225,7 @@ static void print_facts(const struct nqptp_options *options) {
     check_port(&report, options->event_port, false);
     check_port(&report, options->general_port, false);
     check_port(&report, options->control_port, true);
+    check_permission();
     check_object(&report);
     print_next(&report);
 }

@@ -13,8 +13,8 @@
  * is a terminal that is not dumb and NO_COLOR is not set. Returns true if an answer was printed.
  *
  * Without an answer prints on stderr what the kernel knows of a daemon with these options: which
- * process holds each port, and what has the name of the object. The commands that come next follow.
- * Returns false.
+ * process holds each port, what this user lacks, and what has the name of the object. The commands
+ * that come next follow. Returns false.
  */
 bool nqptp_diagnosis_status(const struct nqptp_options *options);
 

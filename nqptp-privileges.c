@@ -68,3 +68,11 @@ int nqptp_privileges_drop(uid_t user, gid_t group, uint64_t kept) {
         return -errno;
     return keep_only(kept);
 }
+
+bool nqptp_privileges_has(unsigned capability) {
+    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct sets[2] = {{0}};
+
+    return syscall(SYS_capget, &header, sets) == 0 &&
+           (sets[capability / 32].effective >> capability % 32 & 1);
+}

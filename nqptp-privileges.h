@@ -19,4 +19,7 @@ int nqptp_group_find(const char *name, gid_t *group);
  */
 int nqptp_privileges_drop(uid_t user, gid_t group, uint64_t kept);
 
+/* Returns whether this process has that capability in effect; false if a sandbox forbids to ask. */
+bool nqptp_privileges_has(unsigned capability);
+
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Two printers of one state. Programs get JSON, which has every fact. People get text, which has
- * the facts that they need: fields, each a title and words in lines of 80 columns, and a table with
- * a row for each clock. So a new fact goes into the JSON and nqptp(8), and into the text only if a
- * person without sound needs it.
+ * the facts that they need: a title and words in each line, and a table with a row for each clock.
+ * So a new fact goes into the JSON and nqptp(8), and into the text only if a person without sound
+ * needs it.
  *
  * Each line of the text and each member of the JSON is one call, so both are read from top to
  * bottom. Nothing is changed, and no clock is read: the caller says the time.
@@ -18,8 +18,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define COLUMNS 80
-#define FIELD_INDENT 10
 #define CELL_SIZE 48
 
 static const char *const activity_names[] = {
@@ -217,7 +215,7 @@ size_t nqptp_status_json(const struct nqptp_status *status, char *buffer, size_t
     return text.used;
 }
 
-/* --- the text: fields ------------------------------------------------------------------------- */
+/* --- the text: titles and words --------------------------------------------------------------- */
 
 /* Writes a duration in the unit that needs the fewest digits, rounded to two or three of them. */
 static const char *brief(double s, char text[CELL_SIZE]) {
@@ -234,36 +232,17 @@ static const char *brief(double s, char text[CELL_SIZE]) {
     return text;
 }
 
-/* Adds a title and words. A word that would reach beyond the last column goes to the next line. */
-__attribute__((format(printf, 3, 4))) static void
-add_field(struct nqptp_text *text, const char *title, const char *format, ...) {
-    char all[1024], *rest;
-    int column = FIELD_INDENT - 1;
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(all, sizeof all, format, arguments);
-    va_end(arguments);
-    nqptp_text_add(text, "%-*s", FIELD_INDENT - 1, title);
-    for (char *word = strtok_r(all, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
-        bool fits = column + 1 + (int)strlen(word) <= COLUMNS || column < FIELD_INDENT;
-        column = fits ? column : FIELD_INDENT - 1;
-        nqptp_text_add(text, "%s%*s%s", fits ? "" : "\n", fits ? 1 : FIELD_INDENT, "", word);
-        column += 1 + (int)strlen(word);
-    }
-    nqptp_text_add(text, "\n");
-}
-
 static void add_offset(struct nqptp_text *text, const struct nqptp_clock *clock) {
     struct nqptp_quality quality;
     char error[CELL_SIZE], noise[CELL_SIZE];
 
     if (!nqptp_estimator_quality(&clock->estimator, &quality))
         return;
-    add_field(text, "Offset:", "%+.6f s, error %s", (double)(int64_t)clock->reading.offset_ns / 1e9,
-              brief(quality.error_us / 1e6, error));
-    add_field(text, "Rate:", "%+.3f ppm, noise %s", quality.rate_ppm,
-              brief(quality.noise_us / 1e6, noise));
+    nqptp_text_add(text, "Offset:   %+.6f s, error %s\n",
+                   (double)(int64_t)clock->reading.offset_ns / 1e9,
+                   brief(quality.error_us / 1e6, error));
+    nqptp_text_add(text, "Rate:     %+.3f ppm, noise %s\n", quality.rate_ppm,
+                   brief(quality.noise_us / 1e6, noise));
 }
 
 static void add_master(struct nqptp_text *text, const struct nqptp_status *status, int i) {
@@ -271,58 +250,50 @@ static void add_master(struct nqptp_text *text, const struct nqptp_status *statu
     char address[INET6_ADDRSTRLEN], age[CELL_SIZE], series[CELL_SIZE];
     bool named = status->interfaces[i][0] != '\0';
 
-    add_field(text, "Master:", "%016" PRIx64 " at %s%s%s", clock->clock_identity,
-              nqptp_address_format(&clock->address, address), named ? " on " : "",
-              status->interfaces[i]);
+    nqptp_text_add(text, "\nMaster:   %016" PRIx64 " at %s%s%s\n", clock->clock_identity,
+                   nqptp_address_format(&clock->address, address), named ? " on " : "",
+                   status->interfaces[i]);
     if (clock->reading.grandmaster_identity != clock->clock_identity)
-        add_field(text, "Grandm.:", "%016" PRIx64, clock->reading.grandmaster_identity);
-    add_field(text, "Sample:", "%s ago, in an unbroken series for %s",
-              brief(seconds_since(clock->sampled_at_ns, status->now_ns), age),
-              brief(seconds_since(clock->reading.start_time_ns, status->now_ns), series));
+        nqptp_text_add(text, "Grandm.:  %016" PRIx64 "\n", clock->reading.grandmaster_identity);
+    nqptp_text_add(text, "Sample:   %s ago, in an unbroken series for %s\n",
+                   brief(seconds_since(clock->sampled_at_ns, status->now_ns), age),
+                   brief(seconds_since(clock->reading.start_time_ns, status->now_ns), series));
     add_offset(text, clock);
-    add_field(text, "Asked:", "%" PRIu64 " times, %" PRIu64 " answers", clock->requests,
-              clock->answers);
+    nqptp_text_add(text, "Asked:    %" PRIu64 " times, %" PRIu64 " answers\n", clock->requests,
+                   clock->answers);
 }
 
 static void add_client(struct nqptp_text *text, const struct nqptp_status *status, int c) {
     static const char *const uses[] = {
         [NQPTP_USE_UNKNOWN] = "", [NQPTP_USE_NONE] = ", not in use", [NQPTP_USE_OPEN] = ", in use"};
     const struct nqptp_client *client = &status->engine->clients.list[c];
-    char buffer[NQPTP_STORY_MAX];
-    struct nqptp_text list = {.at = buffer, .size = sizeof buffer};
 
-    add_field(text, "Object:", "%s, layout %u%s, player %s", client->shown,
-              status->objects[c].layout, uses[status->objects[c].use],
-              activity_names[client->activity]);
-    nqptp_story_list(client, &list);
-    add_field(text, "List:", "%s", buffer);
+    nqptp_text_add(text, "Object:   %s, layout %u%s, player %s\nList:     ", client->shown,
+                   status->objects[c].layout, uses[status->objects[c].use],
+                   activity_names[client->activity]);
+    nqptp_story_list(client, text);
     if (client->master == NQPTP_NO_CLOCK)
-        add_field(text, "Master:", "none");
+        nqptp_text_add(text, "\nMaster:   none\n");
     else
         add_master(text, status, client->master);
 }
 
 static void add_places(struct nqptp_text *text, const struct nqptp_status *status) {
-    char buffer[NQPTP_LIMITS_MAX * (NQPTP_PLACE_SIZE + 16)] = "";
-    struct nqptp_text places = {.at = buffer, .size = sizeof buffer};
-
     for (unsigned i = 0; i < status->place_count; i++)
-        nqptp_text_add(&places, "%s%s ", status->places[i].name,
+        nqptp_text_add(text, "%s %s%s", i == 0 ? "Listens: " : "", status->places[i].name,
                        status->places[i].there ? "" : " (not there)");
-    if (status->place_count > 0)
-        add_field(text, "Listens:", "%s", buffer);
+    nqptp_text_add(text, "%s", status->place_count > 0 ? "\n" : "");
 }
 
 static void add_drops(struct nqptp_text *text, const struct nqptp_engine *engine) {
-    char buffer[NQPTP_DROP_COUNT * CELL_SIZE] = "";
-    struct nqptp_text drops = {.at = buffer, .size = sizeof buffer};
-
+    if (engine->packets == engine->drops[NQPTP_DROP_NONE])
+        return;
+    nqptp_text_add(text, "Dropped: ");
     for (int d = NQPTP_DROP_NONE + 1; d < NQPTP_DROP_COUNT; d++)
         if (engine->drops[d] > 0)
-            nqptp_text_add(&drops, "%s=%" PRIu64 " ", nqptp_drop_name((enum nqptp_drop)d),
+            nqptp_text_add(text, " %s=%" PRIu64, nqptp_drop_name((enum nqptp_drop)d),
                            engine->drops[d]);
-    if (engine->packets != engine->drops[NQPTP_DROP_NONE])
-        add_field(text, "Dropped:", "%s", buffer);
+    nqptp_text_add(text, "\n");
 }
 
 /* --- the text: the table of clocks ------------------------------------------------------------ */
@@ -370,7 +341,7 @@ static void add_table(struct nqptp_text *text, const struct nqptp_status *status
     for (int i = 0; i < NQPTP_CLOCKS_MAX; i++)
         if (clocks[i].in_use)
             add_row(text, status, i, width);
-    add_field(text, "Marks:", "* master, L listed, Q qualified, A alive, Z asleep");
+    nqptp_text_add(text, "Marks:    * master, L listed, Q qualified, A alive, Z asleep\n");
 }
 
 size_t nqptp_status_text(const struct nqptp_status *status, char *buffer, size_t size) {
@@ -380,18 +351,18 @@ size_t nqptp_status_text(const struct nqptp_status *status, char *buffer, size_t
     unsigned clocks = nqptp_clocks_in_use(&engine->table);
     char hint[NQPTP_HINT_MAX], uptime[CELL_SIZE];
 
-    add_field(&text, "Version:", "%s, up %s", status->version,
-              brief(seconds_since(status->started_ns, status->now_ns), uptime));
+    nqptp_text_add(&text, "Version:  %s, up %s\n", status->version,
+                   brief(seconds_since(status->started_ns, status->now_ns), uptime));
     add_places(&text, status);
     for (int c = 0; c < engine->clients.top; c++)
         add_client(&text, status, c);
-    add_field(&text, "Packets:", "%" PRIu64 " used, %" PRIu64 " dropped", used,
-              engine->packets - used);
-    add_field(&text, "Clocks:", "%u of %d", clocks, NQPTP_CLOCKS_MAX);
+    nqptp_text_add(&text, "Packets:  %" PRIu64 " used, %" PRIu64 " dropped\n", used,
+                   engine->packets - used);
+    nqptp_text_add(&text, "Clocks:   %u of %d\n", clocks, NQPTP_CLOCKS_MAX);
     if (clocks > 0)
         add_table(&text, status);
     add_drops(&text, engine);
     if (nqptp_hint(status, hint))
-        add_field(&text, "Hint:", "%s", hint);
+        nqptp_text_add(&text, "Hint:     %s\n", hint);
     return text.used;
 }

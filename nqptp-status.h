@@ -40,8 +40,8 @@ struct nqptp_status {
 
 /*
  * Writes the status into text: the list and the master of each client, a row for each clock, what
- * was dropped, and a hint if there is one. Lines have at most 80 columns, except rows with long
- * addresses or counts. The text is always terminated. What does not fit is left out. Returns the
+ * was dropped, and a hint if there is one. A fact is one line. Rows have 80 columns, unless
+ * addresses are long. The text is always terminated. What does not fit is left out. Returns the
  * length, which is less than size.
  */
 size_t nqptp_status_text(const struct nqptp_status *status, char *text, size_t size);
