@@ -3,7 +3,7 @@
  * nqptp --status, as a process of its own beside the daemon.
  *
  * First it asks the daemon: one datagram to 127.0.0.1, then, if no answer came, one to ::1. It
- * prints the answer as printable ASCII, because any program may have sent it.
+ * prints the answer as printable UTF-8, because any program may have sent it.
  *
  * Without an answer it prints facts, each on a line, then commands that come next. The facts are
  * those that the kernel vouches for: the holder of each port, the state of the loopback interface,
@@ -43,18 +43,17 @@ static bool wants_colour(void) {
     return isatty(STDOUT_FILENO) && term && strcmp(term, "dumb") != 0 && !(refused && *refused);
 }
 
-/* Prints an answer. The rows of masters are green; what was dropped, and the hint, are yellow. */
+/* Prints an answer, which any program may have sent. Masters are green, drops and hint yellow. */
 static void print(char *text, size_t length, bool coloured) {
+    static char shown[NQPTP_STATUS_MAX + 1]; /* It is too large for a small stack. */
     char *rest = text, *line;
 
-    for (size_t i = 0; i < length; i++)
-        if ((text[i] < ' ' || text[i] > '~') && text[i] != '\n')
-            text[i] = '?';
     text[length] = '\0';
     while ((line = strsep(&rest, "\n")) && (rest || *line)) {
         bool is_trouble = strncmp(line, "Dropped:", 8) == 0 || strncmp(line, "Hint:", 5) == 0;
         const char *colour = *line == '*' ? "\033[1;32m" : is_trouble ? "\033[33m" : "";
-        printf("%s%s%s\n", coloured ? colour : "", line, coloured && *colour ? "\033[0m" : "");
+        printf("%s%s%s\n", coloured ? colour : "", nqptp_text_show(line, "", shown, sizeof shown),
+               coloured && *colour ? "\033[0m" : "");
     }
 }
 

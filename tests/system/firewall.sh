@@ -23,7 +23,7 @@ END
 hint="messages to senders cannot leave this machine: Operation not permitted: a firewall blocks output to UDP port 319"
 
 has_hint() {
-    answers && tr -s ' \n' ' ' <"$tmp/status" | grep "$hint"
+    answers && grep "$hint" "$tmp/status"
 }
 
 has_no_hint() {

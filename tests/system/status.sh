@@ -230,7 +230,10 @@ check_not 'without a terminal there is no colour' grep -q "$(printf '\033')" "$t
 
 # --- JSON ---
 
+kitchen=$(printf '/K\303\274che')
+control "$kitchen T 10.77.0.98"
 ask --json
+says '--json: a name of UTF-8 is unchanged' "\"object\":\"$kitchen\""
 is '--json: exit status 0' "$result" 0
 says 'a client has the documented members' '^{"version":".*"object":"/nqptp",'
 if has jq; then
