@@ -170,10 +170,10 @@ bool nqptp_endpoint_is_first(const struct nqptp_endpoint *endpoint) {
  * most specific socket: one of an address, then one of an interface, then one of all.
  */
 static int bind_limited(const struct nqptp_address *address, const char *interface, uint16_t port) {
-    int fd = nqptp_socket_open_at(address, interface, port, false);
+    int fd = nqptp_socket_open(address, interface, port, NQPTP_SOCKET_ALONE);
 
     if (fd == -EADDRINUSE && !nqptp_port_taken(port, address))
-        fd = nqptp_socket_open_at(address, interface, port, true);
+        fd = nqptp_socket_open(address, interface, port, NQPTP_SOCKET_SHARED);
     if (fd >= 0)
         nqptp_socket_share(fd);
     return fd;
@@ -201,7 +201,7 @@ static int open_endpoint(struct nqptp_endpoints *endpoints, unsigned i) {
     uint16_t port = endpoints->ports[endpoint->general];
     const char *device = interface > 0 && !limit->has_address ? limit->interface : NULL;
     int fd = endpoints->limited ? bind_limited(&address, device, port)
-                                : nqptp_socket_open_at(&address, NULL, port, false);
+                                : nqptp_socket_open(&address, NULL, port, NQPTP_SOCKET_ALONE);
     if (fd < 0)
         return fd;
     endpoint->fd = fd;
@@ -252,13 +252,6 @@ int nqptp_endpoints_watch(struct nqptp_endpoints *endpoints, int epoll) {
 
 /* --- coming and going ------------------------------------------------------------------------ */
 
-static bool has_interface(const struct nqptp_interfaces *interfaces, uint32_t index) {
-    for (unsigned i = 0; i < interfaces->count; i++)
-        if (interfaces->indices[i] == index)
-            return true;
-    return false;
-}
-
 static void set_membership(const struct nqptp_endpoints *endpoints, uint32_t interface, bool join,
                            bool tell) {
     for (unsigned i = 0; i < endpoints->count; i++) {
@@ -281,11 +274,11 @@ static void follow_groups(const struct nqptp_endpoints *endpoints,
     const struct nqptp_interfaces *now = &endpoints->interfaces;
 
     for (unsigned i = 0; i < before->count; i++)
-        if (!has_interface(now, before->indices[i]))
+        if (!nqptp_interfaces_has(now, before->indices[i]))
             set_membership(endpoints, before->indices[i], false, false);
     for (unsigned i = 0; i < now->count; i++)
         set_membership(endpoints, now->indices[i], true,
-                       !has_interface(before, now->indices[i])); /* told once */
+                       !nqptp_interfaces_has(before, now->indices[i])); /* Logs it once. */
 }
 
 /* Opens the socket again if its interface was replaced: the old one gets no packet any more. */
@@ -369,8 +362,7 @@ void nqptp_endpoints_follow(struct nqptp_endpoints *endpoints) {
 
     if (result < 0 && !endpoints->unread)
         nqptp_log_error(LOG_WARNING, result, "cannot read the list of interfaces");
-    endpoints->unread = result < 0;
-    if (endpoints->unread)
+    if ((endpoints->unread = result < 0))
         return;
     for (unsigned i = 0; i < endpoints->count; i++)
         if (*endpoints->list[i].limit.interface)
@@ -391,10 +383,6 @@ bool nqptp_endpoints_must_retry(const struct nqptp_endpoints *endpoints) {
 }
 
 /* --- while they are open --------------------------------------------------------------------- */
-
-int nqptp_endpoint_receive(struct nqptp_endpoint *endpoint, struct nqptp_batch *batch) {
-    return nqptp_socket_receive(endpoint->fd, NQPTP_BATCH, &endpoint->last, batch);
-}
 
 void nqptp_endpoints_guard(struct nqptp_endpoints *endpoints, bool guarded) {
     if (endpoints->guarded == guarded)

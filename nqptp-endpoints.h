@@ -98,9 +98,6 @@ bool nqptp_endpoints_may_reopen(const struct nqptp_endpoints *endpoints);
 /* Makes epoll report endpoint i, by the number i, when it can be read. Returns 0 or -errno. */
 int nqptp_endpoints_watch(struct nqptp_endpoints *endpoints, int epoll);
 
-/* See nqptp_socket_receive(). */
-int nqptp_endpoint_receive(struct nqptp_endpoint *endpoint, struct nqptp_batch *batch);
-
 /* See nqptp_socket_guard(). */
 void nqptp_endpoints_guard(struct nqptp_endpoints *endpoints, bool guarded);
 

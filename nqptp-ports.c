@@ -158,20 +158,20 @@ const char *nqptp_holder_describe(const struct nqptp_holder *holder, char *text,
     return text;
 }
 
-uint64_t nqptp_checksum_errors(void) {
-    FILE *ipv4 = fopen("/proc/self/net/snmp", "re"), *ipv6 = fopen("/proc/self/net/snmp6", "re");
-    uint64_t count = 0, total = 0;
+static uint64_t checksum_errors_in(const char *path) {
+    FILE *file = fopen(path, "re");
+    uint64_t count, total = 0;
     char line[512];
 
-    while (ipv4 && fgets(line, sizeof line, ipv4)) /* the seventh number of "Udp:" */
-        if (sscanf(line, "Udp: %*u %*u %*u %*u %*u %*u %" SCNu64, &count) == 1)
+    while (file && fgets(line, sizeof line, file)) /* For IPv4 it is the seventh number. */
+        if (sscanf(line, "Udp: %*u %*u %*u %*u %*u %*u %" SCNu64, &count) == 1 ||
+            sscanf(line, "Udp6InCsumErrors %" SCNu64, &count) == 1)
             total += count;
-    while (ipv6 && fgets(line, sizeof line, ipv6))
-        if (sscanf(line, "Udp6InCsumErrors %" SCNu64, &count) == 1)
-            total += count;
-    if (ipv4)
-        fclose(ipv4);
-    if (ipv6)
-        fclose(ipv6);
+    if (file)
+        fclose(file);
     return total;
+}
+
+uint64_t nqptp_checksum_errors(void) {
+    return checksum_errors_in("/proc/self/net/snmp") + checksum_errors_in("/proc/self/net/snmp6");
 }

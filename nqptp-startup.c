@@ -97,7 +97,7 @@ static enum nqptp_exit explain(const struct failure *failure, bool waits) {
 /* Opens the control port for IPv4 and IPv6; one family is enough. Returns 0 or -errno. */
 static int open_control(uint16_t port, int control[2], const struct nqptp_address **failed) {
     for (int i = 0; i < 2; i++) {
-        control[i] = nqptp_socket_open_local(&nqptp_loopback[i], port);
+        control[i] = nqptp_socket_open(&nqptp_loopback[i], NULL, port, NQPTP_SOCKET_LOCAL);
         bool absent = control[i] == -EAFNOSUPPORT || control[i] == -EADDRNOTAVAIL;
         if (control[i] >= 0 || (absent && (i == 0 || control[0] >= 0)))
             continue;

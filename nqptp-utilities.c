@@ -232,15 +232,16 @@ static int bind_socket(int fd, const struct nqptp_address *address, const char *
     return bind(fd, (struct sockaddr *)&name, length) < 0 ? -errno : 0;
 }
 
-static int open_socket(const struct nqptp_address *address, const char *interface, uint16_t port,
-                       bool shared, bool loopback) {
+int nqptp_socket_open(const struct nqptp_address *address, const char *interface, uint16_t port,
+                      enum nqptp_socket_kind kind) {
     int family = nqptp_address_is_ipv4(address) ? AF_INET : AF_INET6;
+    bool loopback = kind == NQPTP_SOCKET_LOCAL;
     int fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
     if (fd < 0)
         return -errno;
     int result = prepare(fd, family, loopback);
-    if (result == 0 && shared)
+    if (result == 0 && kind == NQPTP_SOCKET_SHARED)
         result = nqptp_socket_share(fd);
     if (result == 0 && !loopback && !is_wildcard(address)) /* It may come later. IPv6 as well. */
         result = set_option(fd, IPPROTO_IP, IP_FREEBIND, 1);
@@ -249,15 +250,6 @@ static int open_socket(const struct nqptp_address *address, const char *interfac
     if (result < 0)
         close(fd);
     return result < 0 ? result : fd;
-}
-
-int nqptp_socket_open_local(const struct nqptp_address *address, uint16_t port) {
-    return open_socket(address, NULL, port, false, true);
-}
-
-int nqptp_socket_open_at(const struct nqptp_address *address, const char *interface, uint16_t port,
-                         bool shared) {
-    return open_socket(address, interface, port, shared, false);
 }
 
 int nqptp_socket_share(int fd) {
@@ -362,10 +354,9 @@ static void write_control(struct msghdr *message, int level, int type, const voi
     memcpy(CMSG_DATA(header), info, size);
 }
 
-int nqptp_socket_send(int fd, const struct nqptp_reply *reply, uint16_t port) {
+int nqptp_socket_send(int fd, struct nqptp_reply *reply, uint16_t port) {
     struct sockaddr_storage to;
-    uint8_t data[sizeof reply->data];
-    struct iovec vector = {data, reply->length};
+    struct iovec vector = {reply->data, reply->length};
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct in6_pktinfo))] = {0};
     struct msghdr message = {
         .msg_name = &to,
@@ -377,7 +368,6 @@ int nqptp_socket_send(int fd, const struct nqptp_reply *reply, uint16_t port) {
     struct in_pktinfo ipv4 = {.ipi_ifindex = (int)reply->interface};
     struct in6_pktinfo ipv6 = {reply->local.ip, reply->interface};
 
-    memcpy(data, reply->data, sizeof data);
     memcpy(&ipv4.ipi_spec_dst, &reply->local.ip.s6_addr[12], sizeof ipv4.ipi_spec_dst);
     if (to.ss_family == AF_INET)
         write_control(&message, IPPROTO_IP, IP_PKTINFO, &ipv4, sizeof ipv4);
@@ -432,12 +422,11 @@ void nqptp_sender_answer(int fd, const struct sockaddr_storage *sender, const ch
 
 /* --- interfaces ---------------------------------------------------------------------------- */
 
-static void add_interface(struct nqptp_interfaces *interfaces, uint32_t index) {
+bool nqptp_interfaces_has(const struct nqptp_interfaces *interfaces, uint32_t index) {
     for (unsigned i = 0; i < interfaces->count; i++)
         if (interfaces->indices[i] == index)
-            return;
-    if (interfaces->count < NQPTP_INTERFACES_MAX)
-        interfaces->indices[interfaces->count++] = index;
+            return true;
+    return false;
 }
 
 int nqptp_interfaces_read(struct nqptp_interfaces *interfaces) {
@@ -448,8 +437,9 @@ int nqptp_interfaces_read(struct nqptp_interfaces *interfaces) {
         return -errno;
     for (struct ifaddrs *i = list; i; i = i->ifa_next) {
         unsigned index = if_nametoindex(i->ifa_name);
-        if (index > 0 && (i->ifa_flags & IFF_MULTICAST))
-            add_interface(interfaces, index);
+        if (index > 0 && (i->ifa_flags & IFF_MULTICAST) &&
+            interfaces->count < NQPTP_INTERFACES_MAX && !nqptp_interfaces_has(interfaces, index))
+            interfaces->indices[interfaces->count++] = index;
         if (i->ifa_addr && interfaces->address_count < NQPTP_ADDRESSES_MAX &&
             (i->ifa_addr->sa_family == AF_INET || i->ifa_addr->sa_family == AF_INET6)) {
             interfaces->owners[interfaces->address_count] = index;

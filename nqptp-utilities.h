@@ -75,20 +75,22 @@ uint64_t nqptp_clock_receive_time_ns(const struct timespec *stamp, uint64_t arri
 socklen_t nqptp_socket_address(const struct nqptp_address *address, uint16_t port,
                                struct sockaddr_storage *storage);
 
-/*
- * Opens a UDP socket bound to a loopback address and the port. -EADDRINUSE: the port is in use.
- * -EAFNOSUPPORT or -EADDRNOTAVAIL: this machine does not have this address family.
- */
-int nqptp_socket_open_local(const struct nqptp_address *address, uint16_t port);
+enum nqptp_socket_kind {
+    NQPTP_SOCKET_LOCAL,  /* For packets of this machine only. It has no receive times. */
+    NQPTP_SOCKET_ALONE,  /* With receive times. Its address need not exist yet. */
+    NQPTP_SOCKET_SHARED, /* As ALONE, and nqptp_socket_share() is called before it is bound. */
+};
 
 /*
- * Opens a UDP socket with receive times, bound to an address, and to an interface unless that is
- * NULL. 0.0.0.0 and :: are all addresses of their family. The address need not exist yet. `shared`
- * does what nqptp_socket_share() does. -ENODEV: the interface does not exist. -EPERM: before Linux
- * 5.7 binding to an interface needs CAP_NET_RAW.
+ * Opens a UDP socket that is bound to an address, and to an interface unless that is NULL. 0.0.0.0
+ * and :: are all addresses of their family. Returns the descriptor or -errno:
+ * - -EADDRINUSE: the port is in use.
+ * - -EAFNOSUPPORT or -EADDRNOTAVAIL: this machine does not have this address family.
+ * - -ENODEV: the interface does not exist.
+ * - -EPERM: before Linux 5.7 binding to an interface needs CAP_NET_RAW.
  */
-int nqptp_socket_open_at(const struct nqptp_address *address, const char *interface, uint16_t port,
-                         bool shared);
+int nqptp_socket_open(const struct nqptp_address *address, const char *interface, uint16_t port,
+                      enum nqptp_socket_kind kind);
 
 /* Allows other shared sockets to be bound to the same address and port. */
 int nqptp_socket_share(int fd);
@@ -140,7 +142,7 @@ struct nqptp_unsent {
 };
 
 /* Sends a reply to the port of its destination. Returns 0 or -errno; nothing is sent again. */
-int nqptp_socket_send(int fd, const struct nqptp_reply *reply, uint16_t port);
+int nqptp_socket_send(int fd, struct nqptp_reply *reply, uint16_t port);
 
 /*
  * Returns whether an answer to the sender of a command stays on this machine. A local process can
@@ -165,7 +167,11 @@ struct nqptp_interfaces {
     uint32_t owners[NQPTP_ADDRESSES_MAX]; /* The interface of each address. */
 };
 
+/* Reads them. Returns 0 or -errno. */
 int nqptp_interfaces_read(struct nqptp_interfaces *interfaces);
+
+/* Returns whether the interface of this index can do multicast. */
+bool nqptp_interfaces_has(const struct nqptp_interfaces *interfaces, uint32_t index);
 
 /* Opens a socket that becomes readable when an interface or an address comes or goes. */
 int nqptp_interfaces_watch(void);

@@ -143,12 +143,12 @@ static void restore_clients(struct nqptp *nqptp, char *names) {
 
 /* --- what epoll reports ----------------------------------------------------------------------- */
 
-static void on_packets(struct nqptp *nqptp, unsigned endpoint) {
+static void on_packets(struct nqptp *nqptp, struct nqptp_endpoint *endpoint) {
     struct nqptp_effects effects;
     uint64_t now_ns = 0;
-    int count = nqptp_faults_note(
-        &nqptp->faults, nqptp_endpoint_receive(&nqptp->endpoints.list[endpoint], &nqptp->batch));
+    int count = nqptp_socket_receive(endpoint->fd, NQPTP_BATCH, &endpoint->last, &nqptp->batch);
 
+    nqptp_faults_note(&nqptp->faults, count);
     for (int i = 0; i < count; i++) {
         const struct nqptp_packet *packet = &nqptp->batch.packets[i];
         now_ns = nqptp_clock_now_ns();
@@ -177,7 +177,7 @@ static bool wait_for_packets(struct nqptp *nqptp, int timeout_ms) {
         if (events[i].data.u32 == ANY_SOURCE)
             any_source = true;
         else
-            on_packets(nqptp, events[i].data.u32);
+            on_packets(nqptp, &nqptp->endpoints.list[events[i].data.u32]);
     return any_source;
 }
 

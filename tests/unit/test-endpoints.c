@@ -102,7 +102,7 @@ static int open_loopback(void) {
     struct nqptp_address address;
 
     nqptp_address_parse("127.0.0.1", strlen("127.0.0.1"), &address);
-    return nqptp_socket_open_local(&address, 0);
+    return nqptp_socket_open(&address, NULL, 0, NQPTP_SOCKET_LOCAL);
 }
 
 /* A pair of ports that are free on loopback addresses. */
@@ -214,7 +214,7 @@ static void test_shared(const uint16_t ports[2]) {
     struct nqptp_endpoints endpoints;
     char place[NQPTP_PLACE_SIZE];
     struct nqptp_address everywhere = nqptp_address_from_ipv4((struct in_addr){0});
-    int fd = nqptp_socket_open_at(&everywhere, NULL, ports[0], false);
+    int fd = nqptp_socket_open(&everywhere, NULL, ports[0], NQPTP_SOCKET_ALONE);
 
     CHECK_EQ_I64(open_for(&endpoints, ports, "127.0.0.1", NULL, place), -EADDRINUSE,
                  "a socket at all addresses that does not share its port keeps us out");
@@ -226,7 +226,7 @@ static void test_shared(const uint16_t ports[2]) {
     close(fd);
     struct nqptp_address all;
     nqptp_address_parse("0.0.0.0", 7, &all);
-    fd = nqptp_socket_open_at(&all, NULL, ports[0], true);
+    fd = nqptp_socket_open(&all, NULL, ports[0], NQPTP_SOCKET_SHARED);
     CHECK(fd >= 0, "a socket at all addresses that shares its port may also come later");
     close(fd);
     close_all(&endpoints);
@@ -284,7 +284,7 @@ static void test_replies(const uint16_t ports[2]) {
     char place[NQPTP_PLACE_SIZE], text[INET6_ADDRSTRLEN];
 
     nqptp_address_parse("127.0.0.9", 9, &there);
-    int receiver = nqptp_socket_open_at(&there, NULL, ports[0], false);
+    int receiver = nqptp_socket_open(&there, NULL, ports[0], NQPTP_SOCKET_ALONE);
     CHECK_EQ_I64(open_for(&endpoints, ports, "127.0.0.2", "127.0.0.3", place), 0,
                  "endpoints open at two addresses");
     nqptp_endpoints_follow(&endpoints);
@@ -305,7 +305,7 @@ static void test_requests(const uint16_t ports[2]) {
     char place[NQPTP_PLACE_SIZE];
 
     nqptp_address_parse("127.0.0.9", 9, &there);
-    int receiver = nqptp_socket_open_at(&there, NULL, ports[0], true);
+    int receiver = nqptp_socket_open(&there, NULL, ports[0], NQPTP_SOCKET_SHARED);
     if (open_for(&endpoints, ports, "lo", NULL, place) < 0) {
         CHECK(true, "a request by the interface of -i # SKIP only root may bind to one here");
     } else {
@@ -478,7 +478,7 @@ static void test_port_stays_busy(const uint16_t ports[2]) {
     if (open_for(&endpoints, ports, "lo", NULL, place) == 0) {
         close(endpoints.list[0].fd);
         endpoints.list[0].fd = -1;
-        int other = nqptp_socket_open_at(&everywhere, NULL, ports[0], false);
+        int other = nqptp_socket_open(&everywhere, NULL, ports[0], NQPTP_SOCKET_ALONE);
         nqptp_endpoints_follow(&endpoints);
         CHECK(nqptp_endpoints_must_retry(&endpoints),
               "a port that another socket has is waited for");
@@ -496,7 +496,7 @@ static void test_multicast(const char *any, int family) {
     struct nqptp_address address;
 
     nqptp_address_parse(any, strlen(any), &address);
-    int fd = nqptp_socket_open_at(&address, NULL, 0, false);
+    int fd = nqptp_socket_open(&address, NULL, 0, NQPTP_SOCKET_ALONE);
     if (fd < 0) {
         CHECK(true, "groups # SKIP this host lacks the family of %s", any);
         return;
@@ -524,7 +524,7 @@ static void test_full_queue(const uint16_t ports[2]) {
     unsigned received = 0;
 
     nqptp_address_parse("127.0.0.9", 9, &there);
-    int receiver = nqptp_socket_open_at(&there, NULL, ports[1], false);
+    int receiver = nqptp_socket_open(&there, NULL, ports[1], NQPTP_SOCKET_ALONE);
     open_for(&endpoints, ports, "127.0.0.2", NULL, place);
     nqptp_address_parse("127.0.0.2", 9, &reply.local);
     reply.destination = there;

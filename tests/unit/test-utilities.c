@@ -218,7 +218,7 @@ static bool has_kernel_stamps(int sender, struct nqptp_batch *batch) {
     struct nqptp_address everywhere = everywhere_of("127.0.0.1");
     struct nqptp_clock_pair last = nqptp_clock_pair_read();
     struct timespec pause = {0, 5 * MS};
-    int receiver = nqptp_socket_open_at(&everywhere, NULL, 0, false);
+    int receiver = nqptp_socket_open(&everywhere, NULL, 0, NQPTP_SOCKET_ALONE);
 
     send_bytes(sender, "127.0.0.1", port_of(receiver), "x", 1);
     nanosleep(&pause, NULL);
@@ -235,12 +235,12 @@ static void test_set_while_packets_wait(void) {
     struct nqptp_address everywhere = everywhere_of("127.0.0.1");
     struct nqptp_clock_pair before = nqptp_clock_pair_read();
     struct nqptp_clock_pair set = {before.raw_ns, before.realtime_ns - (uint64_t)(50 * MS)};
-    int sender = nqptp_socket_open_local(&everywhere, 0), receivers[2];
+    int sender = nqptp_socket_open(&everywhere, NULL, 0, NQPTP_SOCKET_LOCAL), receivers[2];
 
     nqptp_batch_init(batch);
     bool kernel_stamps = has_kernel_stamps(sender, batch);
     for (int i = 0; i < 2; i++) {
-        receivers[i] = nqptp_socket_open_at(&everywhere, NULL, 0, false);
+        receivers[i] = nqptp_socket_open(&everywhere, NULL, 0, NQPTP_SOCKET_ALONE);
         send_bytes(sender, "127.0.0.1", port_of(receivers[i]), "x", 1);
     }
     struct timespec pause = {0, 5 * MS};
@@ -271,8 +271,8 @@ static void test_datagrams(const char *loopback) {
     char text[INET6_ADDRSTRLEN], big[NQPTP_DATAGRAM_MAX + 1] = {0};
     struct nqptp_address here, everywhere = everywhere_of(loopback);
     nqptp_address_parse(loopback, strlen(loopback), &here);
-    int receiver = nqptp_socket_open_at(&everywhere, NULL, 0, false);
-    int sender = nqptp_socket_open_local(&here, 0);
+    int receiver = nqptp_socket_open(&everywhere, NULL, 0, NQPTP_SOCKET_ALONE);
+    int sender = nqptp_socket_open(&here, NULL, 0, NQPTP_SOCKET_LOCAL);
 
     if (receiver == -EAFNOSUPPORT || sender == -EADDRNOTAVAIL) {
         CHECK(true, "%s # SKIP this machine lacks the family", loopback);
@@ -314,8 +314,8 @@ static void test_datagrams(const char *loopback) {
           "a reply arrives whole");
 
     test_guard(receiver, sender, loopback, batch);
-    CHECK_EQ_I64(nqptp_socket_open_at(&everywhere, NULL, port_of(receiver), false), -EADDRINUSE,
-                 "a port that another socket has is refused");
+    CHECK_EQ_I64(nqptp_socket_open(&everywhere, NULL, port_of(receiver), NQPTP_SOCKET_ALONE),
+                 -EADDRINUSE, "a port that another socket has is refused");
     test_holder(receiver, loopback);
     close(sender);
     free(batch);
