@@ -26,7 +26,7 @@
 #include <string.h>
 
 #define REST_CLOCKS 4                      /* Packets wait only while more clocks are alive. */
-#define REST_NS (100 * NQPTP_MS)           /* Packets wait for this time at most. */
+#define REST_NS (125 * NQPTP_MS)           /* Packets wait at most for the usual Sync interval. */
 #define STUCK_NS (2 * (int64_t)NQPTP_S)    /* Older packets came while we were stopped. */
 #define STALE_NS NQPTP_S                   /* At B, a master with an older sample starts afresh. */
 #define STEP_TOLD_NS INT64_C(5000000)      /* A smaller step is not told. */
