@@ -304,7 +304,8 @@ static bool is_of_backlog(const struct nqptp_clock *clock, const struct nqptp_sa
 /* In a backlog a sample may overtake another one. The later one does not end the backlog. */
 static bool is_overtaken(const struct nqptp_clock *clock, const struct nqptp_sample *sample,
                          uint64_t master_ns) {
-    return clock->withholds && (int64_t)(master_ns - clock->last_master_ns) <= 0 &&
+    return clock->withholds && !sample->replaces_guess &&
+           (int64_t)(master_ns - clock->last_master_ns) <= 0 &&
            (int64_t)(sample->local_ns - clock->last_local_ns) < JUMP_NS;
 }
 

@@ -108,6 +108,26 @@ static void tell_choice(struct nqptp_engine *engine, int c, int old, uint64_t no
     nqptp_effects_tell(effects, event);
 }
 
+/*
+ * Notes which clocks give no samples any more. A loss is told if a client that has not ended
+ * follows the clock, and before any client chooses another one.
+ */
+static void tell_losses(struct nqptp_engine *engine, uint64_t now_ns,
+                        struct nqptp_effects *effects) {
+    for (int i = 0; i < engine->table.clocks_top; i++) {
+        struct nqptp_clock *clock = &engine->table.clocks[i];
+        if (clock->alive_until_ns == 0 || clock->alive_until_ns > now_ns)
+            continue;
+        clock->alive_until_ns = 0;
+        nqptp_asking_begin(&engine->asking, &engine->clients, now_ns);
+        struct nqptp_event event = nqptp_event_of_clock(
+            nqptp_clock_is_asleep(clock) ? NQPTP_EVENT_STOPPED : NQPTP_EVENT_SILENT, clock);
+        event.silent_ns = now_ns - clock->sampled_at_ns;
+        if (!nqptp_clients_ended(&engine->clients, i))
+            nqptp_effects_tell(effects, event);
+    }
+}
+
 /* Lets all clients choose again, and tells which clocks qualify that did not. */
 static void select_masters(struct nqptp_engine *engine, uint64_t now_ns,
                            struct nqptp_effects *effects) {
@@ -115,6 +135,7 @@ static void select_masters(struct nqptp_engine *engine, uint64_t now_ns,
     struct nqptp_rows before = nqptp_clients_rows(&engine->clients);
     int old[NQPTP_CLIENTS_MAX] = {0};
 
+    tell_losses(engine, now_ns, effects);
     for (int c = 0; c < engine->clients.top; c++) {
         old[c] = clients[c].master;
         clients[c].reserved = before.listed & ~clients[c].listed;
@@ -194,21 +215,6 @@ static void note_arrival(struct nqptp_clock *clock, const struct nqptp_packet *p
 }
 
 /* --- samples --------------------------------------------------------------------------------- */
-
-/* The clock gives no samples any more. That is told if a client that has not ended follows it. */
-static void tell_lost(struct nqptp_engine *engine, int i, uint64_t now_ns,
-                      struct nqptp_effects *effects) {
-    struct nqptp_clock *clock = &engine->table.clocks[i];
-
-    clock->alive_until_ns = 0;
-    nqptp_asking_begin(&engine->asking, &engine->clients, now_ns);
-    if (nqptp_clients_ended(&engine->clients, i))
-        return;
-    struct nqptp_event event = nqptp_event_of_clock(
-        nqptp_clock_is_asleep(clock) ? NQPTP_EVENT_STOPPED : NQPTP_EVENT_SILENT, clock);
-    event.silent_ns = now_ns - clock->sampled_at_ns;
-    nqptp_effects_tell(effects, event);
-}
 
 /* Tells what a sample of a master changed, other than bringing its offset up to date. */
 static void tell_sample(struct nqptp_clock *clock, const struct nqptp_reading *old,
@@ -540,11 +546,9 @@ void nqptp_engine_expire(struct nqptp_engine *engine, uint64_t now_ns,
         struct nqptp_samples samples;
         nqptp_pairing_expire(&clock->pairing, &samples);
         use_sample(engine, i, &samples.list[0], now_ns, effects);
-    } else if (clock->alive_until_ns > 0 && clock->alive_until_ns <= now_ns) {
-        tell_lost(engine, i, now_ns, effects);
-    } else if (clock->wake_up_at_ns > 0) {
+    } else if (clock->wake_up_at_ns > 0 && clock->wake_up_at_ns <= now_ns) {
         nqptp_wake_up_finish(clock, &engine->self, is_listed(engine, i), effects);
-    } else {
+    } else if (clock->alive_until_ns == 0) {
         delete_clock(engine, i, effects);
     }
     select_masters(engine, now_ns, effects);

@@ -853,6 +853,23 @@ static void test_silence_after_the_end_is_not_told(void) {
     }
 }
 
+/* A message of another clock comes when the master's deadline has passed, and before its turn. */
+static void test_loss_is_told_before_the_change(void) {
+    struct sender first = sender(1, "192.0.2.1", 100), second = sender(2, "192.0.2.2", 100);
+    struct world w = world_begin();
+
+    command(&w, "/nqptp T 192.0.2.1 192.0.2.2");
+    play_both_5s(&w, &first, &second);
+    CHECK_EQ_U64(master_of(&w), 1, "the first clock of the list is master");
+    play(&w, &second, 2 * S);
+    w.now_ns = nqptp_clock_deadline(&w.engine.table.clocks[w.engine.clients.list[0].master]);
+    (void)send_announce(&w, &second);
+    CHECK_EQ_U64(master_of(&w), 2, "a message after the master's deadline changes the master");
+    CHECK(w.effects.event_count == 2 && w.effects.events[0].kind == NQPTP_EVENT_SILENT &&
+              w.effects.events[1].kind == NQPTP_EVENT_MASTER,
+          "the loss of the old master is told before the change to the new one");
+}
+
 static void test_no_wake_up_of_an_unlisted_clock(void) {
     struct world w = world_begin();
     struct sender s = sender(1, "192.0.2.1", 100);
@@ -1283,6 +1300,7 @@ static void (*const all_tests[])(void) = {
     test_way_of_asking,
     test_unused_client_stops,
     test_silence_after_the_end_is_not_told,
+    test_loss_is_told_before_the_change,
     test_no_wake_up_of_an_unlisted_clock,
     test_stopped_clock_is_woken_up,
     test_stopped_and_resumed_clock,

@@ -536,6 +536,25 @@ static void test_announced_after_sample(void) {
         "a clock that announces itself after its first sample: the reading has its grandmaster");
 }
 
+/* While this machine stood still, a one-step guess was withheld. Its Follow_Up says less. */
+static void test_guess_of_a_backlog_is_replaced(void) {
+    struct table_fixture b = table_begin();
+    int i = add_ready(&b, 1, 1, 100);
+    struct nqptp_clock *clock = &b.table.clocks[i];
+
+    for (int n = 0; n < 8; n++) {
+        b.now_ns += 125 * MS;
+        (void)sample(&b, i);
+    }
+    b.now_ns += MS;
+    CHECK(!sample_of(&b, i, b.now_ns + 5010 * S), "a sample 10 s too high is withheld");
+    const struct nqptp_sample right = {
+        .origin_ns = b.now_ns + 5005 * S, .local_ns = b.now_ns, .replaces_guess = true};
+    CHECK(nqptp_clock_sample(clock, &right, b.now_ns),
+          "what replaces a withheld guess changes the reading, though its time is earlier");
+    CHECK(!clock->withholds, "a guess that was replaced is withheld no longer");
+}
+
 int main(void) {
     test_every_log_interval();
     test_measured_interval();
@@ -557,5 +576,6 @@ int main(void) {
     test_announced_data();
     test_new_grandmaster();
     test_announced_after_sample();
+    test_guess_of_a_backlog_is_replaced();
     return tap_done();
 }
