@@ -161,13 +161,12 @@ static const char *refused_option(char **argv, char letter[3]) {
  * the word that is wrong, or NULL. Returns false.
  */
 static bool refuse(const char *culprit, const char *complaint) {
-    char shown[80];
+    char shown[80] = "";
 
     if (culprit)
-        nqptp_log(LOG_ERR, "\"%s\": %s; see nqptp --help",
-                  nqptp_text_show(culprit, NQPTP_SHELL_ACTIVE, shown, sizeof shown), complaint);
-    else
-        nqptp_log(LOG_ERR, "%s; see nqptp --help", complaint);
+        nqptp_text_show(culprit, NQPTP_SHELL_ACTIVE, shown, sizeof shown);
+    nqptp_log(LOG_ERR, "%s%s%s%s; see nqptp --help", culprit ? "\"" : "", shown,
+              culprit ? "\": " : "", complaint);
     return false;
 }
 

@@ -85,8 +85,7 @@ static void test_events(void) {
     happen(&journal, &w, NQPTP_EVENT_MASTER, 1, now_ns + 5 * S);
     CHECK_EQ_U64(lines(&log, last), 2,
                  "events: after 5 s an event and the number left out are two lines");
-    CHECK_EQ_STR(last,
-                 "nqptp: before it, 4999 lines of this kind were left out\n",
+    CHECK_EQ_STR(last, "nqptp: before it, 4999 lines of this kind were left out\n",
                  "events: the last line is the number left out");
     happen(&journal, &w, NQPTP_EVENT_MASTER, 1, now_ns + 5 * S);
     CHECK_EQ_U64(lines(&log, last), 1,
