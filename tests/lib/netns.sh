@@ -177,13 +177,17 @@ undelivered() {
     awk '$1 == "Udp:" { count = $3 } END { print count }' /proc/net/snmp
 }
 
+more_undelivered() { # COUNT-BEFORE
+    test "$(undelivered)" -gt "$1"
+}
+
 # Runs the command in the background, with its process in $waiting, and waits until it has sent a
 # datagram to the daemon that does not run yet.
 start_too_early() { # COMMAND...
     before=$(undelivered)
     "$@" &
     waiting=$!
-    eventually 5 eval 'test "$(undelivered)" -gt "$before"' ||
+    eventually 5 more_undelivered "$before" ||
         not_ok 'the player has sent a command before there is a daemon'
 }
 
