@@ -189,7 +189,10 @@ cat /dev/shm/nqptp >/dev/null 2>&1 &
 first=$!
 cat /dev/shm/nqptp >/dev/null 2>&1 &
 second=$!
-sleep 0.3 # both openers are in open(2) by then
+waits_to_open() { # PID
+    grep -q '(cat) S' "/proc/$1/stat"
+}
+eventually 5 waits_to_open $first && eventually 5 waits_to_open $second
 kill -KILL $first
 kill -STOP $second
 kill -CONT "$daemon"
