@@ -6,9 +6,9 @@ usage: judge.py status CLOCK-IDENTITY OFFSET ADDRESS
        judge.py fresh SECONDS
        judge.py sound FILE SECONDS
 
-The first two read the output of nqptp --status --json on standard input: does a player that lists
-the ADDRESS follow this clock; is the last sample of its master not older than SECONDS. FILE grows as
-the player plays.
+The first two read the output of nqptp --status --json on standard input. "status" succeeds if a player
+that lists the ADDRESS follows this clock, "fresh" if the last sample of its master is not older than
+SECONDS. FILE grows while the player plays.
 """
 import json
 import os
@@ -49,7 +49,7 @@ def share_of_silence(path, start, end):
 
 
 def judge_sound(path, seconds):
-    """Each second of sound brings its bytes; a second's reading may be late by a fifth of it."""
+    """Checks that FILE grows by the bytes of one second each second, less a fifth at most."""
     size = os.stat(path).st_size
     begun = before = time.monotonic()
     first, slowest = size, float('inf')

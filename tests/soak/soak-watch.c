@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reads an object of layout 10 all through a soak and holds it against a list of the clocks that
- * there are, which soak.sh rewrites each time it starts, moves or stops a clock. It says at once
- * what should not be, and at the end by how much each clock's offset erred.
+ * Reads an object of layout 10 during the whole soak and compares it with a list of the clocks,
+ * which soak.sh rewrites each time it starts, moves or stops a clock. It prints each fault at once,
+ * and at the end the error of each clock's offset.
  *
  * A line of the list, which is replaced by rename(2), never changed in place:
  *
  *   IDENTITY TRUTH SKEW SINCE STATE BOUND
  *
- * where TRUTH is the clock's time minus CLOCK_MONOTONIC_RAW, SKEW by how many ppm it runs fast,
- * and BOUND what it may err, TRUTH and BOUND in nanoseconds. STATE is 1 for a clock that may be
- * master and is to be right from SINCE on (CLOCK_MONOTONIC_RAW), and 0 for one that is not to be
- * had since then.
+ * TRUTH is the clock's time minus CLOCK_MONOTONIC_RAW in ns, SKEW says by how many ppm it runs
+ * fast, and BOUND is its largest error in ns. STATE is 1 for a clock that may be master and has to
+ * be right since SINCE (by CLOCK_MONOTONIC_RAW), and 0 for a clock that is away since then.
  */
 #include "../lib/layout4-client.h"
 
