@@ -44,6 +44,7 @@ static bool is_host(const struct nqptp_address *address) {
 
 static const char *read_address(const char *text, struct nqptp_limit *limit) {
     const char *percent = strchr(text, '%');
+    char address[INET6_ADDRSTRLEN];
 
     if (nqptp_address_parse(text, strlen(text), &limit->address) < 0 || !is_host(&limit->address))
         return "-i takes an interface or an address of this machine";
@@ -54,6 +55,8 @@ static const char *read_address(const char *text, struct nqptp_limit *limit) {
     limit->has_address = true;
     limit->address.scope_id = 0; /* The interface may get another index later. */
     snprintf(limit->interface, sizeof limit->interface, "%s", percent ? percent + 1 : "");
+    snprintf(limit->name, sizeof limit->name, "%s%s",
+             nqptp_address_format(&limit->address, address), percent ? percent : "");
     return NULL;
 }
 
@@ -64,6 +67,7 @@ static const char *read_limit(const char *text, struct nqptp_limit *limit) {
     if (!is_interface_name(text))
         return "-i takes an interface or an address of this machine";
     snprintf(limit->interface, sizeof limit->interface, "%s", text);
+    snprintf(limit->name, sizeof limit->name, "%s", text);
     return NULL;
 }
 
@@ -74,9 +78,7 @@ const char *nqptp_limits_add(struct nqptp_limits *limits, const char *text) {
     if (complaint)
         return complaint;
     for (unsigned i = 0; i < limits->count; i++)
-        if (strcmp(limits->list[i].interface, limit.interface) == 0 &&
-            limits->list[i].has_address == limit.has_address &&
-            nqptp_address_equal(&limits->list[i].address, &limit.address))
+        if (strcmp(limits->list[i].name, limit.name) == 0)
             return NULL;
     if (limits->count == NQPTP_LIMITS_MAX)
         return "-i may be given 8 times";
@@ -118,26 +120,15 @@ static int family_of(const struct nqptp_endpoint *endpoint) {
     return nqptp_address_is_ipv4(&endpoint->limit.address) ? AF_INET : AF_INET6;
 }
 
-const char *nqptp_limit_name(const struct nqptp_limit *limit, char name[NQPTP_PLACE_SIZE]) {
-    char address[INET6_ADDRSTRLEN] = "";
-
-    if (limit->has_address)
-        nqptp_address_format(&limit->address, address);
-    snprintf(name, NQPTP_PLACE_SIZE, "%s%s%s", address, *address && *limit->interface ? "%" : "",
-             limit->interface);
-    return name;
-}
-
 const char *nqptp_endpoint_place(const struct nqptp_endpoint *endpoint,
                                  char place[NQPTP_PLACE_SIZE]) {
     const struct nqptp_limit *limit = &endpoint->limit;
 
-    place[0] = '\0';
-    if (!limit->has_address && !*limit->interface)
-        return place;
-    char name[NQPTP_PLACE_SIZE];
-    snprintf(place, NQPTP_PLACE_SIZE, " %s %s", limit->has_address ? "of" : "on",
-             nqptp_limit_name(limit, name));
+    snprintf(place, NQPTP_PLACE_SIZE, "%s%s",
+             !*limit->name        ? ""
+             : limit->has_address ? " of "
+                                  : " on ",
+             limit->name);
     return place;
 }
 
@@ -322,10 +313,9 @@ static bool is_there(const struct nqptp_endpoints *endpoints,
  */
 static void tell_presence(const struct nqptp_endpoints *endpoints,
                           struct nqptp_endpoint *endpoint) {
+    const char *name = endpoint->limit.name;
     bool there = is_there(endpoints, endpoint);
-    char name[NQPTP_PLACE_SIZE];
 
-    nqptp_limit_name(&endpoint->limit, name);
     if (!endpoints->followed && !there)
         nqptp_log(LOG_NOTICE, "%s is not there yet; nqptp listens there as soon as it is", name);
     else if (endpoints->followed && there != endpoint->there)

@@ -18,10 +18,12 @@
 #define NQPTP_LIMITS_MAX 8
 #define NQPTP_QUEUE_MAX 64
 #define NQPTP_ENDPOINTS_MAX (4 * NQPTP_LIMITS_MAX)
-#define NQPTP_PLACE_SIZE 72 /* It holds an IPv6 address, %, an interface and a word. */
+#define NQPTP_LIMIT_SIZE (INET6_ADDRSTRLEN + IF_NAMESIZE) /* An address, %, an interface. */
+#define NQPTP_PLACE_SIZE (NQPTP_LIMIT_SIZE + 4)           /* A limit and a word. */
 
 /* An interface, an address, or both if the address is link-local. */
 struct nqptp_limit {
+    char name[NQPTP_LIMIT_SIZE]; /* As it was given to -i. Empty: there is no limit. */
     char interface[IF_NAMESIZE]; /* Empty: any interface. */
     bool has_address;
     struct nqptp_address address;
@@ -65,9 +67,6 @@ struct nqptp_endpoints {
  * exist. Returns NULL, or what is wrong with the text.
  */
 const char *nqptp_limits_add(struct nqptp_limits *limits, const char *text);
-
-/* Writes the limit as it was given to -i. Returns name. */
-const char *nqptp_limit_name(const struct nqptp_limit *limit, char name[NQPTP_PLACE_SIZE]);
 
 /* Prepares the endpoints; none is open yet. */
 void nqptp_endpoints_init(struct nqptp_endpoints *endpoints, const struct nqptp_limits *limits,

@@ -31,9 +31,9 @@ struct nqptp_status {
     } objects[NQPTP_CLIENTS_MAX]; /* The object of each client. */
     unsigned place_count; /* The number of places of -i; 0: the daemon listens everywhere. */
     struct {
-        char name[NQPTP_PLACE_SIZE]; /* The interface or address, as -i gave it. */
-        bool there;                  /* The interface or address exists now. */
-    } places[NQPTP_LIMITS_MAX];      /* The places of -i. */
+        const char *name;       /* The interface or address, as -i gave it. */
+        bool there;             /* The interface or address exists now. */
+    } places[NQPTP_LIMITS_MAX]; /* The places of -i. */
     /* The interface that the last message of each clock came in by; empty if it is gone. */
     char interfaces[NQPTP_CLOCKS_MAX][IF_NAMESIZE];
 };

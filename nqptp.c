@@ -201,7 +201,7 @@ static struct nqptp_status status_now(const struct nqptp *nqptp, uint64_t now_ns
         const struct nqptp_endpoint *endpoint = &nqptp->endpoints.list[i];
         if (!nqptp_endpoint_is_first(endpoint))
             continue;
-        nqptp_limit_name(&endpoint->limit, status.places[status.place_count].name);
+        status.places[status.place_count].name = endpoint->limit.name;
         status.places[status.place_count++].there = endpoint->there;
     }
     nqptp_objects_status(&nqptp->objects, &status);

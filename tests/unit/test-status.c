@@ -443,8 +443,8 @@ static const char *hint_of_places(bool first, bool second, uint64_t packets,
 
     w.engine.packets = packets;
     status.place_count = 2;
-    snprintf(status.places[0].name, sizeof status.places[0].name, "eth7");
-    snprintf(status.places[1].name, sizeof status.places[1].name, "eth8");
+    status.places[0].name = "eth7";
+    status.places[1].name = "eth8";
     status.places[0].there = first;
     status.places[1].there = second;
     (void)nqptp_status_text(&status, text, NQPTP_STATUS_MAX);
@@ -497,8 +497,8 @@ static void test_places(void) {
     (void)nqptp_status_json(&status, text, sizeof text);
     CHECK(strstr(text, "\"places\":[]"), "without -i the JSON has no places");
     status.place_count = 2;
-    (void)snprintf(status.places[0].name, sizeof status.places[0].name, "wlan7");
-    (void)snprintf(status.places[1].name, sizeof status.places[1].name, "192.0.2.7");
+    status.places[0].name = "wlan7";
+    status.places[1].name = "192.0.2.7";
     (void)nqptp_status_text(&status, text, sizeof text);
     CHECK(has_row(text, "Listens:", "wlan7 (not there)", "192.0.2.7 (not there)"),
           "with -i the text has each place, and that it is not there");
@@ -636,6 +636,7 @@ static struct world world_of_long_rows(void) {
 }
 
 static struct nqptp_status longest_status(const struct world *w) {
+    static char place[NQPTP_LIMIT_SIZE];
     struct nqptp_status status = status_of(w);
 
     status.version = "255.255.255-rc99-999-g0123456789abcdef";
@@ -645,7 +646,8 @@ static struct nqptp_status longest_status(const struct world *w) {
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++)
         status.objects[c].use = NQPTP_USE_NONE;
     for (status.place_count = 0; status.place_count < NQPTP_LIMITS_MAX; status.place_count++)
-        memset(status.places[status.place_count].name, '"', 61); /* address, %, interface */
+        status.places[status.place_count].name = place;
+    memset(place, '"', sizeof place - 1);
     return status;
 }
 
