@@ -17,7 +17,7 @@
 #define WAIT_MOST ((UINT64_C(1) << 43) - 1)    /* two hours and a half */
 #define LATENCY_MOST ((UINT64_C(1) << 31) - 1) /* the kernel's receive time is not older */
 #define EXPIRIES_MOST (3 * NQPTP_CLOCKS_MAX)   /* each clock has three deadlines */
-#define ADDRESSED 0x80  /* in the octet that says what step it is: another address is given */
+#define ADDRESSED 0x80  /* A bit in the octet of a step: another address follows. */
 #define STEPS_MOST 1500 /* of one input: it must not take for ever */
 #define STATUS_STEPS 32 /* between two looks at the status */
 #define TEXT_MAX 1024
@@ -178,7 +178,7 @@ static void deliver(struct run *run, const uint8_t *data, size_t length, unsigne
     free(copy);
 }
 
-/* Which fields are to be other than what the sender would normally send. */
+/* Which fields differ from those that the sender would send. */
 enum changed {
     CHANGED_SEQUENCE = 1 << 0,
     CHANGED_FLAGS = 1 << 1,

@@ -15,7 +15,7 @@
 struct capture_interface {
     uint32_t link;      /* LINKTYPE_ number */
     uint8_t resolution; /* of times, as in if_tsresol: 6 is 10^-6 s, 0x80 | 10 is 2^-10 s */
-    int64_t offset_s;   /* what to add to them */
+    int64_t offset_s;   /* To be added to each time. */
 };
 
 struct capture {

@@ -20,7 +20,7 @@
 
 struct world {
     struct nqptp_engine engine;
-    struct nqptp_effects effects;   /* Of what happened last. */
+    struct nqptp_effects effects;   /* Of the last message, command or deadline. */
     struct nqptp_shm_record record; /* The last one published for client 0. */
     struct nqptp_command command;   /* The last command. */
     struct nqptp_answer answer;     /* The answer to it. */
@@ -310,7 +310,7 @@ static inline bool published_no_master(const struct world *w) {
            r->start_time_ns == 0;
 }
 
-/* Whether the effects are empty but for event_count events. */
+/* Whether the effects are empty except for event_count events. */
 static inline bool idle_but(const struct world *w, unsigned event_count) {
     const struct nqptp_effects *e = &w->effects;
     return !e->publish && e->reply_count == 0 && e->event_count == event_count;

@@ -58,9 +58,9 @@ static inline struct prng prng_seeded(uint64_t seed) {
 struct air {
     struct prng prng;
     enum network network;
-    bool holds;       /* packets are held up, */
-    double changes_s; /* until the next change of that */
-    double last_s;    /* when the last packet in order came */
+    bool holds;       /* Whether packets are held up. */
+    double changes_s; /* When that changes next. */
+    double last_s;    /* When the last packet in order came. */
 };
 
 static inline double least_delay_s(enum network network) {

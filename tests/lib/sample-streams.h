@@ -12,32 +12,32 @@
 #define STREAM_SECONDS 180
 #define STREAM_READS_PER_S 32 /* a player reads every 31.25 ms */
 #define STREAM_READS (STREAM_SECONDS * STREAM_READS_PER_S)
-#define STREAM_SYNCS_PER_S 8.0 /* unless the scenario says otherwise */
+#define STREAM_SYNCS_PER_S 8.0 /* The default of a scenario. */
 #define STREAM_SYNCS_PER_S_MAX 128
 #define STREAM_SYNCS (STREAM_SECONDS * STREAM_SYNCS_PER_S_MAX)
-#define STREAM_SLOW_S 6e-3 /* what a slow packet takes longer */
+#define STREAM_SLOW_S 6e-3 /* The additional delay of a slow packet. */
 
-/* What happens at `at_s`; all that is 0 does not. */
+/* The change at `at_s`. A member that is 0 changes nothing. */
 struct event {
     const char *name;
     double at_s;
-    double away_s;       /* how long the master sends nothing, */
-    bool repeats;        /* or its last time again and again */
-    double step_s;       /* how far its clock is ahead afterwards, */
-    double skew_ppm;     /* by how much faster it runs, */
-    double warm_ppm;     /* or comes to do so in 30 s */
-    double path_s;       /* and how much longer its packets take */
-    bool new_identity;   /* of the grandmaster, which is announced */
-    double again_s;      /* After which time the clock steps again, */
-    double again_step_s; /* and by how much. */
+    double away_s;       /* For how long the master sends nothing. */
+    bool repeats;        /* Whether it repeats its last time meanwhile. */
+    double step_s;       /* By how much its clock steps forward. */
+    double skew_ppm;     /* By how much its rate rises. */
+    double warm_ppm;     /* By how much its rate rises gradually, in 30 s. */
+    double path_s;       /* By how much its packets take longer. */
+    bool new_identity;   /* Whether it announces another grandmaster. */
+    double again_s;      /* After this time the clock steps again. */
+    double again_step_s; /* By how much it steps then. */
 };
 
 struct scenario {
     enum network network;
     double skew_ppm;
-    double raised;      /* share of the samples that are up to 4 ms too high */
-    double slow;        /* share of the packets that take STREAM_SLOW_S longer */
-    double syncs_per_s; /* 0: STREAM_SYNCS_PER_S */
+    double raised;      /* The share of samples that are up to 4 ms too high. */
+    double slow;        /* The share of packets that take STREAM_SLOW_S longer. */
+    double syncs_per_s; /* 0 means STREAM_SYNCS_PER_S. */
     struct event event;
     uint64_t seed;
 };
@@ -45,15 +45,15 @@ struct scenario {
 struct arrival {
     double time_s;
     uint64_t master_ns, local_ns;
-    bool new_identity; /* the first one of it */
+    bool new_identity; /* Whether it is the first of the new identity. */
 };
 
 struct stream {
     struct arrival arrivals[STREAM_SYNCS];
     unsigned count;
-    uint64_t truth_ns[STREAM_READS]; /* at each read: true offset less the least delay */
-    uint64_t frozen_ns;              /* what a stopped clock says */
-    bool renamed;                    /* the new identity was announced */
+    uint64_t truth_ns[STREAM_READS]; /* At each read: the true offset minus the min delay. */
+    uint64_t frozen_ns;              /* The time that a stopped clock repeats. */
+    bool renamed;                    /* Whether the new identity was announced. */
 };
 
 /* --- the clock ------------------------------------------------------------------------------- */

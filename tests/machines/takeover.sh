@@ -53,7 +53,7 @@ debian_sid() {
     echo 'DAEMON_ARGS="-o dummy"' >"$root/etc/default/shairport-sync"
 }
 
-# --- what is to be true ---------------------------------------------------------------------------
+# --- checks ---------------------------------------------------------------------------------------
 
 apt() { # What it says stays in $work/apt.
     DEBIAN_FRONTEND=noninteractive inside apt "$@" >"$work/apt" 2>&1 || { cat "$work/apt"; return 1; }

@@ -16,8 +16,8 @@ play() { # GENERATION OPTION...
     "$player" --generation "$generation" --play 10.77.0.2 "$@"
 }
 
-# The pause between two players is what is tested. A daemon that cannot run meanwhile because the
-# machine is busy gets the time that it needs.
+# The test is about the pause between two players. A daemon that cannot run meanwhile, because the
+# machine is busy, gets the time that it needs.
 pause() {
     sleep 0.2
     eventually 5 leased

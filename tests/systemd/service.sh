@@ -83,7 +83,7 @@ tells_its_story() {
     check "systemctl status shows the state of the daemon" shell '
         shows() { systemctl status nqptp | grep "Status: \"master 1122334455667788 at 127.0.0.1, .* 1 clock\""; }
         eventually 5 shows'
-    check "the journal says what the daemon is, and who is master and why, at priority notice" shell '
+    check "the journal has version, master and reason at priority notice" shell '
         journalctl -u nqptp -p notice >/run/journal; cat /run/journal
         grep "serves /nqptp in layout 4" /run/journal &&
         grep "master is now 1122334455667788 at 127.0.0.1, the only candidate" /run/journal'

@@ -1124,7 +1124,7 @@ static void test_readers_see_whole_records(const char *name, unsigned layout) {
 
 /* --- clients in trouble ----------------------------------------------------------------------- */
 
-/* Locks the mutex, says so, and waits for what comes; continued, it goes on as any client would. */
+/* Locks the mutex, says so, and stops. When it is continued it goes on as any client would. */
 static void holder(const char *name, int say) {
     struct shm_structure *map = client_map(name);
     struct shm_structure seen;

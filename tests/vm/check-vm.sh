@@ -7,7 +7,7 @@
 # usage: check-vm.sh "KERNEL..." [TEST...]      for example: check-vm.sh "5.10 6.1" tests/vm/steps.sh
 #
 # Without tests it runs those that ask the kernel something, and all of tests/vm. Kernels stay in the
-# directory `kernels`. A kernel that cannot be had is a skip. tests/vm/service.sh gets a machine of its
+# directory `kernels`. A kernel that cannot be downloaded is a skip. tests/vm/service.sh gets a machine of its
 # own, with a Debian 13; by default only that Debian's kernel runs it.
 #
 # It needs the network for the kernels, and the packages qemu-system-x86, cpio, kmod, xz-utils,
@@ -94,7 +94,7 @@ for kernel in $kernels; do
         case " $service " in *" $kernel "*) run_service "$kernel" ;; esac
     elif [ $? -eq 77 ]; then
         show kernel: "$work/kernel"
-        skip "$kernel" "the kernel cannot be had"
+        skip "$kernel" "the kernel cannot be downloaded"
     else
         show kernel: "$work/kernel"
         not_ok "$kernel: a kernel of that name"
