@@ -111,9 +111,9 @@ clean
 
 start_service
 control 'T 10.77.0.2'
-"$reader" --hold 60 >"$tmp/mapped" 2>&1 &
+"$reader" --hold 60 >"$tmp/held" 2>&1 &
 holder=$!
-eventually 5 grep -q mapped "$tmp/mapped"
+eventually 5 grep -q mapped "$tmp/held"
 stop_daemon
 as_other mkdir $object /dev/shm/.nqptp.kept
 launch_service
