@@ -123,8 +123,6 @@ static void arm_and_take(struct nqptp_lease *lease, uint64_t now_ns) {
 void nqptp_lease_open(struct nqptp_lease *lease, int fd, const char *path, uint64_t now_ns) {
     *lease = (struct nqptp_lease){
         .fd = fd, .inotify = open_inotify(), .refusals = PAUSES, .retry_ns = NQPTP_NO_DEADLINE};
-    if (lease->inotify < 0)
-        lease->watch_error = lease->inotify;
     snprintf(lease->path, sizeof lease->path, "%s", path);
     take(lease); /* A new file has no name yet, and needs no watch. */
     if (has_no_lease(lease))
@@ -163,7 +161,6 @@ void nqptp_lease_release(struct nqptp_lease *lease, bool returns, uint64_t now_n
     lease->refusals = PAUSES;
     lease->close_waits = false;
     lease->retry_ns = now_ns + (refused ? RETURN_NS : CHECK_NS);
-    lease->opener = NQPTP_OPENER_NONE;
     if (gone && !reads)
         take(lease);
 }

@@ -312,7 +312,6 @@ static int adopt_or_create(struct nqptp_shm *shm, uint64_t now_ns) {
     shm->fd = -1;
     shm->map = NULL;
     shm->lease = (struct nqptp_lease)NQPTP_LEASE_OF_NOTHING;
-    shm->pending = false;
     nqptp_shm_path(shm->name, path);
     for (int i = 0; i < 3; i++) {
         if ((result = adopt(shm, path, now_ns)) != -ENOENT)

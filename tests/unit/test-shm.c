@@ -776,6 +776,7 @@ static void check_auto(const char *name, enum nqptp_shm_asked asked, bool read_o
     pid_t client = 0;
 
     CHECK(shm.lease.state == NQPTP_LEASE_HELD, "a new object that no process has open is leased");
+    CHECK_EQ_I64(shm.lease.watch_error, 0, "a new object needs no watch");
     if (asked != NQPTP_SHM_ASKED_NOTHING)
         CHECK(nqptp_shm_ask(&shm, asked, START_NS),
               "a command of a client is welcome while the object is leased");
@@ -893,6 +894,15 @@ static void test_closes_in_quick_succession(const char *name) {
     nqptp_shm_retry(&shm, nqptp_shm_deadline(&shm));
     CHECK(shm.lease.state == NQPTP_LEASE_HELD,
           "two closes in quick succession: after the wait there is a lease");
+
+    uint64_t now_ns = START_NS + 160 * MS;
+    nqptp_shm_ask(&shm, NQPTP_SHM_ASKED_BARE, now_ns);
+    found(&shm, false, now_ns, &client);
+    leave(client);
+    CHECK(signalled(), "a close soon after a command: the daemon is told");
+    signal_came(&shm, now_ns);
+    CHECK(shm.lease.state == NQPTP_LEASE_HELD || nqptp_shm_deadline(&shm) == now_ns + 1 * MS,
+          "a close soon after a command: the lease is tried for at once");
     nqptp_shm_stop(&shm, false);
 }
 
@@ -946,6 +956,19 @@ static void test_changes_of_generation(const char *name) {
     }
     CHECK_EQ_U64(wrong, 0, "%d changes of generation: each client finds its layout", CHANGES);
     CHECK_EQ_U64(late, 0, "%d changes of generation: each close brings the lease back", CHANGES);
+    nqptp_shm_stop(&shm, false);
+}
+
+/* A client keeps the object open while the daemon starts again. */
+static void test_adopted_in_use(const char *name) {
+    struct nqptp_shm shm = open_as(name, NQPTP_SHM_AUTO, START_NS);
+    pid_t client = 0;
+
+    found(&shm, true, START_NS, &client);
+    nqptp_shm_close(&shm);
+    shm = open_as(name, NQPTP_SHM_AUTO, START_NS);
+    CHECK(shm.lease.state == NQPTP_LEASE_NONE, "an object that is in use is adopted without lease");
+    CHECK(leaves(&shm, client, START_NS), "after the client left there is a lease");
     nqptp_shm_stop(&shm, false);
 }
 
@@ -1500,6 +1523,7 @@ static void test_leases(const char *name) {
     test_no_polling(name);
     test_closes_in_quick_succession(name);
     test_changes_of_generation(name);
+    test_adopted_in_use(name);
     test_hundred_openings(name);
     test_impatient(name);
     test_read_write_opener_is_gone(name);
