@@ -8,7 +8,7 @@
  * groups, and tells which addresses are our own. Replies wait in a queue until the caller flushes
  * it.
  *
- * This module reads no message, and never waits.
+ * This module reads no message, decides on no reply, and never waits.
  */
 #include "nqptp-endpoints.h"
 
@@ -33,7 +33,7 @@ static bool is_interface_name(const char *text) {
            strcmp(text, ".") != 0 && strcmp(text, "..") != 0;
 }
 
-/* Whether it can be the address of one host: it is no wildcard and no group. */
+/* Whether the address can be that of one host: it is no wildcard and no group. */
 static bool is_host(const struct nqptp_address *address) {
     uint8_t first = address->ip.s6_addr[12];
 
@@ -188,7 +188,7 @@ static int open_endpoint(struct nqptp_endpoints *endpoints, unsigned i) {
 
     if (*limit->interface && interface == 0)
         return -ENODEV;
-    address.scope_id = limit->has_address ? interface : 0; /* It binds to the interface too. */
+    address.scope_id = limit->has_address ? interface : 0; /* A link-local one needs it. */
     uint16_t port = endpoints->ports[endpoint->general];
     const char *device = interface > 0 && !limit->has_address ? limit->interface : NULL;
     int fd = endpoints->limited ? bind_limited(&address, device, port)

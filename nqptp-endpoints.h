@@ -5,8 +5,8 @@
  *
  * Without a limit there are four sockets on all addresses: for each port one of IPv4 and one of
  * IPv6. With limits (-i) each limit has its own, so that other programs of this machine may have
- * the same ports elsewhere. Those of an interface are bound to it and join the groups of PTP there.
- * Those of an address are bound to it and get no multicast.
+ * the same ports elsewhere. The sockets of an interface are bound to it and join the groups of PTP
+ * there. The sockets of an address are bound to it and get no multicast.
  */
 #ifndef NQPTP_ENDPOINTS_H
 #define NQPTP_ENDPOINTS_H
@@ -81,7 +81,7 @@ int nqptp_endpoints_open(struct nqptp_endpoints *endpoints, const struct nqptp_e
 /* Closes those that are open. */
 void nqptp_endpoints_close(struct nqptp_endpoints *endpoints);
 
-/* Writes where it listens, as it follows "UDP port N": "", " on eth0" or " of 10.0.0.1". */
+/* Writes where the endpoint listens, to follow "UDP port N": "", " on eth0" or " of 10.0.0.1". */
 const char *nqptp_endpoint_place(const struct nqptp_endpoint *endpoint,
                                  char place[NQPTP_PLACE_SIZE]);
 
@@ -112,13 +112,16 @@ void nqptp_endpoints_follow(struct nqptp_endpoints *endpoints);
  */
 bool nqptp_endpoints_must_retry(const struct nqptp_endpoints *endpoints);
 
-/* How many datagrams the kernel dropped since this was asked last. */
+/* Returns how many datagrams the kernel dropped since the last call. */
 uint64_t nqptp_endpoints_drops(struct nqptp_endpoints *endpoints);
 
 /* Queues a reply. A queue that is full is sent first. */
 void nqptp_endpoints_queue(struct nqptp_endpoints *endpoints, const struct nqptp_reply *reply);
 
-/* Sends the queued replies, each from where its clock was heard, and drops those without a way. */
+/*
+ * Sends the queued replies, each from the address and by the interface that its clock was heard at.
+ * Drops those that no endpoint can send.
+ */
 void nqptp_endpoints_flush(struct nqptp_endpoints *endpoints);
 
 #endif

@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
+ * What /proc tells of UDP ports: see the header.
+ *
  * The kernel lists every UDP socket of a network namespace, with its owner and its inode, in a
- * table that each process may read. Which process has that inode open is visible to root, and to an
- * ordinary user for the user's own processes only. A process chooses its name itself, so the name
- * is shown and never judged by.
+ * table that each process may read. find_port() finds the socket there. process_holds() tells
+ * whether a process has that inode open; root may see that of all processes, another user of the
+ * user's own processes only.
+ *
+ * Nothing is kept between two calls. A process chooses its name itself, so the name is shown, but
+ * no decision depends on it.
  */
 #include "nqptp-ports.h"
 
@@ -49,7 +54,10 @@ static bool is_address(const char *there, const struct nqptp_address *address) {
     return strcmp(there, ipv4 && strlen(there) == 8 ? here + 24 : here) == 0;
 }
 
-/* Can a socket there keep one at the address, or anywhere if that is NULL, from the port? */
+/*
+ * Whether a socket that is bound `there` keeps us from the same port of the address, or of any
+ * address if that is NULL.
+ */
 static bool is_in_the_way(const char *there, const struct nqptp_address *address) {
     bool everywhere = strspn(there, "0") == strlen(there);
 
@@ -58,8 +66,8 @@ static bool is_in_the_way(const char *there, const struct nqptp_address *address
 }
 
 /*
- * Looks for the port in a table like /proc/self/net/udp; the formats are those of proc(5). A
- * socket of ours is not in our way.
+ * Looks for the port in a table like /proc/self/net/udp; the formats are those of proc(5). Sockets
+ * of this process do not count.
  */
 static bool find_port(const char *table, uint16_t port, const struct nqptp_address *address,
                       bool exactly, unsigned *user, unsigned long *inode) {
@@ -84,8 +92,9 @@ static bool find_port(const char *table, uint16_t port, const struct nqptp_addre
 }
 
 /*
- * Reads the first line of a file of a process that begins so, without that beginning; "" if none
- * does. Lines are read whole: users can choose what a long control group has where a buffer ends.
+ * Finds the first line with that beginning in a file of a process. Writes the rest of the line, or
+ * "" if there is no line with it. Lines are read whole: users name control groups, and could choose
+ * what follows where a buffer ends.
  */
 static void read_line(int pid, const char *file, const char *beginning, char *text, size_t size) {
     char path[64], *line = NULL;

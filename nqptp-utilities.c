@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The kernel's edge: each function wraps system calls, and turns what they tell into types of ours.
- * The only state is the level of the log. Nothing here decides what is done with a packet.
+ *
+ * There are four parts: the log, the clocks, datagrams, and interfaces. nqptp_socket_receive()
+ * reads a batch of datagrams; read_packet() takes sender, receive time and local address of each.
+ * The only state is the level of the log.
+ *
+ * Nothing here decides what is done with a packet, waits, or ends the process.
  */
 #include "nqptp-utilities.h"
 
@@ -44,7 +49,7 @@ bool nqptp_log_enabled(int priority) {
     return priority <= log_level;
 }
 
-/* Is stderr a stream to the journal? systemd tells the device and inode of that stream. */
+/* Whether stderr is a stream to the journal: systemd tells the device and inode of that stream. */
 static bool log_to_journal(void) {
     const char *stream = getenv("JOURNAL_STREAM");
     char own[48];
@@ -147,7 +152,7 @@ struct nqptp_clock_pair nqptp_clock_pair_read(void) {
     return best;
 }
 
-/* Did CLOCK_REALTIME change by more than errors of reading and NTP's slewing explain? */
+/* Whether CLOCK_REALTIME changed by more than errors of reading and NTP's slewing explain. */
 static bool realtime_was_set(struct nqptp_clock_pair now, const struct nqptp_clock_pair *last) {
     int64_t change_ns =
         (int64_t)((now.realtime_ns - now.raw_ns) - (last->realtime_ns - last->raw_ns));
@@ -200,15 +205,15 @@ static int set_option(int fd, int level, int option, int value) {
     return setsockopt(fd, level, option, &value, sizeof value) < 0 ? -errno : 0;
 }
 
-/* SO_TIMESTAMPNS gives the kernel's own stamps, of received datagrams only. */
+/* Sets the options. SO_TIMESTAMPNS gives the kernel's stamps, of received datagrams only. */
 static int prepare(int fd, int family, bool loopback) {
     int result = family == AF_INET6 ? set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) : 0;
-    if (loopback) /* With route_localnet other hosts could reach it. Before 5.7 only root can. */
+    if (loopback) /* With route_localnet other hosts could reach it. Before 5.7 it needs root. */
         setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "lo", 2);
     if (result < 0 || loopback)
         return result;
-    set_option(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1);         /* Without: time of reading. */
-    set_option(fd, SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER); /* Or less. */
+    set_option(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1); /* Without it the time of reading counts. */
+    set_option(fd, SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER); /* The kernel may give less. */
     return family == AF_INET ? set_option(fd, IPPROTO_IP, IP_PKTINFO, 1)
                              : set_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
 }
@@ -243,7 +248,7 @@ int nqptp_socket_open(const struct nqptp_address *address, const char *interface
     int result = prepare(fd, family, loopback);
     if (result == 0 && kind == NQPTP_SOCKET_SHARED)
         result = nqptp_socket_share(fd);
-    if (result == 0 && !loopback && !is_wildcard(address)) /* It may come later. IPv6 as well. */
+    if (result == 0 && !loopback && !is_wildcard(address)) /* It may come later. Works for IPv6. */
         result = set_option(fd, IPPROTO_IP, IP_FREEBIND, 1);
     if (result == 0)
         result = bind_socket(fd, address, interface, port);
@@ -272,15 +277,14 @@ static void read_local(struct cmsghdr *cmsg, struct nqptp_packet *packet) {
     }
 }
 
-/* Did an IPv6 packet come with the mapped address of an IPv4 host? Some kernels accept that. */
+/* Whether an IPv6 packet came from the mapped address of an IPv4 host. Some kernels accept that. */
 static bool is_forged(const struct sockaddr_storage *sender) {
     const struct sockaddr_in6 *ipv6 = (const struct sockaddr_in6 *)sender;
 
     return sender->ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&ipv6->sin6_addr);
 }
 
-/* Fills in a packet from what recvmmsg(2) said about it. Returns its receive time, if it has one.
- */
+/* Fills in a packet from what recvmmsg(2) told of it. Returns its receive time, or NULL. */
 static const struct timespec *read_packet(struct mmsghdr *message, struct nqptp_packet *packet,
                                           struct timespec *stamp) {
     struct msghdr *header = &message->msg_hdr;
