@@ -4,8 +4,8 @@
  *
  * take_ports() comes first: a daemon that cannot have its ports touches nothing that another daemon
  * may be using. A daemon that was started as root then frees the object's name from what another
- * user left there, and becomes an ordinary user in leave_root(). `nqptp --claim`, which the unit
- * runs as root, does no more than free the name.
+ * user left there, in free_name(), and becomes an ordinary user, in leave_root(). `nqptp --claim`,
+ * which the unit runs as root, only frees the name.
  *
  * A step returns NQPTP_GO_ON, or the exit status after it has logged what is wrong and what to do.
  * Nothing here makes or opens the object: nqptp-objects does that after the start.
@@ -110,8 +110,8 @@ static int open_control(uint16_t port, int control[2], const struct nqptp_addres
 }
 
 /* Opens all ports, or none. */
-static struct failure open_ports(const struct nqptp_options *options,
-                                 struct nqptp_endpoints *endpoints, int control[2]) {
+static struct failure open_ports(struct nqptp_startup *startup) {
+    struct nqptp_endpoints *endpoints = startup->endpoints;
     const struct nqptp_endpoint *failed;
     char place[NQPTP_PLACE_SIZE] = "";
     struct failure failure = {.error = nqptp_endpoints_open(endpoints, &failed)};
@@ -121,9 +121,9 @@ static struct failure open_ports(const struct nqptp_options *options,
         failure.address = failed->limit.has_address ? &failed->limit.address : NULL;
         nqptp_endpoint_place(failed, place);
     } else {
-        failure.port = options->control_port;
+        failure.port = startup->options->control_port;
         failure.is_control = true;
-        failure.error = open_control(failure.port, control, &failure.address);
+        failure.error = open_control(failure.port, startup->control, &failure.address);
     }
     snprintf(failure.name, sizeof failure.name, "UDP port %u%s", failure.port, place);
     if (failure.error < 0)
@@ -135,8 +135,7 @@ static struct failure open_ports(const struct nqptp_options *options,
  * Opens all ports. While one is busy, a service tries again once a second for a minute. If it ended
  * instead, systemd would start it again and again, and the journal would fill.
  */
-static enum nqptp_exit take_ports(const struct nqptp_options *options,
-                                  struct nqptp_endpoints *endpoints, int control[2]) {
+static enum nqptp_exit take_ports(struct nqptp_startup *startup) {
     uint64_t patience_ns = nqptp_service_is_managed() ? WAIT_S * NQPTP_S : 0;
     uint64_t give_up_ns = nqptp_clock_now_ns() + patience_ns;
     enum nqptp_exit status = NQPTP_GO_ON;
@@ -144,13 +143,13 @@ static enum nqptp_exit take_ports(const struct nqptp_options *options,
 
     sigprocmask(SIG_BLOCK, NULL, &blocked);
     for (;;) {
-        struct failure failure = open_ports(options, endpoints, control);
+        struct failure failure = open_ports(startup);
         if (failure.error == 0)
             return NQPTP_GO_ON;
-        bool wait = failure.error == -EADDRINUSE && nqptp_clock_now_ns() < give_up_ns;
+        bool waits = failure.error == -EADDRINUSE && nqptp_clock_now_ns() < give_up_ns;
         if (status == NQPTP_GO_ON || failure.error != -EADDRINUSE)
-            status = explain(&failure, wait);
-        if (!wait)
+            status = explain(&failure, waits);
+        if (!waits)
             return status;
         int signal = sigtimedwait(&blocked, NULL, &(struct timespec){.tv_sec = 1});
         if (signal > 0)
@@ -160,48 +159,40 @@ static enum nqptp_exit take_ports(const struct nqptp_options *options,
 
 /* --- user and group --------------------------------------------------------------------------- */
 
-/* The user that a daemon started as root becomes. */
-struct owner {
-    const char *name;
-    uid_t user;
-    gid_t group; /* The group of the objects. */
-};
-
-/* Finds the group that may use the objects: -1 if there is none. */
-static enum nqptp_exit find_group(const struct nqptp_options *options, gid_t *group) {
-    int result = nqptp_group_find(options->group, group);
+static enum nqptp_exit find_group(struct nqptp_startup *startup) {
+    const char *name = startup->options->group;
+    int result = nqptp_group_find(name, &startup->group);
 
     if (result == 0)
         return NQPTP_GO_ON;
-    *group = (gid_t)-1;
+    startup->group = (gid_t)-1;
     if (result != -ENOENT)
-        return fail(result, "cannot look up group", options->group);
+        return fail(result, "cannot look up group", name);
     nqptp_log(LOG_WARNING,
               "there is no group %s: players that need it, up to Shairport Sync 4.2, cannot use "
               "%s; as root, run: groupadd -r %s",
-              options->group, NQPTP_INTERFACE_NAME, options->group);
+              name, NQPTP_INTERFACE_NAME, name);
     return NQPTP_GO_ON;
 }
 
 /*
  * Finds the user to become: nobody, which owns almost nothing, if there is no user nqptp and no
- * other one was given. The group of that user is taken if `group` is -1.
+ * other one was given. The user's own group is taken if there is no group for the objects.
  */
-static enum nqptp_exit find_owner(const struct nqptp_options *options, gid_t group,
-                                  struct owner *owner) {
-    owner->name = options->user;
-    int result = nqptp_user_find(owner->name, &owner->user, &owner->group);
+static enum nqptp_exit find_user(struct nqptp_startup *startup) {
+    startup->user = startup->options->user;
+    int result = nqptp_user_find(startup->user, &startup->uid, &startup->gid);
     if (result == -ENOENT) {
         nqptp_log(
             LOG_WARNING,
             "there is no user %s, so the daemon becomes nobody; as root, run: useradd -r -g %s %s",
-            owner->name, options->group, owner->name);
-        owner->name = "nobody";
-        result = nqptp_user_find(owner->name, &owner->user, &owner->group);
+            startup->user, startup->options->group, startup->user);
+        startup->user = "nobody";
+        result = nqptp_user_find(startup->user, &startup->uid, &startup->gid);
     }
-    if (group != (gid_t)-1)
-        owner->group = group;
-    return result < 0 ? fail(result, "cannot look up user", owner->name) : NQPTP_GO_ON;
+    if (startup->group != (gid_t)-1)
+        startup->gid = startup->group;
+    return result < 0 ? fail(result, "cannot look up user", startup->user) : NQPTP_GO_ON;
 }
 
 /*
@@ -209,67 +200,66 @@ static enum nqptp_exit find_owner(const struct nqptp_options *options, gid_t gro
  * port 319 or the event port, because that process may serve the object. A daemon with another
  * event port serves the same name.
  */
-static enum nqptp_exit free_name(const struct nqptp_options *options, const struct owner *owner) {
+static enum nqptp_exit free_name(const struct nqptp_startup *startup) {
     struct nqptp_holder holder;
 
     if (nqptp_port_find_holder(NQPTP_EVENT_PORT, NULL, &holder) ||
-        nqptp_port_find_holder(options->event_port, NULL, &holder))
+        nqptp_port_find_holder(startup->options->event_port, NULL, &holder))
         return NQPTP_DONE;
-    int result = nqptp_shm_claim(NQPTP_INTERFACE_NAME, owner->user, owner->group);
+    int result = nqptp_shm_claim(NQPTP_INTERFACE_NAME, startup->uid, startup->gid);
     if (result < 0)
-        return fail(result, "cannot free /dev/shm" NQPTP_INTERFACE_NAME " for user", owner->name);
+        return fail(result, "cannot free /dev/shm" NQPTP_INTERFACE_NAME " for user", startup->user);
     if (result > 0)
         nqptp_log(LOG_NOTICE,
                   "what was at /dev/shm%s did not belong to user %s; an empty object of that user "
                   "is there now",
-                  NQPTP_INTERFACE_NAME, owner->name);
+                  NQPTP_INTERFACE_NAME, startup->user);
     return NQPTP_DONE;
 }
 
 /*
- * Frees the object's name, then becomes an ordinary user. Ports of an interface that comes back are
- * bound again, which takes a capability. A daemon that stays root needs another one to give the
- * object to its group.
+ * Becomes an ordinary user. Ports of an interface that comes back are bound again, which takes a
+ * capability. A daemon that stays root needs another one to give the object to its group.
  */
-static enum nqptp_exit leave_root(const struct nqptp_options *options,
-                                  const struct nqptp_endpoints *endpoints, gid_t group) {
-    struct owner owner;
+static enum nqptp_exit leave_root(const struct nqptp_startup *startup) {
     uint64_t kept = 0;
 
-    if (find_owner(options, group, &owner) != NQPTP_GO_ON)
-        return NQPTP_FAILED;
-    free_name(options, &owner);
-    if (nqptp_endpoints_may_reopen(endpoints))
+    if (nqptp_endpoints_may_reopen(startup->endpoints))
         kept |= UINT64_C(1) << CAP_NET_BIND_SERVICE;
-    if (owner.user == 0)
+    if (startup->uid == 0)
         kept |= UINT64_C(1) << CAP_CHOWN;
-    int result = nqptp_privileges_drop(owner.user, owner.group, kept);
-    return result == 0
-               ? NQPTP_GO_ON
-               : fail(result, "cannot leave root (--user=root stays root) for user", owner.name);
+    int result = nqptp_privileges_drop(startup->uid, startup->gid, kept);
+    return result < 0
+               ? fail(result, "cannot leave root (--user=root stays root) for user", startup->user)
+               : NQPTP_GO_ON;
 }
 
 /* --- all steps -------------------------------------------------------------------------------- */
 
-enum nqptp_exit nqptp_startup(const struct nqptp_options *options,
-                              struct nqptp_endpoints *endpoints, int control[2], gid_t *group) {
-    nqptp_endpoints_init(endpoints, &options->limits, options->event_port, options->general_port);
-    enum nqptp_exit status = take_ports(options, endpoints, control);
+enum nqptp_exit nqptp_startup(struct nqptp_startup *startup) {
+    const struct nqptp_options *options = startup->options;
+
+    nqptp_endpoints_init(startup->endpoints, &options->limits, options->event_port,
+                         options->general_port);
+    enum nqptp_exit status = take_ports(startup);
     if (status == NQPTP_GO_ON)
-        status = find_group(options, group);
-    if (status == NQPTP_GO_ON && geteuid() == 0)
-        status = leave_root(options, endpoints, *group);
-    return status;
+        status = find_group(startup);
+    if (status != NQPTP_GO_ON || geteuid() != 0)
+        return status;
+    status = find_user(startup);
+    if (status != NQPTP_GO_ON)
+        return status;
+    free_name(startup); /* If it fails, the object cannot be opened, and that message says more. */
+    return leave_root(startup);
 }
 
 enum nqptp_exit nqptp_startup_claim(const struct nqptp_options *options) {
-    struct owner owner;
-    gid_t group;
-    enum nqptp_exit status = find_group(options, &group);
+    struct nqptp_startup startup = {.options = options};
+    enum nqptp_exit status = find_group(&startup);
 
     if (status == NQPTP_GO_ON)
-        status = find_owner(options, group, &owner);
-    return status == NQPTP_GO_ON ? free_name(options, &owner) : status;
+        status = find_user(&startup);
+    return status == NQPTP_GO_ON ? free_name(&startup) : status;
 }
 
 void nqptp_startup_block_signals(sigset_t *set) {

@@ -20,14 +20,24 @@ enum nqptp_exit {
     NQPTP_RESTART = 75, /* After SIGUSR1: the unit starts the service again for this status. */
 };
 
+/* What the steps of the start work on. */
+struct nqptp_startup {
+    const struct nqptp_options *options;
+    struct nqptp_endpoints *endpoints;
+    int *control;     /* Two sockets of the control port: IPv4, IPv6. One may be negative. */
+    gid_t group;      /* The group that may use the objects, or -1. */
+    const char *user; /* The user that a daemon started as root becomes. */
+    uid_t uid;        /* The number of that user. */
+    gid_t gid;        /* The group of that user and of its objects. */
+};
+
 /*
- * Opens the ports. If this process is root, it then gives up root's privileges. control[] becomes
- * the sockets of the control port, IPv4 and IPv6; one of them may be negative. *group becomes the
- * group that may use the objects, or -1. A service waits up to 60 s for a busy port. Returns
- * NQPTP_GO_ON, or the status to end with after the log has said what is wrong.
+ * The caller sets the options, and where the endpoints and the two sockets are. Opens the ports and
+ * finds the group. If this process is root, it then gives up root's privileges. A service waits up
+ * to 60 s for a busy port. Returns NQPTP_GO_ON, or the status to end with after the log has said
+ * what is wrong.
  */
-enum nqptp_exit nqptp_startup(const struct nqptp_options *options,
-                              struct nqptp_endpoints *endpoints, int control[2], gid_t *group);
+enum nqptp_exit nqptp_startup(struct nqptp_startup *startup);
 
 /* --claim: frees the name /nqptp from what another user put there, for a daemon of --user=. */
 enum nqptp_exit nqptp_startup_claim(const struct nqptp_options *options);

@@ -518,14 +518,15 @@ static int open_sources(struct nqptp *nqptp) {
 
 /* Takes one step of the start after the other. Returns NQPTP_GO_ON, or the status to end with. */
 static enum nqptp_exit start(struct nqptp *nqptp) {
-    gid_t group;
+    struct nqptp_startup startup = {.options = nqptp->options,
+                                    .endpoints = &nqptp->endpoints,
+                                    .control = &nqptp->fds[CONTROL_IPV4]};
 
     nqptp_startup_block_signals(&nqptp->signals);
-    enum nqptp_exit status =
-        nqptp_startup(nqptp->options, &nqptp->endpoints, &nqptp->fds[CONTROL_IPV4], &group);
+    enum nqptp_exit status = nqptp_startup(&startup);
     if (status != NQPTP_GO_ON)
         return status;
-    nqptp_objects_init(&nqptp->objects, group, nqptp->options->group);
+    nqptp_objects_init(&nqptp->objects, startup.group, nqptp->options->group);
     nqptp_engine_init(&nqptp->engine, nqptp_clock_identity());
     int result = open_sources(nqptp);
     if (result < 0)
