@@ -52,7 +52,6 @@ void nqptp_service_ready(struct nqptp_service *service, struct nqptp_journal *jo
 
     service->journal = journal;
     service->engine = engine;
-    service->notifies = getenv("NOTIFY_SOCKET") != NULL;
     if (sd_watchdog_enabled(0, &period_us) > 0)
         service->watchdog_ns = period_us * 1000 / 2;
     service->watchdog_due_ns = service->watchdog_ns > 0 ? now_ns : NQPTP_NO_DEADLINE;
@@ -66,8 +65,7 @@ void nqptp_service_stopping(void) {
 uint64_t nqptp_service_due_ns(const struct nqptp_service *service) {
     uint64_t look_at_ns = nqptp_journal_due_ns(service->journal, service->engine);
 
-    return service->notifies && look_at_ns < service->watchdog_due_ns ? look_at_ns
-                                                                      : service->watchdog_due_ns;
+    return look_at_ns < service->watchdog_due_ns ? look_at_ns : service->watchdog_due_ns;
 }
 
 void nqptp_service_tell(struct nqptp_service *service, uint64_t now_ns) {

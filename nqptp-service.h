@@ -12,7 +12,6 @@
 struct nqptp_service {
     struct nqptp_journal *journal;
     const struct nqptp_engine *engine;
-    bool notifies;            /* A service manager listens. */
     uint64_t watchdog_ns;     /* The period of the message that the daemon is alive; 0: none. */
     uint64_t watchdog_due_ns; /* When that message is due, or NQPTP_NO_DEADLINE. */
 };
