@@ -348,7 +348,7 @@ void nqptp_objects_stop(struct nqptp_objects *objects, const struct nqptp_client
         int result = nqptp_shm_stop(&objects->list[c].shm, nqptp_client_plays(&clients->list[c]));
         if (result < 0)
             nqptp_log_error(LOG_WARNING, result,
-                            "cannot remove %s or put it aside: after the next start of nqptp "
+                            "%s cannot be removed or put aside: after the next start of nqptp "
                             "restart the players that have it open",
                             clients->list[c].shown);
     }
