@@ -27,6 +27,14 @@ bool nqptp_address_is_ipv4(const struct nqptp_address *address) {
     return IN6_IS_ADDR_V4MAPPED(&address->ip);
 }
 
+bool nqptp_address_is_host(const struct nqptp_address *address) {
+    uint8_t first = address->ip.s6_addr[12];
+
+    if (nqptp_address_is_ipv4(address))
+        return first > 0 && first < 224;
+    return !IN6_IS_ADDR_UNSPECIFIED(&address->ip) && !IN6_IS_ADDR_MULTICAST(&address->ip);
+}
+
 bool nqptp_address_is_link_local(const struct nqptp_address *address) {
     return IN6_IS_ADDR_LINKLOCAL(&address->ip);
 }

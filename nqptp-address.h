@@ -23,6 +23,9 @@ struct nqptp_address nqptp_address_from_ipv4(struct in_addr a);
 /* Whether it is an IPv4 address. */
 bool nqptp_address_is_ipv4(const struct nqptp_address *address);
 
+/* Whether it can be the address of one host: it is no wildcard and no group. */
+bool nqptp_address_is_host(const struct nqptp_address *address);
+
 /* Whether it is an IPv6 address of one link only. */
 bool nqptp_address_is_link_local(const struct nqptp_address *address);
 

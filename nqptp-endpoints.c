@@ -33,20 +33,12 @@ static bool is_interface_name(const char *text) {
            strcmp(text, ".") != 0 && strcmp(text, "..") != 0;
 }
 
-/* Whether the address can be that of one host: it is no wildcard and no group. */
-static bool is_host(const struct nqptp_address *address) {
-    uint8_t first = address->ip.s6_addr[12];
-
-    if (nqptp_address_is_ipv4(address))
-        return first > 0 && first < 224;
-    return !IN6_IS_ADDR_UNSPECIFIED(&address->ip) && !IN6_IS_ADDR_MULTICAST(&address->ip);
-}
-
 static const char *read_address(const char *text, struct nqptp_limit *limit) {
     const char *percent = strchr(text, '%');
     char address[INET6_ADDRSTRLEN];
 
-    if (nqptp_address_parse(text, strlen(text), &limit->address) < 0 || !is_host(&limit->address))
+    if (nqptp_address_parse(text, strlen(text), &limit->address) < 0 ||
+        !nqptp_address_is_host(&limit->address))
         return "-i takes an interface or an address of this machine";
     if (!percent != !nqptp_address_is_link_local(&limit->address))
         return "-i takes a link-local address, and no other, with its interface, as fe80::1%eth0";
@@ -397,8 +389,8 @@ uint64_t nqptp_endpoints_drops(struct nqptp_endpoints *endpoints) {
 
 /*
  * Returns the interface to send the reply by. A sender on this machine may have its address on
- * another interface than the one that its packets came by; sent by that one, the reply would leave
- * the host.
+ * another interface than the one that its packets came in by. A reply by that interface would leave
+ * this machine.
  */
 static uint32_t way_to(const struct nqptp_endpoints *endpoints,
                        const struct nqptp_endpoint *endpoint, const struct nqptp_reply *reply) {

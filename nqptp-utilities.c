@@ -218,13 +218,6 @@ static int prepare(int fd, int family, bool loopback) {
                              : set_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
 }
 
-static bool is_wildcard(const struct nqptp_address *address) {
-    static const uint8_t none[4];
-
-    return IN6_IS_ADDR_UNSPECIFIED(&address->ip) ||
-           (nqptp_address_is_ipv4(address) && memcmp(&address->ip.s6_addr[12], none, 4) == 0);
-}
-
 /* Binds to the address and, unless that is NULL, to the interface. */
 static int bind_socket(int fd, const struct nqptp_address *address, const char *interface,
                        uint16_t port) {
@@ -248,7 +241,7 @@ int nqptp_socket_open(const struct nqptp_address *address, const char *interface
     int result = prepare(fd, family, loopback);
     if (result == 0 && kind == NQPTP_SOCKET_SHARED)
         result = nqptp_socket_share(fd);
-    if (result == 0 && !loopback && !is_wildcard(address)) /* It may come later. Works for IPv6. */
+    if (result == 0 && !loopback && nqptp_address_is_host(address)) /* It may come later. */
         result = set_option(fd, IPPROTO_IP, IP_FREEBIND, 1);
     if (result == 0)
         result = bind_socket(fd, address, interface, port);
