@@ -382,7 +382,7 @@ int nqptp_shm_mend(struct nqptp_shm *shm, uint64_t now_ns) {
         return 0;
     }
     int result = adopt_or_create(&successor, now_ns);
-    if (result < 0)
+    if (!successor.map)
         return result;
     copy_kept(shm->fd, successor.fd);
     successor.image = shm->image;

@@ -113,7 +113,7 @@ static void test_signs_of_use(void) {
 
 static void test_record_of_a_player(void) {
     struct nqptp_shm_record record = {.grandmaster_identity = 7, .start_time_ns = now_ns};
-    const struct shm_structure_10 *map;
+    struct shm_structure_10 *map;
 
     nqptp_address_parse("192.0.2.1", 9, &record.address);
     begin();
@@ -133,7 +133,7 @@ static void test_record_of_a_player(void) {
     command("T 192.0.2.1");
     nqptp_objects_stop(&objects, &engine.clients);
     CHECK_EQ_U64(map->main.master_clock_id, 7, "stopped while the client plays: the record stays");
-    munmap((void *)(uintptr_t)map, sizeof *map);
+    munmap(map, sizeof *map);
     close(fd);
 }
 

@@ -1538,6 +1538,20 @@ static void test_stops(const char *name) {
     test_put_aside_over(name);
 }
 
+static void test_clients_in_trouble(const char *name) {
+    test_taken_over(name, true);
+    test_taken_over(name, false);
+    test_another_holder_has_its_own_second(name);
+    test_truncated(name);
+    test_scribbled(name);
+    test_ever_other_holders(name);
+    test_adopted_mutex(name);
+    test_adopted_in_trouble(name);
+    test_adopted_8_waits(name);
+    test_waits_in_vain(name, true);
+    test_waits_in_vain(name, false);
+}
+
 int main(void) {
     char name[64];
     sigset_t set;
@@ -1585,17 +1599,7 @@ int main(void) {
     test_leases(name);
     test_readers_see_whole_records(name, 4);
     test_readers_see_whole_records(name, 10);
-    test_taken_over(name, true);
-    test_taken_over(name, false);
-    test_another_holder_has_its_own_second(name);
-    test_truncated(name);
-    test_scribbled(name);
-    test_ever_other_holders(name);
-    test_adopted_mutex(name);
-    test_adopted_in_trouble(name);
-    test_adopted_8_waits(name);
-    test_waits_in_vain(name, true);
-    test_waits_in_vain(name, false);
+    test_clients_in_trouble(name);
     test_removed(name);
     test_adopted_and_removed(name);
     test_replaced(name);
