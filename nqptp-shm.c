@@ -459,15 +459,17 @@ void nqptp_shm_close(struct nqptp_shm *shm) {
     shm->fd = -1;
 }
 
-/* Publishes "no master" for the clients that keep the object mapped. */
+/*
+ * Publishes "no master" for the clients that keep the object mapped. A client that copies the
+ * record releases the mutex within the wait.
+ */
 static void publish_no_master(struct nqptp_shm *shm) {
     const struct timespec copying = {.tv_nsec = (long)(10 * NQPTP_MS)};
 
     shm->record = (struct nqptp_shm_record){0};
     make_image(shm);
     if (write_object(shm, RESPECT_MUTEX) == -EBUSY) {
-        nanosleep(&copying,
-                  NULL); /* A client that copies the record has released the mutex by then. */
+        nanosleep(&copying, NULL);
         write_object(shm, TAKE_MUTEX_OVER);
     }
 }
