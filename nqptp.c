@@ -416,12 +416,11 @@ static int next_deadline_ms(const struct nqptp *nqptp) {
 static bool set_rest(struct nqptp *nqptp) {
     uint64_t until_ns = nqptp_engine_rest_until_ns(&nqptp->engine, nqptp_clock_now_ns());
     uint64_t engine_ns = engine_due_ns(nqptp);
+    bool rests = until_ns > 0 && !nqptp->endpoints.guarded;
 
-    nqptp->rest_until_ns = NQPTP_NO_DEADLINE;
-    if (until_ns == 0 || nqptp->endpoints.guarded)
-        return false;
-    nqptp->rest_until_ns = until_ns < engine_ns ? until_ns : engine_ns;
-    return true;
+    until_ns = until_ns < engine_ns ? until_ns : engine_ns;
+    nqptp->rest_until_ns = rests ? until_ns : NQPTP_NO_DEADLINE;
+    return rests;
 }
 
 static void dispatch(struct nqptp *nqptp, enum source source) {
