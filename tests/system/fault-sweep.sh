@@ -144,7 +144,7 @@ judge() {
         test "$status" = 0 || wrong "the signal ends it with status $status"
         test $served = yes || is_told || is_absurd || wrong 'it runs but does not serve'
     fi
-    test "$kind" = again || test "$(left)" = '' || grep -q 'cannot remove' "$tmp/log" ||
+    test "$kind" = again || test "$(left)" = '' || grep -q 'cannot be removed' "$tmp/log" ||
         wrong "it leaves $(left | tr '\n' ' ')"
 }
 
