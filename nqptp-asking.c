@@ -5,7 +5,8 @@
  * A round goes through the lists of all clients that play, one Delay_Req for each call. It leaves
  * out addresses where a clock is alive, our own, and those that it has asked already. While a round
  * finds a silent address, the next one begins 2 s after it. Otherwise nothing is due until a clock
- * is lost or a command comes.
+ * is lost or a command comes. A round always goes to its end, so that commands that come often do
+ * not keep it from the last lists.
  *
  * The neighbour table is read if it could give a client a stand-in. While it does not, the wait
  * until the next time doubles, because a stranger may send for hours.
@@ -16,6 +17,13 @@
 
 #define ASK_NS (2 * NQPTP_S)        /* A silent address is asked this often. */
 #define ASK_MIN_NS (200 * NQPTP_MS) /* Commands do not make it more often than this. */
+
+/*
+ * A round pauses after this many requests, so that packets are read in between and no burst fills
+ * the queues of the network. A round of all lists, 16,384 requests, takes less than ASK_NS.
+ */
+#define BURST_REQUESTS 64
+#define BURST_NS (5 * NQPTP_MS)
 
 #define NEIGHBOURS_MIN_NS (500 * NQPTP_MS)
 #define NEIGHBOURS_MAX_NS (32 * NQPTP_S)
@@ -30,13 +38,12 @@ void nqptp_asking_begin(struct nqptp_asking *asking, const struct nqptp_clients 
                         uint64_t now_ns) {
     uint64_t at_ns = NQPTP_NO_DEADLINE;
 
+    asking->again = asking->client > 0 || asking->peer > 0;
+    if (asking->again)
+        return;
     for (int c = 0; c < clients->top; c++)
         if (nqptp_client_plays(&clients->list[c]))
             at_ns = asking->round_at_ns + ASK_MIN_NS;
-
-    asking->client = 0;
-    asking->peer = 0;
-    asking->asked = false;
     asking->at_ns = at_ns > now_ns ? at_ns : now_ns;
 }
 
@@ -79,7 +86,7 @@ static void ask(struct nqptp_asking *asking, struct nqptp_clock_table *table, in
                 struct nqptp_effects *effects) {
     uint16_t sequence_id = asking->sequence_id++;
 
-    asking->asked = true;
+    asking->asked++;
     if (i != NQPTP_NO_CLOCK)
         address = table->clocks[i].address; /* with its scope */
     if (nqptp_address_is_link_local(&address) && address.scope_id == 0)
@@ -123,12 +130,17 @@ void nqptp_asking_go_on(struct nqptp_asking *asking, const struct nqptp_clients 
                 was_asked(asking, clients, &address))
                 continue;
             ask(asking, table, i, self, address, effects);
+            if (asking->asked % BURST_REQUESTS == 0)
+                asking->at_ns = now_ns + BURST_NS;
             return;
         }
     }
-    bool again = asking->asked;
-    nqptp_asking_begin(asking, clients, now_ns);
-    asking->at_ns = again ? asking->round_at_ns + ASK_NS : NQPTP_NO_DEADLINE;
+    asking->at_ns = asking->asked > 0 ? asking->round_at_ns + ASK_NS : NQPTP_NO_DEADLINE;
+    asking->client = 0;
+    asking->peer = 0;
+    asking->asked = 0;
+    if (asking->again)
+        nqptp_asking_begin(asking, clients, now_ns);
 }
 
 void nqptp_asking_note_command(struct nqptp_asking *asking, struct nqptp_clients *clients, int c,

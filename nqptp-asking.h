@@ -15,7 +15,8 @@ struct nqptp_asking {
     uint64_t round_at_ns;        /* When the last round began. */
     int client;                  /* The client whose list is looked at next. */
     unsigned peer;               /* The entry of that list which is looked at next. */
-    bool asked;                  /* The round has found a silent address. */
+    unsigned asked;              /* How many silent addresses the round has found. */
+    bool again;                  /* Another round begins as soon as allowed after this one. */
     uint16_t sequence_id;        /* The sequenceId of the next Delay_Req. */
     uint64_t neighbours_due_ns;  /* When to read the neighbour table, or NQPTP_NO_DEADLINE. */
     uint64_t neighbours_at_ns;   /* When it was read last. */
@@ -25,7 +26,10 @@ struct nqptp_asking {
 /* Makes it ready: nothing is due. */
 void nqptp_asking_init(struct nqptp_asking *asking);
 
-/* Begins a round as soon as allowed: a list changed, a player began, or a clock was lost. */
+/*
+ * Begins a round as soon as allowed: a list changed, a player began, or a clock was lost. A round
+ * that has begun goes to its end before.
+ */
 void nqptp_asking_begin(struct nqptp_asking *asking, const struct nqptp_clients *clients,
                         uint64_t now_ns);
 

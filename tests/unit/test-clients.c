@@ -778,6 +778,49 @@ static void test_silent_addresses_are_asked(void) {
                  "after E and the deletion of the record there is no deadline");
 }
 
+/* Gives each client a list of 256 addresses of its own, from which nothing comes. */
+static void fill_all_lists(struct world *w) {
+    for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
+        char text[256 * 16];
+        int length =
+            c == 0 ? snprintf(text, sizeof text, "T") : snprintf(text, sizeof text, "/%d T", c);
+        for (int n = 0; n < NQPTP_PEERS_MAX; n++)
+            length += snprintf(text + length, sizeof text - (size_t)length, " 10.0.%d.%d", c, n);
+        command(w, text);
+    }
+}
+
+/* The longest round that is possible, while a player sends B each 100 ms. */
+static void test_requests_are_spread(void) {
+    struct world w = world_begin();
+    unsigned count = 0, most = 0, burst = 0;
+
+    fill_all_lists(&w);
+    uint64_t end_ns = w.now_ns + 2 * S, burst_at_ns = 0, command_ns = w.now_ns;
+    while (nqptp_engine_deadline(&w.engine) < end_ns && count < 100000) {
+        uint64_t deadline_ns = nqptp_engine_deadline(&w.engine);
+        w.now_ns = deadline_ns > w.now_ns ? deadline_ns : w.now_ns;
+        if (w.now_ns >= command_ns) {
+            command_ns = w.now_ns + 100 * MS;
+            command(&w, "/1 B");
+        }
+        burst = w.now_ns > burst_at_ns ? 0 : burst;
+        burst_at_ns = w.now_ns;
+        nqptp_engine_expire(&w.engine, w.now_ns, &w.effects);
+        count += w.effects.reply_count;
+        burst += w.effects.reply_count;
+        most = burst > most ? burst : most;
+        if (count == NQPTP_CLIENTS_MAX * NQPTP_PEERS_MAX)
+            break;
+    }
+    CHECK_EQ_U64(most, 64, "of 16,384 silent addresses 64 are asked at once");
+    CHECK_EQ_U64(count, NQPTP_CLIENTS_MAX * NQPTP_PEERS_MAX,
+                 "all of 16,384 silent addresses are asked within 2 s");
+    struct nqptp_address last = at("10.0.63.255");
+    CHECK(same_address(&w.effects.replies[0].destination, &last),
+          "the last address of the last list is asked, though commands come all the time");
+}
+
 /* A Delay_Req goes by the local address that the clock used, if we still have that. */
 static void test_way_of_asking(void) {
     struct sender s = sender(1, "192.0.2.1", 100);
@@ -1297,6 +1340,7 @@ static void (*const all_tests[])(void) = {
     test_wake_up_priority2,
     test_when_to_wake_up,
     test_silent_addresses_are_asked,
+    test_requests_are_spread,
     test_way_of_asking,
     test_unused_client_stops,
     test_silence_after_the_end_is_not_told,
