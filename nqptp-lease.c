@@ -68,7 +68,7 @@ static void arm(struct nqptp_lease *lease) {
     if (error >= 0)
         error =
             inotify_add_watch(lease->inotify, lease->path, IN_CLOSE | IN_ONESHOT) < 0 ? -errno : 0;
-    lease->watch_error = error;
+    lease->watch_error = error == -ENOENT ? 0 : error; /* A new file has no name yet. */
 }
 
 /* Reads what the watch told. Returns whether it told of a close. */
