@@ -435,12 +435,11 @@ uint64_t nqptp_clock_deadline(const struct nqptp_clock *clock) {
     uint64_t deadline_ns =
         clock->kept ? NQPTP_NO_DEADLINE : clock->heard_at_ns + NQPTP_CLOCK_LIFETIME_NS;
 
-    if (clock->pairing.waiting_until_ns > 0 && clock->pairing.waiting_until_ns < deadline_ns)
-        deadline_ns = clock->pairing.waiting_until_ns;
-    if (clock->wake_up_at_ns > 0 && clock->wake_up_at_ns < deadline_ns)
-        deadline_ns = clock->wake_up_at_ns;
-    if (clock->alive_until_ns > 0 && clock->alive_until_ns < deadline_ns)
-        deadline_ns = clock->alive_until_ns;
+    const uint64_t others_ns[] = {clock->pairing.waiting_until_ns, clock->wake_up_at_ns,
+                                  clock->alive_until_ns};
+    for (size_t i = 0; i < sizeof others_ns / sizeof *others_ns; i++)
+        if (others_ns[i] > 0 && others_ns[i] < deadline_ns)
+            deadline_ns = others_ns[i];
     return deadline_ns;
 }
 

@@ -77,44 +77,39 @@ struct nqptp_event nqptp_event_of_client(enum nqptp_event_kind kind, int c) {
     return (struct nqptp_event){.kind = kind, .client = c};
 }
 
-static struct nqptp_reply *add_reply(struct nqptp_effects *effects, struct nqptp_reply reply) {
-    effects->replies[effects->reply_count] = reply;
-    return &effects->replies[effects->reply_count++];
-}
-
 /* Begins a message of ours to the clock. It goes the way by which the clock's messages come. */
-static struct nqptp_reply *reply_to(const struct nqptp_clock *clock,
-                                    struct nqptp_effects *effects) {
-    return add_reply(effects, (struct nqptp_reply){.destination = clock->address,
-                                                   .local = clock->local,
-                                                   .interface = clock->interface});
+static struct nqptp_reply reply_to(const struct nqptp_clock *clock) {
+    return (struct nqptp_reply){
+        .destination = clock->address, .local = clock->local, .interface = clock->interface};
 }
 
-static void write_delay_req(struct nqptp_reply *reply, const struct nqptp_self *self,
-                            uint16_t sequence_id) {
-    reply->length = NQPTP_DELAY_REQ_LENGTH;
-    nqptp_message_write_delay_req(reply->data, &self->port, sequence_id);
+static void send_delay_req(struct nqptp_effects *effects, const struct nqptp_self *self,
+                           struct nqptp_reply reply, uint16_t sequence_id) {
+    reply.length = NQPTP_DELAY_REQ_LENGTH;
+    nqptp_message_write_delay_req(reply.data, &self->port, sequence_id);
+    effects->replies[effects->reply_count++] = reply;
 }
 
 void nqptp_effects_send_request(struct nqptp_effects *effects, const struct nqptp_self *self,
                                 const struct nqptp_address *address, uint16_t sequence_id) {
     struct nqptp_reply reply = {.destination = *address, .interface = address->scope_id};
 
-    write_delay_req(add_reply(effects, reply), self, sequence_id);
+    send_delay_req(effects, self, reply, sequence_id);
 }
 
 void nqptp_effects_send_delay_req(struct nqptp_effects *effects, const struct nqptp_self *self,
                                   struct nqptp_clock *clock, uint16_t sequence_id) {
     clock->requests++;
-    write_delay_req(reply_to(clock, effects), self, sequence_id);
+    send_delay_req(effects, self, reply_to(clock), sequence_id);
 }
 
 void nqptp_effects_send_announce(struct nqptp_effects *effects, const struct nqptp_self *self,
                                  const struct nqptp_clock *clock, uint8_t priority1,
                                  uint8_t priority2) {
-    struct nqptp_reply *reply = reply_to(clock, effects);
+    struct nqptp_reply reply = reply_to(clock);
 
-    reply->general = true;
-    reply->length = NQPTP_ANNOUNCE_LENGTH;
-    nqptp_message_write_announce(reply->data, &self->port, priority1, priority2);
+    reply.general = true;
+    reply.length = NQPTP_ANNOUNCE_LENGTH;
+    nqptp_message_write_announce(reply.data, &self->port, priority1, priority2);
+    effects->replies[effects->reply_count++] = reply;
 }
