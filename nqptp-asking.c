@@ -9,7 +9,7 @@
  * not keep it from the last lists.
  *
  * The neighbour table is read if it could give a client a stand-in. While it does not, the wait
- * until the next time doubles, because a stranger may send for hours.
+ * until the next time doubles, because an unlisted clock may send for hours.
  */
 #include "nqptp-asking.h"
 

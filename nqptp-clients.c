@@ -2,12 +2,12 @@
 /*
  * The clients and their masters: see the header. Clauses are those of IEEE 1588-2008.
  *
- * nqptp_client_select() decides. For each clock it asks, in this order:
- *   is_eligible()    has it announced itself, and is it close enough to its grandmaster?
- *   _qualifies()     has it done so often enough? One Announce suffices for a listed clock, and for
- *                    any clock while there is no living master.
- *   is_candidate()   does its reading belong to the grandmaster that it announces, and may the
- *                    client follow it?
+ * nqptp_client_select() decides. A clock can become the master if all of these hold:
+ *   is_eligible()    It has announced itself, and it is close enough to its grandmaster.
+ *   _qualifies()     It has announced itself often enough. One Announce suffices for a listed
+ *                    clock, and for any clock while there is no living master.
+ *   is_candidate()   Its reading belongs to the grandmaster that it announces, and the client may
+ *                    follow it.
  * A client without a list may follow any clock. With one it may follow the clocks at the listed
  * addresses. While it hears none of these it may follow a stand-in at an address that no other
  * client lists: the clock of a listed address, or, if no clock was ever heard at a listed address,
@@ -15,7 +15,7 @@
  *
  * The best candidate wins: the first address of an ordered list, then the data set comparison.
  * keeps_master() may overrule that. Without a candidate the last master stays, as its last values
- * are better than none. And when the choice has changed too often, the old master stays until 5 s
+ * are better than none. When the choice has changed too often, the old master stays until 5 s
  * have passed without another change, but only while it is usable. Changes are counted for the
  * client and for each address, so that a restless sender does not delay the choice of another one.
  *
@@ -50,8 +50,9 @@ static unsigned hash_of(const struct nqptp_address *address) {
 }
 
 /*
- * Returns the number of the list entry with this address, or -1. A flood of strangers asks for each
- * client and packet: so the time that it takes does not grow with the list.
+ * Returns the number of the list entry with this address, or -1. A flood of unlisted clocks makes
+ * the engine search the list of each client for each packet, so the time of a search does not grow
+ * with the list.
  */
 static int find_peer(const struct nqptp_client *client, const struct nqptp_address *address) {
     int i = client->first[hash_of(address)] - 1;

@@ -9,10 +9,10 @@
  *             without end while it is the master of a client that plays;
  * and it is asleep, too, while its samples repeat one time.
  *
- * A sample that looks like one of a backlog is withheld until the next one comes. The estimator has
- * the last word on the others: it takes them, ignores them, or begins a new series.
- * Two hystereses stand behind it. One keeps back a reading that jumps to and fro, as if the clock
- * were silent. The other keeps back Announces that contradict each other.
+ * A sample that looks like one of a backlog is withheld until the next one comes. The estimator
+ * takes each of the others, ignores it, or begins a new series with it.
+ * After that there are two hystereses. One keeps back a reading that jumps to and fro, as if the
+ * clock were silent. The other keeps back Announces that contradict each other.
  *
  * This module sends nothing, chooses no master, and deletes no clock by itself.
  */
@@ -386,9 +386,9 @@ bool nqptp_clock_judge_rate(struct nqptp_clock *clock) {
 /* --- the data set comparison ---------------------------------------------------------------- */
 
 /*
- * Figures 27 and 28: a rung for each row of the former, then for each of the latter. The standard
- * climbs the first figure only if the grandmasters differ. For equal grandmasters it finds no
- * difference either, unless one grandmaster contradicts itself on two paths; so the order is total.
+ * Figures 27 and 28: a rung for each comparison of figure 27, then for each of figure 28. The
+ * standard uses figure 27 only if the grandmasters differ. For equal grandmasters it would find no
+ * difference there, unless one grandmaster contradicts itself on two paths; so the order is total.
  * "Better" and "better by topology" of the second figure mean the same here. Its comparisons of
  * receivers are left out, because we have a single port, which is never a master.
  */

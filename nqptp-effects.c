@@ -4,7 +4,7 @@
  *
  * The struct is several kilobytes long, so a call resets only its small part, the members before
  * `records`. A member that is added there is reset with the others. The records are filled in last,
- * so that they are those of the state that the call leaves behind, whatever it changed on the way.
+ * after all changes of the call.
  */
 #include "nqptp-effects.h"
 

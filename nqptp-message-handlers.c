@@ -2,7 +2,7 @@
 /*
  * The engine: see the header. Clauses are those of IEEE 1588-2008.
  *
- * The way of a packet, which never climbs back up:
+ * A packet goes through these functions, each of which calls none of those above it:
  *   nqptp_engine_packet()   parses it; handle() chooses the function for its type
  *   handle_sync() etc.      finds or makes the clock's row: row_of()
  *   nqptp_pairing_...()     pairs it, and gives at most two samples
@@ -10,13 +10,13 @@
  *   select_masters()        nqptp_client_select(), for each client; tell_choice() tells a change
  *   nqptp_effects_finish()  fills in the records that the caller then writes into the objects
  *
- * A command takes the last two steps of it, and so does a deadline, which is always a clock's.
+ * A command goes through the last two, and so does the deadline of a clock.
  * select_masters() ends every call that may have changed what a client would choose. A change of
  * master is told and published there only, and a sample in use_sample() only.
  *
- * The engine owns the table of clocks and the clients, and keeps the masks in the latter right: a
- * row changes hands in row_of() and delete_clock() only. It never reads a clock, never sends, and
- * never fails: what it cannot use is counted.
+ * The engine owns the table of clocks and the clients. Only row_of() and delete_clock() give a row
+ * to another clock, so only they bring the clients' masks of rows up to date. The engine never
+ * reads a system clock, never sends, and never fails: it counts the packets that it cannot use.
  */
 #include "nqptp-message-handlers.h"
 

@@ -125,7 +125,10 @@ static void add_waiting(struct nqptp_pairing *pairing, struct nqptp_samples *sam
     };
 }
 
-/* Whether this clock sends Follow_Ups, whatever its twoStepFlag says: then they are trusted. */
+/*
+ * Whether a Follow_Up belongs to the Sync: the twoStepFlag says so, or the Sync has no time, or the
+ * clock has sent Follow_Ups lately.
+ */
 static bool is_two_step(const struct nqptp_pairing *pairing, const struct nqptp_message *sync,
                         uint64_t now_ns) {
     uint64_t recent_ns = FOLLOW_UPS_MISSED *
