@@ -804,7 +804,8 @@ static void test_requests_are_spread(void) {
             command_ns = w.now_ns + 100 * MS;
             command(&w, "/1 B");
         }
-        burst = w.now_ns > burst_at_ns ? 0 : burst;
+        if (w.now_ns > burst_at_ns)
+            burst = 0;
         burst_at_ns = w.now_ns;
         nqptp_engine_expire(&w.engine, w.now_ns, &w.effects);
         count += w.effects.reply_count;
