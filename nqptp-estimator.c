@@ -413,7 +413,8 @@ static void find_hull(struct fit *f) {
  */
 static void find_centre(struct fit *f, const struct nqptp_estimator *e, int64_t now_ns) {
     double line_us = to_us(extend(e, e->line, now_ns) - e->bin[e->bins - 1].value_ns);
-    double all_s = 0, near_s = 0, near = 0;
+    double all_s = 0, near_s = 0;
+    unsigned near = 0;
 
     for (unsigned i = 0; i < f->n; i++) {
         all_s += f->bin[i].x_s;
