@@ -600,7 +600,7 @@ static void test_immutable(const char *name) {
         CHECK_EQ_I64(nqptp_shm_open(&shm, name, 4, NO_GROUP, START_NS), -EEXIST,
                      "an immutable file is refused");
     else
-        CHECK(true, "an immutable file # SKIP this file system or user cannot make one");
+        CHECK(true, "an immutable file # SKIP it takes root, and a file system that has them");
     make_immutable(path, false);
     unlink(path);
 }
