@@ -548,7 +548,7 @@ void nqptp_engine_expire(struct nqptp_engine *engine, uint64_t now_ns,
         use_sample(engine, i, &samples.list[0], now_ns, effects);
     } else if (clock->wake_up_at_ns > 0 && clock->wake_up_at_ns <= now_ns) {
         nqptp_wake_up_finish(clock, &engine->self, is_listed(engine, i), effects);
-    } else if (clock->alive_until_ns == 0) {
+    } else if (clock->alive_until_ns == 0 || nqptp_clock_is_alive(clock, now_ns)) {
         delete_clock(engine, i, effects);
     }
     select_masters(engine, now_ns, effects);
