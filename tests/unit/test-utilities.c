@@ -213,18 +213,24 @@ static void test_holder(int receiver, const char *loopback) {
     waitpid(child, NULL, 0);
 }
 
-/* An emulator of another processor does not pass the kernel's receive times on. */
+/*
+ * An emulator of another processor does not pass the kernel's receive times on. A kernel gives them
+ * a moment after the first socket has asked for them.
+ */
 static bool has_kernel_stamps(int sender, struct nqptp_batch *batch) {
     struct nqptp_address everywhere = everywhere_of("127.0.0.1");
     struct nqptp_clock_pair last = nqptp_clock_pair_read();
     struct timespec pause = {0, 5 * MS};
     int receiver = nqptp_socket_open(&everywhere, NULL, 0, NQPTP_SOCKET_ALONE);
+    bool has = false;
 
-    send_bytes(sender, "127.0.0.1", port_of(receiver), "x", 1);
-    nanosleep(&pause, NULL);
-    uint64_t read_ns = nqptp_clock_now_ns();
-    bool has = nqptp_socket_receive(receiver, NQPTP_BATCH, &last, batch) == 1 &&
-               batch->packets[0].receive_time_ns + (uint64_t)(2 * MS) < read_ns;
+    for (int i = 0; i < 20 && !has; i++) {
+        send_bytes(sender, "127.0.0.1", port_of(receiver), "x", 1);
+        nanosleep(&pause, NULL);
+        uint64_t read_ns = nqptp_clock_now_ns();
+        has = nqptp_socket_receive(receiver, NQPTP_BATCH, &last, batch) == 1 &&
+              batch->packets[0].receive_time_ns + (uint64_t)(2 * MS) < read_ns;
+    }
     close(receiver);
     return has;
 }
