@@ -106,13 +106,22 @@ static void require_all(struct run *run, bool chosen) {
 
 /* --- time ------------------------------------------------------------------------------------- */
 
+/* The deadline of a clock lets all clients choose. To ask a silent address does not. */
+static bool has_due_clock(const struct run *run) {
+    const struct nqptp_clock_table *table = &run->engine.table;
+    int first = nqptp_clock_first_due(table);
+
+    return first != NQPTP_NO_CLOCK && nqptp_clock_deadline(&table->clocks[first]) <= run->now_ns;
+}
+
 static void expire(struct run *run) {
     unsigned count = 0;
 
     while (nqptp_engine_deadline(&run->engine) <= run->now_ns) {
         REQUIRE(count++ < EXPIRIES_MOST);
+        bool chosen = has_due_clock(run);
         nqptp_engine_expire(&run->engine, run->now_ns, &run->effects);
-        require_all(run, true);
+        require_all(run, chosen);
     }
 }
 
