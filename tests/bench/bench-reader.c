@@ -16,7 +16,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,7 +24,6 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 
-#define MS INT64_C(1000000)
 #define READS_MAX 200000
 #define TURNS_MAX 20000 /* Publications, and messages of each kind. */
 #define TICK_NS MS
@@ -88,17 +86,6 @@ struct set {
     int64_t values[READS_MAX];
 };
 
-__attribute__((noreturn, format(printf, 1, 2))) static void die(const char *format, ...) {
-    va_list arguments;
-
-    fputs("bench-reader: ", stderr);
-    va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
-    va_end(arguments);
-    fputc('\n', stderr);
-    exit(1);
-}
-
 static int64_t raw_ns(void) {
     return now_ns(CLOCK_MONOTONIC_RAW);
 }
@@ -156,7 +143,7 @@ static struct reading read_v4(struct shm_structure *v4) {
     struct shm_structure object;
 
     if (lock_and_copy(v4, &object) != 0 || object.version != NQPTP_SHM_STRUCTURES_VERSION)
-        die("the object does not have layout %d", NQPTP_SHM_STRUCTURES_VERSION);
+        quit(1, "the object does not have layout %d", NQPTP_SHM_STRUCTURES_VERSION);
     return (struct reading){object.local_time, object.local_to_master_time_offset,
                             object.master_clock_id != 0};
 }
@@ -178,7 +165,7 @@ static struct reading read_v10(const struct shm_structure_10 *v10, int64_t realt
 static void note_publication(const struct record *r, struct watched *w, int64_t local_ns,
                              bool awaited) {
     if (w->publication_count == TURNS_MAX)
-        die("more than %d publications", TURNS_MAX);
+        quit(1, "more than %d publications", TURNS_MAX);
     w->publications[w->publication_count++] =
         (struct publication){w->read_count, local_ns, awaited};
     if (r->options.rate > 0)
@@ -197,7 +184,7 @@ static void take_read(const struct record *r, struct watched *w, bool awaited) {
         note_publication(r, w, (int64_t)got.local_time - realtime_ns, awaited);
     w->local_time = w->v4 ? got.local_time : got.local_time - (uint64_t)realtime_ns;
     if (w->read_count == READS_MAX)
-        die("more than %d reads", READS_MAX);
+        quit(1, "more than %d reads", READS_MAX);
     w->reads[w->read_count++] =
         (struct read){.time_ns = time_ns, .offset_ns = got.offset + (uint64_t)realtime_ns};
 }
@@ -224,7 +211,7 @@ static void read_log(struct record *r) {
     int type;
 
     if (!file)
-        die("cannot read %s: %s", r->options.log, strerror(errno));
+        quit(1, "cannot read %s: %s", r->options.log, strerror(errno));
     while (fscanf(file, "%u %d %" SCNd64 " %" SCNd64 " %" SCNu64, &to, &type, &one.taken_ns,
                   &one.out_ns, &one.offset_ns) == 5) {
         struct watched *w = to < r->count ? &r->watched[to] : &r->watched[0];
@@ -235,7 +222,7 @@ static void read_log(struct record *r) {
     fclose(file);
     for (unsigned i = 0; i < r->count; i++)
         if (r->watched[i].syncs.count == 0 || r->watched[i].follow_ups.count == 0)
-            die("the sender sent nothing");
+            quit(1, "the sender sent nothing");
 }
 
 /* Returns the last message that left before time_ns, or NULL. */
@@ -263,7 +250,7 @@ static int64_t least_delay_ns(const struct watched *w) {
             least = p->local_ns - sync->taken_ns;
     }
     if (least == INT64_MAX)
-        die("nothing was published");
+        quit(1, "nothing was published");
     return least;
 }
 
@@ -306,13 +293,8 @@ static bool counts(const struct watched *w, int64_t time_ns, double skip) {
            time_ns <= w->syncs.list[w->syncs.count - 1].out_ns;
 }
 
-static int ascending(const void *a, const void *b) {
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
 static void sort(struct set *set) {
-    qsort(set->values, set->count, sizeof set->values[0], ascending);
+    sort_numbers(set->values, set->count);
 }
 
 static void print_us(double ns) {
@@ -479,7 +461,7 @@ static const struct shm_structure_10 *map_beside(const char *name) {
     if (fd >= 0)
         map = mmap(NULL, sizeof(struct shm_structure_10), PROT_READ, MAP_SHARED, fd, 0);
     if (map == MAP_FAILED)
-        die("cannot map %s: %s", name, strerror(errno));
+        quit(1, "cannot map %s: %s", name, strerror(errno));
     close(fd);
     return map;
 }
@@ -491,7 +473,7 @@ int main(int argc, char **argv) {
     prctl(PR_SET_TIMERSLACK, 1UL);
     r.watched[0].v4 = map_object();
     if (!r.watched[0].v4)
-        die("cannot map %s: %s", NQPTP_INTERFACE_NAME, strerror(errno));
+        quit(1, "cannot map %s: %s", NQPTP_INTERFACE_NAME, strerror(errno));
     if (r.options.beside)
         r.watched[r.count++].v10 = map_beside(r.options.beside);
     watch(&r);

@@ -20,7 +20,6 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 
-#define MS INT64_C(1000000)
 #define AGE_NS (400 * MS)
 #define PATIENCE_NS (10 * SECOND)
 #define READS_MAX 200000
@@ -30,18 +29,13 @@ struct room {
     const struct shm_structure_10 *map;
 };
 
-__attribute__((noreturn)) static void die(const char *path, const char *why) {
-    fprintf(stderr, "bench-rooms: %s: %s\n", path, why);
-    exit(2);
-}
-
 static struct room open_room(const char *path) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     void *map = fd < 0 ? MAP_FAILED
                        : mmap(NULL, sizeof(struct shm_structure_10), PROT_READ, MAP_SHARED, fd, 0);
 
     if (map == MAP_FAILED)
-        die(path, "cannot map it");
+        quit(2, "%s: cannot map it", path);
     close(fd);
     return (struct room){path, map};
 }
@@ -54,7 +48,7 @@ static struct shm_structure_set read_room(const struct room *room) {
         atomic_thread_fence(memory_order_seq_cst);
         memcpy(&second, (const void *)room->map, sizeof second);
         if (first.version != 10)
-            die(room->path, "it is not of layout 10");
+            quit(2, "%s: it is not of layout 10", room->path);
     } while (memcmp(&first.main, &second.secondary, sizeof first.main) != 0);
     return first.main;
 }
@@ -73,13 +67,8 @@ static int64_t disagreement_ns(const struct room rooms[2]) {
     struct shm_structure_set a = read_room(&rooms[0]), b = read_room(&rooms[1]);
 
     if (a.master_clock_id == 0 || b.master_clock_id == 0)
-        die(rooms[a.master_clock_id != 0].path, "it has lost its master");
+        quit(2, "%s: it has lost its master", rooms[a.master_clock_id != 0].path);
     return llabs((int64_t)(a.local_to_master_time_offset - b.local_to_master_time_offset));
-}
-
-static int ascending(const void *a, const void *b) {
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
 }
 
 int main(int argc, char **argv) {
@@ -87,13 +76,13 @@ int main(int argc, char **argv) {
     size_t count = 0;
 
     if (argc != 5)
-        die("usage", "OBJECT OBJECT SECONDS MAX-US");
+        quit(2, "usage: OBJECT OBJECT SECONDS MAX-US");
     prctl(PR_SET_TIMERSLACK, 1UL);
     struct room rooms[2] = {open_room(argv[1]), open_room(argv[2])};
     int64_t begun_ns = now_ns(CLOCK_MONOTONIC_RAW);
     while (!is_playable(&rooms[0]) || !is_playable(&rooms[1])) {
         if (now_ns(CLOCK_MONOTONIC_RAW) > begun_ns + PATIENCE_NS)
-            die("both rooms", "no master in 10 s");
+            quit(2, "both rooms: no master in 10 s");
         wait_ms();
     }
     int64_t end_ns = now_ns(CLOCK_MONOTONIC_RAW) + (int64_t)(atof(argv[3]) * 1e9);
@@ -101,7 +90,7 @@ int main(int argc, char **argv) {
         reads[count++] = disagreement_ns(rooms);
         wait_ms();
     }
-    qsort(reads, count, sizeof reads[0], ascending);
+    sort_numbers(reads, count);
     double max_us = (double)reads[count - 1] / 1000;
     size_t middle = count / 2, late = (count - 1) * 99 / 100;
     printf("%.1f,%.1f,%.1f\n", (double)reads[middle] / 1000, (double)reads[late] / 1000, max_us);

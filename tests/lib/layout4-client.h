@@ -7,21 +7,12 @@
 #define NQPTP_LAYOUT4_CLIENT_H
 
 #include "nqptp-shm-structures.h"
+#include "program.h"
 
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
-
-#define SECOND INT64_C(1000000000)
-
-static inline int64_t now_ns(clockid_t clock) {
-    struct timespec t;
-
-    clock_gettime(clock, &t);
-    return t.tv_sec * SECOND + t.tv_nsec;
-}
 
 /* Opens and maps the object as a client does. Returns NULL, with errno, if it cannot. */
 static inline struct shm_structure *map_object(void) {

@@ -18,7 +18,6 @@
 #include <inttypes.h>
 #include <math.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -62,11 +61,6 @@ static volatile sig_atomic_t enough;
 static void on_signal(int number) {
     (void)number;
     enough = 1;
-}
-
-__attribute__((noreturn)) static void die(const char *what) {
-    fprintf(stderr, "soak-watch: %s: %s\n", what, strerror(errno));
-    exit(2);
 }
 
 __attribute__((format(printf, 3, 4))) static void fault(struct watch *w, int64_t raw_ns,
@@ -117,7 +111,7 @@ static void follow_list(struct watch *w) {
     char line[256];
 
     if (stat(w->list, &status) < 0)
-        die(w->list);
+        quit(2, "%s: %s", w->list, strerror(errno));
     if (status.st_ino == w->list_inode && status.st_mtim.tv_nsec == w->list_time.tv_nsec &&
         status.st_mtim.tv_sec == w->list_time.tv_sec)
         return;
@@ -126,7 +120,7 @@ static void follow_list(struct watch *w) {
     w->window_count = 0;
     FILE *file = fopen(w->list, "re");
     if (!file)
-        die(w->list);
+        quit(2, "%s: %s", w->list, strerror(errno));
     while (fgets(line, sizeof line, file))
         take_line(w, line);
     fclose(file);
@@ -150,10 +144,10 @@ static void open_object(struct watch *w, const char *name) {
     int fd = shm_open(name, O_RDONLY, 0);
 
     if (fd < 0)
-        die(name);
+        quit(2, "%s: %s", name, strerror(errno));
     w->map = mmap(NULL, sizeof *w->map, PROT_READ, MAP_SHARED, fd, 0);
     if (w->map == MAP_FAILED)
-        die(name);
+        quit(2, "%s: %s", name, strerror(errno));
     close(fd);
 }
 
@@ -174,13 +168,8 @@ static bool look(const struct watch *w, struct shm_structure_set *set) {
     return false;
 }
 
-static int ascending(const void *a, const void *b) {
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
 static void judge_window(struct watch *w, struct clock *clock, int64_t raw_ns) {
-    qsort(w->window, WINDOW, sizeof *w->window, ascending);
+    sort_numbers(w->window, WINDOW);
     int64_t median_ns = w->window[WINDOW / 2];
     int64_t size_ns = llabs(median_ns);
 

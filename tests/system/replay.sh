@@ -64,7 +64,7 @@ replays --csv "$recordings/wired.pcap"
 is 'wired: CSV has all publications and nothing else' "$(awk -F , 'NF == 8' "$work/out" | wc -l)" \
     "$(grep -c '' "$work/out")"
 is 'wired: CSV has as many publications of the first clock' "$(lines "$identity")" "$wired"
-replays -v "$recordings/wired.pcap"
+replays --verbose "$recordings/wired.pcap"
 is 'every message can be shown' "$(lines '  from 10\.77\.0\.[23]: \(Sync\|Follow_Up\|Announce\) .*; used$')" 442
 
 # --- wifi: pcapng, any interface, with the traffic of a player and a daemon ---

@@ -11,6 +11,7 @@
  * second, with a wrong UDP checksum; this needs the right to open a raw socket. It prints how many
  * datagrams it sent.
  */
+#include "../lib/ptp-messages.h"
 #include "../lib/random.h"
 
 #include <arpa/inet.h>
@@ -55,24 +56,18 @@ struct flood {
     uint8_t data[BATCH][LENGTH];
 };
 
-static void put(uint8_t *out, unsigned bytes, uint64_t value) {
-    for (unsigned i = 0; i < bytes; i++)
-        out[i] = (uint8_t)(value >> (8 * (bytes - 1 - i)));
-}
-
 enum { SYNC = 0, DELAY_RESP = 9, ANNOUNCE = 11 }; /* as on the wire */
 
 static void make_message(uint8_t data[LENGTH], unsigned type, uint64_t identity) {
     memset(data, 0, LENGTH);
     data[0] = (uint8_t)(0x10 | type);
     data[1] = 2;
-    put(data + 2, 2, type == ANNOUNCE ? 64 : type == DELAY_RESP ? 54 : 44);
-    put(data + 6, 2, 0x0608);
-    put(data + 20, 8, identity);
-    put(data + 28, 2, 1);
-    put(data + 30, 2, identity);
+    put_message_length(data, type == ANNOUNCE ? 64 : type == DELAY_RESP ? 54 : 44);
+    put_flags(data, 0x0608);
+    put_source(data, identity, 1);
+    put_sequence_id(data, (uint16_t)identity);
     if (type == ANNOUNCE) /* All priorities are 0: the best clock possible. */
-        put(data + 53, 8, identity);
+        put_grandmaster(data, identity);
 }
 
 /* Whether the next datagram is of this sort. "mixed" takes one of the sorts at random. */

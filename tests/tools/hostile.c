@@ -24,7 +24,6 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
-#define MS (SECOND / 1000)
 #define OBJECT_SIZE 16384
 #define COMMAND_MOST 4200   /* longer than a command may be */
 #define PATIENCE_SECONDS 30 /* After this time a client counts as hung. */
@@ -45,8 +44,7 @@ struct hostile {
 };
 
 __attribute__((noreturn)) static void fail(const char *what) {
-    fprintf(stderr, "hostile: %s: %s\n", what, strerror(errno));
-    exit(1);
+    quit(1, "%s: %s", what, strerror(errno));
 }
 
 static void say(const char *what) {

@@ -17,14 +17,15 @@
  */
 #include "nqptp-shm-structures.h"
 
+#include "../lib/program.h"
+#include "../lib/settings.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <netdb.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -36,8 +37,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SECOND INT64_C(1000000000)
-#define MS INT64_C(1000000)
 #define ATTEMPTS 9
 #define LEAST_AGE_NS (400 * MS) /* of a mastership that a player trusts */
 #define HUNG_SECONDS 5
@@ -61,11 +60,12 @@ struct options {
     unsigned generation;
     const char *name, *to, *play;
     double watch, wait, interval, fresh;
-    bool may_vanish, may_return, judged, patient;
+    bool may_vanish, may_return, patient;
+    bool judged; /* The errors of the offset count. */
     unsigned id_count;
     uint64_t ids[IDS_MAX];
     uint64_t raw_truth_ns; /* master's time minus CLOCK_MONOTONIC_RAW */
-    uint64_t within_ns;
+    int64_t within_ns;     /* -1: any error is fine. */
 };
 
 /* The record that a look at the object showed, of any layout. start_ns is 0 if it has none. */
@@ -93,30 +93,6 @@ struct summary {
     int64_t least_error_ns, most_error_ns;
     struct look last;
 };
-
-__attribute__((noreturn, format(printf, 2, 3))) static void quit(enum exit_status status,
-                                                                 const char *format, ...) {
-    va_list arguments;
-
-    fputs("player: ", stderr);
-    va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
-    va_end(arguments);
-    fputc('\n', stderr);
-    exit((int)status);
-}
-
-static int64_t now_ns(clockid_t clock) {
-    struct timespec t;
-
-    clock_gettime(clock, &t);
-    return t.tv_sec * SECOND + t.tv_nsec;
-}
-
-static void pause_for(double seconds) {
-    struct timespec t = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
-    nanosleep(&t, NULL);
-}
 
 static void on_alarm(int signal) {
     static const char text[] = "player: hung\n";
@@ -426,8 +402,8 @@ static enum exit_status watch(const struct player *p) {
     } while (!why && !last);
     print_summary(p, &s);
     if (!why && p->options.judged &&
-        (s.least_error_ns > s.most_error_ns || s.most_error_ns > (int64_t)p->options.within_ns ||
-         s.least_error_ns < -(int64_t)p->options.within_ns))
+        (s.least_error_ns > s.most_error_ns || s.most_error_ns > p->options.within_ns ||
+         s.least_error_ns < -p->options.within_ns))
         why = "the offset errs";
     if (why)
         fprintf(stderr, "player: %s\n", why);
@@ -454,138 +430,54 @@ static const char usage[] =
     "Exits with 1 if there is no object, 3 if it has another version, 4 if it hangs, 5 if what it\n"
     "reads is torn, 6 if a rule is broken, and 7 if it waited in vain.\n";
 
-__attribute__((noreturn)) static void refuse(void) {
-    fputs(usage, stderr);
-    exit(USAGE);
-}
-
-static uint64_t integer(const char *text, int base, char **rest) {
-    errno = 0;
-    uint64_t value = strtoull(text, rest, base); /* a negative one wraps, as it should */
-    if (*rest == text || errno)
-        refuse();
-    return value;
-}
-
-static double number(const char *text) {
-    char *end;
-    double value = strtod(text, &end);
-
-    if (end == text || *end != '\0' || !(value >= 0))
-        refuse();
-    return value;
-}
-
-static uint64_t whole(const char *text) {
-    char *rest;
-    uint64_t value = integer(text, 10, &rest);
-
-    if (*rest != '\0')
-        refuse();
-    return value;
-}
-
-static void take_ids(struct options *o, const char *text) {
+static void take_ids(void *context, const struct setting *setting, const char *text) {
+    struct options *o = (struct options *)context;
     char *rest;
 
     for (bool more = true; more; text = rest + 1) {
-        if (o->id_count == IDS_MAX)
-            refuse();
-        o->ids[o->id_count++] = integer(text, 16, &rest);
+        errno = 0;
+        uint64_t id = strtoull(text, &rest, 16);
         more = *rest == ',';
-        if (!more && *rest != '\0')
-            refuse();
+        if (rest == text || errno || (!more && *rest != '\0') || o->id_count == IDS_MAX)
+            settings_refuse(setting, text);
+        o->ids[o->id_count++] = id;
     }
 }
 
-static unsigned generation_of(const char *text) {
-    for (unsigned i = 0; generations[i]; i++)
-        if (strcmp(text, generations[i]) == 0)
-            return i;
-    refuse();
-}
-
-static void take(struct options *o, int option, const char *value) {
-    switch (option) {
-    case 'g':
-        o->generation = generation_of(value);
-        break;
-    case 'n':
-        o->name = value;
-        break;
-    case 't':
-        o->to = value;
-        break;
-    case 'p':
-        o->play = value;
-        break;
-    case 'a':
-        o->wait = number(value);
-        break;
-    case 'w':
-        o->watch = number(value);
-        break;
-    case 'i':
-        o->interval = number(value);
-        break;
-    case 'f':
-        o->fresh = number(value);
-        break;
-    case 'd':
-        take_ids(o, value);
-        break;
-    case 'l':
-        o->patient = true;
-        break;
-    case 'v':
-        o->may_vanish = true;
-        break;
-    case 'b':
-        o->may_return = true;
-        break;
-    case 'r':
-        o->raw_truth_ns = whole(value);
-        break;
-    case 'e':
-        o->within_ns = whole(value);
-        o->judged = true;
-        break;
-    default:
-        refuse();
-    }
-}
+static const struct setting settings[] = {
+    {"generation", CHOICE, offsetof(struct options, generation), generations},
+    {"name", TEXT, offsetof(struct options, name), NULL},
+    {"to", TEXT, offsetof(struct options, to), NULL},
+    {"patient", FLAG, offsetof(struct options, patient), NULL},
+    {"play", TEXT, offsetof(struct options, play), NULL},
+    {"wait", NUMBER, offsetof(struct options, wait), NULL},
+    {"watch", NUMBER, offsetof(struct options, watch), NULL},
+    {"interval", NUMBER, offsetof(struct options, interval), NULL},
+    {"ids", OTHER, 0, NULL},
+    {"fresh", NUMBER, offsetof(struct options, fresh), NULL},
+    {"may-vanish", FLAG, offsetof(struct options, may_vanish), NULL},
+    {"may-return", FLAG, offsetof(struct options, may_return), NULL},
+    {"raw-truth", INTEGER, offsetof(struct options, raw_truth_ns), NULL},
+    {"within", INTEGER, offsetof(struct options, within_ns), NULL},
+};
+#define SETTINGS (sizeof settings / sizeof settings[0])
 
 static void read_options(struct options *o, int argc, char **argv) {
-    static const struct option names[] = {
-        {"generation", required_argument, NULL, 'g'},
-        {"name", required_argument, NULL, 'n'},
-        {"to", required_argument, NULL, 't'},
-        {"patient", no_argument, NULL, 'l'},
-        {"play", required_argument, NULL, 'p'},
-        {"wait", required_argument, NULL, 'a'},
-        {"watch", required_argument, NULL, 'w'},
-        {"interval", required_argument, NULL, 'i'},
-        {"ids", required_argument, NULL, 'd'},
-        {"fresh", required_argument, NULL, 'f'},
-        {"may-vanish", no_argument, NULL, 'v'},
-        {"may-return", no_argument, NULL, 'b'},
-        {"raw-truth", required_argument, NULL, 'r'},
-        {"within", required_argument, NULL, 'e'},
-        {NULL, 0, NULL, 0},
-    };
-    int option;
+    bool read = settings_read(settings, SETTINGS, o, argc, argv, take_ids, o);
 
-    while ((option = getopt_long(argc, argv, "", names, NULL)) != -1)
-        take(o, option, optarg);
-    if (optind < argc || (o->judged && o->generation == G_2021))
-        refuse();
+    o->judged = o->within_ns >= 0;
+    if (!read || optind < argc || (o->judged && o->generation == G_2021)) {
+        fputs(usage, stderr);
+        exit(USAGE);
+    }
     if (!o->to)
         o->to = o->generation == G_2021 ? "0.0.0.0" : "127.0.0.1";
 }
 
 int main(int argc, char **argv) {
     struct player p = {
-        .options = {.generation = G_5, .name = NQPTP_INTERFACE_NAME, .interval = 0.002}};
+        .options = {
+            .generation = G_5, .name = NQPTP_INTERFACE_NAME, .interval = 0.002, .within_ns = -1}};
     struct sigaction action = {.sa_handler = on_alarm};
 
     read_options(&p.options, argc, argv);

@@ -18,7 +18,6 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -31,10 +30,11 @@
 #include <unistd.h>
 
 #include "../lib/network-model.h"
+#include "../lib/program.h"
+#include "../lib/ptp-messages.h"
 #include "../lib/settings.h"
 
-#define MS UINT64_C(1000000)
-#define SECOND (1000 * MS)
+#define SECOND_NS UINT64_C(1000000000)
 #define DESTINATIONS_MAX 16
 #define QUEUE_MAX 16384
 #define MESSAGE_MAX 128
@@ -122,22 +122,8 @@ struct sender {
     unsigned short random[3];
 };
 
-__attribute__((noreturn, format(printf, 1, 2))) static void die(const char *format, ...) {
-    va_list arguments;
-
-    fputs("ptp-sender: ", stderr);
-    va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
-    va_end(arguments);
-    fputc('\n', stderr);
-    exit(1);
-}
-
-static uint64_t now_ns(void) {
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC_RAW, &t);
-    return (uint64_t)t.tv_sec * SECOND + (uint64_t)t.tv_nsec;
+static uint64_t now_raw_ns(void) {
+    return (uint64_t)now_ns(CLOCK_MONOTONIC_RAW);
 }
 
 static double uniform(struct sender *s) {
@@ -151,43 +137,33 @@ static uint64_t random64(struct sender *s) {
 
 /* Waits to the microsecond, which a sleep does not. */
 static void spin_until(uint64_t time_ns) {
-    uint64_t now = now_ns();
+    uint64_t now = now_raw_ns();
 
     while (now < time_ns)
-        now = now_ns();
+        now = now_raw_ns();
 }
 
 static uint64_t interval_ns(double rate) {
-    return (uint64_t)((double)SECOND / rate);
+    return (uint64_t)((double)SECOND_NS / rate);
 }
 
 /* --- the truth ------------------------------------------------------------------------------- */
 
 static bool is_other(const struct options *o, uint64_t raw_ns) {
-    return o->fickle > 0 && raw_ns / (uint64_t)(o->fickle * (double)SECOND) % 2 == 1;
+    return o->fickle > 0 && raw_ns / (uint64_t)(o->fickle * (double)SECOND_NS) % 2 == 1;
 }
 
 /* The master's time at raw_ns of CLOCK_MONOTONIC_RAW; shm-reader has the same rule. */
 static uint64_t master_time(const struct options *o, unsigned master, uint64_t raw_ns) {
     int64_t ppb = (int64_t)(o->skew_ppm * 1000);
-    int64_t skew_ns =
-        (int64_t)(raw_ns / SECOND) * ppb + (int64_t)(raw_ns % SECOND) * ppb / (int64_t)SECOND;
+    int64_t skew_ns = (int64_t)(raw_ns / SECOND_NS) * ppb +
+                      (int64_t)(raw_ns % SECOND_NS) * ppb / (int64_t)SECOND_NS;
 
-    return raw_ns + (uint64_t)skew_ns + o->offset_ns + master * SECOND +
+    return raw_ns + (uint64_t)skew_ns + o->offset_ns + master * SECOND_NS +
            (is_other(o, raw_ns) ? o->other_offset_ns : 0);
 }
 
 /* --- messages -------------------------------------------------------------------------------- */
-
-static void put(uint8_t *out, unsigned bytes, uint64_t value) {
-    for (unsigned i = 0; i < bytes; i++)
-        out[i] = (uint8_t)(value >> (8 * (bytes - 1 - i)));
-}
-
-static void put_timestamp(uint8_t *out, uint64_t time_ns) {
-    put(out, 6, time_ns / SECOND);
-    put(out + 6, 4, time_ns % SECOND);
-}
 
 static uint8_t control_field(enum type type) {
     switch (type) {
@@ -216,17 +192,12 @@ static void put_header(struct message *m, enum type type, size_t length, uint16_
     *m = (struct message){.length = length};
     m->data[0] = (uint8_t)(0x10 | type);
     m->data[1] = 0x02;
-    put(m->data + 2, 2, length);
-    put(m->data + 6, 2, flags);
-    put(m->data + 20, 8, identity);
-    put(m->data + 28, 2, APPLE_PORT_NUMBER);
-    put(m->data + 30, 2, sequence_id);
+    put_message_length(m->data, (uint16_t)length);
+    put_flags(m->data, flags);
+    put_source(m->data, identity, APPLE_PORT_NUMBER);
+    put_sequence_id(m->data, sequence_id);
     m->data[32] = control_field(type);
-    m->data[33] = (uint8_t)log_interval;
-}
-
-static void put_correction(struct message *m, int64_t scaled) {
-    put(m->data + 8, 8, (uint64_t)scaled);
+    put_log_interval(m->data, (int8_t)log_interval);
 }
 
 /* logMessageInterval: the power of two of seconds next to 1 / rate. */
@@ -261,7 +232,7 @@ static void make_sync(struct message *m, const struct options *o, uint64_t ident
 static void make_follow_up(struct message *m, const struct options *o, uint64_t identity,
                            uint16_t sequence_id, uint64_t origin_ns) {
     put_header(m, FOLLOW_UP, 96, 0x0408, identity, sequence_id, log_interval(o->rate));
-    put_timestamp(m->data + 34, origin_ns);
+    put_timestamp(m->data, origin_ns);
     put_extension(m->data + 44, 28, 0x0080C2, 1);
     put_extension(m->data + 76, 16, 0x000D93, 4);
     put(m->data + 86, 8, identity);
@@ -276,7 +247,7 @@ static void make_announce(struct message *m, const struct options *o, uint64_t i
     put(m->data + 49, 1, 0xFE);   /* clockAccuracy */
     put(m->data + 50, 2, 0x436A); /* offsetScaledLogVariance */
     put(m->data + 52, 1, 248);    /* priority2 */
-    put(m->data + 53, 8, identity);
+    put_grandmaster(m->data, identity);
     put(m->data + 63, 1, 0xA0); /* timeSource */
     put(m->data + 64, 2, 0x0008);
     put(m->data + 66, 2, 8);
@@ -291,7 +262,7 @@ static void make_any(struct message *m, const struct options *o, enum type type,
         make_sync(m, o, identity, sequence_id);
         break;
     case FOLLOW_UP:
-        make_follow_up(m, o, identity, sequence_id, master_time(o, 0, now_ns()));
+        make_follow_up(m, o, identity, sequence_id, master_time(o, 0, now_raw_ns()));
         break;
     case ANNOUNCE:
         make_announce(m, o, identity, sequence_id, o->priority1);
@@ -337,7 +308,7 @@ static void enqueue(struct sender *s, struct event event) {
     unsigned i = s->queued;
 
     if (s->queued == QUEUE_MAX)
-        die("more than %d datagrams are on their way", QUEUE_MAX);
+        quit(1, "more than %d datagrams are on their way", QUEUE_MAX);
     s->queued++;
     for (; i > 0 && s->queue[(i - 1) / 2].time_ns > event.time_ns; i = (i - 1) / 2)
         s->queue[i] = s->queue[(i - 1) / 2];
@@ -389,7 +360,7 @@ static void log_message(const struct sender *s, struct stream stream, const stru
 
 static void send_to(const struct sender *s, struct stream stream, enum channel channel,
                     const struct message *message) {
-    uint64_t out_ns = now_ns();
+    uint64_t out_ns = now_raw_ns();
 
     send_bytes(s, stream.to, channel, message->data, message->length);
     log_message(s, stream, message, out_ns);
@@ -409,7 +380,7 @@ static void send_now(const struct sender *s, unsigned stream, enum channel chann
 
 /* Returns when a datagram that is sent now arrives, after those under way, or 0 if it is lost. */
 static uint64_t carried_ns(struct sender *s) {
-    double sent_s = (double)(now_ns() - s->start_ns) / 1e9;
+    double sent_s = (double)(now_raw_ns() - s->start_ns) / 1e9;
     double there_s = air_carry(&s->air, sent_s, least_delay_s(s->air.network));
 
     return there_s < 0 ? 0 : s->start_ns + (uint64_t)(there_s * 1e9);
@@ -448,9 +419,9 @@ static void send_follow_up(struct sender *s, unsigned i, uint64_t truth_ns, int6
 
     make_follow_up(&follow_up, o, identity_of(o, stream), stream->sequence_id,
                    truth_ns - (uint64_t)o->correction_ns);
-    put_correction(&follow_up, 100 * uniform(s) < o->wild_percent
-                                   ? (int64_t)(random64(s) << 2)
-                                   : o->correction_ns * 65536 - corrected);
+    put_correction(follow_up.data, 100 * uniform(s) < o->wild_percent
+                                       ? (int64_t)(random64(s) << 2)
+                                       : o->correction_ns * 65536 - corrected);
     send_message(s, i, GENERAL, &follow_up);
 }
 
@@ -458,10 +429,10 @@ static void send_follow_up(struct sender *s, unsigned i, uint64_t truth_ns, int6
 static void send_one_step(struct sender *s, unsigned i, struct message *sync) {
     const struct options *o = &s->options;
 
-    put_correction(sync, o->correction_ns * 65536);
-    sync->taken_ns = now_ns();
+    put_correction(sync->data, o->correction_ns * 65536);
+    sync->taken_ns = now_raw_ns();
     uint64_t truth_ns = master_time(o, s->streams[i].master, sync->taken_ns);
-    put_timestamp(sync->data + 34, truth_ns - (uint64_t)o->correction_ns);
+    put_timestamp(sync->data, truth_ns - (uint64_t)o->correction_ns);
     send_message(s, i, EVENT, sync);
 }
 
@@ -471,16 +442,16 @@ static void send_two_step(struct sender *s, unsigned i, struct message *sync) {
     bool lost = 100 * uniform(s) < o->lose_sync_percent;
     uint64_t raw_ns;
 
-    put_correction(sync, corrected);
+    put_correction(sync->data, corrected);
     if (o->reorder) {
-        sync->taken_ns = raw_ns = now_ns() + EARLY_NS;
+        sync->taken_ns = raw_ns = now_raw_ns() + EARLY_NS;
         send_follow_up(s, i, master_time(o, s->streams[i].master, raw_ns), corrected);
         spin_until(raw_ns);
         if (!lost)
             send_message(s, i, EVENT, sync);
         return;
     }
-    sync->taken_ns = raw_ns = now_ns();
+    sync->taken_ns = raw_ns = now_raw_ns();
     if (!lost)
         send_message(s, i, EVENT, sync);
     send_follow_up(s, i, master_time(o, s->streams[i].master, awake_ns(s, raw_ns)), corrected);
@@ -488,7 +459,7 @@ static void send_two_step(struct sender *s, unsigned i, struct message *sync) {
 
 /* Whether we serve the destination: with --serve-muted only while it sends to us. */
 static bool served(const struct sender *s, unsigned to) {
-    double mute = (double)(now_ns() - s->destinations[to].heard_ns) / 1e9;
+    double mute = (double)(now_raw_ns() - s->destinations[to].heard_ns) / 1e9;
 
     return !(s->options.serve_muted > 0) || mute < s->options.serve_muted;
 }
@@ -516,11 +487,11 @@ static void announce(struct sender *s, unsigned i) {
 
     if (!served(s, stream->to))
         return;
-    bool other = is_other(o, now_ns());
+    bool other = is_other(o, now_raw_ns());
     make_announce(&message, o, identity_of(o, stream), ++stream->announce_id,
                   (other ? o->other_priority1 : o->priority1) + stream->master * o->priority_step);
     if (other && o->other_grandmaster != 0)
-        put(message.data + 53, 8, o->other_grandmaster);
+        put_grandmaster(message.data, o->other_grandmaster);
     if (o->absurd)
         message.data[33] = (uint8_t)random64(s);
     send_message(s, i, GENERAL, &message);
@@ -544,8 +515,9 @@ static void act(struct sender *s) {
         break;
     }
     event.time_ns += interval_ns(rate);
-    if (event.time_ns + SECOND < now_ns()) /* We were stopped: do not send what was missed. */
-        event.time_ns = now_ns();
+    if (event.time_ns + SECOND_NS <
+        now_raw_ns()) /* We were stopped: do not send what was missed. */
+        event.time_ns = now_raw_ns();
     enqueue(s, event);
 }
 
@@ -568,7 +540,7 @@ static uint64_t receive_time(struct msghdr *header) {
     for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c; c = CMSG_NXTHDR(header, c))
         if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_TIMESTAMPNS)
             memcpy(&t, CMSG_DATA(c), sizeof t);
-    return (uint64_t)t.tv_sec * SECOND + (uint64_t)t.tv_nsec;
+    return (uint64_t)t.tv_sec * SECOND_NS + (uint64_t)t.tv_nsec;
 }
 
 static void tell_announce(const struct message *m, const char *host, const char *port,
@@ -617,7 +589,7 @@ static void listen_to(struct sender *s, int socket, enum channel channel) {
     m.length = (size_t)got;
     for (unsigned i = 0; i < s->destination_count; i++)
         if (same_host(&s->destinations[i].address, &from))
-            s->destinations[i].heard_ns = now_ns();
+            s->destinations[i].heard_ns = now_raw_ns();
     if (channel == EVENT ? s->options.verbose : s->options.general)
         tell(s, &m, channel, &from, receive_time(&header));
 }
@@ -632,24 +604,24 @@ static void wait_until(struct sender *s, uint64_t due_ns) {
                                 {s->sockets[1][EVENT], POLLIN, 0},
                                 {s->sockets[1][GENERAL], POLLIN, 0}};
     uint64_t time_ns = s->options.delay == DELAY_NONE ? due_ns : due_ns - SPIN_NS;
-    uint64_t now = now_ns();
+    uint64_t now = now_raw_ns();
 
     if (s->log && now < time_ns)
         fflush(s->log);
     while (now < time_ns) {
-        struct timespec left = {(time_t)((time_ns - now) / SECOND),
-                                (long)((time_ns - now) % SECOND)};
+        struct timespec left = {(time_t)((time_ns - now) / SECOND_NS),
+                                (long)((time_ns - now) % SECOND_NS)};
         if (ppoll(sockets, 4, &left, NULL) > 0)
             for (int i = 0; i < 4; i++)
                 if (sockets[i].revents)
                     listen_to(s, sockets[i].fd, i % 2 ? GENERAL : EVENT);
-        now = now_ns();
+        now = now_raw_ns();
     }
     spin_until(due_ns);
 }
 
 static void run_masters(struct sender *s, uint64_t end_ns) {
-    uint64_t start_ns = now_ns();
+    uint64_t start_ns = now_raw_ns();
 
     for (unsigned i = 0; i < s->stream_count; i++) {
         uint64_t stagger_ns = interval_ns(s->options.rate) * i / s->stream_count;
@@ -677,7 +649,7 @@ static const enum type all_types[] = {
 
 static void pace(const struct sender *s) {
     uint64_t ns = interval_ns(s->options.rate);
-    struct timespec pause = {(time_t)(ns / SECOND), (long)(ns % SECOND)};
+    struct timespec pause = {(time_t)(ns / SECOND_NS), (long)(ns % SECOND_NS)};
 
     nanosleep(&pause, NULL);
 }
@@ -685,10 +657,10 @@ static void pace(const struct sender *s) {
 /* Sends the first bytes of a message by both ports, with its old and with its new messageLength. */
 static void send_cut(const struct sender *s, struct message m, size_t length) {
     for (unsigned to = 0; to < s->destination_count; to++) {
-        put(m.data + 2, 2, m.length);
+        put_message_length(m.data, (uint16_t)m.length);
         send_bytes(s, to, EVENT, m.data, length);
         send_bytes(s, to, GENERAL, m.data, length);
-        put(m.data + 2, 2, length);
+        put_message_length(m.data, (uint16_t)length);
         send_bytes(s, to, EVENT, m.data, length);
         send_bytes(s, to, GENERAL, m.data, length);
     }
@@ -749,7 +721,7 @@ static void run_flood(struct sender *s) {
     for (unsigned n = 0; n < o->count; n++) {
         uint64_t identity = random64(s);
         make_sync(&sync, o, identity, (uint16_t)n);
-        make_follow_up(&follow_up, o, identity, (uint16_t)n, master_time(o, n, now_ns()));
+        make_follow_up(&follow_up, o, identity, (uint16_t)n, master_time(o, n, now_raw_ns()));
         make_announce(&best, o, identity, (uint16_t)n, 0);
         for (unsigned to = 0; to < s->destination_count; to++) {
             send_bytes(s, to, EVENT, sync.data, sync.length);
@@ -783,11 +755,11 @@ static int open_socket(const struct sender *s, int family, enum channel channel)
             done = setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &by, sizeof by);
     }
     if (done < 0)
-        die("cannot send by that interface: %s", strerror(errno));
+        quit(1, "cannot send by that interface: %s", strerror(errno));
     setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on);
     if (bind(fd, (struct sockaddr *)&from,
              family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in)) < 0)
-        die("cannot bind: %s", strerror(errno));
+        quit(1, "cannot bind: %s", strerror(errno));
     return fd;
 }
 
@@ -802,24 +774,24 @@ static void set_up(struct sender *s) {
     s->random[0] = (unsigned short)s->options.seed;
     s->random[1] = (unsigned short)s->options.identity;
     prctl(PR_SET_TIMERSLACK, 1UL); /* We make the delays. */
-    s->start_ns = now_ns();
+    s->start_ns = now_raw_ns();
     if (s->options.delay != DELAY_NONE)
         s->air = air_begin((enum network)(s->options.delay - 1), s->options.seed);
     unsigned apart = s->options.mirror && s->destination_count > 0 ? 1 : s->destination_count;
     s->stream_count = s->options.masters * apart;
     if (s->stream_count == 0)
-        die("nothing to send, or nowhere");
+        quit(1, "nothing to send, or nowhere");
     s->streams = calloc(s->stream_count, sizeof *s->streams);
     s->queue = calloc(QUEUE_MAX, sizeof *s->queue);
     if (!s->streams || !s->queue)
-        die("no memory");
+        quit(1, "no memory");
     for (unsigned i = 0; i < s->stream_count; i++) {
         s->streams[i].master = i / apart;
         s->streams[i].to = i % apart;
         s->streams[i].sequence_id = (uint16_t)s->options.sequence;
     }
     for (unsigned i = 0; i < s->destination_count; i++)
-        s->destinations[i].heard_ns = now_ns();
+        s->destinations[i].heard_ns = now_raw_ns();
     for (enum channel channel = EVENT; channel <= GENERAL; channel++) {
         s->sockets[0][channel] = sends_to(s, AF_INET) ? open_socket(s, AF_INET, channel) : -1;
         s->sockets[1][channel] = sends_to(s, AF_INET6) ? open_socket(s, AF_INET6, channel) : -1;
@@ -831,7 +803,7 @@ static struct sockaddr_storage address_of(const char *text) {
     struct sockaddr_storage address = {0};
 
     if (getaddrinfo(text, NULL, &hints, &found) != 0)
-        die("%s is no address", text);
+        quit(1, "%s is no address", text);
     memcpy(&address, found->ai_addr, found->ai_addrlen);
     freeaddrinfo(found);
     return address;
@@ -923,13 +895,13 @@ static void take_name(void *context, const struct setting *setting, const char *
     if (strcmp(option, "interface") == 0) {
         s->options.interface = if_nametoindex(text);
         if (s->options.interface == 0)
-            die("no interface %s", text);
+            quit(1, "no interface %s", text);
         return;
     }
     if (strcmp(option, "log") == 0) {
         s->log = fopen(text, "we");
         if (!s->log)
-            die("cannot write %s: %s", text, strerror(errno));
+            quit(1, "cannot write %s: %s", text, strerror(errno));
         return;
     }
     struct sockaddr_storage address = address_of(text);
@@ -938,7 +910,7 @@ static void take_name(void *context, const struct setting *setting, const char *
     else if (s->destination_count < DESTINATIONS_MAX)
         s->destinations[s->destination_count++].address = address;
     else
-        die("more than %d destinations", DESTINATIONS_MAX);
+        quit(1, "more than %d destinations", DESTINATIONS_MAX);
 }
 
 static void read_options(struct sender *s, int argc, char **argv) {
@@ -970,7 +942,7 @@ int main(int argc, char **argv) {
     read_options(&s, argc, argv);
     set_up(&s);
     uint64_t end_ns =
-        s.options.seconds > 0 ? now_ns() + (uint64_t)(s.options.seconds * 1e9) : UINT64_MAX;
+        s.options.seconds > 0 ? now_raw_ns() + (uint64_t)(s.options.seconds * 1e9) : UINT64_MAX;
     switch ((enum mode)s.options.mode) {
     case MODE_MASTERS:
         run_masters(&s, end_ns);

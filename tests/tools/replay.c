@@ -11,11 +11,13 @@
 #include "nqptp-status.h"
 #include "nqptp-story.h"
 #include "../lib/engine-commands.h"
+#include "../lib/program.h"
+#include "../lib/settings.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,7 +45,7 @@ struct hosts {
 
 struct replay {
     bool csv, verbose;
-    const char *list;
+    const char *list, *truth_file;
     struct truth truths[TRUTHS_MAX];
     unsigned truth_count;
     struct hosts senders, served; /* that send Syncs; that are sent some */
@@ -55,11 +57,6 @@ struct replay {
     uint64_t last_offset_ns[NQPTP_CLIENTS_MAX];
     unsigned publications, sent, commands, other;
 };
-
-__attribute__((noreturn)) static void die(const char *file, const char *complaint) {
-    fprintf(stderr, "replay: %s: %s\n", file, complaint);
-    exit(1);
-}
 
 /* --- what comes out -------------------------------------------------------------------------- */
 
@@ -292,9 +289,9 @@ static uint8_t *read_file(const char *name, size_t *size) {
         if ((got = read(fd, data + *size, FILE_MAX - *size)) <= 0)
             break;
     if (got < 0)
-        die(name, strerror(errno));
+        quit(1, "%s: %s", name, strerror(errno));
     if (got > 0)
-        die(name, "it is too large");
+        quit(1, "%s: it is too large", name);
     close(fd);
     return data;
 }
@@ -305,7 +302,7 @@ static void read_truths(struct replay *r, const char *name) {
     char line[256];
 
     if (!file)
-        die(name, strerror(errno));
+        quit(1, "%s: %s", name, strerror(errno));
     while (fgets(line, sizeof line, file) && r->truth_count < TRUTHS_MAX) {
         struct truth *t = &r->truths[r->truth_count];
         r->truth_count += sscanf(line, "%" SCNx64 " %" SCNu64 " %" SCNu64 " %lf",
@@ -313,7 +310,7 @@ static void read_truths(struct replay *r, const char *name) {
     }
     fclose(file);
     if (r->truth_count == 0)
-        die(name, "no truth is in it");
+        quit(1, "%s: no truth is in it", name);
 }
 
 static const char usage[] =
@@ -323,34 +320,24 @@ static const char usage[] =
     "  --csv                publications only: time, object, master, offset, change, ppm, us, "
     "start\n"
     "  --truth FILE         adds by how much each offset errs; see tests/recordings/README\n"
-    "  -v, --verbose        each message\n";
+    "  --verbose            each message\n";
 
+static const struct setting settings[] = {
+    {"list", TEXT, offsetof(struct replay, list), NULL},
+    {"csv", FLAG, offsetof(struct replay, csv), NULL},
+    {"truth", TEXT, offsetof(struct replay, truth_file), NULL},
+    {"verbose", FLAG, offsetof(struct replay, verbose), NULL},
+};
+#define SETTINGS (sizeof settings / sizeof settings[0])
+
+/* Returns the name of the capture. */
 static const char *read_command_line(struct replay *r, int argc, char **argv) {
-    static const struct option options[] = {
-        {"list", required_argument, NULL, 'l'},
-        {"csv", no_argument, NULL, 'c'},
-        {"truth", required_argument, NULL, 't'},
-        {"verbose", no_argument, NULL, 'v'},
-        {NULL, 0, NULL, 0},
-    };
-    int option;
-
-    while ((option = getopt_long(argc, argv, "v", options, NULL)) != -1) {
-        if (option == 'l')
-            r->list = optarg;
-        else if (option == 'c')
-            r->csv = true;
-        else if (option == 't')
-            read_truths(r, optarg);
-        else if (option == 'v')
-            r->verbose = true;
-        else
-            optind = argc;
-    }
-    if (optind != argc - 1) {
+    if (!settings_read(settings, SETTINGS, r, argc, argv, NULL, NULL) || optind != argc - 1) {
         fputs(usage, stderr);
         exit(2);
     }
+    if (r->truth_file)
+        read_truths(r, r->truth_file);
     return argv[optind];
 }
 
@@ -362,7 +349,7 @@ int main(int argc, char **argv) {
     uint8_t *data = read_file(name, &size);
 
     if (!capture_open(&capture, data, size))
-        die(name, capture.complaint);
+        quit(1, "%s: %s", name, capture.complaint);
     run(&r, &capture);
     if (!r.csv)
         print_summary(&r, &capture);

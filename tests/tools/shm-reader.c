@@ -16,7 +16,6 @@
 #include <netdb.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -24,7 +23,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #define ERRORS_MAX 10000
@@ -50,22 +48,6 @@ struct verdict {
     unsigned reads, unreadable, failures, error_count;
     int64_t errors[ERRORS_MAX];
 };
-
-__attribute__((noreturn, format(printf, 1, 2))) static void die(const char *format, ...) {
-    va_list arguments;
-
-    fputs("shm-reader: ", stderr);
-    va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
-    va_end(arguments);
-    fputc('\n', stderr);
-    exit(1);
-}
-
-static void pause_for(double seconds) {
-    struct timespec t = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
-    nanosleep(&t, NULL);
-}
 
 /* --- the client's way ------------------------------------------------------------------------ */
 
@@ -191,16 +173,11 @@ static void judge(const struct options *o, int result, const struct shm_structur
         verdict->failures++;
 }
 
-static int ascending(const void *a, const void *b) {
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
 static bool conclude(const struct options *o, struct verdict *verdict) {
     unsigned n = verdict->error_count;
 
     if (n > 0) {
-        qsort(verdict->errors, n, sizeof verdict->errors[0], ascending);
+        sort_numbers(verdict->errors, n);
         int64_t median = verdict->errors[n / 2];
         printf("error: median %" PRId64 " ns, least %" PRId64 ", most %" PRId64 ", of %u reads\n",
                median, verdict->errors[0], verdict->errors[n - 1], n);
@@ -221,7 +198,7 @@ static void on_signal(int number) {
     enough = 1;
 }
 
-/* SIGTERM ends a watch, which then gives its verdict. A second SIGTERM kills. */
+/* SIGTERM ends what lasts, and the program gives its verdict. A second SIGTERM kills. */
 static void end_by_signal(void) {
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
     sigaction(SIGTERM, &action, NULL);
@@ -252,17 +229,23 @@ static bool read_on(const struct options *o) {
     }
 }
 
-/* Keeps the object mapped, but not open, as clients since 2022 do, and then reads it once. */
+/*
+ * Keeps the object mapped, but not open, as clients since 2022 do, until the time is over or
+ * SIGTERM comes. Then it reads the object once.
+ */
 static bool hold(const struct options *o) {
+    int64_t end_ns = now_ns(CLOCK_MONOTONIC) + (int64_t)(o->hold * 1e9);
     struct shm_structure copy = {0}, *map = map_object();
 
     if (!map) {
         complain(-errno);
         return false;
     }
+    end_by_signal();
     puts("mapped");
     fflush(stdout);
-    pause_for(o->hold);
+    while (!enough && now_ns(CLOCK_MONOTONIC) < end_ns)
+        pause_for(POLL_SECONDS);
     lock_and_copy(map, &copy);
     show(o, &copy);
     return is_expected(o, &copy) || !expects_something(o);
@@ -273,10 +256,10 @@ static void print_answer(int fd) {
     char text[16384];
 
     if (poll(&readable, 1, 2000) != 1)
-        die("no answer");
+        quit(1, "no answer");
     ssize_t length = recv(fd, text, sizeof text, 0);
     if (length < 0)
-        die("no answer: %s", strerror(errno));
+        quit(1, "no answer: %s", strerror(errno));
     fwrite(text, 1, (size_t)length, stdout);
 }
 
@@ -288,10 +271,10 @@ static bool send_command(const struct options *o) {
 
     snprintf(port, sizeof port, "%u", o->port & 0xFFFF);
     if (getaddrinfo(o->to, port, &hints, &to) != 0)
-        die("%s is no address", o->to);
+        quit(1, "%s is no address", o->to);
     int fd = socket(to->ai_family, SOCK_DGRAM, 0);
     if (fd < 0 || sendto(fd, o->command, length, 0, to->ai_addr, to->ai_addrlen) < 0)
-        die("cannot send to %s: %s", o->to, strerror(errno));
+        quit(1, "cannot send to %s: %s", o->to, strerror(errno));
     freeaddrinfo(to);
     if (o->command[0] == '?')
         print_answer(fd);
@@ -314,7 +297,7 @@ static const char usage[] =
     "  --quiet                        print only the summary\n"
     "  --wait-master SECONDS          first wait for a master (as expected)\n"
     "  --wait-none SECONDS            first wait for no master\n"
-    "  --hold SECONDS                 map it, and read it this much later\n"
+    "  --hold SECONDS                 map it, and read it this much later, or after SIGTERM\n"
     "  --command TEXT [--to ADDRESS] [--port N] [--no-nul]   only send this command\n"
     "  --now                          only print CLOCK_MONOTONIC_RAW in nanoseconds\n"
     "Exits with 1 if anything was not as expected, with 3 if it waited in vain.\n";
