@@ -625,7 +625,7 @@ static void run_masters(struct sender *s, uint64_t end_ns) {
 
     for (unsigned i = 0; i < s->stream_count; i++) {
         uint64_t stagger_ns = interval_ns(s->options.rate) * i / s->stream_count;
-        s->streams[i].sequence_id = (uint16_t)nrand48(s->random);
+        s->streams[i].sequence_id = (uint16_t)(nrand48(s->random) + s->options.sequence);
         s->streams[i].announce_id = (uint16_t)nrand48(s->random);
         if (!s->options.no_sync)
             enqueue(s, (struct event){
@@ -788,7 +788,6 @@ static void set_up(struct sender *s) {
     for (unsigned i = 0; i < s->stream_count; i++) {
         s->streams[i].master = i / apart;
         s->streams[i].to = i % apart;
-        s->streams[i].sequence_id = (uint16_t)s->options.sequence;
     }
     for (unsigned i = 0; i < s->destination_count; i++)
         s->destinations[i].heard_ns = now_raw_ns();
@@ -828,7 +827,7 @@ static const char usage[] =
     "  --absurd-intervals     state any logMessageInterval, another one each time\n"
     "  --correction NS        leave this much to the correctionFields\n"
     "  --wild-percent N       this share of the two-step correctionFields is random\n"
-    "  --sequence N           the sequenceId before the first one\n"
+    "  --sequence N           the first sequenceId is N more than it would be\n"
     "  --one-step, --reorder, --duplicate, --lose-sync-percent N\n"
     "  --delay none|wired|wifi|holdwifi|sleepwifi|badwifi\n"
     "  --log FILE             of each of the first master's Syncs and Follow_Ups: to which\n"
