@@ -33,7 +33,7 @@ struct options {
     double seconds;
     unsigned count, processes;
     uint64_t seed, expected_id;
-    const char *from; /* an IPv6 address of this machine */
+    const char *from; /* An IPv6 address of this machine, or NULL. */
     bool bare;        /* of truncate and unlink: no pause between */
 };
 
@@ -331,14 +331,15 @@ static int ask(struct hostile *h) {
                                   .sin6_port = htons(NQPTP_CONTROL_PORT),
                                   .sin6_addr = IN6ADDR_LOOPBACK_INIT};
     struct timeval patience = {.tv_sec = (time_t)h->options.seconds};
+    const char *from = h->options.from ? h->options.from : "::1";
     int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     char answer[64];
 
-    if (inet_pton(AF_INET6, h->options.from, &here.sin6_addr) != 1 ||
+    if (inet_pton(AF_INET6, from, &here.sin6_addr) != 1 ||
         bind(fd, (struct sockaddr *)&here, sizeof here) < 0 ||
         setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) < 0 ||
         sendto(fd, "?", 1, 0, (struct sockaddr *)&daemon, sizeof daemon) != 1)
-        fail(h->options.from);
+        fail(from);
     bool answered = recv(fd, answer, sizeof answer, 0) > 0;
     close(fd);
     puts(answered ? "answered" : "no answer");
@@ -417,8 +418,7 @@ static const struct setting settings[] = {
 
 int main(int argc, char **argv) {
     struct hostile h = {
-        .options =
-            {.path = "/dev/shm/nqptp", .seconds = 1, .count = 1000, .processes = 1, .from = "::1"},
+        .options = {.path = "/dev/shm/nqptp", .seconds = 1, .count = 1000, .processes = 1},
     };
 
     if (!settings_read(settings, SETTINGS, &h.options, argc, argv, NULL, NULL))
