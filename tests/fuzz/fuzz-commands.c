@@ -8,11 +8,6 @@
 
 #define PAUSE_NS (400 * MS) /* between two commands, so that clocks do not stay alive for ever */
 
-/* Compares the padding as well: an engine that no command changed is equal to the last octet. */
-static bool same_octets(const void *a, const void *b, size_t size) {
-    return memcmp(a, b, size) == 0;
-}
-
 static void require_refused(const struct world *w) {
     const char *refusal = w->answer.refusal;
 

@@ -14,6 +14,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -54,6 +55,16 @@ static inline int tap_done(void) {
     printf("1..%u\n", tap_checks);
     return tap_failures > 0;
 }
+
+/*
+ * Calls all tests of an array, with these arguments. They are called by pointers, or a compiler
+ * could put the variables of all of them on the stack at the same time.
+ */
+#define TAP_RUN(tests, ...)                                                                        \
+    do {                                                                                           \
+        for (size_t tap_i = 0; tap_i < sizeof(tests) / sizeof *(tests); tap_i++)                   \
+            (tests)[tap_i](__VA_ARGS__);                                                           \
+    } while (0)
 
 #define CHECK(condition, ...)                                                                      \
     ((void)tap_check((condition), __FILE__, __LINE__, __func__, #condition, __VA_ARGS__))

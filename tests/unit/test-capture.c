@@ -310,7 +310,7 @@ static struct file good_file(bool pcapng) {
     return f;
 }
 
-static void test_every_prefix(bool pcapng) {
+static void check_every_prefix(bool pcapng) {
     struct file f = good_file(pcapng);
     unsigned silent = 0;
 
@@ -321,7 +321,12 @@ static void test_every_prefix(bool pcapng) {
                  "a file that is cut off within a block is complained about");
 }
 
-static void test_damage(bool pcapng) {
+static void test_every_prefix(void) {
+    check_every_prefix(false);
+    check_every_prefix(true);
+}
+
+static void check_damage(bool pcapng) {
     struct prng prng = {.state = 20261125};
     struct file f = good_file(pcapng);
     unsigned complaints = 0;
@@ -336,6 +341,11 @@ static void test_damage(bool pcapng) {
     CHECK(complaints > 1000, "of damaged files %u are complained about", complaints);
 }
 
+static void test_damage(void) {
+    check_damage(false);
+    check_damage(true);
+}
+
 static void test_what_is_no_capture(void) {
     static const uint8_t text[64] = "This is no capture, but it is long enough for one.";
 
@@ -345,15 +355,16 @@ static void test_what_is_no_capture(void) {
 }
 
 int main(void) {
-    test_links();
-    test_pcap();
-    test_pcapng();
-    test_sections();
-    test_what_is_no_datagram();
-    test_every_prefix(false);
-    test_every_prefix(true);
-    test_damage(false);
-    test_damage(true);
-    test_what_is_no_capture();
+    static void (*const tests[])(void) = {
+        test_links,
+        test_pcap,
+        test_pcapng,
+        test_sections,
+        test_what_is_no_datagram,
+        test_every_prefix,
+        test_damage,
+        test_what_is_no_capture,
+    };
+    TAP_RUN(tests);
     return tap_done();
 }

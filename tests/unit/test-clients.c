@@ -123,12 +123,6 @@ static bool offset_is(const struct view *v, uint64_t offset_ns) {
 
 /* --- grammar --------------------------------------------------------------------------------- */
 
-/* Padding, too: one is the other's copy by memcpy, so any write at all between them shows. */
-static bool same_octets(const struct nqptp_engine *before, const struct nqptp_engine *after) {
-    // NOLINTNEXTLINE(bugprone-suspicious-memory-comparison,cert-exp42-c,cert-flp37-c): wanted
-    return memcmp(before, after, sizeof *before) == 0;
-}
-
 /* Returns the client of that name, or an empty client if there is none. */
 static const struct nqptp_client *client(const struct world *w, const char *name) {
     static const struct nqptp_client none;
@@ -212,7 +206,7 @@ static void check_refused(const char *name, const char *text, size_t length) {
     CHECK(!w.effects.publish && !w.effects.reply_count && w.effects.event_count == 0 && !w.added &&
               w.answer.client == -1,
           "%s: without any effect", name);
-    CHECK(same_octets(&before, &w.engine), "%s: all state is as it was", name);
+    CHECK(same_octets(&before, &w.engine, sizeof before), "%s: all state is as it was", name);
 }
 
 #define CHECK_REFUSED(name, text) check_refused(name, text, sizeof(text) - 1)
@@ -297,7 +291,8 @@ static void test_many_clients(void) {
     CHECK(w.answer.refusal, "T of a 65th client is refused");
     CHECK(!w.added && w.answer.client == -1 && !w.effects.publish,
           "T of a 65th client has no effect");
-    CHECK(same_octets(&before, &w.engine), "T of a 65th client leaves the state of the engine");
+    CHECK(same_octets(&before, &w.engine, sizeof before),
+          "T of a 65th client leaves the state of the engine");
     command(&w, "/client64 B");
     CHECK(w.answer.refusal, "B of a 65th client is refused");
     (void)send_pair(&w, &s);
@@ -1322,49 +1317,47 @@ static void test_inherited_late(void) {
 }
 
 /* Called by their addresses, so that no compiler puts all their worlds into one stack frame. */
-static void (*const all_tests[])(void) = {
-    test_named_list,
-    test_activity,
-    test_bad_input,
-    test_names,
-    test_many_clients,
-    test_shown_names,
-    test_quoted_names,
-    test_published_again,
-    test_masters_of_their_own,
-    test_first_address_wins,
-    test_same_named_list_again,
-    test_inherit,
-    test_inherit_once,
-    test_inherit_later,
-    test_wake_up_pairs,
-    test_wake_up_priority2,
-    test_when_to_wake_up,
-    test_silent_addresses_are_asked,
-    test_requests_are_spread,
-    test_way_of_asking,
-    test_unused_client_stops,
-    test_silence_after_the_end_is_not_told,
-    test_loss_is_told_before_the_change,
-    test_no_wake_up_of_an_unlisted_clock,
-    test_stopped_clock_is_woken_up,
-    test_stopped_and_resumed_clock,
-    test_silent_and_back,
-    test_begin,
-    test_begin_of_another,
-    test_slow_clock,
-    test_step,
-    test_grandmaster_changes,
-    test_several_addresses,
-    test_change_of_list,
-    test_anything,
-    test_wake_up_when_listed_again,
-    test_same_list_changes_nothing,
-    test_inherited_late,
-};
-
 int main(void) {
-    for (size_t i = 0; i < sizeof all_tests / sizeof *all_tests; i++)
-        all_tests[i]();
+    static void (*const tests[])(void) = {
+        test_named_list,
+        test_activity,
+        test_bad_input,
+        test_names,
+        test_many_clients,
+        test_shown_names,
+        test_quoted_names,
+        test_published_again,
+        test_masters_of_their_own,
+        test_first_address_wins,
+        test_same_named_list_again,
+        test_inherit,
+        test_inherit_once,
+        test_inherit_later,
+        test_wake_up_pairs,
+        test_wake_up_priority2,
+        test_when_to_wake_up,
+        test_silent_addresses_are_asked,
+        test_requests_are_spread,
+        test_way_of_asking,
+        test_unused_client_stops,
+        test_silence_after_the_end_is_not_told,
+        test_loss_is_told_before_the_change,
+        test_no_wake_up_of_an_unlisted_clock,
+        test_stopped_clock_is_woken_up,
+        test_stopped_and_resumed_clock,
+        test_silent_and_back,
+        test_begin,
+        test_begin_of_another,
+        test_slow_clock,
+        test_step,
+        test_grandmaster_changes,
+        test_several_addresses,
+        test_change_of_list,
+        test_anything,
+        test_wake_up_when_listed_again,
+        test_same_list_changes_nothing,
+        test_inherited_late,
+    };
+    TAP_RUN(tests);
     return tap_done();
 }

@@ -556,26 +556,29 @@ static void test_guess_of_a_backlog_is_replaced(void) {
 }
 
 int main(void) {
-    test_every_log_interval();
-    test_measured_interval();
-    test_interval_changes();
-    test_find();
-    test_created_record_is_new();
-    test_newcomer_to_full_table();
-    test_newcomer_among_busy_clocks();
-    test_master_is_never_evicted();
-    test_listed_are_not_evicted_for_unlisted();
-    test_one_address_cannot_fill_the_table();
-    test_each_rung();
-    test_equal_clocks();
-    test_total_order();
-    test_alive();
-    test_not_alive_without_sample();
-    test_stopped_clock_is_not_alive();
-    test_reading();
-    test_announced_data();
-    test_new_grandmaster();
-    test_announced_after_sample();
-    test_guess_of_a_backlog_is_replaced();
+    static void (*const tests[])(void) = {
+        test_every_log_interval,
+        test_measured_interval,
+        test_interval_changes,
+        test_find,
+        test_created_record_is_new,
+        test_newcomer_to_full_table,
+        test_newcomer_among_busy_clocks,
+        test_master_is_never_evicted,
+        test_listed_are_not_evicted_for_unlisted,
+        test_one_address_cannot_fill_the_table,
+        test_each_rung,
+        test_equal_clocks,
+        test_total_order,
+        test_alive,
+        test_not_alive_without_sample,
+        test_stopped_clock_is_not_alive,
+        test_reading,
+        test_announced_data,
+        test_new_grandmaster,
+        test_announced_after_sample,
+        test_guess_of_a_backlog_is_replaced,
+    };
+    TAP_RUN(tests);
     return tap_done();
 }

@@ -363,7 +363,7 @@ static void test_slow_link(void) {
 }
 
 /* Each step comes before the estimator has settled after the one before. */
-static void test_steps_in_a_row(int64_t step_ns, int64_t apart_ns) {
+static void check_steps_in_a_row(int64_t step_ns, int64_t apart_ns) {
     struct run run = run_settled();
     struct prng prng = {1588};
     int64_t next_ns = 0, now_ns = 0;
@@ -383,8 +383,14 @@ static void test_steps_in_a_row(int64_t step_ns, int64_t apart_ns) {
           step_ns / MS, apart_ns / MS, error_ns);
 }
 
+static void test_steps_in_a_row(void) {
+    check_steps_in_a_row(50 * MS, 1300 * MS);
+    check_steps_in_a_row(-50 * MS, 1300 * MS);
+    check_steps_in_a_row(200 * MS, 700 * MS);
+}
+
 /* At 128 Syncs a second more than eight are late together, each less than the one before. */
-static void test_bursts(int64_t interval_ns, int64_t longest_ns) {
+static void check_bursts(int64_t interval_ns, int64_t longest_ns) {
     struct run run = run_settled();
 
     for (int i = 0; i < 50; i++) {
@@ -400,6 +406,12 @@ static void test_bursts(int64_t interval_ns, int64_t longest_ns) {
     CHECK_EQ_U64(run.restarts, 0, "bursts of late samples, %" PRId64 " us apart, begin no series",
                  interval_ns / US);
     check_within(run_error(&run), SETTLED_ERROR, "after bursts of late samples");
+}
+
+static void test_bursts(void) {
+    check_bursts(125 * MS, 1 * S);
+    check_bursts(7812500, 400 * MS);
+    check_bursts(7812500, 3 * S);
 }
 
 /* Another path, or a step as small: no new series, and what is published does not jump. */
@@ -650,7 +662,7 @@ static void test_random_differences(void) {
     CHECK(continued > 0, "300000 random differences: %u samples continued a series", continued);
 }
 
-static void test_slow_clock_steps(const char *what, uint64_t interval_ns, bool lossy) {
+static void check_slow_clock_steps(const char *what, uint64_t interval_ns, bool lossy) {
     struct nqptp_estimator estimator = {0};
     uint64_t now_ns = 5000 * S, offset_ns = 7000 * S, stepped_ns = 0;
 
@@ -670,46 +682,49 @@ static void test_slow_clock_steps(const char *what, uint64_t interval_ns, bool l
           what, (double)(now_ns - stepped_ns) / 1e9);
 }
 
+static void test_slow_clock_steps(void) {
+    check_slow_clock_steps("1 s", S, false);
+    check_slow_clock_steps("2.00004 s", 2 * S + 40 * US, false);
+    check_slow_clock_steps("4 s", 4 * S, false);
+    check_slow_clock_steps("1 s, every other one lost", S + 20 * US, true);
+}
+
 int main(void) {
-    test_first_sample();
-    test_reset();
-    test_constant_offset();
-    test_skew();
-    test_change_of_rate();
-    test_quality();
-    test_delays();
-    test_one_outlier();
-    test_early_outlier();
-    test_outliers_apart();
-    test_one_late_sample();
-    test_step_up();
-    test_step_down();
-    test_small_steps_down();
-    test_slow_link();
-    test_steps_in_a_row(50 * MS, 1300 * MS);
-    test_steps_in_a_row(-50 * MS, 1300 * MS);
-    test_steps_in_a_row(200 * MS, 700 * MS);
-    test_bursts(125 * MS, 1 * S);
-    test_bursts(7812500, 400 * MS);
-    test_bursts(7812500, 3 * S);
-    test_paths();
-    test_shorter_path_needs_a_witness();
-    test_step_limit();
-    test_swap();
-    test_stopped_clock();
-    test_one_repeated_time();
-    test_repeated_times_apart();
-    test_short_gap();
-    test_gap_of_a_skewed_clock();
-    test_long_gap();
-    test_wrap();
-    test_local_time_goes_back();
-    test_reordered_samples();
-    test_random_times();
-    test_random_differences();
-    test_slow_clock_steps("1 s", S, false);
-    test_slow_clock_steps("2.00004 s", 2 * S + 40 * US, false);
-    test_slow_clock_steps("4 s", 4 * S, false);
-    test_slow_clock_steps("1 s, every other one lost", S + 20 * US, true);
+    static void (*const tests[])(void) = {
+        test_first_sample,
+        test_reset,
+        test_constant_offset,
+        test_skew,
+        test_change_of_rate,
+        test_quality,
+        test_delays,
+        test_one_outlier,
+        test_early_outlier,
+        test_outliers_apart,
+        test_one_late_sample,
+        test_step_up,
+        test_step_down,
+        test_small_steps_down,
+        test_slow_link,
+        test_steps_in_a_row,
+        test_bursts,
+        test_paths,
+        test_shorter_path_needs_a_witness,
+        test_step_limit,
+        test_swap,
+        test_stopped_clock,
+        test_one_repeated_time,
+        test_repeated_times_apart,
+        test_short_gap,
+        test_gap_of_a_skewed_clock,
+        test_long_gap,
+        test_wrap,
+        test_local_time_goes_back,
+        test_reordered_samples,
+        test_random_times,
+        test_random_differences,
+        test_slow_clock_steps,
+    };
+    TAP_RUN(tests);
     return tap_done();
 }

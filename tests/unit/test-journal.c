@@ -140,9 +140,12 @@ static void test_look(void) {
 }
 
 int main(void) {
-    test_warning();
-    test_events();
-    test_verbose();
-    test_look();
+    static void (*const tests[])(void) = {
+        test_warning,
+        test_events,
+        test_verbose,
+        test_look,
+    };
+    TAP_RUN(tests);
     return tap_done();
 }

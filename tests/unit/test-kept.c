@@ -158,9 +158,12 @@ static void test_cut_short(void) {
 }
 
 int main(void) {
-    test_read_back();
-    test_killed_at_each_byte();
-    test_scribbled_over();
-    test_cut_short();
+    static void (*const tests[])(void) = {
+        test_read_back,
+        test_killed_at_each_byte,
+        test_scribbled_over,
+        test_cut_short,
+    };
+    TAP_RUN(tests);
     return tap_done();
 }

@@ -559,29 +559,32 @@ static void test_bytes_in_words(void) {
 }
 
 int main(void) {
-    test_words();
-    test_words_of_anything();
-    test_bytes_in_words();
-    test_sync_fields();
-    test_follow_up_fields();
-    test_announce_fields();
-    test_other_fields();
-    test_every_prefix();
-    test_every_message_length();
-    test_version();
-    test_domain();
-    test_types();
-    test_minimum_of_each_type();
-    test_ignored_header_fields();
-    test_corrections_round_down();
-    test_timestamps_wrap();
-    test_random_bytes();
-    test_delay_req();
-    test_addresses();
-    test_what_is_no_address();
-    test_address_length_counts();
-    test_address_equality();
-    test_address_scope();
-    test_address_family();
+    static void (*const tests[])(void) = {
+        test_words,
+        test_words_of_anything,
+        test_bytes_in_words,
+        test_sync_fields,
+        test_follow_up_fields,
+        test_announce_fields,
+        test_other_fields,
+        test_every_prefix,
+        test_every_message_length,
+        test_version,
+        test_domain,
+        test_types,
+        test_minimum_of_each_type,
+        test_ignored_header_fields,
+        test_corrections_round_down,
+        test_timestamps_wrap,
+        test_random_bytes,
+        test_delay_req,
+        test_addresses,
+        test_what_is_no_address,
+        test_address_length_counts,
+        test_address_equality,
+        test_address_scope,
+        test_address_family,
+    };
+    TAP_RUN(tests);
     return tap_done();
 }

@@ -274,13 +274,16 @@ static void test_silent_stand_in_is_asked(void) {
 }
 
 int main(void) {
-    test_answer();
-    test_hostile_lengths();
-    test_full();
-    test_same_host();
-    test_other_hosts();
-    test_listed_by_another();
-    test_row_of_a_stand_in();
-    test_silent_stand_in_is_asked();
+    static void (*const tests[])(void) = {
+        test_answer,
+        test_hostile_lengths,
+        test_full,
+        test_same_host,
+        test_other_hosts,
+        test_listed_by_another,
+        test_row_of_a_stand_in,
+        test_silent_stand_in_is_asked,
+    };
+    TAP_RUN(tests);
     return tap_done();
 }

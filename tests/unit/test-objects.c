@@ -249,6 +249,11 @@ static void test_kept_of_all(void) {
 }
 
 int main(void) {
+    static void (*const tests[])(void) = {
+        test_removed_at_an_opening, test_unused, test_signs_of_use,
+        test_record_of_a_player,    test_room,   test_kept,
+        test_kept_of_all,
+    };
     sigset_t set;
 
     if (!make_dev_shm_private()) {
@@ -258,12 +263,6 @@ int main(void) {
     sigemptyset(&set); /* The daemon blocks it as well, and reads it. */
     sigaddset(&set, NQPTP_LEASE_SIGNAL);
     sigprocmask(SIG_BLOCK, &set, NULL);
-    test_removed_at_an_opening();
-    test_unused();
-    test_signs_of_use();
-    test_record_of_a_player();
-    test_room();
-    test_kept();
-    test_kept_of_all();
+    TAP_RUN(tests);
     return tap_done();
 }

@@ -519,21 +519,24 @@ static void test_impostor(void) {
 }
 
 int main(void) {
-    test_grandmasters();
-    test_patient_trouble();
-    test_one_timescale_is_followed();
-    test_priorities();
-    test_ever_better_clocks();
-    test_names();
-    test_names_do_not_fill_the_table();
-    test_many_identities();
-    test_unrest_is_of_one_address();
-    test_times();
-    test_random_times();
-    test_jumps_that_last();
-    test_one_step_is_not_delayed();
-    test_player_begins();
-    test_intervals();
-    test_impostor();
+    static void (*const tests[])(void) = {
+        test_grandmasters,
+        test_patient_trouble,
+        test_one_timescale_is_followed,
+        test_priorities,
+        test_ever_better_clocks,
+        test_names,
+        test_names_do_not_fill_the_table,
+        test_many_identities,
+        test_unrest_is_of_one_address,
+        test_times,
+        test_random_times,
+        test_jumps_that_last,
+        test_one_step_is_not_delayed,
+        test_player_begins,
+        test_intervals,
+        test_impostor,
+    };
+    TAP_RUN(tests);
     return tap_done();
 }

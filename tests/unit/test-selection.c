@@ -539,7 +539,7 @@ static int add_on_link(struct table_fixture *b, uint64_t identity, uint32_t link
 }
 
 /* fe80::2 on link 7 is the sender; fe80::2 on link 8 is another host, and better. */
-static void test_link_local_address_is_of_one_link(uint32_t listed_scope) {
+static void check_link_local_address_is_of_one_link(uint32_t listed_scope) {
     struct table_fixture b = table_begin();
     struct nqptp_address address = {.scope_id = listed_scope};
 
@@ -565,6 +565,11 @@ static void test_link_local_address_is_of_one_link(uint32_t listed_scope) {
                  listed_scope ? "is not" : "may be");
 }
 
+static void test_link_local_address_is_of_one_link(void) {
+    check_link_local_address_is_of_one_link(7);
+    check_link_local_address_is_of_one_link(0);
+}
+
 /* Two identities at one listed address: the list remembers the last one. */
 static void test_same_list_changes_nothing(void) {
     struct table_fixture b = table_begin();
@@ -585,35 +590,37 @@ static void test_same_list_changes_nothing(void) {
 }
 
 int main(void) {
-    test_first_clock_needs_one_announce();
-    test_displacing_a_master();
-    test_worse_clock_does_not_displace();
-    test_one_announce_when_master_is_dead();
-    test_listed_clock_needs_one_announce();
-    test_what_ends_a_restless_mastership();
-    test_steps_removed();
-    test_missing_announces_do_not_unqualify();
-    test_qualified_stays_qualified();
-    test_announces_before_the_first_sample();
-    test_slot_is_not_qualified();
-    test_dead_clock_qualifies_anew();
-    test_without_list_the_best_of_all();
-    test_with_list_the_best_of_it();
-    test_empty_list();
-    test_silent_master_stays();
-    test_set_peers();
-    test_peers_max();
-    test_lookups_of_strangers();
-    test_stand_in();
-    test_list_of_clocks_that_are_known();
-    test_no_stand_in_for_a_clock_that_speaks();
-    test_no_stand_in_for_a_clock_that_speaks_elsewhere_on_the_list();
-    test_stand_in_outlives_record();
-    test_stand_in_is_alive();
-    test_stand_in_against_listed();
-    test_no_stand_in_that_another_client_lists();
-    test_link_local_address_is_of_one_link(7);
-    test_link_local_address_is_of_one_link(0);
-    test_same_list_changes_nothing();
+    static void (*const tests[])(void) = {
+        test_first_clock_needs_one_announce,
+        test_displacing_a_master,
+        test_worse_clock_does_not_displace,
+        test_one_announce_when_master_is_dead,
+        test_listed_clock_needs_one_announce,
+        test_what_ends_a_restless_mastership,
+        test_steps_removed,
+        test_missing_announces_do_not_unqualify,
+        test_qualified_stays_qualified,
+        test_announces_before_the_first_sample,
+        test_slot_is_not_qualified,
+        test_dead_clock_qualifies_anew,
+        test_without_list_the_best_of_all,
+        test_with_list_the_best_of_it,
+        test_empty_list,
+        test_silent_master_stays,
+        test_set_peers,
+        test_peers_max,
+        test_lookups_of_strangers,
+        test_stand_in,
+        test_list_of_clocks_that_are_known,
+        test_no_stand_in_for_a_clock_that_speaks,
+        test_no_stand_in_for_a_clock_that_speaks_elsewhere_on_the_list,
+        test_stand_in_outlives_record,
+        test_stand_in_is_alive,
+        test_stand_in_against_listed,
+        test_no_stand_in_that_another_client_lists,
+        test_link_local_address_is_of_one_link,
+        test_same_list_changes_nothing,
+    };
+    TAP_RUN(tests);
     return tap_done();
 }

@@ -265,6 +265,14 @@ static void check_other_layout(const char *name, unsigned layout, off_t size) {
     shm_unlink(name);
 }
 
+static void test_other_layouts(const char *name) {
+    check_other_layout(name, 10, NQPTP_SHM_SIZE);
+    check_other_layout(name, 10, 4096);
+    check_other_layout(name, 0, NQPTP_SHM_SIZE);
+    check_other_layout(name, 4, NQPTP_SHM_SIZE);
+    check_other_layout(name, 10, 8192);
+}
+
 /* --- claimed --------------------------------------------------------------------------------- */
 
 /* A claim replaces whatever has the name, except the user's own object. */
@@ -628,7 +636,7 @@ static void test_unknown_mutex(const char *name) {
     nqptp_shm_stop(&shm, false);
 }
 
-static void test_layouts_8_and_9(const char *name, unsigned layout) {
+static void check_layouts_8_and_9(const char *name, unsigned layout) {
     struct nqptp_shm shm = open_as(name, layout, START_NS);
     struct shm_structure_9 *map = (void *)client_map(name);
 
@@ -645,6 +653,11 @@ static void test_layouts_8_and_9(const char *name, unsigned layout) {
     pthread_mutex_unlock(&map->shm_mutex);
     munmap(map, sizeof *map);
     nqptp_shm_stop(&shm, false);
+}
+
+static void test_layouts_8_and_9(const char *name) {
+    check_layouts_8_and_9(name, 8);
+    check_layouts_8_and_9(name, 9);
 }
 
 static void test_layout_10(const char *name) {
@@ -1123,7 +1136,7 @@ static void reader_10(const char *name, uint64_t last) {
     _exit(0);
 }
 
-static void test_readers_see_whole_records(const char *name, unsigned layout) {
+static void check_readers_see_whole_records(const char *name, unsigned layout) {
     enum { READERS = 3, LAST = 50000 };
     struct nqptp_shm shm = open_as(name, layout, START_NS);
     pid_t readers[READERS];
@@ -1143,6 +1156,11 @@ static void test_readers_see_whole_records(const char *name, unsigned layout) {
         CHECK_EQ_I64(ended(readers[i]), 0, "layout %u: reader %d saw whole records, in order",
                      layout, i);
     nqptp_shm_stop(&shm, false);
+}
+
+static void test_readers_see_whole_records(const char *name) {
+    check_readers_see_whole_records(name, 4);
+    check_readers_see_whole_records(name, 10);
 }
 
 /* --- clients in trouble ----------------------------------------------------------------------- */
@@ -1501,7 +1519,7 @@ static void test_sizes(const char *name) {
         check_size(name, sizes[i]);
 }
 
-static void test_command_mends(const char *name, unsigned layout) {
+static void check_command_mends(const char *name, unsigned layout) {
     struct nqptp_shm shm = open_as(name, layout, START_NS);
     union nqptp_shm_image before = *shm.map;
     struct prng random = {42};
@@ -1515,6 +1533,12 @@ static void test_command_mends(const char *name, unsigned layout) {
           "layout %u: a command puts right what random bytes overwrote, with a master or without",
           layout);
     nqptp_shm_stop(&shm, false);
+}
+
+static void test_command_mends(const char *name) {
+    check_command_mends(name, 4);
+    check_command_mends(name, 9);
+    check_command_mends(name, 10);
 }
 
 static void test_leases(const char *name) {
@@ -1553,19 +1577,45 @@ static void test_clients_in_trouble(const char *name) {
 }
 
 int main(void) {
+    static void (*const tests_without_mutex[])(const char *name) = {
+        test_unknown_mutex,
+        test_layout_10,
+    };
+    static void (*const tests[])(const char *name) = {
+        test_new_object,
+        test_adoption,
+        test_adopted_sizes,
+        test_in_the_way,
+        test_other_layouts,
+        test_kept,
+        test_claimed,
+        test_not_ours,
+        test_served_by_another,
+        test_locked_by_client,
+        test_lock_survives_link,
+        test_immutable,
+        test_layouts_8_and_9,
+        test_leases,
+        test_readers_see_whole_records,
+        test_clients_in_trouble,
+        test_removed,
+        test_adopted_and_removed,
+        test_replaced,
+        test_sizes,
+        test_command_mends,
+    };
     char name[64];
     sigset_t set;
     bool private = make_dev_shm_private();
 
-    sigemptyset(&set); /* it is waited for, as the daemon does */
+    sigemptyset(&set); /* The tests wait for it, as the daemon does. */
     sigaddset(&set, NQPTP_LEASE_SIGNAL);
     sigprocmask(SIG_BLOCK, &set, NULL);
     snprintf(name, sizeof name, "/nqptp-test-%ld", (long)getpid());
     int result = private ? -1 : test_in_child(name + 1);
     if (result >= 0)
         return result;
-    test_unknown_mutex(name);
-    test_layout_10(name);
+    TAP_RUN(tests_without_mutex, name);
 #ifdef __GLIBC__
     CHECK(nqptp_shm_can_serve(4), "the mutex of glibc is known");
 #endif
@@ -1573,39 +1623,11 @@ int main(void) {
         CHECK(true, "all else # SKIP it takes a C library whose mutex is known, as glibc's is");
         return tap_done();
     }
-    test_new_object(name);
-    test_adoption(name);
-    test_adopted_sizes(name);
-    test_in_the_way(name);
-    check_other_layout(name, 10, NQPTP_SHM_SIZE);
-    check_other_layout(name, 10, 4096);
-    check_other_layout(name, 0, NQPTP_SHM_SIZE);
-    check_other_layout(name, 4, NQPTP_SHM_SIZE);
-    check_other_layout(name, 10, 8192);
-    test_kept(name);
-    test_claimed(name);
+    TAP_RUN(tests, name);
     if (private)
         test_stops(name);
     else
         CHECK(true, "stop and start # SKIP they take a /dev/shm of their own, so CAP_SYS_ADMIN or "
                     "a user namespace");
-    test_not_ours(name);
-    test_served_by_another(name);
-    test_locked_by_client(name);
-    test_lock_survives_link(name);
-    test_immutable(name);
-    test_layouts_8_and_9(name, 8);
-    test_layouts_8_and_9(name, 9);
-    test_leases(name);
-    test_readers_see_whole_records(name, 4);
-    test_readers_see_whole_records(name, 10);
-    test_clients_in_trouble(name);
-    test_removed(name);
-    test_adopted_and_removed(name);
-    test_replaced(name);
-    test_sizes(name);
-    test_command_mends(name, 4);
-    test_command_mends(name, 9);
-    test_command_mends(name, 10);
     return tap_done();
 }

@@ -130,12 +130,15 @@ static void test_stand_in_stays(void) {
 }
 
 int main(void) {
-    test_first_address_wins();
-    test_identity_of_an_address();
-    test_identity_of_a_new_address();
-    test_stray_sync();
-    test_no_stand_in_for_a_clock_that_begins();
-    test_stand_in_stays_while_the_listed_clock_begins();
-    test_stand_in_stays();
+    static void (*const tests[])(void) = {
+        test_first_address_wins,
+        test_identity_of_an_address,
+        test_identity_of_a_new_address,
+        test_stray_sync,
+        test_no_stand_in_for_a_clock_that_begins,
+        test_stand_in_stays_while_the_listed_clock_begins,
+        test_stand_in_stays,
+    };
+    TAP_RUN(tests);
     return tap_done();
 }

@@ -773,26 +773,29 @@ static void test_every_size(void) {
 }
 
 int main(void) {
-    test_nothing();
-    test_master();
-    test_numbers();
-    test_marks();
-    test_clients();
-    test_hints();
-    test_odd_rate();
-    test_answers_that_cannot_leave();
-    test_player_of_a_silent_sender();
-    test_wrong_checksums();
-    test_places_that_are_not_there();
-    test_deaf_port();
-    test_places();
-    test_asleep();
-    test_use();
-    test_full_table();
-    test_room();
-    test_widths();
-    test_reasons();
-    test_hostile_names();
-    test_every_size();
+    static void (*const tests[])(void) = {
+        test_nothing,
+        test_master,
+        test_numbers,
+        test_marks,
+        test_clients,
+        test_hints,
+        test_odd_rate,
+        test_answers_that_cannot_leave,
+        test_player_of_a_silent_sender,
+        test_wrong_checksums,
+        test_places_that_are_not_there,
+        test_deaf_port,
+        test_places,
+        test_asleep,
+        test_use,
+        test_full_table,
+        test_room,
+        test_widths,
+        test_reasons,
+        test_hostile_names,
+        test_every_size,
+    };
+    TAP_RUN(tests);
     return tap_done();
 }

@@ -371,17 +371,20 @@ static void test_reason_without_a_loser(void) {
 }
 
 int main(void) {
-    test_master();
-    test_reasons_of_the_comparison();
-    test_reasons_of_the_list();
-    test_stand_in();
-    test_lost_and_back();
-    test_another_follows();
-    test_stops();
-    test_steps();
-    test_odd_rate();
-    test_summary();
-    test_words_of_each_kind();
-    test_reason_without_a_loser();
+    static void (*const tests[])(void) = {
+        test_master,
+        test_reasons_of_the_comparison,
+        test_reasons_of_the_list,
+        test_stand_in,
+        test_lost_and_back,
+        test_another_follows,
+        test_stops,
+        test_steps,
+        test_odd_rate,
+        test_summary,
+        test_words_of_each_kind,
+        test_reason_without_a_loser,
+    };
+    TAP_RUN(tests);
     return tap_done();
 }
