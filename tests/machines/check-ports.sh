@@ -81,13 +81,24 @@ build() {
     grep -q '^Version: ' "$work/log" || fail 'nqptp -V'
 }
 
+# Prints of each test that failed: what automake says of it, its failed checks, and the end of its
+# log, which shows where a test was that crashed or was killed.
+show_failures() {
+    grep -E '^(FAIL|ERROR|XPASS):' "$work/log" | sed 's/^/# /'
+    grep -l '^:recheck: yes' tests/*/*.trs | while read -r trs; do
+        test=${trs%.trs}
+        grep -E -A 3 '^(not ok|Bail out)' "$test.log" | head -n 60 | sed "s|^|# $test: |"
+        tail -n 10 "$test.log" | sed "s|^|# end of $test.log: |"
+    done
+}
+
 check_port() {
     # Only warnings of the linker are no errors.
     if make -s -j2 check-unit EMULATOR="$emulator" >"$work/log" 2>&1; then
         ok "$port${emulator:+, by ${emulator%% *}}"
     else
         fail 'make check-unit'
-        grep -hE -A 3 '^(not ok|Bail out)|^ERROR' tests/*/*.log | head -n 60 | sed 's/^/# /'
+        show_failures
     fi
     grep -E '^# (TOTAL|PASS|SKIP|FAIL|ERROR):' "$work/log"
 }
