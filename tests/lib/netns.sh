@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# shellcheck shell=sh disable=SC2034
+# shellcheck shell=sh disable=SC2034,SC2119,SC2120
 #
 # What the system tests share: tap.sh, private namespaces, a network of two hosts, and the daemon on
 # one of them. A test sources this file, calls `need` for each tool it takes, then `enter`, makes
@@ -29,7 +29,8 @@ daemon=''
 
 # --- namespaces -----------------------------------------------------------------------------------
 
-# Runs the test again in its namespaces. A test that takes too long is killed with all its processes.
+# Runs the test again in its namespaces. SECONDS is the most that it takes on an idle machine. After
+# three times as long it is killed with all its processes.
 enter() { # [SECONDS]
     if test "${NQPTP_TEST_INSIDE:-}" = ''; then
         need unshare util-linux
@@ -44,7 +45,7 @@ enter() { # [SECONDS]
         export NQPTP_TEST_INSIDE
         set -- "${1:-90}" "-$(test $NQPTP_TEST_INSIDE = root || echo r)nmp"
         why=$(unshare "$2" --mount-proc --fork true 2>&1) || skip_all "no private namespaces: $why"
-        exec timeout -s KILL "$1" unshare "$2" --mount-proc --fork --kill-child sh "$0"
+        exec timeout -s KILL $((3 * $1)) unshare "$2" --mount-proc --fork --kill-child sh "$0"
     fi
     mount -t tmpfs -o mode=1777 tmpfs /dev/shm || skip_all 'cannot mount a private /dev/shm'
     tmp=$(mktemp -d /dev/shm/test-XXXXXX) # vanishes with the mount
@@ -122,7 +123,7 @@ stop_daemon() { # [SIGNAL]
 }
 
 alive() {
-    kill -0 "$daemon" && answers
+    kill -0 "$daemon" && eventually 5 answers
 }
 
 # Succeeds if the daemon has the lease on /nqptp. It takes the lease when the last other process has
@@ -134,14 +135,14 @@ leased() {
 # Sends a client's command, and returns when the daemon has obeyed it: a question for the status goes
 # to the same port, so the answer comes after that.
 control() { # COMMAND
-    "$reader" --command "$1" && answers
+    "$reader" --command "$1" && eventually 5 answers
 }
 
 # Waits for the master and judges the median of some reads of a fresh sample. On a busy machine one
 # median may be wrong for other reasons, so there are three tries.
 measure() { # SHM-READER-OPTION...
     for _ in 1 2 3; do
-        "$reader" --wait-master 10 --median --fresh 5 --settle 0.3 --interval 0.04 --count 16 \
+        "$reader" --wait-master 20 --median --fresh 5 --settle 0.3 --interval 0.04 --count 16 \
             --quiet "$@" && return
         test $? = 1 || return 1 # no record to judge
     done
@@ -203,4 +204,65 @@ stop_senders() {
         wait "$one" 2>/dev/null
     done
     senders=''
+}
+
+# --- processes ------------------------------------------------------------------------------------
+
+# Runs the command. Leaves its exit status in $status, and its output in $tmp/stdout and $tmp/stderr.
+run_as() { # COMMAND...
+    status=0
+    ("$@" >"$tmp/stdout" 2>"$tmp/stderr") || status=$?
+}
+
+# In user space and in the kernel, in clock ticks.
+cpu_time() { # PID
+    awk '{ print $14 + $15 }' "/proc/$1/stat"
+}
+
+# How often the process has gone to sleep by itself.
+wake_ups() { # PID
+    awk '/^voluntary_ctxt_switches/ { print $2 }' "/proc/$1/status"
+}
+
+open_files() { # PID
+    find "/proc/$1/fd" -type l | wc -l
+}
+
+# Succeeds if a program of this host has port 319 of IPv4.
+low_ports_taken() {
+    grep -q ':013F ' /proc/net/udp
+}
+
+# --- objects of layout 10 -------------------------------------------------------------------------
+
+# Prints the words of the object, without any command to the daemon, unlike a player that starts.
+words() { # NAME
+    od -A n -t x8 -v -N 72 "/dev/shm$1" | tr -d '\n'
+}
+
+id_of() { # NAME
+    words "$1" | awk '{ print $2 }'
+}
+
+start_of() { # NAME
+    words "$1" | awk '{ print $5 }'
+}
+
+has_sample_since() { # NAME TIME, as shm-reader --now prints it
+    test $((0x$(words "$1" | awk '{ print $3 }'))) -gt "$2"
+}
+
+# Ends the daemon by the signal and starts another one. Succeeds if the mastership in the object goes
+# on with the first sample. On a busy machine that sample may be more than 5 ms late, after which the
+# daemon has to begin another mastership, so there are three tries.
+mastership_goes_on() { # NAME SIGNAL
+    for _ in 1 2 3; do
+        start=$(start_of "$1")
+        stop_daemon "$2"
+        now=$("$reader" --now)
+        start_daemon
+        eventually 5 has_sample_since "$1" "$now" || return 1
+        test "$(start_of "$1")" = "$start" && return
+    done
+    return 1
 }

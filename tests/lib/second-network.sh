@@ -53,7 +53,7 @@ answered_from() { # ADDRESS
 
 # Succeeds if this clock has the only row, and still has it a second later.
 hears_only() { # IDENTITY
-    follows "$1" && sleep 1 && has_rows 1 && grep -q "^[*].* $1 " "$tmp/status"
+    eventually 5 follows "$1" && sleep 1 && has_rows 1 && grep -q "^[*].* $1 " "$tmp/status"
 }
 
 # Starts another daemon, which has to end by itself.

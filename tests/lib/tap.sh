@@ -89,9 +89,11 @@ is() { # NAME GOT WANTED
     fi
 }
 
-# Tries the command 20 times a second until it succeeds. Returns 1 if it does not in that time.
+# Tries the command 20 times a second until it succeeds. SECONDS is the most that an idle machine
+# needs. The command has three times as long, because other programs share the machine. Returns 1 if
+# it does not succeed in that time.
 eventually() { # SECONDS COMMAND...
-    tries=$(($1 * 20))
+    tries=$(($1 * 60))
     shift
     while ! "$@"; do
         tries=$((tries - 1))

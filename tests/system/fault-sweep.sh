@@ -52,7 +52,7 @@ use() {
     "$reader" --command '/other T 10.77.0.3'
     ip addr add 10.77.0.9/24 dev here
     ip addr del 10.77.0.9/24 dev here
-    eventually 3 answers_or_gone
+    eventually 1 answers_or_gone
 }
 
 # Leaves: status, ended (the daemon ended by itself), served, ticks.
@@ -63,14 +63,14 @@ life() { # fresh|again STRACE-OPTION...
     begin=$1
     shift
     start_traced "$@"
-    if ! eventually 5 answers_or_gone; then
+    if ! eventually 2 answers_or_gone; then
         served=no
     elif ! gone && test "$begin" = fresh; then
         use
     fi
     ticks=$(cpu)
     if gone; then ended=yes; else kill "$daemon"; fi
-    eventually 5 gone || { kill -KILL "$daemon"; served=no; }
+    eventually 2 gone || { kill -KILL "$daemon"; served=no; }
     wait "$daemon" || status=$?
 }
 

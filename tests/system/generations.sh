@@ -31,7 +31,7 @@ for first in 2021 4.1 4.2 5; do
     for second in 2021 4.1 4.2 5; do
         check "$second after $first: $first plays" play $first --watch 1.1
         pause
-        check "$second after $first: $second finds its layout" play $second --wait 5
+        check "$second after $first: $second finds its layout" play $second --wait 10
         pause
     done
 done

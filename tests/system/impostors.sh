@@ -11,10 +11,6 @@ enter 120
 set --
 is_root || set -- --user=root --group=root
 
-low_ports_taken() {
-    grep -q ':013F ' /proc/net/udp
-}
-
 start_holder() {
     "$sender" --low-ports --to 10.77.0.2 >"$tmp/holder" 2>&1 &
     holder=$!
@@ -27,7 +23,7 @@ stop() { # PID
 }
 
 report() {
-    "$nqptp" --status >"$tmp/stdout" 2>"$tmp/stderr"
+    run_as "$nqptp" --status
 }
 
 steps() {

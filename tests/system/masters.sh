@@ -58,11 +58,11 @@ is 'the list among many clocks: the table is full' "$(rows)" 32
 # --- the list ---
 
 control 'T'
-check 'an empty list: no master' "$reader" --wait-none 5
+check 'an empty list: no master' "$reader" --wait-none 10
 control 'T 10.77.0.2'
-check 'a clock that is listed again is master again' "$reader" --wait-master 5 --expect-id 1122334455660008
+check 'a clock that is listed again is master again' "$reader" --wait-master 10 --expect-id 1122334455660008
 control 'T 10.77.0.9 fd77::9'
-check 'a list of other addresses: no master' "$reader" --wait-none 5
+check 'a list of other addresses: no master' "$reader" --wait-none 10
 stop_senders
 stop_daemon
 

@@ -26,19 +26,6 @@ watch() { # NAME SECONDS OPTION...
     "$player" --name "$name" "$@" --watch "$seconds" >"$tmp/player" 2>&1
 }
 
-# Prints the words of layout 10, without any command to the daemon, unlike a player that starts.
-words() { # NAME
-    od -A n -t x8 -v -N 72 "$shm$1" | tr -d '\n'
-}
-
-id_of() { # NAME
-    words "$1" | awk '{ print $2 }'
-}
-
-start_of() { # NAME
-    words "$1" | awk '{ print $5 }'
-}
-
 has_id() { # NAME ID
     test "$(id_of "$1")" = "$2"
 }
@@ -72,11 +59,11 @@ control '/one T 10.77.0.2'
 control '/two T 10.77.0.3'
 is '/one and /two have their own clocks: /one' "$(id_of /one)" $a
 is '/one and /two have their own clocks: /two' "$(id_of /two)" $b
-"$player" --name /three --play 10.77.0.2 --wait 5 --watch 3 --ids a --raw-truth 5000 \
-    --within 1000000 >"$tmp/three" 2>&1 &
+"$player" --name /three --play 10.77.0.2 --wait 10 --watch 3 --ids a --raw-truth 5000 \
+    --within 20000000 >"$tmp/three" 2>&1 &
 three=$!
-"$player" --name /four --play 10.77.0.3 --wait 5 --watch 3 --ids b --raw-truth 7000 \
-    --within 1000000 >"$tmp/four" 2>&1 &
+"$player" --name /four --play 10.77.0.3 --wait 10 --watch 3 --ids b --raw-truth 7000 \
+    --within 20000000 >"$tmp/four" 2>&1 &
 four=$!
 check 'a player of /one reads the right offset' wait $three
 sed 's/^/# /' "$tmp/three"
@@ -95,7 +82,7 @@ control '/two P'
 is 'the same list again, B or P: the mastership of /one goes on' "$(start_of /one)" "$one"
 is 'the same list again, B or P: the mastership of /two goes on' "$(start_of /two)" "$two"
 control T
-check 'a bare T clears /nqptp' "$reader" --wait-none 2
+check 'a bare T clears /nqptp' "$reader" --wait-none 10
 is 'a bare T does not clear /one' "$(id_of /one) $(start_of /one)" "$a $one"
 is 'a bare T does not clear /two' "$(id_of /two) $(start_of /two)" "$b $two"
 control 'T 10.77.0.2'
@@ -192,7 +179,7 @@ control '/client70 T 10.77.0.2'
 is 'many clients: the newest client has its object' "$(id_of /client70)" $a
 check 'many clients: an object that a player has open stays' test -e $shm/one
 is 'many clients: an object that a player has open keeps its clock' "$(id_of /one)" $a
-if watch /client70 1 --play 10.77.0.2 --ids a --wait 5; then
+if watch /client70 1 --play 10.77.0.2 --ids a --wait 10; then
     ok 'many clients: a player of the newest client plays'
 else
     not_ok 'many clients: a player of the newest client plays'
@@ -238,11 +225,12 @@ control '/one T 10.77.0.2'
 control '/two T 10.77.0.3'
 check 'after SIGKILL and fewer objects two clients follow their clocks again' eventually 10 has_id /two $b
 : >"$tmp/last"
-"$player" --name /one --play 10.77.0.2 --watch 2 >"$tmp/last" 2>&1 &
+"$player" --name /one --play 10.77.0.2 --watch 1000 >"$tmp/last" 2>&1 &
 watching=$!
 check 'before SIGTERM a player plays' eventually 5 plays /one
 stop_daemon TERM
 is 'no object has a public name after SIGTERM' "$(objects)" 0
+kill $watching
 check 'a player that plays keeps its clock after SIGTERM' wait $watching
 
 done_testing

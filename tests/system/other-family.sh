@@ -33,7 +33,7 @@ check_family() { # LISTED OTHER SERVED
     start_daemon -v
     start_sender --low-ports --serve-muted 3 --from "$2" --to "$3" --offset 5000
     check "T $1: the same host sends from $2, and a player follows it" \
-        "$player" --play "$1" --wait 6 --watch 8 --ids "$identity" --fresh 2 --raw-truth 5000 \
+        "$player" --play "$1" --wait 10 --watch 8 --ids "$identity" --fresh 3 --raw-truth 5000 \
             --within 20000000
     check "T $1: the log says why" grep -q "$2, another address of the host of $1" "$tmp/log"
     stop_senders

@@ -39,7 +39,7 @@ has_old_sample() { # ADDRESS
 }
 
 goes_on() {
-    check "$part: a fresh sample comes within 4 s" eventually 4 has_fresh_sample 10.77.0.2
+    check "$part: a fresh sample comes again" eventually 4 has_fresh_sample 10.77.0.2
 }
 
 # The player looks once more when it is told to end. It fails if any of its looks broke a rule.

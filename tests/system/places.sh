@@ -29,7 +29,7 @@ ends_after() { # COMMAND OPTION...
 }
 
 serves() { # WHERE
-    check "$1: a player of 5 finds its layout" "$player" --play 10.77.0.2 --wait 5
+    check "$1: a player of 5 finds its layout" "$player" --play 10.77.0.2 --wait 10
     eventually 5 leased
     check "$1: after that a player of 4.2 finds its layout" "$player" --generation 4.2 --play 10.77.0.2
     check "$1: the daemon is alive" alive
@@ -64,7 +64,7 @@ if has strace && strace -o /dev/null true 2>/dev/null; then
     check 'without O_TMPFILE: the daemon starts' eventually 10 answers
     check 'without O_TMPFILE: the daemon tried to use it' grep -q 'O_TMPFILE.*INJECTED' "$tmp/calls"
     daemon=$(awk '{ print $1; exit }' "$tmp/calls")
-    check 'without O_TMPFILE: a player of 5 finds its layout' "$player" --play 10.77.0.2 --wait 5
+    check 'without O_TMPFILE: a player of 5 finds its layout' "$player" --play 10.77.0.2 --wait 10
     eventually 5 leased
     check 'without O_TMPFILE: after that a player of 4.2 finds its layout' "$player" --generation 4.2 \
         --play 10.77.0.2

@@ -9,10 +9,6 @@
 . "${srcdir:-.}/tests/lib/netns.sh"
 enter 90
 
-wake_ups() {
-    awk '/^voluntary_ctxt_switches/ { print $2 }' "/proc/$daemon/status"
-}
-
 datagrams() {
     awk '$1 == "Udp:" && $2 != "InDatagrams" { print $2 }' /proc/net/snmp
 }
@@ -24,9 +20,9 @@ check 'the best clock is followed' "$reader" --wait-master 10 --expect-id "$iden
 start_sender --to 10.77.0.1 --from 10.77.0.3 --masters 8 --identity d4a33d6407510008 \
     --priority1 200 --lose-sync-percent 50 --delay badwifi --seed 5
 check 'nine clocks are heard' eventually 10 has_rows 9
-woken=$(wake_ups) received=$(datagrams)
+woken=$(wake_ups "$daemon") received=$(datagrams)
 sleep 12 # no other clock may become master
-woken=$(($(wake_ups) - woken)) received=$(($(datagrams) - received))
+woken=$(($(wake_ups "$daemon") - woken)) received=$(($(datagrams) - received))
 echo "# $woken wake-ups, $received datagrams"
 check 'the daemon wakes up less often than once for two datagrams' \
     test $((2 * woken)) -lt $received

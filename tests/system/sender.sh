@@ -26,7 +26,7 @@ players=''
 pair() { # IDENTITY FROM TO
     start_sender --low-ports --serve-muted $mute --identity "$1" --from "$2" --to "$3" --offset 9
     "$player" --name "/$1" --play "${2%\%*}" --wait 10 --watch $play --ids "$1" --fresh 1.5 \
-        --raw-truth 9 --within 5000000 >"$tmp/player-$1" 2>&1 &
+        --interval 0.02 --raw-truth 9 --within 5000000 >"$tmp/player-$1" 2>&1 &
     players="$players $1:$!"
 }
 

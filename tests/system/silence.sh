@@ -98,8 +98,8 @@ asked() { # NAME MASTER SERVED
     check_not 'Delay_Reqs come from no other address' grep -v "^Delay_Req from $3 port 319, " "$tmp/sender"
     check_not 'Delay_Reqs have majorSdoId 1 and portNumber 32776' \
         grep -v 'majorSdoId 1, portNumber 32776, ' "$tmp/sender"
-    # On a busy machine the sender may have sent two more Syncs before it reads the Delay_Req.
-    answered=$(awk '($NF - $(NF - 2) + 65536) % 65536 <= 2 { print $(NF - 2) }' "$tmp/sender" |
+    # On a busy machine the sender may have sent some more Syncs before it reads the Delay_Req.
+    answered=$(awk '($NF - $(NF - 2) + 65536) % 65536 <= 8 { print $(NF - 2) }' "$tmp/sender" |
         sort -u | wc -l)
     check 'each Sync gets one Delay_Req with its sequenceId' test "$answered" -ge 5 \
         -a "$answered" = "$(wc -l <"$tmp/sender")" ||
@@ -121,8 +121,8 @@ fi
 # A sender that stops serving a receiver that sends nothing.
 start_sender --low-ports --serve-muted 1.5 --to 10.77.0.1
 control 'T 10.77.0.2'
-check 'a sender that wants to be asked goes on serving' "$reader" --wait-master 5 --settle 4 \
-    --fresh 1 --count 3 --interval 0.1 --quiet
+check 'a sender that wants to be asked goes on serving' "$reader" --wait-master 10 --settle 4 \
+    --fresh 3 --count 3 --interval 0.1 --quiet
 control 'T 10.77.0.99'
 
 silent() { # For two seconds or more?

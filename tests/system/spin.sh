@@ -48,14 +48,6 @@ logged() { # CASE PATTERN
     grep -q -e "$2" "$tmp/$1.log"
 }
 
-cpu_time() { # PID
-    awk '{ print $14 + $15 }' "/proc/$1/stat"
-}
-
-wake_ups() { # PID
-    awk '/^voluntary_ctxt_switches/ { print $2 }' "/proc/$1/status"
-}
-
 note() { # PID
     echo "$(cpu_time "$1") $(wake_ups "$1")" >"$tmp/$1.before"
 }

@@ -87,14 +87,14 @@ is 'players that speak IPv6 too' "$(first_looks 5 5 --to ::1)" '5*0: 10'
 # A player can open what a killed daemon left before the next daemon has adopted it. The daemon has
 # to adopt it soon after it opens its port: on an idle machine most players that start as soon as
 # they can send a command are served. On a busy machine the kernel may run the player first, so there
-# are 40 tries until four players are served. With a pause before the adoption none was.
+# are 100 tries until four players are served. With a pause before the adoption none was.
 control_is_open() {
     grep -q ':2328 ' /proc/self/net/udp
 }
 
 looks_at_left_over() { # GENERATION OPTION...
     served=0
-    for try in $(seq 40); do
+    for try in $(seq 100); do
         start_daemon
         stop_daemon KILL
         launch_daemon
@@ -153,7 +153,7 @@ stop_daemon
 start_sender --to 10.77.0.1 --offset 1
 start_daemon
 control 'T 10.77.0.2'
-"$reader" --hold 4 --expect-id "$identity" >"$tmp/mapped" 2>&1 &
+"$reader" --hold 1000 --expect-id "$identity" >"$tmp/mapped" 2>&1 &
 mapped=$!
 check 'a player of 2021 has the object mapped' eventually 5 grep -q mapped "$tmp/mapped"
 result=0
@@ -168,6 +168,7 @@ obeyed() {
     answers && grep -q "^Master: *$identity" "$tmp/status"
 }
 check 'the list of a player with another layout is obeyed' eventually 5 obeyed
+kill $mapped
 check 'a player with another layout does not disturb the first' wait $mapped
 control '/nqptp T'
 check 'when the player of 2021 has gone a player of 5 finds layout 10' play 5
@@ -175,13 +176,14 @@ stop_daemon
 
 start_daemon
 : >"$tmp/first"
-"$player" --play 10.77.0.2 --wait 5 --watch 4 --ids "$identity" >"$tmp/first" 2>&1 &
+"$player" --play 10.77.0.2 --wait 10 --watch 1000 --ids "$identity" >"$tmp/first" 2>&1 &
 watching=$!
 eventually 5 grep -q version "$tmp/first"
 result=0
 "$player" --generation 2021 --play 10.77.0.2 >"$tmp/second" 2>&1 || result=$?
 check 'while a player of 5 plays a player of 2021 reads no layout 4' test $result -ge 3 -a $result -le 4
 status=0
+kill $watching
 wait $watching || status=$?
 is 'a player of 2021 beside it: the player of 5 plays on' "$status" 0
 sed 's/^/# /' "$tmp/first"

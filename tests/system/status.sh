@@ -17,12 +17,6 @@ ask() { # OPTION...
     run_as "$tmp/nqptp" --status "$@"
 }
 
-# Leaves $result, $tmp/stdout and $tmp/stderr.
-run_as() { # COMMAND...
-    result=0
-    ("$@" >"$tmp/stdout" 2>"$tmp/stderr") || result=$?
-}
-
 says() { # NAME PATTERN
     check "$1" grep -e "$2" "$tmp/stdout"
 }
@@ -37,7 +31,7 @@ steps() {
 }
 
 fails() { # NAME
-    is "$1: exit status 1" "$result" 1
+    is "$1: exit status 1" "$status" 1
     check_not "$1: nothing on stdout" test -s "$tmp/stdout"
 }
 
@@ -65,7 +59,7 @@ fails 'no daemon, --json'
 ask --control-port=19000
 reports 'no daemon: --control-port is honoured' 'no answer from UDP port 19000'
 run_as "$tmp/nqptp" --json
-is '--json without --status: exit status 2' "$result" 2
+is '--json without --status: exit status 2' "$status" 2
 
 if has setpriv && is_root; then
     run_as ordinary "$tmp/nqptp" --status
@@ -96,10 +90,6 @@ systemctl restart nqptp
 shairport-sync -V'
 
 # --- another program has a port ---
-
-low_ports_taken() {
-    grep -q ':013F ' /proc/net/udp
-}
 
 start_sender_here() {
     "$sender" --low-ports --to 10.77.0.2 >"$tmp/here" 2>&1 &
@@ -199,12 +189,12 @@ fi
 
 start_daemon
 ask
-is 'a daemon that runs: exit status 0' "$result" 0
+is 'a daemon that runs: exit status 0' "$status" 0
 says 'a hint says that nothing was heard yet' '^Hint: .*nothing was heard on UDP ports 319 and 320'
 says 'status without a player: layout, not in use' '^Object: *'"/nqptp, layout 4, not in use"
 if is_root && has setpriv; then
     run_as ordinary "$tmp/nqptp" --status
-    is 'another user may ask for the status' "$result" 0
+    is 'another user may ask for the status' "$status" 0
 fi
 start_sender --to 10.77.0.1 --identity 0123456789abcdef
 control 'T 10.77.0.2 fd77:1234:5678:9abc:def0:1234:5678:9abc'
@@ -234,7 +224,7 @@ kitchen=$(printf '/K\303\274che')
 control "$kitchen T 10.77.0.98"
 ask --json
 says '--json: a name of UTF-8 is unchanged' "\"object\":\"$kitchen\""
-is '--json: exit status 0' "$result" 0
+is '--json: exit status 0' "$status" 0
 says 'a client has the documented members' '^{"version":".*"object":"/nqptp",'
 if has jq; then
     is 'jq finds the address of the master' \

@@ -52,7 +52,7 @@ wakes() { # NAME MASTER SERVED
     start_daemon
     control "T 10.77.0.99 $listed"
     start_sender --low-ports --verbose-general --from "$2" --to "$3" --priority1 248
-    check "$what: the clock becomes master" "$reader" --wait-master 5 --expect-id "$identity"
+    check "$what: the clock becomes master" "$reader" --wait-master 10 --expect-id "$identity"
     uses_more 40 # two Announces are among them
     stop_senders
     is "$what: two Announces are sent, byte for byte" "$(heard)" \
@@ -91,7 +91,7 @@ stop_senders
 
 control 'T 10.77.0.2 10.77.0.3'
 start_sender --to 10.77.0.1 --from 10.77.0.3 --identity 0a --offset 4000 --rate 64
-check 'a clock that gives its time is master beside a sleeping clock' "$reader" --wait-master 5 --expect-id 0a
+check 'a clock that gives its time is master beside a sleeping clock' "$reader" --wait-master 10 --expect-id 0a
 "$player" --generation 2021 --interval 0.005 --watch 3 --ids 0a >"$tmp/player" 2>&1 &
 watching=$!
 start_sender --low-ports --verbose-general --from 10.77.0.2 --to 10.77.0.1 --no-sync \
@@ -118,7 +118,7 @@ check 'the daemon is alive' alive
 stop_daemon
 start_daemon
 start_sender --low-ports --verbose-general --from 10.77.0.2 --to 10.77.0.1 --announce-rate 4
-check 'no clock is woken up without a list' "$reader" --wait-master 5 --settle 1 \
+check 'no clock is woken up without a list' "$reader" --wait-master 10 --settle 1 \
     --expect-id "$identity" --count 1
 stop_senders
 is 'without a list nothing was sent to a clock' "$(heard)" ''
