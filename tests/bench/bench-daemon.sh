@@ -8,7 +8,7 @@
 # ships it. If that cannot be downloaded, it is a stand-in, bench-reference.c. Judge the ratios of one
 # run: absolute values depend on the machine.
 #
-# It is not part of "make check" and takes about 35 minutes. It prints tables and writes them as CSV
+# It is not part of "make check" and takes about 45 minutes. It prints tables and writes them as CSV
 # files to DIRECTORY [bench-results].
 #
 #     make bench       or       tests/bench/bench-daemon.sh [DIRECTORY]
@@ -19,7 +19,9 @@
 QUIET_RMS_US=5      # One master, and a link without delays.
 STRAINED_RMS_US=100 # The same with 8 or 32 masters.
 IDLE_WAKEUPS=0
-FLOOD_RATIO=1.5 # The daemon reads or filters this many times the datagrams of the other one.
+# In a flood the daemon handles nearly all datagrams, or this many times those of the other one.
+FLOOD_SHARE=.99
+FLOOD_RATIO=1.5
 
 SKEW=12 # ppm: the masters run fast by this.
 BUSY_LOOPS=3
@@ -46,7 +48,7 @@ skip_all() { # WHY
 need awk mawk
 need tee coreutils
 need setpriv util-linux
-enter 3000
+enter 4000
 
 watcher=$build/tests/bench/bench-reader
 flood=$build/tests/tools/flood
@@ -299,9 +301,9 @@ accuracy_rows() {
     pair_row .08 'wired +12 ppm' 40 12 --delay wired
     pair_row .08 'wired +20 ppm' 40 20 --delay wired
     pair_row .06 'good wifi +12 ppm' 40 12 --delay wifi
-    # By chance about half of these rounds miss the limit: doc/estimator.md, "Wifi with holds".
-    pair_row .08 'wifi holds -10 ppm' 40 -10 --delay holdwifi
-    pair_row .08 'wifi holds +4 ppm' 40 4 --delay holdwifi
+    # Two minutes: in the first half minute chance decides (doc/estimator.md, "Wifi with holds").
+    pair_row .08 'wifi holds -10 ppm' 120 -10 --delay holdwifi
+    pair_row .08 'wifi holds +4 ppm' 120 4 --delay holdwifi
     pair_row .45 'power save -3 ppm' 40 -3 --delay sleepwifi
     pair_row .10 'bad wifi +20 ppm' 40 20 --delay badwifi
     make_busy
@@ -453,9 +455,10 @@ flood_row() { # NAME KIND
     done >>"$results/daemon-floods.csv"
     medians "$tmp/ours" | awk -F, -v n="$1" '{ printf "%-22s%12d%14d\n", n, $1, $2 }'
     medians "$tmp/theirs" | awk -F, -v n="  $other_name" '{ printf "%-22s%12d%14d\n", n, $1, $2 }'
-    handled=$(spread 2)
-    printf '%22s  ratio of the datagrams handled %s, at least %s\n' '' "$handled" "$FLOOD_RATIO"
-    at_most "$FLOOD_RATIO" "${handled%% *}" || miss "$1: ratio $handled, at least $FLOOD_RATIO"
+    handled=$(spread 2) share=$(medians "$tmp/ours" | awk -F, '{ print $2 / $1 }')
+    printf '%22s  ratio of the datagrams handled %s\n' '' "$handled"
+    at_most "$FLOOD_SHARE" "$share" || at_most "$FLOOD_RATIO" "${handled%% *}" ||
+        miss "$1: ratio $handled, at least $FLOOD_RATIO; share $share, at least $FLOOD_SHARE"
 }
 
 # Prints the size of the largest burst of which no datagram is lost.
