@@ -27,7 +27,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define UNUSED_NS (120 * NQPTP_S) /* The time without use after which a player has stopped. */
+#define UNUSED_NS (120 * NQPTP_S) /* After this time without use a player has stopped. */
 #define CHECK_NS (5 * NQPTP_S)    /* The time between two looks whether an object is in use. */
 #define LOOK_NS NQPTP_S /* The time between two looks at a name while records are published. */
 
@@ -308,16 +308,15 @@ void nqptp_objects_status(const struct nqptp_objects *objects, struct nqptp_stat
 }
 
 /*
- * Returns whether the client may use its object. A client of a layout with a mutex may open it for
- * a moment only. With a fixed layout there is no lease that would tell of that.
+ * Notes whether the client may use its object now. A client of a layout with a mutex may open it
+ * for a moment only, and with a fixed layout no lease tells of that. Returns whether the client has
+ * not used it for two minutes. Its last use may be later than the look that saw it, by up to
+ * CHECK_NS.
  */
-static bool may_be_in_use(const struct nqptp_shm *shm) {
-    return (!shm->automatic && shm->layout->has_mutex) || nqptp_shm_is_in_use(shm);
-}
-
-/* Notes whether the client uses its object now. Returns whether it has not for two minutes. */
 static bool is_unused(struct nqptp_object *object, uint64_t now_ns) {
-    if (may_be_in_use(&object->shm))
+    const struct nqptp_shm *shm = &object->shm;
+
+    if ((!shm->automatic && shm->layout->has_mutex) || nqptp_shm_is_in_use(shm))
         object->used_at_ns = now_ns;
     return now_ns - object->used_at_ns >= UNUSED_NS + CHECK_NS;
 }

@@ -91,8 +91,8 @@ uint64_t nqptp_objects_due_ns(const struct nqptp_objects *objects,
 
 /*
  * Does what is due. While clients play it also looks every 5 s which objects are in use: a client
- * stops playing if no process has had its object open for two minutes. Returns whether a client
- * stopped. Then the caller carries out *effects.
+ * stops playing if for two minutes it has sent no command and no process has had its object open.
+ * Returns whether a client stopped. Then the caller carries out *effects.
  */
 bool nqptp_objects_retry(struct nqptp_objects *objects, struct nqptp_engine *engine,
                          uint64_t now_ns, struct nqptp_effects *effects);
