@@ -26,8 +26,19 @@
 enum { FREE = 0, LOCKED = 1 };      /* Values of the lock word. */
 enum { LOCK_WORD = 0, HOLDER = 2 }; /* Which int of the mutex is the lock word or the holder. */
 
-static _Atomic int *lock_word(pthread_mutex_t *mutex) {
-    return (_Atomic int *)(void *)mutex + LOCK_WORD;
+static _Atomic int *word(pthread_mutex_t *mutex, int which) {
+    return (_Atomic int *)(void *)mutex + which;
+}
+
+/* The self-test: returns whether a copy of this unlocked mutex works as this module assumes. */
+static bool is_known(const pthread_mutex_t *fresh) {
+    pthread_mutex_t mutex;
+
+    memcpy(&mutex, fresh, sizeof mutex);
+    bool known = pthread_mutex_lock(&mutex) == 0 && *word(&mutex, LOCK_WORD) == LOCKED &&
+                 nqptp_mutex_holder(&mutex) == (int)syscall(SYS_gettid);
+    pthread_mutex_unlock(&mutex);
+    return known && nqptp_mutex_take(&mutex) && pthread_mutex_trylock(&mutex) == EBUSY;
 }
 
 bool nqptp_mutex_init(pthread_mutex_t *mutex) {
@@ -37,35 +48,19 @@ bool nqptp_mutex_init(pthread_mutex_t *mutex) {
     bool made = pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED) == 0 &&
                 pthread_mutex_init(mutex, &attributes) == 0;
     pthread_mutexattr_destroy(&attributes);
-    return made && nqptp_mutex_is_known(mutex);
-}
-
-bool nqptp_mutex_is_known(const pthread_mutex_t *fresh) {
-    pthread_mutex_t mutex;
-
-    memcpy(&mutex, fresh, sizeof mutex);
-    if (*lock_word(&mutex) != FREE || pthread_mutex_lock(&mutex) != 0)
-        return false;
-    bool known = *lock_word(&mutex) == LOCKED && !nqptp_mutex_take(&mutex) &&
-                 nqptp_mutex_holder(&mutex) == (int)syscall(SYS_gettid);
-    pthread_mutex_unlock(&mutex);
-    known = known && nqptp_mutex_take(&mutex) && pthread_mutex_trylock(&mutex) == EBUSY;
-    nqptp_mutex_release(&mutex);
-    return known && pthread_mutex_trylock(&mutex) == 0 && pthread_mutex_unlock(&mutex) == 0;
+    return made && is_known(mutex);
 }
 
 bool nqptp_mutex_take(pthread_mutex_t *mutex) {
     int expected = FREE;
-    return atomic_compare_exchange_strong_explicit(lock_word(mutex), &expected, LOCKED,
+    return atomic_compare_exchange_strong_explicit(word(mutex, LOCK_WORD), &expected, LOCKED,
                                                    memory_order_acquire, memory_order_relaxed);
 }
 
-void nqptp_mutex_force(pthread_mutex_t *mutex) {
-    atomic_store(lock_word(mutex), LOCKED);
-}
-
-void nqptp_mutex_restore(pthread_mutex_t *mutex, const pthread_mutex_t *fresh) {
+void nqptp_mutex_renew(pthread_mutex_t *mutex, const pthread_mutex_t *fresh) {
     const size_t from = (LOCK_WORD + 1) * sizeof(int);
+
+    atomic_store(word(mutex, LOCK_WORD), LOCKED);
     memcpy((char *)mutex + from, (const char *)fresh + from, sizeof(pthread_mutex_t) - from);
 }
 
@@ -76,12 +71,10 @@ void nqptp_mutex_restore(pthread_mutex_t *mutex, const pthread_mutex_t *fresh) {
  * the mutex is locked waits again.
  */
 void nqptp_mutex_release(pthread_mutex_t *mutex) {
-    atomic_store_explicit(lock_word(mutex), FREE, memory_order_release);
-    syscall(SYS_futex, lock_word(mutex), FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+    atomic_store_explicit(word(mutex, LOCK_WORD), FREE, memory_order_release);
+    syscall(SYS_futex, word(mutex, LOCK_WORD), FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
-int nqptp_mutex_holder(const pthread_mutex_t *mutex) {
-    int holder;
-    memcpy(&holder, (const int *)(const void *)mutex + HOLDER, sizeof holder);
-    return holder;
+int nqptp_mutex_holder(pthread_mutex_t *mutex) {
+    return *word(mutex, HOLDER);
 }

@@ -69,10 +69,9 @@ static void copy_bytes(struct nqptp_shm *shm, size_t from, size_t to) {
     memcpy((char *)shm->map + from, (const char *)&shm->image + from, to - from);
 }
 
-/* Also restores the mutex, all but its lock word, because a client may have written over it. */
+/* Renews the mutex as well, because a client may have written over it. */
 static void copy_locked(struct nqptp_shm *shm) {
-    nqptp_mutex_force(&shm->map->mutex);
-    nqptp_mutex_restore(&shm->map->mutex, &shm->mutex);
+    nqptp_mutex_renew(&shm->map->mutex, &shm->mutex);
     copy_bytes(shm, sizeof shm->mutex, sizeof shm->image);
     nqptp_mutex_release(&shm->map->mutex);
 }

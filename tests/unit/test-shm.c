@@ -5,7 +5,6 @@
  * killed or stopped while it holds the mutex, overwrites the object or truncates it.
  */
 #include "nqptp-shm-file.h"
-#include "nqptp-shm-mutex.h"
 #include "nqptp-shm.h"
 
 #include "../lib/dev-shm.h"
@@ -613,18 +612,7 @@ static void test_immutable(const char *name) {
     unlink(path);
 }
 
-/* A mutex whose lock word works in another way, as musl's does: here a robust one. */
 static void test_unknown_mutex(const char *name) {
-    pthread_mutexattr_t attributes;
-    pthread_mutex_t mutex;
-
-    pthread_mutexattr_init(&attributes);
-    pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
-    pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
-    CHECK_EQ_I64(pthread_mutex_init(&mutex, &attributes), 0, "unknown mutex: one is made");
-    CHECK(!nqptp_mutex_is_known(&mutex), "unknown mutex: the self-test notices it");
-    pthread_mutexattr_destroy(&attributes);
-    pthread_mutex_destroy(&mutex);
     CHECK(!nqptp_shm_can_serve(5), "layout 5 does not exist");
     CHECK(nqptp_shm_can_serve(10) && nqptp_shm_can_serve(NQPTP_SHM_AUTO),
           "layout 10 and auto work with every C library");
