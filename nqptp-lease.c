@@ -159,7 +159,6 @@ void nqptp_lease_release(struct nqptp_lease *lease, bool returns, uint64_t now_n
     fcntl(lease->fd, F_SETLEASE, F_UNLCK);
     lease->state = refused ? NQPTP_LEASE_REFUSED : NQPTP_LEASE_NONE;
     lease->refusals = PAUSES;
-    lease->close_waits = false;
     lease->retry_ns = now_ns + (refused ? RETURN_NS : CHECK_NS);
     if (gone && !reads)
         take(lease);
