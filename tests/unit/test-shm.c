@@ -569,11 +569,14 @@ static void test_locked_by_client(const char *name) {
 /* A process that opens and closes a file once more gives up its lock on it. */
 static void test_lock_survives_link(const char *name) {
     struct nqptp_shm shm = open_as(name, 10, START_NS), twin;
-    char path[128], other[160], text[64];
+    char path[128], other[160], text[64], kept[NQPTP_KEPT_MAX];
 
     snprintf(path, sizeof path, "/dev/shm%s", name);
     snprintf(other, sizeof other, "%s-twin", path);
+    CHECK_EQ_I64(nqptp_kept_write(shm.fd, NQPTP_KEPT_LIST, "T", 1), 0, "a text is kept");
     CHECK(link(path, other) == 0, "the object has another name");
+    CHECK_EQ_U64(nqptp_shm_read_kept(other + strlen("/dev/shm"), NQPTP_KEPT_LIST, kept), 0,
+                 "no kept text is read by the second name of an object");
     CHECK_EQ_I64(nqptp_shm_open(&twin, other + strlen("/dev/shm"), 10, NO_GROUP, START_NS), -EEXIST,
                  "an object with two names is refused by its second name");
     nqptp_shm_describe(other + strlen("/dev/shm"), text, sizeof text);
@@ -1485,6 +1488,27 @@ static void test_replaced(const char *name) {
     nqptp_shm_stop(&shm, false);
 }
 
+/* The object that has the name now keeps its layout, because a client may have it open. */
+static void test_replaced_by_another_layout(const char *name) {
+    struct nqptp_shm shm = open_as(name, NQPTP_SHM_AUTO, START_NS), other;
+    char path[128], other_name[80], other_path[160];
+
+    snprintf(path, sizeof path, "/dev/shm%s", name);
+    snprintf(other_name, sizeof other_name, "%s-other", name);
+    snprintf(other_path, sizeof other_path, "/dev/shm%s", other_name);
+    publish(&shm, 2, START_NS);
+    CHECK_EQ_U64(shm.map->v4.version, 4, "the object has layout 4");
+    other = open_as(other_name, 10, START_NS);
+    publish(&other, 1, START_NS);
+    nqptp_shm_close(&other);
+    CHECK(rename(other_path, path) == 0, "an object of layout 10 takes its name");
+    CHECK_EQ_I64(nqptp_shm_mend(&shm, START_NS), 1, "an object of layout 10 has the name: taken");
+    CHECK(shm.map->v10.version == 10 && shm.map->v10.main.master_clock_id == 3 &&
+              shm.map->v10.secondary.master_clock_id == 3,
+          "an object of layout 10 has the name: it has the record, in its layout");
+    nqptp_shm_stop(&shm, false);
+}
+
 static void check_size(const char *name, off_t size) {
     struct nqptp_shm shm = open_object(name);
     struct shm_structure seen;
@@ -1589,6 +1613,7 @@ int main(void) {
         test_removed,
         test_adopted_and_removed,
         test_replaced,
+        test_replaced_by_another_layout,
         test_sizes,
         test_command_mends,
     };
