@@ -13,9 +13,10 @@
 
 #include "nqptp-text.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <glob.h>
+#include <fnmatch.h>
 #include <inttypes.h>
 #include <linux/fs.h>
 #include <stdio.h>
@@ -123,7 +124,7 @@ int nqptp_shm_name_file(int fd, const char *hidden, const char *name) {
 /* --- put aside ------------------------------------------------------------------------------- */
 
 #define KEPT_SUFFIX ".kept"
-#define RANDOM_DIGITS "????????????????" /* As a pattern for glob(3): hidden_path() writes 16. */
+#define RANDOM_PATTERN ".????????????????" /* For fnmatch(3): hidden_path() writes 16 digits. */
 
 bool nqptp_shm_is_ours(const struct stat *status) {
     return S_ISREG(status->st_mode) && status->st_uid == geteuid() && status->st_nlink == 1 &&
@@ -161,23 +162,28 @@ static bool bring_back(const char *aside, const char *path) {
     return false;
 }
 
+/*
+ * Reads one entry after another: glob(3) would need memory for all files that match, and another
+ * user can make any number of them.
+ */
 void nqptp_shm_bring_all_back(char *names, size_t size) {
-    static const char pattern[] = NQPTP_SHM_DIRECTORY "/.?*." RANDOM_DIGITS KEPT_SUFFIX;
     struct nqptp_text text = {names, size, 0};
-    char name[NAME_MAX], path[NQPTP_SHM_PATH_SIZE];
-    glob_t files = {0};
+    char aside[NQPTP_SHM_PATH_SIZE], path[NQPTP_SHM_PATH_SIZE];
+    DIR *directory = opendir(NQPTP_SHM_DIRECTORY);
+    const struct dirent *entry;
 
     names[0] = '\0';
-    glob(pattern, GLOB_NOSORT, NULL, &files);
-    for (size_t i = 0; i < files.gl_pathc; i++) {
-        const char *stem = files.gl_pathv[i] + strlen(NQPTP_SHM_DIRECTORY "/.");
-        size_t length = strlen(stem) - strlen("." RANDOM_DIGITS KEPT_SUFFIX);
-        snprintf(name, sizeof name, "/%.*s", (int)length, stem);
-        nqptp_shm_path(name, path);
-        if (bring_back(files.gl_pathv[i], path))
-            nqptp_text_add(&text, "%s ", name);
+    while (directory && (entry = readdir(directory))) {
+        if (fnmatch(".?*" RANDOM_PATTERN KEPT_SUFFIX, entry->d_name, 0) != 0)
+            continue;
+        int length = (int)(strlen(entry->d_name) - strlen("." RANDOM_PATTERN KEPT_SUFFIX));
+        snprintf(aside, sizeof aside, NQPTP_SHM_DIRECTORY "/%s", entry->d_name);
+        snprintf(path, sizeof path, NQPTP_SHM_DIRECTORY "/%.*s", length, entry->d_name + 1);
+        if (bring_back(aside, path))
+            nqptp_text_add(&text, "%s ", path + strlen(NQPTP_SHM_DIRECTORY));
     }
-    globfree(&files);
+    if (directory)
+        closedir(directory);
 }
 
 /* --- claiming --------------------------------------------------------------------------------- */

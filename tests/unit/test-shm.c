@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -414,6 +415,37 @@ static void test_put_aside_over(const char *name) {
     CHECK(is_aside(name, aside) && brought_back(name) && inode_of(name) == inode,
           "a directory is in the way: the object is put aside and brought back all the same");
     rmdir(taken);
+    shm_unlink(name);
+}
+
+/*
+ * Another user makes many files whose names look like those of files that are put aside. The start
+ * takes no memory for them, which the service manager limits.
+ */
+static void test_put_aside_among_many(const char *name) {
+    enum { FILES = 50000 };
+    struct rusage before, after;
+    char path[64];
+
+    put_aside(name);
+    for (unsigned n = 0; n < FILES; n++) {
+        snprintf(path, sizeof path, "/dev/shm/.many.%016u.kept", n);
+        (void)!symlink("nowhere", path);
+    }
+    CHECK(lstat(path, &(struct stat){0}) == 0, "many files look like one that is put aside");
+    pid_t child = fork();
+    if (child == 0) {
+        getrusage(RUSAGE_SELF, &before);
+        bool back = brought_back(name);
+        getrusage(RUSAGE_SELF, &after);
+        _exit(!back ? 1 : after.ru_maxrss - before.ru_maxrss > 2000 ? 2 : 0);
+    }
+    CHECK_EQ_I64(ended(child), 0,
+                 "among many files the one that was put aside is brought back, in 2 MB at most");
+    for (unsigned n = 0; n < FILES; n++) {
+        snprintf(path, sizeof path, "/dev/shm/.many.%016u.kept", n);
+        unlink(path);
+    }
     shm_unlink(name);
 }
 
@@ -1572,6 +1604,7 @@ static void test_stops(const char *name) {
     test_stopped_in_use(name, false);
     test_put_aside(name);
     test_put_aside_over(name);
+    test_put_aside_among_many(name);
 }
 
 static void test_clients_in_trouble(const char *name) {
