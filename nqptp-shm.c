@@ -200,8 +200,8 @@ static int set_mode_and_size(struct nqptp_shm *shm) {
 
 /*
  * Locks the file while this process lives. So another daemon of this user, with other ports, leaves
- * the object alone. Returns -EBUSY if such a daemon has the lock, otherwise 0. A client can take
- * the same lock, so the lock of another user's process does not count.
+ * the object alone. Returns -EBUSY if a process of this user has the lock, otherwise 0. A client
+ * can take the same lock, so the lock of another user's process does not count.
  */
 static int lock_against_daemons(const struct nqptp_shm *shm) {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};

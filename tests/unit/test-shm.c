@@ -576,7 +576,9 @@ static void test_served_by_another(const char *name) {
     other = start_holder(serve_auto, name);
     CHECK_EQ_I64(nqptp_shm_open(&shm, name, 4, NO_GROUP, START_NS), -EBUSY,
                  "an object that another process serves under a lease is refused");
+    CHECK(nqptp_shm_is_leased(name), "the lease of another process is seen");
     end_holder(other);
+    CHECK(!nqptp_shm_is_leased(name), "no lease is seen once its process is dead");
     shm = open_as(name, 4, START_NS);
     nqptp_shm_stop(&shm, false);
 }
@@ -1499,13 +1501,17 @@ static void test_adopted_and_removed(const char *name) {
 static void test_replaced(const char *name) {
     struct nqptp_shm shm = open_object(name);
     struct shm_structure seen;
-    char path[128];
+    char path[128], text[64];
 
     snprintf(path, sizeof path, "/dev/shm%s", name);
     publish(&shm, 1, START_NS);
     CHECK(unlink(path) == 0 && mkdir(path, 0700) == 0, "a directory takes the object's name");
     CHECK_EQ_I64(nqptp_shm_mend(&shm, START_NS), -EEXIST,
                  "a directory has the object's name: mend fails");
+    nqptp_shm_describe(name, text, sizeof text);
+    CHECK(strncmp(text, "a directory, owned by uid ", 26) == 0 && strstr(text, "mode 0700"),
+          "a directory has the object's name: it is described as one: %s", text);
+    CHECK(!nqptp_shm_is_leased(name), "a directory has the object's name: no lease is seen");
     publish(&shm, 2, START_NS);
     CHECK(is_record(&shm.map->v4, 2), "the object without a name is written all the same");
     nqptp_shm_stop(&shm, false);
