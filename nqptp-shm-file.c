@@ -2,9 +2,8 @@
 /*
  * Files by the name of an object. This module has no state of its own.
  *
- * A file has a hidden name while it is made, its own name while it is served, and another hidden
- * name from a stop to the next start, if a player still has it open. A process that is killed while
- * it makes a file leaves that file, which no process looks at.
+ * A file is unnamed (or hidden) while it is made, named while it is served, and put aside under a
+ * hidden name from a stop to the next start, if a player still has it open.
  *
  * Another user may have put anything at a name: a link, a pipe, a socket, a directory. So lstat(2)
  * looks first, and a file is opened only if that cannot block. This module never follows a link and
@@ -76,9 +75,9 @@ void nqptp_shm_describe(const char *name, char *text, size_t size) {
                  (unsigned)(status.st_mode & 07777));
 }
 
-/* Calls renameat2(2), which musl lacks. Returns 0 or -errno. */
+/* Calls renameat2(2), which musl lacks. */
 static int rename_at(const char *from, const char *to, unsigned flags) {
-    return syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, flags) < 0 ? -errno : 0;
+    return (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, flags);
 }
 
 /* --- making ----------------------------------------------------------------------------------- */
@@ -94,16 +93,32 @@ static int hidden_path(const char *stem, const char *suffix, char path[NQPTP_SHM
     return 0;
 }
 
-int nqptp_shm_make_file(char hidden[NQPTP_SHM_PATH_SIZE]) {
-    int fd = hidden_path("nqptp", ".new", hidden);
+/* Makes an empty file under a hidden name. Returns its descriptor, or -errno. */
+static int make_hidden(char path[NQPTP_SHM_PATH_SIZE]) {
+    int fd = hidden_path("nqptp", ".new", path);
 
     if (fd == 0)
-        fd = open(hidden, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     return fd < 0 ? -errno : fd;
 }
 
-int nqptp_shm_name_file(const char *hidden, const char *path) {
-    return rename_at(hidden, path, RENAME_NOREPLACE);
+int nqptp_shm_make_file(char hidden[NQPTP_SHM_PATH_SIZE]) {
+    int fd = -1;
+
+    hidden[0] = '\0';
+    if (access("/proc/self/fd", X_OK) == 0)
+        fd = open(NQPTP_SHM_DIRECTORY, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    return fd < 0 ? make_hidden(hidden) : fd;
+}
+
+int nqptp_shm_name_file(int fd, const char *hidden, const char *name) {
+    char path[NQPTP_SHM_PATH_SIZE], unnamed[64];
+
+    nqptp_shm_path(name, path);
+    if (*hidden)
+        return rename_at(hidden, path, RENAME_NOREPLACE) < 0 ? -errno : 0;
+    snprintf(unnamed, sizeof unnamed, "/proc/self/fd/%d", fd);
+    return linkat(AT_FDCWD, unnamed, AT_FDCWD, path, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
 }
 
 /* --- put aside ------------------------------------------------------------------------------- */
@@ -122,7 +137,9 @@ int nqptp_shm_put_aside(const char *name) {
     int result = hidden_path(name + 1, KEPT_SUFFIX, aside);
 
     nqptp_shm_path(name, path);
-    return result < 0 ? result : rename_at(path, aside, RENAME_NOREPLACE);
+    if (result == 0 && rename_at(path, aside, RENAME_NOREPLACE) < 0)
+        result = -errno;
+    return result;
 }
 
 /*
@@ -135,9 +152,10 @@ static bool bring_back(const char *aside, const char *path) {
 
     if (lstat(aside, &kept) < 0 || !nqptp_shm_is_ours(&kept))
         return false;
-    int result = rename_at(aside, path, RENAME_NOREPLACE);
-    if (result != -EEXIST || lstat(path, &named) < 0 || !nqptp_shm_is_ours(&named))
-        return result == 0;
+    if (rename_at(aside, path, RENAME_NOREPLACE) == 0)
+        return true;
+    if (errno != EEXIST || lstat(path, &named) < 0 || !nqptp_shm_is_ours(&named))
+        return false;
     if (named.st_size == 0)
         return rename(aside, path) == 0;
     unlink(aside);
@@ -183,13 +201,14 @@ int nqptp_shm_claim(const char *name, uid_t user, gid_t group) {
         return errno == ENOENT ? 0 : -errno;
     if (S_ISREG(status.st_mode) && status.st_uid == user)
         return 0;
-    int fd = nqptp_shm_make_file(hidden);
+    int fd = make_hidden(hidden);
     if (fd < 0)
         return fd;
-    int result = fchown(fd, user, group) < 0 ? -errno : rename_at(hidden, path, RENAME_EXCHANGE);
+    int result =
+        fchown(fd, user, group) < 0 || rename_at(hidden, path, RENAME_EXCHANGE) < 0 ? -errno : 1;
     close(fd);
     /* After the exchange the hidden name is that of the other file, otherwise of ours. */
     if (unlink(hidden) < 0)
         rmdir(hidden);
-    return result == -ENOENT ? 0 : result < 0 ? result : 1;
+    return result == -ENOENT ? 0 : result;
 }

@@ -21,13 +21,13 @@
 void nqptp_shm_path(const char *name, char path[NQPTP_SHM_PATH_SIZE]);
 
 /*
- * Makes an empty file under a hidden name. Writes its path to `hidden`. Returns its descriptor, or
- * -errno.
+ * Makes an empty file without a name or, where O_TMPFILE or /proc is missing, under a hidden name,
+ * which is written to `hidden`. Returns its descriptor, or -errno.
  */
 int nqptp_shm_make_file(char hidden[NQPTP_SHM_PATH_SIZE]);
 
-/* Moves that file to the path, if there is no file. Returns 0 or -errno. */
-int nqptp_shm_name_file(const char *hidden, const char *path);
+/* Gives that file the name, if no file has it. Returns 0 or -errno. */
+int nqptp_shm_name_file(int fd, const char *hidden, const char *name);
 
 /*
  * Returns whether a daemon holds a lease on the file of that object. If another daemon tries to

@@ -240,8 +240,8 @@ static int create(struct nqptp_shm *shm, const char *path, uint64_t now_ns) {
     lock_against_daemons(shm);
     int result = complete(shm, path, now_ns);
     if (result == 0)
-        result = nqptp_shm_name_file(hidden, path);
-    if (result < 0)
+        result = nqptp_shm_name_file(shm->fd, hidden, shm->name);
+    if (result < 0 && *hidden)
         unlink(hidden);
     return result;
 }
@@ -463,10 +463,12 @@ void nqptp_shm_close(struct nqptp_shm *shm) {
  * record releases the mutex within the wait.
  */
 static void publish_no_master(struct nqptp_shm *shm) {
+    const struct timespec copying = {.tv_nsec = (long)(10 * NQPTP_MS)};
+
     shm->record = (struct nqptp_shm_record){0};
     make_image(shm);
     if (write_object(shm, RESPECT_MUTEX) == -EBUSY) {
-        nanosleep(&(struct timespec){.tv_nsec = 10 * NQPTP_MS}, NULL);
+        nanosleep(&copying, NULL);
         write_object(shm, TAKE_MUTEX_OVER);
     }
 }

@@ -78,11 +78,11 @@ fails recvmsg ip addr add 10.77.0.10/24 dev here
 # --- another process makes the object meanwhile ---
 
 is_root || set -- --user=root --group=root
-strace -f -o "$tmp/calls" -e trace=renameat2 -e inject=renameat2:error=EEXIST:when=1 "$nqptp" "$@" \
+strace -f -o "$tmp/calls" -e trace=linkat -e inject=linkat:error=EEXIST:when=1 "$nqptp" "$@" \
     2>"$tmp/log" &
 strace=$!
-check 'renameat2() finds a file: the daemon tries again and starts' eventually 10 answers
-check 'renameat2() finds a file: that happened' grep -q INJECTED "$tmp/calls"
+check 'linkat() finds a file: the daemon tries again and starts' eventually 10 answers
+check 'linkat() finds a file: that happened' grep -q INJECTED "$tmp/calls"
 daemon=$(awk '{ print $1; exit }' "$tmp/calls")
 kill "$daemon"
 wait $strace

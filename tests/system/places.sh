@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Proves that the daemon works in odd places, or says what is wrong and ends: without /proc, with a
-# small stack, without inotify, with few descriptors, with a limit of file sizes.
+# Proves that the daemon works in odd places, or says what is wrong and ends: without /proc, without
+# O_TMPFILE, with a small stack, without inotify, with few descriptors, with a limit of file sizes.
 
 # Inner shells expand the text in single quotes.
 # shellcheck source=tests/lib/netns.sh disable=SC2119,SC2016
@@ -55,6 +55,26 @@ daemon=$!
 check 'without /proc: the daemon starts' eventually 10 answers
 check_not 'without /proc: inotify works' grep inotify "$tmp/log"
 serves 'without /proc'
+
+# The file system of /dev/shm lacks O_TMPFILE: strace makes each open of the directory fail.
+if has strace && strace -o /dev/null true 2>/dev/null; then
+    strace -qq -f -P /dev/shm -e trace=openat -e inject=openat:error=EOPNOTSUPP -o "$tmp/calls" \
+        "$nqptp" "$@" 2>"$tmp/log" &
+    strace=$!
+    check 'without O_TMPFILE: the daemon starts' eventually 10 answers
+    check 'without O_TMPFILE: the daemon tried to use it' grep -q 'O_TMPFILE.*INJECTED' "$tmp/calls"
+    daemon=$(awk '{ print $1; exit }' "$tmp/calls")
+    check 'without O_TMPFILE: a player of 5 finds its layout' "$player" --play 10.77.0.2 --wait 10
+    eventually 5 leased
+    check 'without O_TMPFILE: after that a player of 4.2 finds its layout' "$player" --generation 4.2 \
+        --play 10.77.0.2
+    kill "$daemon"
+    check 'without O_TMPFILE: SIGTERM ends the daemon' wait $strace
+    is 'without O_TMPFILE: no file is left' "$(files)" ''
+    daemon=''
+else
+    skip 'without O_TMPFILE: the daemon starts' 'no strace here'
+fi
 
 check 'a stack of 64 kB: the daemon starts' start_after 'ulimit -s 64' "$@"
 check 'a stack of 64 kB: --status --json works' sh -c 'ulimit -s 64; exec "$0" --status --json' "$nqptp"
