@@ -162,13 +162,10 @@ static int bind_limited(const struct nqptp_address *address, const char *interfa
     return fd;
 }
 
-static int watch(const struct nqptp_endpoints *endpoints, unsigned i) {
-    struct epoll_event event = {.events = EPOLLIN, .data.u32 = i};
-    int fd = endpoints->list[i].fd;
-
-    if (endpoints->epoll < 0 || fd < 0)
-        return 0;
-    return epoll_ctl(endpoints->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+static void close_endpoint(struct nqptp_endpoint *endpoint) {
+    close(endpoint->fd);
+    endpoint->fd = -1;
+    endpoint->interface = 0;
 }
 
 /* Opens endpoint i. Returns 0 or -errno; -ENODEV: its interface does not exist. */
@@ -176,6 +173,7 @@ static int open_endpoint(struct nqptp_endpoints *endpoints, unsigned i) {
     struct nqptp_endpoint *endpoint = &endpoints->list[i];
     const struct nqptp_limit *limit = &endpoint->limit;
     struct nqptp_address address = limit->address;
+    struct epoll_event event = {.events = EPOLLIN, .data.u32 = i};
     uint32_t interface = *limit->interface ? if_nametoindex(limit->interface) : 0;
 
     if (*limit->interface && interface == 0)
@@ -193,44 +191,32 @@ static int open_endpoint(struct nqptp_endpoints *endpoints, unsigned i) {
     endpoint->last = (struct nqptp_clock_pair){0};
     if (endpoints->guarded)
         nqptp_socket_guard(fd, true);
-    return watch(endpoints, i);
+    int result = epoll_ctl(endpoints->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+    if (result < 0)
+        close_endpoint(endpoint);
+    return result;
 }
 
 int nqptp_endpoints_open(struct nqptp_endpoints *endpoints, const struct nqptp_endpoint **failed) {
+    *failed = endpoints->list;
+    if (endpoints->epoll < 0 && (endpoints->epoll = epoll_create1(EPOLL_CLOEXEC)) < 0)
+        return -errno;
     for (unsigned i = 0; i < endpoints->count; i++) {
-        const struct nqptp_endpoint *endpoint = &endpoints->list[i];
+        *failed = &endpoints->list[i];
         int result = open_endpoint(endpoints, i);
-        bool ipv4 = family_of(endpoint) == AF_INET;
-        bool other_family = !endpoint->limit.has_address && (ipv4 || endpoint[-2].fd >= 0);
+        bool ipv4 = family_of(*failed) == AF_INET;
+        bool other_family = !(*failed)->limit.has_address && (ipv4 || (*failed)[-2].fd >= 0);
         bool absent = result == -EAFNOSUPPORT || result == -EADDRNOTAVAIL;
-        if (result < 0 && result != -ENODEV && !(absent && other_family)) {
-            *failed = endpoint;
+        if (result < 0 && result != -ENODEV && !(absent && other_family))
             return result;
-        }
     }
     return 0;
-}
-
-static void close_endpoint(struct nqptp_endpoint *endpoint) {
-    close(endpoint->fd);
-    endpoint->fd = -1;
-    endpoint->interface = 0;
 }
 
 void nqptp_endpoints_close(struct nqptp_endpoints *endpoints) {
     for (unsigned i = 0; i < endpoints->count; i++)
         if (endpoints->list[i].fd >= 0)
             close_endpoint(&endpoints->list[i]);
-}
-
-int nqptp_endpoints_watch(struct nqptp_endpoints *endpoints, int epoll) {
-    endpoints->epoll = epoll;
-    for (unsigned i = 0; i < endpoints->count; i++) {
-        int result = watch(endpoints, i);
-        if (result < 0)
-            return result;
-    }
-    return 0;
 }
 
 /* --- coming and going ------------------------------------------------------------------------ */

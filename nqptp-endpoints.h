@@ -53,7 +53,7 @@ struct nqptp_endpoints {
     struct nqptp_interfaces interfaces;
     unsigned own_count; /* The number of addresses that we may send from. */
     struct nqptp_address own[NQPTP_ADDRESSES_MAX];
-    int epoll;     /* It reports endpoint i by the number i. -1: there is none yet. */
+    int epoll;     /* It reports endpoint i, by the number i, when it can be read. */
     bool guarded;  /* See nqptp_socket_guard(). */
     bool followed; /* The interfaces were read before. */
     bool unread;   /* The last time they could not be read. */
@@ -73,12 +73,13 @@ void nqptp_endpoints_init(struct nqptp_endpoints *endpoints, const struct nqptp_
                           uint16_t event_port, uint16_t general_port);
 
 /*
- * Opens all of them. Those of an interface that does not exist are opened when it comes. Without an
- * address one family is enough. Returns 0, or -errno of the endpoint *failed.
+ * Opens all of them, and the epoll that reports them. Those of an interface that does not exist are
+ * opened when it comes. Without an address one family is enough. Returns 0, or -errno of the
+ * endpoint *failed.
  */
 int nqptp_endpoints_open(struct nqptp_endpoints *endpoints, const struct nqptp_endpoint **failed);
 
-/* Closes those that are open. */
+/* Closes those that are open, but not the epoll. */
 void nqptp_endpoints_close(struct nqptp_endpoints *endpoints);
 
 /* Writes where the endpoint listens, to follow "UDP port N": "", " on eth0" or " of 10.0.0.1". */
@@ -93,9 +94,6 @@ bool nqptp_endpoint_is_first(const struct nqptp_endpoint *endpoint);
  * another one for the kernel. Then CAP_NET_BIND_SERVICE must be kept.
  */
 bool nqptp_endpoints_may_reopen(const struct nqptp_endpoints *endpoints);
-
-/* Makes epoll report endpoint i, by the number i, when it can be read. Returns 0 or -errno. */
-int nqptp_endpoints_watch(struct nqptp_endpoints *endpoints, int epoll);
 
 /* See nqptp_socket_guard(). */
 void nqptp_endpoints_guard(struct nqptp_endpoints *endpoints, bool guarded);

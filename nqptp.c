@@ -8,9 +8,10 @@
  * carries them out: records go to the objects, events to the log, and replies into a queue. The
  * queue is sent after the packets that came meanwhile.
  *
- * There are two epolls. One reports the sources: all but the ports of PTP. The other one reports
- * the ports, and the first epoll as a whole. The loop waits for the second one, or for the first
- * one while packets may wait in their sockets: then no packet wakes the daemon up.
+ * There are two epolls. One reports the sources: all but the ports of PTP. The other one, that of
+ * the endpoints, reports these ports, and the first epoll as a whole. The loop waits for the second
+ * one, or for the first one while packets may wait in their sockets: then no packet wakes the
+ * daemon up.
  *
  * A new thing to wait for is a row of deadlines[], or a source and a line in dispatch().
  *
@@ -62,7 +63,7 @@ enum source {
     SOURCES
 };
 
-/* What the other epoll reports when there is an event of a source; an endpoint is its number. */
+/* What the epoll of the endpoints reports when there is an event of a source. */
 #define ANY_SOURCE NQPTP_ENDPOINTS_MAX
 
 _Static_assert(NQPTP_OBJECTS_KEPT_MAX >= NQPTP_STATUS_MAX, "one buffer is for both texts");
@@ -70,8 +71,7 @@ _Static_assert(CONTROL_IPV6 == CONTROL_IPV4 + 1, "nqptp_startup() opens two in a
 
 struct nqptp {
     const struct nqptp_options *options;
-    int source_epoll; /* It reports the sources. */
-    int epoll;        /* It reports the endpoints, and whether a source has an event. */
+    int source_epoll; /* It reports the sources. The epoll of the endpoints reports this one. */
     int fds[SOURCES];
     sigset_t signals;       /* The signals that the descriptor SIGNALS reports. */
     enum nqptp_exit status; /* The status to end with, or NQPTP_GO_ON. */
@@ -170,7 +170,7 @@ static void on_packets(struct nqptp *nqptp, struct nqptp_endpoint *endpoint) {
 static bool wait_for_packets(struct nqptp *nqptp, int timeout_ms) {
     struct epoll_event events[NQPTP_ENDPOINTS_MAX + 1];
     bool any_source = false;
-    int count = epoll_wait(nqptp->epoll, events, NQPTP_ENDPOINTS_MAX + 1, timeout_ms);
+    int count = epoll_wait(nqptp->endpoints.epoll, events, NQPTP_ENDPOINTS_MAX + 1, timeout_ms);
 
     nqptp_faults_note(&nqptp->faults, count < 0 ? -errno : 0);
     for (int i = 0; i < count; i++)
@@ -497,8 +497,7 @@ static int open_sources(struct nqptp *nqptp) {
     struct epoll_event any = {.events = EPOLLIN, .data.u32 = ANY_SOURCE};
 
     if ((nqptp->source_epoll = epoll_create1(EPOLL_CLOEXEC)) < 0 ||
-        (nqptp->epoll = epoll_create1(EPOLL_CLOEXEC)) < 0 ||
-        epoll_ctl(nqptp->epoll, EPOLL_CTL_ADD, nqptp->source_epoll, &any) < 0 ||
+        epoll_ctl(nqptp->endpoints.epoll, EPOLL_CTL_ADD, nqptp->source_epoll, &any) < 0 ||
         (nqptp->fds[SIGNALS] = signalfd(-1, &nqptp->signals, SFD_NONBLOCK | SFD_CLOEXEC)) < 0 ||
         (nqptp->fds[CLOCK_SET] = timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK | TFD_CLOEXEC)) < 0)
         return -errno;
@@ -512,7 +511,7 @@ static int open_sources(struct nqptp *nqptp) {
             epoll_ctl(nqptp->source_epoll, EPOLL_CTL_ADD, nqptp->fds[source], &event) < 0)
             return -errno;
     }
-    return nqptp_endpoints_watch(&nqptp->endpoints, nqptp->epoll);
+    return 0;
 }
 
 /* Takes one step of the start after the other. Returns NQPTP_GO_ON, or the status to end with. */

@@ -125,19 +125,21 @@ is 'too few descriptors: the daemon gives that reason' "$(wrong "$@")" ''
 # --- calls that fail at the start ---
 
 # The daemon ends with this status and these words when the call fails.
-start_fails() { # CALL ERROR WORDS OPTION...
-    call=$1 error=$2 words=$3 status=0
+start_fails() { # CALL ERROR COMPLAINT OPTION...
+    call=$1 error=$2 complaint=$3 status=0
     shift 3
     timeout 10 strace -qq -e "trace=$call" -e "inject=$call:error=$error" -o "$tmp/calls" \
         "$nqptp" "$@" 2>"$tmp/log" || status=$?
     is "$call fails with $error at the start: exit status" "$status" 1
     is "$call fails with $error at the start: the daemon says so" "$(tail -n 1 "$tmp/log")" \
-        "nqptp: error: cannot set up the event loop: $words"
+        "nqptp: error: $complaint"
 }
 
 for call in epoll_create1 signalfd4 timerfd_create; do
-    start_fails "$call" EMFILE 'Too many open files' "$@"
-    start_fails "$call" ENOMEM 'Cannot allocate memory' "$@"
+    what='cannot set up the event loop'
+    test $call != epoll_create1 || what='cannot open UDP port 319'
+    start_fails $call EMFILE "$what: Too many open files" "$@"
+    start_fails $call ENOMEM "$what: Cannot allocate memory" "$@"
 done
 
 # As the service manager's SocketBindDeny= does it.

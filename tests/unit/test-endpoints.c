@@ -139,9 +139,8 @@ static int open_for(struct nqptp_endpoints *endpoints, const uint16_t ports[2], 
 }
 
 static void close_all(struct nqptp_endpoints *endpoints) {
-    for (unsigned i = 0; i < endpoints->count; i++)
-        if (endpoints->list[i].fd >= 0)
-            close(endpoints->list[i].fd);
+    nqptp_endpoints_close(endpoints);
+    close(endpoints->epoll);
 }
 
 /* As open_for(), in another process, which ends then. */
@@ -417,27 +416,6 @@ static void test_drops(const uint16_t ports[2]) {
     close_all(&endpoints);
 }
 
-/* Returns the number of an endpoint that can be read, or -1 if none can be read in 0.1 s. */
-static int ready(int epoll) {
-    struct epoll_event event;
-
-    return epoll_wait(epoll, &event, 1, 100) == 1 ? (int)event.data.u32 : -1;
-}
-
-static void test_watching(const uint16_t ports[2]) {
-    struct nqptp_endpoints endpoints;
-    char place[NQPTP_PLACE_SIZE];
-    int epoll = epoll_create1(EPOLL_CLOEXEC);
-
-    open_for(&endpoints, ports, "127.0.0.1", NULL, place);
-    CHECK_EQ_I64(nqptp_endpoints_watch(&endpoints, epoll), 0, "epoll watches the endpoints");
-    CHECK_EQ_I64(ready(epoll), -1, "epoll reports nothing while nothing came");
-    send_junk(ports[1], 1);
-    CHECK_EQ_I64(ready(epoll), 1, "epoll reports the endpoint of the general port by its number");
-    close_all(&endpoints);
-    close(epoll);
-}
-
 static unsigned open_descriptors(void) {
     DIR *directory = opendir("/proc/self/fd");
     unsigned count = 0;
@@ -449,14 +427,49 @@ static unsigned open_descriptors(void) {
     return count;
 }
 
+/* Returns the number of an endpoint that can be read, or -1 if none can be read in 0.1 s. */
+static int ready(int epoll) {
+    struct epoll_event event;
+
+    return epoll_wait(epoll, &event, 1, 100) == 1 ? (int)event.data.u32 : -1;
+}
+
+static void test_watching(const uint16_t ports[2]) {
+    struct nqptp_endpoints endpoints;
+    char place[NQPTP_PLACE_SIZE];
+
+    open_for(&endpoints, ports, "127.0.0.1", NULL, place);
+    CHECK_EQ_I64(ready(endpoints.epoll), -1, "epoll reports nothing while nothing came");
+    send_junk(ports[1], 1);
+    CHECK_EQ_I64(ready(endpoints.epoll), 1,
+                 "epoll reports the endpoint of the general port by its number");
+    close_all(&endpoints);
+}
+
+/* Ports are opened again and again while one of them is busy. */
+static void test_opened_again(const uint16_t ports[2]) {
+    struct nqptp_endpoints endpoints;
+    const struct nqptp_endpoint *failed;
+    char place[NQPTP_PLACE_SIZE];
+
+    open_for(&endpoints, ports, "127.0.0.1", NULL, place);
+    unsigned descriptors = open_descriptors();
+    nqptp_endpoints_close(&endpoints);
+    CHECK_EQ_U64(open_descriptors(), descriptors - 2, "endpoints that are closed have no socket");
+    CHECK_EQ_I64(nqptp_endpoints_open(&endpoints, &failed), 0, "closed endpoints open again");
+    CHECK_EQ_U64(open_descriptors(), descriptors,
+                 "endpoints that are opened again need no more descriptors");
+    send_junk(ports[1], 1);
+    CHECK_EQ_I64(ready(endpoints.epoll), 1, "epoll reports endpoints that were opened again");
+    close_all(&endpoints);
+}
+
 /* Makes it look as if the interface had been another one when the endpoints were opened. */
 static void test_interface_comes_back(const uint16_t ports[2]) {
     struct nqptp_endpoints endpoints;
     char place[NQPTP_PLACE_SIZE];
-    int epoll = epoll_create1(EPOLL_CLOEXEC);
 
     if (open_for(&endpoints, ports, "lo", NULL, place) == 0 && filters_work(&endpoints)) {
-        nqptp_endpoints_watch(&endpoints, epoll);
         nqptp_endpoints_follow(&endpoints);
         uint32_t index = if_nametoindex("lo");
         nqptp_endpoints_guard(&endpoints, true);
@@ -480,13 +493,12 @@ static void test_interface_comes_back(const uint16_t ports[2]) {
                      "when the interface changes the new sockets are guarded as well");
         nqptp_endpoints_guard(&endpoints, false);
         send_junk(ports[1], 1);
-        CHECK_EQ_I64(ready(epoll), 1, "epoll watches the new sockets");
+        CHECK_EQ_I64(ready(endpoints.epoll), 1, "epoll watches the new sockets");
     } else {
         CHECK(true, "an interface comes back # SKIP only root may bind to one here, or there are "
                     "no filters");
     }
     close_all(&endpoints);
-    close(epoll);
 }
 
 static void test_port_stays_busy(const uint16_t ports[2]) {
@@ -575,9 +587,11 @@ int main(void) {
         test_multicast,
     };
     static void (*const tests_of_ports[])(const uint16_t ports[2]) = {
-        test_side_by_side,    test_shared,     test_interfaces,
-        test_replies,         test_requests,   test_own_addresses,
-        test_drops,           test_watching,   test_interface_comes_back,
+        test_side_by_side,    test_shared,
+        test_interfaces,      test_replies,
+        test_requests,        test_own_addresses,
+        test_drops,           test_watching,
+        test_opened_again,    test_interface_comes_back,
         test_port_stays_busy, test_full_queue,
     };
     uint16_t ports[2];
