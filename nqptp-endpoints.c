@@ -168,7 +168,7 @@ static void close_endpoint(struct nqptp_endpoint *endpoint) {
     endpoint->interface = 0;
 }
 
-/* Opens endpoint i. Returns 0 or -errno; -ENODEV: its interface does not exist. */
+/* Opens endpoint i. Returns 0 or -errno. -ENODEV: its interface does not exist. */
 static int open_endpoint(struct nqptp_endpoints *endpoints, unsigned i) {
     struct nqptp_endpoint *endpoint = &endpoints->list[i];
     const struct nqptp_limit *limit = &endpoint->limit;
@@ -177,7 +177,7 @@ static int open_endpoint(struct nqptp_endpoints *endpoints, unsigned i) {
     uint32_t interface = *limit->interface ? if_nametoindex(limit->interface) : 0;
 
     if (*limit->interface && interface == 0)
-        return -ENODEV;
+        return -errno;
     address.scope_id = limit->has_address ? interface : 0; /* A link-local one needs it. */
     uint16_t port = endpoints->ports[endpoint->general];
     const char *device = interface > 0 && !limit->has_address ? limit->interface : NULL;
@@ -257,7 +257,9 @@ static void follow_interface(struct nqptp_endpoints *endpoints, unsigned i) {
     if (endpoint->fd >= 0 && if_nametoindex(endpoint->limit.interface) != endpoint->interface)
         close_endpoint(endpoint);
     int result = endpoint->fd < 0 ? open_endpoint(endpoints, i) : 0;
-    if (result < 0 && result != -ENODEV && result != -EAFNOSUPPORT && result != endpoint->error) {
+    if (result == -ENODEV || result == -EAFNOSUPPORT)
+        result = 0; /* There is nothing to open. */
+    if (result < 0 && result != endpoint->error) {
         char place[NQPTP_PLACE_SIZE];
         nqptp_log_error(LOG_WARNING, result, "cannot open UDP port %u%s",
                         endpoints->ports[endpoint->general], nqptp_endpoint_place(endpoint, place));
@@ -345,7 +347,7 @@ void nqptp_endpoints_follow(struct nqptp_endpoints *endpoints) {
 
 bool nqptp_endpoints_must_retry(const struct nqptp_endpoints *endpoints) {
     for (unsigned i = 0; i < endpoints->count; i++)
-        if (endpoints->list[i].error == -EADDRINUSE)
+        if (endpoints->list[i].error < 0)
             return true;
     return endpoints->unread;
 }

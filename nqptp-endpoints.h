@@ -42,7 +42,7 @@ struct nqptp_endpoint {
     uint32_t drops;               /* The packets dropped by the kernel that are counted already. */
     struct nqptp_clock_pair last; /* The clocks when it was read last. */
     bool there; /* This machine has what the limit names; only of its first endpoint. */
-    int error;  /* Why it could not be opened: 0 or -errno. It is logged once. */
+    int error; /* Why it could not be opened, -errno; 0 if there is nothing to open. Logged once. */
 };
 
 struct nqptp_endpoints {
@@ -105,8 +105,9 @@ void nqptp_endpoints_guard(struct nqptp_endpoints *endpoints, bool guarded);
 void nqptp_endpoints_follow(struct nqptp_endpoints *endpoints);
 
 /*
- * Whether another program had the port of an endpoint, or the interfaces could not be read. The
- * kernel does not tell when that ends, so call nqptp_endpoints_follow() again after a while.
+ * Whether an endpoint whose interface exists could not be opened, for example because another
+ * program has its port, or the interfaces could not be read. The kernel does not tell when that
+ * ends, so call nqptp_endpoints_follow() again after a while.
  */
 bool nqptp_endpoints_must_retry(const struct nqptp_endpoints *endpoints);
 

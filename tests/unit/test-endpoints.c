@@ -15,6 +15,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -523,6 +524,48 @@ static void test_port_stays_busy(const uint16_t ports[2]) {
     close_all(&endpoints);
 }
 
+/* Leaves the process room for one descriptor more. Returns the limit before. */
+static struct rlimit leave_one_descriptor(void) {
+    struct rlimit before, small;
+    int next = dup(STDERR_FILENO);
+
+    close(next);
+    getrlimit(RLIMIT_NOFILE, &before);
+    small = before;
+    small.rlim_cur = (rlim_t)next + 1;
+    setrlimit(RLIMIT_NOFILE, &small);
+    return before;
+}
+
+/* The interface is there, but there is a descriptor for one of its two ports only. */
+static void test_no_descriptor(const uint16_t ports[2]) {
+    struct nqptp_endpoints endpoints;
+    char place[NQPTP_PLACE_SIZE];
+
+    if (open_for(&endpoints, ports, "lo", NULL, place) == 0) {
+        nqptp_endpoints_follow(&endpoints);
+        int highest = dup(STDERR_FILENO); /* The sockets' own numbers must not become free. */
+        for (unsigned i = 0; i < 2; i++) {
+            dup2(highest, endpoints.list[i].fd);
+            endpoints.list[i].fd = -1;
+        }
+        close(highest);
+        struct rlimit before = leave_one_descriptor();
+        nqptp_endpoints_follow(&endpoints);
+        setrlimit(RLIMIT_NOFILE, &before);
+        CHECK(endpoints.list[0].fd >= 0 && endpoints.list[1].fd < 0,
+              "with one descriptor left one of two ports is opened");
+        CHECK(nqptp_endpoints_must_retry(&endpoints),
+              "a port without a descriptor is tried again later");
+        nqptp_endpoints_follow(&endpoints);
+        CHECK(endpoints.list[1].fd >= 0 && !nqptp_endpoints_must_retry(&endpoints),
+              "once there is a descriptor the port is opened");
+    } else {
+        CHECK(true, "no descriptor # SKIP this kernel lets only root bind to interfaces");
+    }
+    close_all(&endpoints);
+}
+
 static void check_multicast(const char *any, int family) {
     struct nqptp_address address;
 
@@ -592,7 +635,8 @@ int main(void) {
         test_requests,        test_own_addresses,
         test_drops,           test_watching,
         test_opened_again,    test_interface_comes_back,
-        test_port_stays_busy, test_full_queue,
+        test_port_stays_busy, test_no_descriptor,
+        test_full_queue,
     };
     uint16_t ports[2];
 
