@@ -60,14 +60,13 @@ static void print(char *text, size_t length, bool coloured) {
 /* Asks at one loopback address. Returns the length of the answer, or -1 if none came. */
 static ssize_t ask(const struct nqptp_address *address, uint16_t port, const char *question,
                    char *text, size_t size) {
-    struct sockaddr_storage name;
-    socklen_t name_size = nqptp_socket_address(address, port, &name);
+    struct sockaddr_storage name = nqptp_socket_address(address, port);
     ssize_t length = -1;
     int fd = socket(name.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     struct pollfd answer = {.fd = fd, .events = POLLIN};
     if (fd < 0)
         return -1;
-    if (connect(fd, (struct sockaddr *)&name, name_size) == 0 &&
+    if (connect(fd, (struct sockaddr *)&name, sizeof name) == 0 &&
         send(fd, question, strlen(question), 0) > 0 && poll(&answer, 1, ANSWER_MS) == 1)
         length = recv(fd, text, size, 0);
     close(fd);

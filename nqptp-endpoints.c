@@ -221,17 +221,22 @@ void nqptp_endpoints_close(struct nqptp_endpoints *endpoints) {
 
 /* --- coming and going ------------------------------------------------------------------------ */
 
-static void set_membership(const struct nqptp_endpoints *endpoints, uint32_t interface, bool join,
-                           bool tell) {
+/*
+ * Joins the groups on an interface (MCAST_JOIN_GROUP), or leaves them (MCAST_LEAVE_GROUP). Returns
+ * 0, or -errno of the last socket that could not.
+ */
+static int set_membership(const struct nqptp_endpoints *endpoints, uint32_t interface, int option) {
+    int result = 0;
+
     for (unsigned i = 0; i < endpoints->count; i++) {
         const struct nqptp_endpoint *endpoint = &endpoints->list[i];
         bool elsewhere = endpoint->interface > 0 && endpoint->interface != interface;
         if (endpoint->fd < 0 || endpoint->limit.has_address || elsewhere)
             continue;
-        int result = nqptp_multicast(endpoint->fd, family_of(endpoint), interface, join);
-        if (tell && result < 0 && result != -ENODEV)
-            nqptp_log_error(LOG_INFO, result, "no PTP multicast on interface %" PRIu32, interface);
+        int failure = nqptp_multicast(endpoint->fd, family_of(endpoint), interface, option);
+        result = failure < 0 ? failure : result;
     }
+    return result;
 }
 
 /*
@@ -244,10 +249,13 @@ static void follow_groups(const struct nqptp_endpoints *endpoints,
 
     for (unsigned i = 0; i < before->count; i++)
         if (!nqptp_interfaces_has(now, before->indices[i]))
-            set_membership(endpoints, before->indices[i], false, false);
-    for (unsigned i = 0; i < now->count; i++)
-        set_membership(endpoints, now->indices[i], true,
-                       !nqptp_interfaces_has(before, now->indices[i])); /* Logs it once. */
+            set_membership(endpoints, before->indices[i], MCAST_LEAVE_GROUP);
+    for (unsigned i = 0; i < now->count; i++) {
+        int result = set_membership(endpoints, now->indices[i], MCAST_JOIN_GROUP);
+        if (result < 0 && result != -ENODEV && !nqptp_interfaces_has(before, now->indices[i]))
+            nqptp_log_error(LOG_INFO, result, "no PTP multicast on interface %" PRIu32,
+                            now->indices[i]);
+    }
 }
 
 /* Opens the socket again if its interface was replaced: the old one gets no packet any more. */

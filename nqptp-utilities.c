@@ -182,23 +182,22 @@ static struct nqptp_address address_of(const struct sockaddr_storage *storage) {
     return (struct nqptp_address){ipv6->sin6_addr, ipv6->sin6_scope_id};
 }
 
-socklen_t nqptp_socket_address(const struct nqptp_address *address, uint16_t port,
-                               struct sockaddr_storage *storage) {
-    memset(storage, 0, sizeof *storage);
-    if (nqptp_address_is_ipv4(address)) {
-        struct sockaddr_in *ipv4 = (struct sockaddr_in *)storage;
-        ipv4->sin_family = AF_INET;
-        ipv4->sin_port = htons(port);
-        memcpy(&ipv4->sin_addr, &address->ip.s6_addr[12], sizeof ipv4->sin_addr);
-        return sizeof *ipv4;
-    }
-    *(struct sockaddr_in6 *)storage = (struct sockaddr_in6){
+struct sockaddr_storage nqptp_socket_address(const struct nqptp_address *address, uint16_t port) {
+    struct sockaddr_storage storage = {0};
+    struct sockaddr_in ipv4 = {.sin_family = AF_INET, .sin_port = htons(port)};
+    struct sockaddr_in6 ipv6 = {
         .sin6_family = AF_INET6,
         .sin6_port = htons(port),
         .sin6_addr = address->ip,
         .sin6_scope_id = address->scope_id,
     };
-    return sizeof(struct sockaddr_in6);
+
+    memcpy(&ipv4.sin_addr, &address->ip.s6_addr[12], sizeof ipv4.sin_addr);
+    if (nqptp_address_is_ipv4(address))
+        memcpy(&storage, &ipv4, sizeof ipv4);
+    else
+        memcpy(&storage, &ipv6, sizeof ipv6);
+    return storage;
 }
 
 static int set_option(int fd, int level, int option, int value) {
@@ -221,13 +220,12 @@ static int prepare(int fd, int family, bool loopback) {
 /* Binds to the address and, unless that is NULL, to the interface. */
 static int bind_socket(int fd, const struct nqptp_address *address, const char *interface,
                        uint16_t port) {
-    struct sockaddr_storage name;
-    socklen_t length = nqptp_socket_address(address, port, &name);
+    struct sockaddr_storage name = nqptp_socket_address(address, port);
 
     if (interface &&
         setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, interface, (socklen_t)strlen(interface)) < 0)
         return -errno;
-    return bind(fd, (struct sockaddr *)&name, length) < 0 ? -errno : 0;
+    return bind(fd, (struct sockaddr *)&name, sizeof name) < 0 ? -errno : 0;
 }
 
 int nqptp_socket_open(const struct nqptp_address *address, const char *interface, uint16_t port,
@@ -352,12 +350,12 @@ static void write_control(struct msghdr *message, int level, int type, const voi
 }
 
 int nqptp_socket_send(int fd, struct nqptp_reply *reply, uint16_t port) {
-    struct sockaddr_storage to;
+    struct sockaddr_storage to = nqptp_socket_address(&reply->destination, port);
     struct iovec vector = {reply->data, reply->length};
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct in6_pktinfo))] = {0};
     struct msghdr message = {
         .msg_name = &to,
-        .msg_namelen = nqptp_socket_address(&reply->destination, port, &to),
+        .msg_namelen = sizeof to,
         .msg_iov = &vector,
         .msg_iovlen = 1,
         .msg_control = control,
@@ -409,12 +407,6 @@ uint32_t nqptp_socket_drops(int fd) {
 bool nqptp_sender_is_local(const struct sockaddr_storage *sender) {
     return sender->ss_family == AF_INET ||
            IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)sender)->sin6_addr);
-}
-
-void nqptp_sender_answer(int fd, const struct sockaddr_storage *sender, const char *text,
-                         size_t length) {
-    sendto(fd, text, length, MSG_DONTWAIT, (const struct sockaddr *)sender,
-           sender->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
 }
 
 /* --- interfaces ---------------------------------------------------------------------------- */
@@ -471,18 +463,17 @@ int nqptp_interfaces_drain(int fd) {
     return errno == EAGAIN ? 0 : -errno;
 }
 
-int nqptp_multicast(int fd, int family, uint32_t interface, bool join) {
+int nqptp_multicast(int fd, int family, uint32_t interface, int option) {
     static const char *const groups[] = {"224.0.1.129", "ff02::181", "ff0e::181"};
     int result = 0;
 
     for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
         struct nqptp_address address;
-        struct group_req request = {.gr_interface = interface};
         nqptp_address_parse(groups[i], strlen(groups[i]), &address);
-        nqptp_socket_address(&address, 0, &request.gr_group);
+        struct group_req request = {interface, nqptp_socket_address(&address, 0)};
         if (request.gr_group.ss_family == family &&
-            setsockopt(fd, family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6,
-                       join ? MCAST_JOIN_GROUP : MCAST_LEAVE_GROUP, &request, sizeof request) < 0 &&
+            setsockopt(fd, family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6, option, &request,
+                       sizeof request) < 0 &&
             errno != EADDRINUSE) /* It is a member already. */
             result = -errno;
     }

@@ -71,9 +71,8 @@ uint64_t nqptp_clock_receive_time_ns(const struct timespec *stamp, uint64_t arri
 
 /* --- datagrams ----------------------------------------------------------------------------- */
 
-/* Writes address and port as the kernel expects them. Returns the length. */
-socklen_t nqptp_socket_address(const struct nqptp_address *address, uint16_t port,
-                               struct sockaddr_storage *storage);
+/* Returns address and port as the kernel expects them. It takes the size of the whole struct. */
+struct sockaddr_storage nqptp_socket_address(const struct nqptp_address *address, uint16_t port);
 
 enum nqptp_socket_kind {
     NQPTP_SOCKET_LOCAL,  /* For packets of this machine only. It has no receive times. */
@@ -150,10 +149,6 @@ int nqptp_socket_send(int fd, struct nqptp_reply *reply, uint16_t port);
  */
 bool nqptp_sender_is_local(const struct sockaddr_storage *sender);
 
-/* Sends text to the sender of a command. */
-void nqptp_sender_answer(int fd, const struct sockaddr_storage *sender, const char *text,
-                         size_t length);
-
 /* --- interfaces ---------------------------------------------------------------------------- */
 
 #define NQPTP_INTERFACES_MAX 64
@@ -179,8 +174,11 @@ int nqptp_interfaces_watch(void);
 /* Reads all from that socket, so that the caller waits for the next change. */
 int nqptp_interfaces_drain(int fd);
 
-/* Joins or leaves the groups of PTP (annexes D.3 and E.3) on one interface. */
-int nqptp_multicast(int fd, int family, uint32_t interface, bool join);
+/*
+ * Joins the groups of PTP (annexes D.3 and E.3) on one interface, or leaves them: `option` is
+ * MCAST_JOIN_GROUP or MCAST_LEAVE_GROUP. Returns 0 or -errno.
+ */
+int nqptp_multicast(int fd, int family, uint32_t interface, int option);
 
 /*
  * Returns a clockIdentity for us: the EUI-64 made of the first MAC address (7.5.2.2.2), or a random

@@ -221,7 +221,8 @@ static void send_status(struct nqptp *nqptp, enum source socket, int i, bool jso
     struct nqptp_status status = status_now(nqptp, now_ns);
     size_t length = json ? nqptp_status_json(&status, nqptp->text, NQPTP_STATUS_MAX)
                          : nqptp_status_text(&status, nqptp->text, NQPTP_STATUS_MAX);
-    nqptp_sender_answer(nqptp->fds[socket], sender, nqptp->text, length);
+    sendto(nqptp->fds[socket], nqptp->text, length, MSG_DONTWAIT, (const struct sockaddr *)sender,
+           sizeof *sender);
 }
 
 /* Carries out a batch of commands, after the packets. Returns their number, or -errno. */

@@ -576,16 +576,18 @@ static void check_multicast(const char *any, int family) {
         return;
     }
     uint32_t lo = if_nametoindex("lo");
-    int joined = nqptp_multicast(fd, family, lo, true);
+    int joined = nqptp_multicast(fd, family, lo, MCAST_JOIN_GROUP);
     if (joined == -ENOPROTOOPT) {
         CHECK(true, "%s: groups # SKIP this emulator cannot join them", any);
         close(fd);
         return;
     }
     CHECK_EQ_I64(joined, 0, "%s: a socket joins the groups of its family", any);
-    CHECK_EQ_I64(nqptp_multicast(fd, family, lo, true), 0, "%s: a member joins again", any);
-    CHECK_EQ_I64(nqptp_multicast(fd, family, lo, false), 0, "%s: a member leaves the groups", any);
-    CHECK_EQ_I64(nqptp_multicast(fd, family, lo, false), -EADDRNOTAVAIL,
+    CHECK_EQ_I64(nqptp_multicast(fd, family, lo, MCAST_JOIN_GROUP), 0, "%s: a member joins again",
+                 any);
+    CHECK_EQ_I64(nqptp_multicast(fd, family, lo, MCAST_LEAVE_GROUP), 0,
+                 "%s: a member leaves the groups", any);
+    CHECK_EQ_I64(nqptp_multicast(fd, family, lo, MCAST_LEAVE_GROUP), -EADDRNOTAVAIL,
                  "%s: a socket that is no member cannot leave", any);
     close(fd);
 }

@@ -100,11 +100,10 @@ static int receive(int fd, struct nqptp_batch *batch) {
 /* Makes a check only if it fails, because how often it is called depends on the kernel. */
 static void send_bytes(int fd, const char *to, uint16_t port, const void *bytes, size_t length) {
     struct nqptp_address address = {0};
-    struct sockaddr_storage name;
 
     nqptp_address_parse(to, strlen(to), &address);
-    socklen_t size = nqptp_socket_address(&address, port, &name);
-    if (sendto(fd, bytes, length, 0, (struct sockaddr *)&name, size) != (ssize_t)length)
+    struct sockaddr_storage name = nqptp_socket_address(&address, port);
+    if (sendto(fd, bytes, length, 0, (struct sockaddr *)&name, sizeof name) != (ssize_t)length)
         CHECK(false, "%zu bytes go to %s", length, to);
 }
 
