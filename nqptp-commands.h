@@ -5,12 +5,9 @@
 
 #include "nqptp-clients.h"
 #include "nqptp-shm-layouts.h"
+#include "nqptp-text.h"
 
 #define NQPTP_COMMAND_MAX 4096 /* The bytes of a control datagram. */
-
-/* The value of a macro as text. */
-#define NQPTP_TEXT_OF(macro) NQPTP_TEXT_OF_VALUE(macro)
-#define NQPTP_TEXT_OF_VALUE(value) #value
 
 struct nqptp_command {
     char name[NQPTP_NAME_SIZE]; /* The object's name, with the slash; empty: the text has none. */

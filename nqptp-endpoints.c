@@ -13,6 +13,7 @@
 #include "nqptp-endpoints.h"
 
 #include "nqptp-ports.h"
+#include "nqptp-text.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -73,7 +74,7 @@ const char *nqptp_limits_add(struct nqptp_limits *limits, const char *text) {
         if (strcmp(limits->list[i].name, limit.name) == 0)
             return NULL;
     if (limits->count == NQPTP_LIMITS_MAX)
-        return "-i may be given 8 times";
+        return "-i may be given " NQPTP_TEXT_OF(NQPTP_LIMITS_MAX) " times";
     limits->list[limits->count++] = limit;
     return NULL;
 }
@@ -114,13 +115,10 @@ static int family_of(const struct nqptp_endpoint *endpoint) {
 
 const char *nqptp_endpoint_place(const struct nqptp_endpoint *endpoint,
                                  char place[NQPTP_PLACE_SIZE]) {
-    const struct nqptp_limit *limit = &endpoint->limit;
+    const char *word = endpoint->limit.has_address ? " of " : " on ";
 
-    snprintf(place, NQPTP_PLACE_SIZE, "%s%s",
-             !*limit->name        ? ""
-             : limit->has_address ? " of "
-                                  : " on ",
-             limit->name);
+    snprintf(place, NQPTP_PLACE_SIZE, "%s%s", *endpoint->limit.name ? word : "",
+             endpoint->limit.name);
     return place;
 }
 
@@ -311,25 +309,18 @@ static void tell_presence(const struct nqptp_endpoints *endpoints,
     endpoint->there = there;
 }
 
-static void add_own(struct nqptp_endpoints *endpoints, const struct nqptp_address *address) {
-    if (endpoints->own_count < NQPTP_ADDRESSES_MAX)
-        endpoints->own[endpoints->own_count++] = *address;
-}
-
-/* Finds our own addresses: those given by -i, and those of the interfaces given. */
+/* Finds our own addresses: those of this machine that an endpoint serves. */
 static void find_own(struct nqptp_endpoints *endpoints) {
     const struct nqptp_interfaces *now = &endpoints->interfaces;
 
     endpoints->own_count = 0;
-    for (unsigned i = 0; i < endpoints->count; i++) {
-        const struct nqptp_endpoint *endpoint = &endpoints->list[i];
-        if (!nqptp_endpoint_is_first(endpoint))
-            continue;
-        if (endpoint->limit.has_address)
-            add_own(endpoints, &endpoint->limit.address);
-        for (unsigned a = 0; a < now->address_count && !endpoint->limit.has_address; a++)
-            if (serves(endpoint, &now->addresses[a], now->owners[a]))
-                add_own(endpoints, &now->addresses[a]);
+    for (unsigned a = 0; a < now->address_count; a++) {
+        unsigned i = 0;
+        while (i < endpoints->count &&
+               !serves(&endpoints->list[i], &now->addresses[a], now->owners[a]))
+            i++;
+        if (i < endpoints->count)
+            endpoints->own[endpoints->own_count++] = now->addresses[a];
     }
 }
 

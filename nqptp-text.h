@@ -6,6 +6,10 @@
 #include <stdarg.h>
 #include <stddef.h>
 
+/* The value of a macro as text. */
+#define NQPTP_TEXT_OF(macro) NQPTP_TEXT_OF_VALUE(macro)
+#define NQPTP_TEXT_OF_VALUE(value) #value
+
 struct nqptp_text {
     char *at;    /* The buffer. After the first addition the text in it is terminated. */
     size_t size; /* The size of the buffer. */
