@@ -421,9 +421,9 @@ bool nqptp_interfaces_has(const struct nqptp_interfaces *interfaces, uint32_t in
 int nqptp_interfaces_read(struct nqptp_interfaces *interfaces) {
     struct ifaddrs *list;
 
-    interfaces->count = interfaces->address_count = 0;
     if (getifaddrs(&list) < 0)
         return -errno;
+    interfaces->count = interfaces->address_count = 0;
     for (struct ifaddrs *i = list; i; i = i->ifa_next) {
         unsigned index = if_nametoindex(i->ifa_name);
         if (index > 0 && (i->ifa_flags & IFF_MULTICAST) &&
@@ -485,8 +485,7 @@ static uint64_t eui64_of(const struct ifaddrs *interface) {
     const struct sockaddr_ll *link = (const struct sockaddr_ll *)(const void *)interface->ifa_addr;
     uint64_t mac = 0;
 
-    if (!link || link->sll_family != AF_PACKET || (interface->ifa_flags & IFF_LOOPBACK) ||
-        link->sll_halen != MAC_LENGTH)
+    if (!link || link->sll_family != AF_PACKET || link->sll_halen != MAC_LENGTH)
         return 0;
     for (int i = 0; i < MAC_LENGTH; i++)
         mac = mac << 8 | link->sll_addr[i];

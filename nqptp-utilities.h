@@ -162,7 +162,7 @@ struct nqptp_interfaces {
     uint32_t owners[NQPTP_ADDRESSES_MAX]; /* The interface of each address. */
 };
 
-/* Reads them. Returns 0 or -errno. */
+/* Reads them. Returns 0, or -errno and leaves what was read before. */
 int nqptp_interfaces_read(struct nqptp_interfaces *interfaces);
 
 /* Returns whether the interface of this index can do multicast. */

@@ -14,6 +14,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -350,6 +351,17 @@ static void test_interfaces(void) {
         loopback |= strcmp(nqptp_address_format(&interfaces->addresses[i], text), "127.0.0.1") == 0;
     CHECK(loopback, "the addresses of this machine have 127.0.0.1");
     CHECK(nqptp_clock_identity() != 0, "this machine has a clock identity");
+    unsigned count = interfaces->address_count;
+    struct rlimit before, none;
+    getrlimit(RLIMIT_NOFILE, &before);
+    none = before;
+    none.rlim_cur = 0;
+    setrlimit(RLIMIT_NOFILE, &none);
+    CHECK_EQ_I64(nqptp_interfaces_read(interfaces), -EMFILE,
+                 "without a descriptor the interfaces cannot be read");
+    setrlimit(RLIMIT_NOFILE, &before);
+    CHECK_EQ_U64(interfaces->address_count, count,
+                 "interfaces that cannot be read: those that were read before are left");
     free(interfaces);
 }
 
