@@ -186,6 +186,7 @@ static void read_packets(struct nqptp *nqptp) {
 }
 
 static struct nqptp_status status_now(const struct nqptp *nqptp, uint64_t now_ns) {
+    uint64_t errors = nqptp_checksum_errors(); /* Less than at the start if it cannot be read. */
     struct nqptp_status status = {
         .engine = &nqptp->engine,
         .version = PACKAGE_VERSION,
@@ -194,7 +195,7 @@ static struct nqptp_status status_now(const struct nqptp *nqptp, uint64_t now_ns
         .event_port = nqptp->options->event_port,
         .general_port = nqptp->options->general_port,
         .unsent = nqptp->endpoints.unsent,
-        .checksum_errors = nqptp_checksum_errors() - nqptp->checksum_errors,
+        .checksum_errors = errors > nqptp->checksum_errors ? errors - nqptp->checksum_errors : 0,
     };
 
     for (unsigned i = 0; i < nqptp->endpoints.count && nqptp->endpoints.limited; i++) {
@@ -276,11 +277,10 @@ static void on_signals(struct nqptp *nqptp) {
     for (int i = 0; i < SIGNALS_MAX; i++) {
         if (!nqptp_faults_read(&nqptp->faults, nqptp->fds[SIGNALS], &signal, sizeof signal))
             break;
-        if ((int)signal.ssi_signo == NQPTP_LEASE_SIGNAL || signal.ssi_signo == SIGIO) {
+        if ((int)signal.ssi_signo == NQPTP_LEASE_SIGNAL || signal.ssi_signo == SIGIO)
             opening = true;
-            continue;
-        }
-        nqptp->status = nqptp_startup_status_of((int)signal.ssi_signo);
+        else
+            nqptp->status = nqptp_startup_status_of((int)signal.ssi_signo);
     }
     if (opening)
         on_opening(nqptp);
