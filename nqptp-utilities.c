@@ -4,16 +4,18 @@
  *
  * There are four parts: the log, the clocks, datagrams, and interfaces. nqptp_socket_receive()
  * reads a batch of datagrams; read_packet() takes sender, receive time and local address of each.
- * The only state is the level of the log.
+ * The only state is the log: its level and its descriptor.
  *
  * Nothing here decides what is done with a packet, waits, or ends the process.
  */
 #include "nqptp-utilities.h"
 
+#include "nqptp-text.h"
 #include "nqptp-time.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <ifaddrs.h>
 #include <inttypes.h>
 #include <linux/filter.h>
@@ -39,10 +41,22 @@
 
 /* --- logging ------------------------------------------------------------------------------- */
 
-static int log_level = LOG_NOTICE; /* The only global variable: a process has one log. */
+/* The only global variables: a process has one log. */
+static int log_level = LOG_NOTICE;
+static int log_fd = STDERR_FILENO;
 
+/*
+ * A terminal that is full can still be called writable, and a write to it would wait for its
+ * reader. So a terminal is opened again without waiting, here, because the user that the daemon
+ * becomes may not open it. O_NONBLOCK on stderr itself would be set for other programs as well.
+ */
 void nqptp_log_open(unsigned verbosity) {
+    int terminal = -1;
+
     log_level = LOG_NOTICE + (int)(verbosity < 3 ? verbosity : 3);
+    if (isatty(STDERR_FILENO))
+        terminal = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    log_fd = terminal < 0 ? STDERR_FILENO : terminal;
 }
 
 bool nqptp_log_enabled(int priority) {
@@ -62,44 +76,37 @@ static bool log_to_journal(void) {
 }
 
 /*
- * Writes the line, unless that would block because the reader of a pipe or terminal has stopped. A
+ * Writes the line, unless that would wait because the reader of a pipe or terminal has stopped. A
  * pipe that can be written to takes 4096 bytes at once.
  */
-static void write_line(const char *line) {
-    struct pollfd writable = {.fd = STDERR_FILENO, .events = POLLOUT};
+static void write_line(const char *line, size_t length) {
+    struct pollfd writable = {.fd = log_fd, .events = POLLOUT};
 
     if (poll(&writable, 1, 0) == 1 && (writable.revents & POLLOUT))
-        (void)!write(STDERR_FILENO, line, strlen(line));
+        (void)!write(log_fd, line, length);
 }
 
-void nqptp_log(int priority, const char *format, ...) {
-    char text[1024], line[sizeof text + 32];
+void nqptp_log_error(int priority, int error, const char *format, ...) {
+    char buffer[1200];
+    struct nqptp_text line = {buffer, sizeof buffer - 1, 0};
     va_list arguments;
 
     if (!nqptp_log_enabled(priority))
         return;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
     if (log_to_journal())
-        snprintf(line, sizeof line, "<%d>%s\n", priority < LOG_DEBUG ? priority : LOG_DEBUG, text);
+        nqptp_text_add(&line, "<%d>", priority < LOG_DEBUG ? priority : LOG_DEBUG);
     else
-        snprintf(line, sizeof line, "nqptp: %s%s\n",
-                 priority <= LOG_ERR       ? "error: "
-                 : priority == LOG_WARNING ? "warning: "
-                                           : "",
-                 text);
-    write_line(line);
-}
-
-void nqptp_log_error(int priority, int error, const char *format, ...) {
-    char text[900];
-    va_list arguments;
-
+        nqptp_text_add(&line, "nqptp: %s",
+                       priority <= LOG_ERR       ? "error: "
+                       : priority == LOG_WARNING ? "warning: "
+                                                 : "");
     va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
+    nqptp_text_add_arguments(&line, format, arguments);
     va_end(arguments);
-    nqptp_log(priority, "%s: %s", text, strerror(-error));
+    if (error < 0)
+        nqptp_text_add(&line, ": %s", strerror(-error));
+    buffer[line.used++] = '\n';
+    write_line(buffer, line.used);
 }
 
 const char *nqptp_dev_shm_trouble(void) {

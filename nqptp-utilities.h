@@ -20,20 +20,23 @@
 #define NQPTP_LOG_BYTES (LOG_DEBUG + 1) /* A priority below those of syslog(3). */
 
 /*
- * Sets how much is logged. 0: priority LOG_NOTICE and higher ones. 1: also LOG_INFO. 2: also
- * LOG_DEBUG. 3: also NQPTP_LOG_BYTES.
+ * Opens the log, and sets how much is logged. 0: priority LOG_NOTICE and higher ones. 1: also
+ * LOG_INFO. 2: also LOG_DEBUG. 3: also NQPTP_LOG_BYTES.
  */
 void nqptp_log_open(unsigned verbosity);
 
 /* Returns whether messages of this priority (syslog(3)) are logged. */
 bool nqptp_log_enabled(int priority);
 
-/* Logs one line. Under the journal the line carries its priority. */
-void nqptp_log(int priority, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-/* Logs one line that ends with what the error, -errno, means. */
+/*
+ * Logs one line, which ends with what the error, -errno, means, if it is not 0. Under the journal
+ * the line carries its priority.
+ */
 void nqptp_log_error(int priority, int error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* Logs one line without an error. */
+#define nqptp_log(priority, ...) nqptp_log_error(priority, 0, __VA_ARGS__)
 
 /*
  * Returns why the user of this process cannot make files in /dev/shm, and what to do about it; NULL

@@ -410,10 +410,48 @@ static void test_log(void) {
                  "with a JOURNAL_STREAM that is not stderr an error has its prefix");
 }
 
+/* Returns whether the process ends by itself within 10 s. */
+static bool ends(pid_t child) {
+    struct timespec pause = {0, 10 * MS};
+
+    for (int i = 0; i < 1000; i++) {
+        if (waitpid(child, NULL, WNOHANG) == child)
+            return true;
+        nanosleep(&pause, NULL);
+    }
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    return false;
+}
+
+/* A terminal holds some ten thousand bytes that nothing reads. Two million are logged. */
+static void test_log_to_a_terminal(void) {
+    char text[16] = "";
+    int terminal = posix_openpt(O_RDWR | O_NOCTTY);
+
+    if (terminal < 0 || grantpt(terminal) < 0 || unlockpt(terminal) < 0) {
+        CHECK(true, "the log on a terminal # SKIP there is no terminal here");
+        return;
+    }
+    pid_t child = fork();
+    if (child == 0) {
+        int stream = open(ptsname(terminal), O_RDWR | O_NOCTTY);
+        dup2(stream, STDERR_FILENO);
+        nqptp_log_open(0);
+        for (int i = 0; i < 20000; i++)
+            nqptp_log(LOG_NOTICE, "%*d", 100, i);
+        _exit(0);
+    }
+    CHECK(ends(child), "a terminal that nothing reads does not stop the log");
+    CHECK(read(terminal, text, 10) == 10, "a terminal that nothing reads has the first lines");
+    CHECK_EQ_STR(text, "nqptp:    ", "the log on a terminal has its prefix");
+    close(terminal);
+}
+
 int main(void) {
     static void (*const tests[])(void) = {
-        test_receive_time, test_clock_pair, test_set_while_packets_wait,
-        test_datagrams,    test_interfaces, test_log,
+        test_receive_time, test_clock_pair, test_set_while_packets_wait, test_datagrams,
+        test_interfaces,   test_log,        test_log_to_a_terminal,
     };
     TAP_RUN(tests);
     return tap_done();
