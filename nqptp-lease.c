@@ -76,7 +76,7 @@ static bool read_events(const struct nqptp_lease *lease) {
     char events[1024];
     bool any = false;
 
-    while (lease->inotify >= 0 && read(lease->inotify, events, sizeof events) > 0)
+    while (read(lease->inotify, events, sizeof events) > 0)
         any = true;
     return any;
 }
