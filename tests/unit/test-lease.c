@@ -34,9 +34,9 @@ static struct nqptp_lease open_refused(int error) {
 static void test_no_memory(void) {
     struct nqptp_lease lease = open_refused(ENOMEM);
 
-    for (unsigned seconds = 1; seconds <= 6; seconds++) {
+    for (uint64_t seconds = 1; seconds <= 6; seconds++) {
         CHECK_EQ_U64(lease.retry_ns, START_NS + seconds * 1000 * MS,
-                     "no memory for a lease: the next try is after 1 s, time %u", seconds);
+                     "no memory for a lease: a try after %" PRIu64 " s", seconds);
         nqptp_lease_retry(&lease, lease.retry_ns);
     }
     lease_error = 0;

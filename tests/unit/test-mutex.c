@@ -31,7 +31,7 @@ int pthread_mutexattr_setpshared(pthread_mutexattr_t *attributes, int shared) {
 
 int pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attributes) {
     (void)attributes;
-    memset(mutex, 0, sizeof *mutex);
+    memset(mutex, 0, sizeof(pthread_mutex_t));
     return 0;
 }
 

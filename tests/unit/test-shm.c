@@ -343,15 +343,15 @@ static void test_stopped_in_use(const char *name, bool plays) {
     ino_t inode = inode_of(name);
     struct shm_structure *map = client_map(name);
     CHECK_EQ_I64(nqptp_shm_stop(&shm, plays), 0, "stopped while %s", client);
-    CHECK(plays ? is_record(map, 5) : is_no_master(map), "stopped while %s: the record is %s",
-          client, plays ? "there" : "none");
+    CHECK(map && (plays ? is_record(map, 5) : is_no_master(map)),
+          "stopped while %s: the record is %s", client, plays ? "there" : "none");
     CHECK(!has_public_name(name), "stopped while %s: new players find no object", client);
     CHECK(is_aside(name, aside), "stopped while %s: the file is put aside", client);
     CHECK(brought_back(name), "started again: the file is brought back");
     shm = open_object(name);
     CHECK_EQ_U64(inode_of(name), inode, "started again: it is the same object");
     publish(&shm, 6, START_NS);
-    CHECK(is_record(map, 6), "started again: a client that kept it mapped reads on");
+    CHECK(map && is_record(map, 6), "started again: a client that kept it mapped reads on");
     CHECK(!is_aside(name, aside), "started again: nothing is put aside");
     munmap(map, sizeof *map);
     nqptp_shm_stop(&shm, plays);
