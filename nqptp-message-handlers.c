@@ -260,10 +260,8 @@ static enum nqptp_drop use_samples(struct nqptp_engine *engine, int i,
                                    enum nqptp_pairing_result result,
                                    const struct nqptp_samples *samples, uint64_t now_ns,
                                    struct nqptp_effects *effects) {
-    if (result == NQPTP_PAIRING_LATE)
-        return NQPTP_DROP_LATE;
-    if (result == NQPTP_PAIRING_DUPLICATE)
-        return NQPTP_DROP_DUPLICATE;
+    if (result != NQPTP_PAIRING_NOTED)
+        return result == NQPTP_PAIRING_LATE ? NQPTP_DROP_LATE : NQPTP_DROP_DUPLICATE;
     note_arrival(&engine->table.clocks[i], packet, now_ns);
     for (unsigned n = 0; n < samples->count; n++)
         use_sample(engine, i, &samples->list[n], now_ns, effects);

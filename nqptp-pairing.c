@@ -96,17 +96,17 @@ static void forget_port(struct nqptp_pairing *pairing, uint16_t port_number) {
         pairing->waiting_until_ns = 0;
 }
 
-/* Adds the sample of a complete exchange: the time of origin, and when the Sync arrived. */
+/* Adds the sample of an exchange: the time of origin, and when that was here. */
 static void add_sample(struct nqptp_pairing *pairing, struct nqptp_exchange *exchange,
-                       bool replaces_guess, struct nqptp_samples *samples) {
+                       struct nqptp_samples *samples) {
     exchange->sampled = true;
     pairing->newest_origin_ns = exchange->origin_ns;
     samples->list[samples->count++] = (struct nqptp_sample){
         .origin_ns = exchange->origin_ns,
         .correction_ns = (int64_t)((uint64_t)exchange->sync_correction_ns +
                                    (uint64_t)exchange->follow_up_correction_ns), /* may wrap */
-        .local_ns = exchange->sync_at_ns,
-        .replaces_guess = replaces_guess,
+        .local_ns = exchange->local_ns,
+        .replaces_guess = exchange->one_step && exchange->have_follow_up,
     };
 }
 
@@ -114,15 +114,8 @@ static void add_sample(struct nqptp_pairing *pairing, struct nqptp_exchange *exc
 static void add_waiting(struct nqptp_pairing *pairing, struct nqptp_samples *samples) {
     if (pairing->waiting_until_ns == 0)
         return;
-    struct nqptp_exchange *exchange = &pairing->exchanges[pairing->waiting];
     pairing->waiting_until_ns = 0;
-    exchange->sampled = true;
-    pairing->newest_origin_ns = exchange->origin_ns;
-    samples->list[samples->count++] = (struct nqptp_sample){
-        .origin_ns = exchange->origin_ns,
-        .correction_ns = exchange->follow_up_correction_ns,
-        .local_ns = exchange->follow_up_at_ns,
-    };
+    add_sample(pairing, &pairing->exchanges[pairing->waiting], samples);
 }
 
 /*
@@ -137,10 +130,6 @@ static bool is_two_step(const struct nqptp_pairing *pairing, const struct nqptp_
            (pairing->follow_up_at_ns > 0 && now_ns - pairing->follow_up_at_ns <= recent_ns);
 }
 
-static enum nqptp_pairing_result result_of(const struct nqptp_samples *samples) {
-    return samples->count > 0 ? NQPTP_PAIRING_SAMPLE : NQPTP_PAIRING_NOTHING;
-}
-
 /* A Sync came late or again. Its Follow_Up will tell whether the clock restarted. */
 static void keep_doubtful(struct nqptp_pairing *pairing, const struct nqptp_message *sync,
                           uint64_t local_ns, uint64_t now_ns) {
@@ -149,7 +138,7 @@ static void keep_doubtful(struct nqptp_pairing *pairing, const struct nqptp_mess
         .port_number = sync->source.port_number,
         .sequence_id = sync->sequence_id,
         .have_sync = true,
-        .sync_at_ns = local_ns,
+        .local_ns = local_ns,
         .sync_correction_ns = sync->correction_ns,
     };
 }
@@ -171,7 +160,7 @@ enum nqptp_pairing_result nqptp_pairing_sync(struct nqptp_pairing *pairing,
     }
     nqptp_interval_note(&pairing->sync_interval, sync->log_message_interval, now_ns);
     exchange->have_sync = true;
-    exchange->sync_at_ns = local_ns;
+    exchange->local_ns = local_ns;
     exchange->sync_correction_ns = sync->correction_ns;
     if (exchange->have_follow_up)
         pairing->waiting_until_ns = 0; /* that one waited for this Sync */
@@ -181,8 +170,8 @@ enum nqptp_pairing_result nqptp_pairing_sync(struct nqptp_pairing *pairing,
         exchange->origin_ns = sync->origin_timestamp_ns;
     }
     if (exchange->have_follow_up || exchange->one_step)
-        add_sample(pairing, exchange, false, samples);
-    return result_of(samples);
+        add_sample(pairing, exchange, samples);
+    return NQPTP_PAIRING_NOTED;
 }
 
 /* Whether there is a sample of a later Sync, or one waits, and this one is too old to replace it.
@@ -190,9 +179,9 @@ enum nqptp_pairing_result nqptp_pairing_sync(struct nqptp_pairing *pairing,
 static bool is_overtaken(const struct nqptp_pairing *pairing, const struct nqptp_exchange *exchange,
                          uint64_t newest_at_ns, uint64_t now_ns) {
     if (pairing->waiting_until_ns > 0)
-        newest_at_ns = pairing->exchanges[pairing->waiting].follow_up_at_ns;
-    return exchange->have_sync && exchange->sync_at_ns < newest_at_ns &&
-           now_ns - exchange->sync_at_ns > OVERTAKEN_NS;
+        newest_at_ns = pairing->exchanges[pairing->waiting].local_ns;
+    return exchange->have_sync && exchange->local_ns < newest_at_ns &&
+           now_ns - exchange->local_ns > OVERTAKEN_NS;
 }
 
 /* Whether the doubtful Sync is this Follow_Up's. */
@@ -223,16 +212,16 @@ enum nqptp_pairing_result nqptp_pairing_follow_up(struct nqptp_pairing *pairing,
     pairing->follow_up_at_ns = now_ns;
     add_waiting(pairing, samples);
     exchange->have_follow_up = true;
-    exchange->follow_up_at_ns = local_ns;
     exchange->origin_ns = follow_up->origin_timestamp_ns;
     exchange->follow_up_correction_ns = follow_up->correction_ns;
     if (exchange->have_sync) {
-        add_sample(pairing, exchange, exchange->one_step, samples);
+        add_sample(pairing, exchange, samples);
     } else {
+        exchange->local_ns = local_ns;
         pairing->waiting = (unsigned)(exchange - pairing->exchanges);
         pairing->waiting_until_ns = now_ns + FOLLOW_UP_WAIT_NS;
     }
-    return result_of(samples);
+    return NQPTP_PAIRING_NOTED;
 }
 
 void nqptp_pairing_expire(struct nqptp_pairing *pairing, struct nqptp_samples *samples) {

@@ -19,10 +19,9 @@ struct nqptp_exchange {
     uint16_t sequence_id;
     bool have_sync;
     bool have_follow_up;
-    bool sampled;             /* It gave its one sample. */
-    bool one_step;            /* Its sample was the Sync's own time. */
-    uint64_t sync_at_ns;      /* The receive time of the Sync. */
-    uint64_t follow_up_at_ns; /* The receive time of the Follow_Up. */
+    bool sampled;      /* It gave its one sample. */
+    bool one_step;     /* Its sample was the Sync's own time. */
+    uint64_t local_ns; /* The receive time of the Sync, or of a Follow_Up that waits for it. */
     int64_t sync_correction_ns;
     int64_t follow_up_correction_ns;
     uint64_t origin_ns; /* The preciseOriginTimestamp, or the Sync's own originTimestamp. */
@@ -57,8 +56,7 @@ struct nqptp_samples {
 
 /* What became of a Sync or Follow_Up. */
 enum nqptp_pairing_result {
-    NQPTP_PAIRING_NOTHING,   /* It is noted, and no sample is complete yet. */
-    NQPTP_PAIRING_SAMPLE,    /* There is at least one sample. */
+    NQPTP_PAIRING_NOTED,     /* It was new. It may have completed samples. */
     NQPTP_PAIRING_DUPLICATE, /* The exchange has one already, or gave its sample. */
     NQPTP_PAIRING_LATE,      /* It comes long after its turn. */
 };
