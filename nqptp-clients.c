@@ -291,6 +291,7 @@ bool nqptp_client_set_peers(const struct nqptp_clock_table *table, struct nqptp_
                             const struct nqptp_address *addresses, unsigned count) {
     struct nqptp_client old = *client;
 
+    bool same = old.has_list;
     client->has_list = true;
     client->peer_count = 0;
     memset(client->first, 0, sizeof client->first);
@@ -304,6 +305,7 @@ bool nqptp_client_set_peers(const struct nqptp_clock_table *table, struct nqptp_
             known = NULL; /* it names another link, or none any more */
         add_peer(client, &addresses[i], known);
     }
+        same = same && known;
     for (int i = 0; i < table->clocks_top; i++)
         if (table->clocks[i].in_use)
             bind_row(table, client, i);
@@ -314,13 +316,9 @@ bool nqptp_client_set_peers(const struct nqptp_clock_table *table, struct nqptp_
         client->heard_count += client->peers[i].identified;
         client->same_host |= client->peers[i].same_host;
     }
-    bool same = old.has_list && old.peer_count == client->peer_count;
+    same = same && old.peer_count == client->peer_count;
     bool same_first = !client->first_wins || old.peer_count == 0 || client->peer_count == 0 ||
                       nqptp_address_equal(&old.peers[0].address, &client->peers[0].address);
-    for (unsigned i = 0; same && i < old.peer_count; i++) {
-        const struct nqptp_peer *peer = peer_at(client, &old.peers[i].address);
-        same = peer && peer->address.scope_id == old.peers[i].address.scope_id;
-    }
     if (!same || !same_first)
         forget_changes(client); /* the client wants this change */
     return !same;
