@@ -395,21 +395,20 @@ static bool may_follow(const struct nqptp_clock_table *table, const struct nqptp
            silent_peer_of(table, client, i, now_ns);
 }
 
-/* Whether there is a master that this client may follow and that is alive. */
-static bool has_living_master(const struct nqptp_clock_table *table,
-                              const struct nqptp_client *client, uint64_t now_ns) {
-    int i = client->master;
-    return i != NQPTP_NO_CLOCK && may_follow(table, client, i, now_ns) &&
-           nqptp_clock_is_alive(&table->clocks[i], now_ns);
+/* Whether row i has a clock that is alive and that this client may follow. */
+static bool may_follow_alive(const struct nqptp_clock_table *table,
+                             const struct nqptp_client *client, int i, uint64_t now_ns) {
+    return i != NQPTP_NO_CLOCK && nqptp_clock_is_alive(&table->clocks[i], now_ns) &&
+           may_follow(table, client, i, now_ns);
 }
 
 /* 9.3.2.5, but without a second Announce where waiting for it would only keep a player silent. */
 bool nqptp_client_qualifies(const struct nqptp_clock_table *table,
                             const struct nqptp_client *client, int i, uint64_t now_ns) {
     const struct nqptp_clock *clock = &table->clocks[i];
-    return is_eligible(clock) &&
-           (clock->confirmed || (client->qualified & nqptp_clock_bit(i)) ||
-            nqptp_client_lists_clock(client, i) || !has_living_master(table, client, now_ns));
+    return is_eligible(clock) && (clock->confirmed || (client->qualified & nqptp_clock_bit(i)) ||
+                                  nqptp_client_lists_clock(client, i) ||
+                                  !may_follow_alive(table, client, client->master, now_ns));
 }
 
 /* A clock that qualified once stays so while it is alive, however seldom it announces itself. */
@@ -538,10 +537,8 @@ struct nqptp_reason nqptp_client_reason(const struct nqptp_clock_table *table,
         reason.address = peer ? peer->address : winner->address;
         return reason;
     }
-    bool followed = old != NQPTP_NO_CLOCK && may_follow(table, client, old, now_ns);
-    bool alive = followed && nqptp_clock_is_alive(&table->clocks[old], now_ns);
-    if (old != NQPTP_NO_CLOCK && !alive) {
-        reason.won = followed ? NQPTP_WON_SILENT : NQPTP_WON_UNLISTED;
+    if (old != NQPTP_NO_CLOCK && !may_follow_alive(table, client, old, now_ns)) {
+        reason.won = may_follow(table, client, old, now_ns) ? NQPTP_WON_SILENT : NQPTP_WON_UNLISTED;
         return reason;
     }
     int rival = old != NQPTP_NO_CLOCK && is_candidate(table, client, old, now_ns)
