@@ -234,15 +234,6 @@ void nqptp_clock_announce(struct nqptp_clock *clock, const struct nqptp_announce
     clock->port_number = port_number;
 }
 
-void nqptp_clock_answers(struct nqptp_clock_table *table, uint64_t clock_identity,
-                         const struct nqptp_address *address, uint64_t now_ns) {
-    int i = nqptp_clock_find(table, clock_identity, address);
-    if (i == NQPTP_NO_CLOCK)
-        return;
-    table->clocks[i].answers++;
-    table->clocks[i].answered_ns = now_ns;
-}
-
 /* For how long a sample makes its clock alive. */
 static uint64_t alive_for_ns(const struct nqptp_clock *clock) {
     uint64_t limit_ns = ALIVE_SYNC_INTERVALS * nqptp_interval_ns(&clock->pairing.sync_interval,

@@ -175,10 +175,6 @@ bool nqptp_clock_sample(struct nqptp_clock *clock, const struct nqptp_sample *sa
  */
 bool nqptp_clock_judge_rate(struct nqptp_clock *clock);
 
-/* Counts an answer of that clock to a Delay_Req of ours. */
-void nqptp_clock_answers(struct nqptp_clock_table *table, uint64_t clock_identity,
-                         const struct nqptp_address *address, uint64_t now_ns);
-
 /* Whether it gave a sample within max(3 s, 8 Sync intervals), at most 10 s. */
 bool nqptp_clock_is_alive(const struct nqptp_clock *clock, uint64_t now_ns);
 

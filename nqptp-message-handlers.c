@@ -331,7 +331,11 @@ static enum nqptp_drop handle_delay_resp(struct nqptp_engine *engine,
     if (message->requesting.clock_identity != engine->self.port.clock_identity ||
         message->requesting.port_number != engine->self.port.port_number)
         return NQPTP_DROP_FOREIGN;
-    nqptp_clock_answers(&engine->table, message->source.clock_identity, &packet->source, now_ns);
+    int i = nqptp_clock_find(&engine->table, message->source.clock_identity, &packet->source);
+    if (i != NQPTP_NO_CLOCK) {
+        engine->table.clocks[i].answers++;
+        engine->table.clocks[i].answered_ns = now_ns;
+    }
     return NQPTP_DROP_NONE;
 }
 
