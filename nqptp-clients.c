@@ -116,19 +116,17 @@ static struct nqptp_peer *bind_row(const struct nqptp_clock_table *table,
 }
 
 void nqptp_clients_add_clock(struct nqptp_clients *clients, const struct nqptp_clock_table *table,
-                             int i, bool announced) {
+                             int i) {
     const struct nqptp_clock *clock = &table->clocks[i];
 
     for (int c = 0; c < clients->top; c++) {
         struct nqptp_peer *peer = bind_row(table, &clients->list[c], i);
-        if (!peer)
-            continue;
-        if (peer->announced && !announced)
+        if (!peer || (peer->announced && !clock->announced))
             continue;
         peer->clock_identity = clock->clock_identity;
         clients->list[c].heard_count += !peer->identified;
         peer->identified = true;
-        peer->announced = announced;
+        peer->announced = clock->announced;
     }
 }
 

@@ -102,13 +102,13 @@ void nqptp_clients_remove(struct nqptp_clients *clients, int c);
 int nqptp_clients_add(struct nqptp_clients *clients, const char *name);
 
 /*
- * Row i holds a clock that was heard just now: binds it to the list entries with its address. A
- * clock that only gave its time there does not replace one that announced itself there. A
+ * Row i holds a clock that is new or has announced itself just now: binds it to the list entries
+ * with its address. A clock that did not announce itself does not replace one that did. A
  * link-local address without scope is that of the link that was heard first, while a clock is heard
  * there.
  */
 void nqptp_clients_add_clock(struct nqptp_clients *clients, const struct nqptp_clock_table *table,
-                             int i, bool announced);
+                             int i);
 
 /* Row i is empty now: a client whose master was there has none. */
 void nqptp_clients_remove_clock(struct nqptp_clients *clients, int i);

@@ -197,7 +197,7 @@ static int row_of(struct nqptp_engine *engine, const struct nqptp_packet *packet
     if (engine->table.clocks[i].in_use)
         delete_clock(engine, i, effects);
     nqptp_clock_create(&engine->table, i, identity, &packet->source, now_ns);
-    nqptp_clients_add_clock(&engine->clients, &engine->table, i, false);
+    nqptp_clients_add_clock(&engine->clients, &engine->table, i);
     nqptp_asking_hasten_neighbours(&engine->asking);
     nqptp_effects_tell(effects,
                        nqptp_event_of_clock(NQPTP_EVENT_CREATED, &engine->table.clocks[i]));
@@ -316,7 +316,7 @@ static enum nqptp_drop handle_announce(struct nqptp_engine *engine,
         return NQPTP_DROP_DUPLICATE;
     note_arrival(clock, packet, now_ns);
     clock->announce_id = message->sequence_id;
-    nqptp_clients_add_clock(&engine->clients, &engine->table, i, true);
+    nqptp_clients_add_clock(&engine->clients, &engine->table, i);
     nqptp_clock_announce(clock, &message->announce, message->source.port_number,
                          message->log_message_interval, now_ns);
     nqptp_wake_up_if_silent(clock, &engine->self, is_listed(engine, i), now_ns, effects);

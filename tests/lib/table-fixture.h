@@ -37,7 +37,7 @@ static inline int add(struct table_fixture *b, uint64_t clock_identity, uint8_t 
                                 nqptp_clients_list_address(&b->clients, &address), b->now_ns);
     if (i != NQPTP_NO_CLOCK) {
         nqptp_clock_create(&b->table, i, clock_identity, &address, b->now_ns);
-        nqptp_clients_add_clock(&b->clients, &b->table, i, false);
+        nqptp_clients_add_clock(&b->clients, &b->table, i);
     }
     return i;
 }

@@ -534,7 +534,7 @@ static int add_on_link(struct table_fixture *b, uint64_t identity, uint32_t link
     nqptp_clock_create(&b->table, i, identity, &address, b->now_ns);
     announce(b, i, link == 7 ? 100 : 1);
     (void)sample(b, i);
-    nqptp_clients_add_clock(&b->clients, &b->table, i, true);
+    nqptp_clients_add_clock(&b->clients, &b->table, i);
     return i;
 }
 
@@ -553,13 +553,13 @@ static void check_link_local_address_is_of_one_link(uint32_t listed_scope) {
     for (int n = 0; n < 5; n++) {
         wait_with(&b, S, 1u << honest | 1u << other);
         announce(&b, other, 1);
-        nqptp_clients_add_clock(&b.clients, &b.table, other, true);
+        nqptp_clients_add_clock(&b.clients, &b.table, other);
         CHECK_EQ_I64(master(&b), honest, "scope %u: the sender's link is followed", listed_scope);
     }
     for (int n = 0; n < 12; n++)
         wait_with(&b, S, only(other));
     b.table.clocks[other].heard_at_ns = b.now_ns;
-    nqptp_clients_add_clock(&b.clients, &b.table, other, true);
+    nqptp_clients_add_clock(&b.clients, &b.table, other);
     CHECK_EQ_I64(nqptp_client_lists_clock(&b.clients.list[0], other), listed_scope == 0,
                  "scope %u: silent, the link %s another one", listed_scope,
                  listed_scope ? "is not" : "may be");
