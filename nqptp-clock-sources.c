@@ -204,11 +204,8 @@ static void accept_announce(struct nqptp_clock *clock, const struct nqptp_announ
     clock->last_announce = *announce;
     if (clock->announced && nqptp_hysteresis_holds(&clock->announce_hysteresis, now_ns))
         return;
-    if (clock->announced &&
-        announce->grandmaster_identity != clock->announce.grandmaster_identity) {
+    if (clock->announced && announce->grandmaster_identity != clock->announce.grandmaster_identity)
         nqptp_estimator_reset(&clock->estimator); /* another timescale: a new series */
-        clock->withholds = false;
-    }
     clock->announce = *announce;
 }
 
@@ -288,14 +285,20 @@ static bool is_of_backlog(const struct nqptp_clock *clock, const struct nqptp_sa
     int64_t master_moved_ns = (int64_t)(master_ns - clock->last_master_ns);
     int64_t local_moved_ns = (int64_t)(sample->local_ns - clock->last_local_ns);
 
-    return clock->sampled_at_ns > 0 && clock->estimator.bins > 0 && !sample->replaces_guess &&
-           above_ns > JUMP_NS && master_moved_ns > JUMP_NS && local_moved_ns < master_moved_ns / 2;
+    return clock->sampled_at_ns > 0 && !nqptp_estimator_is_empty(&clock->estimator) &&
+           !sample->replaces_guess && above_ns > JUMP_NS && master_moved_ns > JUMP_NS &&
+           local_moved_ns < master_moved_ns / 2;
+}
+
+/* Whether a sample waits for the next one. A reset of the estimator makes it worth nothing. */
+static bool withholds(const struct nqptp_clock *clock) {
+    return clock->withholds && !nqptp_estimator_is_empty(&clock->estimator);
 }
 
 /* In a backlog a sample may overtake another one. The later one does not end the backlog. */
 static bool is_overtaken(const struct nqptp_clock *clock, const struct nqptp_sample *sample,
                          uint64_t master_ns) {
-    return clock->withholds && !sample->replaces_guess &&
+    return withholds(clock) && !sample->replaces_guess &&
            (int64_t)(master_ns - clock->last_master_ns) <= 0 &&
            (int64_t)(sample->local_ns - clock->last_local_ns) < JUMP_NS;
 }
@@ -327,10 +330,10 @@ static bool estimate(struct nqptp_clock *clock, const struct nqptp_sample *sampl
 static bool release_withheld(struct nqptp_clock *clock, uint64_t now_ns) {
     const struct nqptp_sample *sample = &clock->withheld;
 
-    if (!clock->withholds)
-        return false;
     clock->withholds = false;
-    return estimate(clock, sample, sample->origin_ns + (uint64_t)sample->correction_ns, now_ns);
+    return withheld &&
+           estimate(clock, sample, sample->origin_ns + (uint64_t)sample->correction_ns, now_ns);
+    bool withheld = withholds(clock);
 }
 
 bool nqptp_clock_sample(struct nqptp_clock *clock, const struct nqptp_sample *sample,
@@ -352,11 +355,9 @@ bool nqptp_clock_sample(struct nqptp_clock *clock, const struct nqptp_sample *sa
         clock->withholds = true;
         return false;
     }
-    if (sample->replaces_guess) {
+    if (sample->replaces_guess)
         nqptp_estimator_reset(&clock->estimator);
-        clock->withholds = false;
-    }
-    if (repeated && clock->estimator.bins == 0)
+    if (repeated && nqptp_estimator_is_empty(&clock->estimator))
         return false; /* it still sleeps: a reset estimator does not make this a first sample */
     bool changed = release_withheld(clock, now_ns);
     return estimate(clock, sample, master_ns, now_ns) || changed;
@@ -364,14 +365,15 @@ bool nqptp_clock_sample(struct nqptp_clock *clock, const struct nqptp_sample *sa
 
 bool nqptp_clock_judge_rate(struct nqptp_clock *clock) {
     const struct nqptp_reading *reading = &clock->reading;
-    bool was_odd = clock->rate_is_odd;
+    bool was_odd = clock->odd_rate_ppm != 0;
     struct nqptp_quality quality;
 
     if (!nqptp_estimator_quality(&clock->estimator, &quality) || quality.error_us > RATE_KNOWN_US ||
         reading->local_time_ns - reading->start_time_ns < RATE_KNOWN_NS)
         return false;
-    clock->rate_is_odd = fabs(quality.rate_ppm) > (was_odd ? USUAL_RATE_PPM : ODD_RATE_PPM);
-    return clock->rate_is_odd != was_odd;
+    bool is_odd = fabs(quality.rate_ppm) > (was_odd ? USUAL_RATE_PPM : ODD_RATE_PPM);
+    clock->odd_rate_ppm = is_odd ? quality.rate_ppm : 0;
+    return is_odd != was_odd;
 }
 
 /* --- the data set comparison ---------------------------------------------------------------- */

@@ -74,7 +74,7 @@ struct nqptp_clock {
     uint64_t last_master_ns;      /* The same with its corrections. */
     uint64_t last_local_ns;       /* The local_ns of the last sample. */
     struct nqptp_sample withheld; /* It looks like one of a backlog, and waits for the next one. */
-    bool withholds;               /* `withheld` is valid. */
+    bool withholds;               /* `withheld` is valid, unless the estimator was reset since. */
     uint64_t sampled_at_ns;       /* A sample was used last then; 0: none yet. */
     uint64_t series_began_at_ns;  /* The receive time of the first sample of the series. */
     uint64_t newest_offset_ns;    /* The offset by the last sample, whether it was used or not. */
@@ -83,7 +83,7 @@ struct nqptp_clock {
     uint64_t alive_until_ns; /* It is lost then without another sample; 0: it is lost already. */
     struct nqptp_reading reading;
     struct nqptp_estimator estimator;
-    bool rate_is_odd; /* Two crystals do not differ as much as this clock from ours. */
+    double odd_rate_ppm; /* The clock's rate minus ours if no two crystals differ by it, else 0. */
 };
 
 /* The steps of the data set comparison, in its order. */

@@ -69,7 +69,7 @@ struct nqptp_event nqptp_event_of_clock(enum nqptp_event_kind kind,
         .address = clock->address,
         .client = -1,
         .grandmaster_identity = clock->reading.grandmaster_identity,
-        .odd_rate_ppm = clock->rate_is_odd ? clock->estimator.slope_ppm : 0,
+        .odd_rate_ppm = clock->odd_rate_ppm,
     };
 }
 

@@ -97,6 +97,10 @@ void nqptp_estimator_reset(struct nqptp_estimator *estimator) {
     *estimator = (struct nqptp_estimator){0};
 }
 
+bool nqptp_estimator_is_empty(const struct nqptp_estimator *estimator) {
+    return estimator->bins == 0;
+}
+
 static double to_us(int64_t ns) {
     return (double)ns / 1e3;
 }

@@ -67,8 +67,11 @@ enum nqptp_estimate {
     NQPTP_ESTIMATE_RESTARTED, /* A new series began: first sample, step, stop or long gap. */
 };
 
-/* Forgets everything: for a new grandmaster, or when a slot of the table gets another clock. */
+/* Forgets everything: the clock has a new grandmaster, or its old line is worth nothing. */
 void nqptp_estimator_reset(struct nqptp_estimator *estimator);
+
+/* Whether the next sample is the first since the start or the last reset. */
+bool nqptp_estimator_is_empty(const struct nqptp_estimator *estimator);
 
 /*
  * Adds the sample "the master's clock showed master_ns when the local clock showed local_ns". Both

@@ -107,14 +107,14 @@ static void add_client_trouble(struct nqptp_text *text, const struct nqptp_statu
 
     if (trouble)
         nqptp_text_add(text, "%s: %s", client->shown, trouble);
-    else if (master && master->rate_is_odd)
+    else if (master && master->odd_rate_ppm != 0)
         nqptp_text_add(text,
                        "%s: the sender's clock runs %.0f ppm %s than this machine's, but crystals "
                        "differ by 100 at most: NTP is correcting the sender's, or one of the two "
                        "is a virtual machine. To see which clock is off, run on this machine: "
                        "chronyc tracking, or: timedatectl timesync-status",
-                       client->shown, fabs(master->estimator.slope_ppm),
-                       master->estimator.slope_ppm > 0 ? "faster" : "slower");
+                       client->shown, fabs(master->odd_rate_ppm),
+                       master->odd_rate_ppm > 0 ? "faster" : "slower");
 }
 
 /* Returns whether none of the places exists that -i names. */

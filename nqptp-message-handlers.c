@@ -440,7 +440,6 @@ static void command_begin(struct nqptp_engine *engine, struct nqptp_client *clie
     if (now_ns - clock->sampled_at_ns <= STALE_NS)
         return;
     nqptp_estimator_reset(&clock->estimator);
-    clock->withholds = false;
     clock->series_hysteresis = (struct nqptp_hysteresis){0};
 }
 

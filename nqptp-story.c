@@ -235,7 +235,7 @@ const char *nqptp_drop_name(enum nqptp_drop drop) {
 
 static void add_master(struct nqptp_text *line, const struct nqptp_client *client, bool is_first,
                        const struct nqptp_clock *clock) {
-    double ppm = clock->estimator.slope_ppm;
+    struct nqptp_quality quality;
 
     if (!is_first)
         nqptp_text_add(line, "%s: ", client->shown);
@@ -243,9 +243,9 @@ static void add_master(struct nqptp_text *line, const struct nqptp_client *clien
     add_clock(line, clock->clock_identity, &clock->address);
     if (clock->alive_until_ns == 0)
         nqptp_text_add(line, ", lost");
-    else
-        nqptp_text_add(line, ", %+.1f ppm, %.0f us", fabs(ppm) < 0.05 ? 0 : ppm,
-                       clock->estimator.noise_us);
+    else if (nqptp_estimator_quality(&clock->estimator, &quality))
+        nqptp_text_add(line, ", %+.1f ppm, %.0f us",
+                       fabs(quality.rate_ppm) < 0.05 ? 0 : quality.rate_ppm, quality.noise_us);
 }
 
 const char *nqptp_story_state(const struct nqptp_engine *engine, char text[NQPTP_STORY_MAX]) {
