@@ -47,23 +47,15 @@ void nqptp_asking_begin(struct nqptp_asking *asking, const struct nqptp_clients 
     asking->at_ns = at_ns > now_ns ? at_ns : now_ns;
 }
 
-/*
- * Returns the row of the clock that was heard last at the address, or NQPTP_NO_CLOCK. *alive says
- * whether any clock there is alive.
- */
-static int last_heard_at(const struct nqptp_clock_table *table, const struct nqptp_address *address,
-                         uint64_t now_ns, bool *alive) {
+/* Returns that of these rows whose clock was heard last, or NQPTP_NO_CLOCK if there is none. */
+static int last_heard(const struct nqptp_clock_table *table, uint32_t rows) {
     int last = NQPTP_NO_CLOCK;
 
-    *alive = false;
-    for (int i = 0; i < table->clocks_top; i++) {
-        const struct nqptp_clock *clock = &table->clocks[i];
-        if (!clock->in_use || !nqptp_address_equal(&clock->address, address))
-            continue;
-        *alive = *alive || nqptp_clock_is_alive(clock, now_ns);
-        if (last == NQPTP_NO_CLOCK || clock->heard_at_ns > table->clocks[last].heard_at_ns)
+    for (int i = 0; i < table->clocks_top; i++)
+        if ((rows & nqptp_clock_bit(i)) &&
+            (last == NQPTP_NO_CLOCK ||
+             table->clocks[i].heard_at_ns > table->clocks[last].heard_at_ns))
             last = i;
-    }
     return last;
 }
 
@@ -118,18 +110,19 @@ static bool next_address(struct nqptp_asking *asking, const struct nqptp_client 
 void nqptp_asking_go_on(struct nqptp_asking *asking, const struct nqptp_clients *clients,
                         struct nqptp_clock_table *table, const struct nqptp_self *self,
                         uint64_t now_ns, struct nqptp_effects *effects) {
+    uint32_t alive = nqptp_clock_rows_alive(table, now_ns);
+
     if (asking->client == 0 && asking->peer == 0)
         asking->round_at_ns = now_ns;
     for (; asking->client < clients->top; asking->client++, asking->peer = 0) {
         const struct nqptp_client *client = &clients->list[asking->client];
         struct nqptp_address address;
         while (next_address(asking, client, table, &address)) {
-            bool alive;
-            int i = last_heard_at(table, &address, now_ns, &alive);
-            if (alive || nqptp_self_has_address(self, &address) ||
+            uint32_t rows = nqptp_clock_rows_at(table, &address);
+            if ((rows & alive) || nqptp_self_has_address(self, &address) ||
                 was_asked(asking, clients, &address))
                 continue;
-            ask(asking, table, i, self, address, effects);
+            ask(asking, table, last_heard(table, rows), self, address, effects);
             if (asking->asked % BURST_REQUESTS == 0)
                 asking->at_ns = now_ns + BURST_NS;
             return;

@@ -105,10 +105,7 @@ static struct nqptp_peer *bind_row(const struct nqptp_clock_table *table,
     if (is_open && peer->link != link) {
         if (peer->link > 0 && link_is_alive(table, peer, clock->heard_at_ns))
             return NULL;
-        for (int other = 0; other < table->clocks_top; other++)
-            if (table->clocks[other].in_use &&
-                nqptp_address_equal(&table->clocks[other].address, &peer->address))
-                client->listed &= ~nqptp_clock_bit(other);
+        client->listed &= ~nqptp_clock_rows_at(table, &peer->address);
         peer->link = link;
     }
     client->listed |= nqptp_clock_bit(i);
@@ -130,8 +127,9 @@ void nqptp_clients_add_clock(struct nqptp_clients *clients, const struct nqptp_c
     }
 }
 
-/* The clock in row i is at the address of `neighbour`: notes it at listed addresses of its host. */
-static void note_host(struct nqptp_clients *clients, int i, const struct nqptp_neighbour *neighbour,
+/* Notes at the listed addresses of that neighbour's host that it has the clocks in these rows. */
+static void note_host(struct nqptp_clients *clients, uint32_t rows,
+                      const struct nqptp_neighbour *neighbour,
                       const struct nqptp_neighbours *neighbours) {
     for (unsigned n = 0; n < neighbours->count; n++) {
         if (!nqptp_neighbour_is_same_host(&neighbours->list[n], neighbour))
@@ -140,8 +138,8 @@ static void note_host(struct nqptp_clients *clients, int i, const struct nqptp_n
             struct nqptp_peer *peer = peer_at(&clients->list[c], &neighbours->list[n].address);
             if (!peer)
                 continue;
-            peer->same_host |= nqptp_clock_bit(i);
-            clients->list[c].same_host |= nqptp_clock_bit(i);
+            peer->same_host |= rows;
+            clients->list[c].same_host |= rows;
         }
     }
 }
@@ -149,24 +147,19 @@ static void note_host(struct nqptp_clients *clients, int i, const struct nqptp_n
 void nqptp_clients_note_neighbours(struct nqptp_clients *clients,
                                    const struct nqptp_clock_table *table,
                                    const struct nqptp_neighbours *neighbours) {
-    uint32_t listed = nqptp_clients_rows(clients).listed;
+    uint32_t listed = nqptp_clients_listed(clients);
 
-    for (int i = 0; i < table->clocks_top; i++) {
-        if (!table->clocks[i].in_use || (listed & nqptp_clock_bit(i)))
-            continue;
-        for (unsigned n = 0; n < neighbours->count; n++)
-            if (nqptp_address_equal(&neighbours->list[n].address, &table->clocks[i].address))
-                note_host(clients, i, &neighbours->list[n], neighbours);
+    for (unsigned n = 0; n < neighbours->count; n++) {
+        uint32_t rows = nqptp_clock_rows_at(table, &neighbours->list[n].address) & ~listed;
+        if (rows)
+            note_host(clients, rows, &neighbours->list[n], neighbours);
     }
 }
 
 bool nqptp_clients_need_neighbours(const struct nqptp_clients *clients,
                                    const struct nqptp_clock_table *table, uint64_t now_ns) {
-    uint32_t strangers = 0, listed = nqptp_clients_rows(clients).listed;
+    uint32_t strangers = nqptp_clock_rows_alive(table, now_ns) & ~nqptp_clients_listed(clients);
 
-    for (int i = 0; i < table->clocks_top; i++)
-        if (table->clocks[i].in_use && nqptp_clock_is_alive(&table->clocks[i], now_ns))
-            strangers |= nqptp_clock_bit(i) & ~listed;
     for (int c = 0; c < clients->top && strangers; c++) {
         const struct nqptp_client *client = &clients->list[c];
         if (client->heard_count == 0 && client->peer_count > 0 &&
@@ -177,14 +170,15 @@ bool nqptp_clients_need_neighbours(const struct nqptp_clients *clients,
 }
 
 void nqptp_clients_remove_clock(struct nqptp_clients *clients, int i) {
+    uint32_t bit = nqptp_clock_bit(i);
+
     for (int c = 0; c < clients->top; c++) {
         struct nqptp_client *client = &clients->list[c];
-        client->listed &= ~nqptp_clock_bit(i);
-        client->qualified &= ~nqptp_clock_bit(i);
-        for (unsigned p = 0; p < client->peer_count && (client->same_host & nqptp_clock_bit(i));
-             p++)
-            client->peers[p].same_host &= ~nqptp_clock_bit(i);
-        client->same_host &= ~nqptp_clock_bit(i);
+        client->listed &= ~bit;
+        client->qualified &= ~bit;
+        for (unsigned p = 0; p < client->peer_count && (client->same_host & bit); p++)
+            client->peers[p].same_host &= ~bit;
+        client->same_host &= ~bit;
         if (client->master == i)
             client->master = NQPTP_NO_CLOCK;
     }
@@ -218,19 +212,29 @@ bool nqptp_clients_ended(const struct nqptp_clients *clients, int i) {
     return true;
 }
 
-struct nqptp_rows nqptp_clients_rows(const struct nqptp_clients *clients) {
-    struct nqptp_rows rows = {0};
+uint32_t nqptp_clients_listed(const struct nqptp_clients *clients) {
+    uint32_t rows = 0;
 
-    for (int c = 0; c < clients->top; c++) {
-        const struct nqptp_client *client = &clients->list[c];
-        uint32_t master = client->master == NQPTP_NO_CLOCK ? 0 : nqptp_clock_bit(client->master);
-        rows.listed |= client->listed;
-        rows.qualified |= client->qualified;
-        rows.masters |= master;
-        rows.playing |= nqptp_client_plays(client) ? master : 0;
-        rows.stand_ins |= client->has_list ? master & ~client->listed : 0;
-    }
+    for (int c = 0; c < clients->top; c++)
+        rows |= clients->list[c].listed;
     return rows;
+}
+
+uint32_t nqptp_clients_masters(const struct nqptp_clients *clients) {
+    uint32_t rows = 0;
+
+    for (int c = 0; c < clients->top; c++)
+        if (clients->list[c].master != NQPTP_NO_CLOCK)
+            rows |= nqptp_clock_bit(clients->list[c].master);
+    return rows;
+}
+
+bool nqptp_clients_need_clock(const struct nqptp_clients *clients, int i) {
+    for (int c = 0; c < clients->top; c++)
+        if (nqptp_client_lists_clock(&clients->list[c], i) ||
+            (clients->list[c].has_list && clients->list[c].master == i))
+            return true;
+    return false;
 }
 
 bool nqptp_client_lists_clock(const struct nqptp_client *client, int i) {
@@ -265,7 +269,7 @@ int nqptp_clients_add(struct nqptp_clients *clients, const char *name) {
 
 static void forget_changes(struct nqptp_client *client) {
     client->hysteresis = (struct nqptp_hysteresis){0};
-    memset(client->unrest, 0, sizeof client->unrest);
+    memset(client->address_hysteresis, 0, sizeof client->address_hysteresis);
 }
 
 /* Binds a new list entry to the clock that announced itself at its address last. */
@@ -288,8 +292,8 @@ static void identify_peer(const struct nqptp_clock_table *table, struct nqptp_pe
 bool nqptp_client_set_peers(const struct nqptp_clock_table *table, struct nqptp_client *client,
                             const struct nqptp_address *addresses, unsigned count) {
     struct nqptp_client old = *client;
-
     bool same = old.has_list;
+
     client->has_list = true;
     client->peer_count = 0;
     memset(client->first, 0, sizeof client->first);
@@ -302,8 +306,8 @@ bool nqptp_client_set_peers(const struct nqptp_clock_table *table, struct nqptp_
             nqptp_address_is_link_local(&addresses[i]))
             known = NULL; /* it names another link, or none any more */
         add_peer(client, &addresses[i], known);
-    }
         same = same && known;
+    }
     for (int i = 0; i < table->clocks_top; i++)
         if (table->clocks[i].in_use)
             bind_row(table, client, i);
@@ -412,11 +416,10 @@ bool nqptp_client_qualifies(const struct nqptp_clock_table *table,
 /* A clock that qualified once stays so while it is alive, however seldom it announces itself. */
 static uint32_t qualified_clocks(const struct nqptp_clock_table *table,
                                  const struct nqptp_client *client, uint64_t now_ns) {
-    uint32_t qualified = 0;
+    uint32_t alive = nqptp_clock_rows_alive(table, now_ns), qualified = 0;
 
     for (int i = 0; i < table->clocks_top; i++)
-        if (table->clocks[i].in_use && nqptp_clock_is_alive(&table->clocks[i], now_ns) &&
-            nqptp_client_qualifies(table, client, i, now_ns))
+        if ((alive & nqptp_clock_bit(i)) && nqptp_client_qualifies(table, client, i, now_ns))
             qualified |= nqptp_clock_bit(i);
     return qualified;
 }
@@ -450,9 +453,9 @@ static bool is_better(const struct nqptp_clock_table *table, const struct nqptp_
                      : nqptp_clock_compare(&table->clocks[a], &table->clocks[b], &difference) < 0;
 }
 
-/* Returns the number of the record of changes to or from the address of the clock in row i. */
-static unsigned unrest_of(const struct nqptp_clock_table *table, int i) {
-    return hash_of(&table->clocks[i].address) % NQPTP_UNRESTS;
+/* Returns which address_hysteresis[] of a client is that of the address of the clock in row i. */
+static unsigned hysteresis_of(const struct nqptp_clock_table *table, int i) {
+    return hash_of(&table->clocks[i].address) % NQPTP_ADDRESS_HYSTERESES;
 }
 
 /*
@@ -461,19 +464,22 @@ static unsigned unrest_of(const struct nqptp_clock_table *table, int i) {
  */
 static bool is_restless(const struct nqptp_clock_table *table, const struct nqptp_client *client,
                         int best, uint64_t now_ns) {
-    return nqptp_hysteresis_holds(&client->unrest[unrest_of(table, best)], now_ns) ||
+    return nqptp_hysteresis_holds(&client->address_hysteresis[hysteresis_of(table, best)],
+                                  now_ns) ||
            (nqptp_hysteresis_holds(&client->hysteresis, now_ns) &&
             precedence(table, client, best) <= precedence(table, client, client->master));
 }
 
 static void note_change(const struct nqptp_clock_table *table, struct nqptp_client *client, int old,
                         int best, uint64_t now_ns) {
+    struct nqptp_hysteresis *of_address = client->address_hysteresis;
+    unsigned from = old == NQPTP_NO_CLOCK ? NQPTP_ADDRESS_HYSTERESES : hysteresis_of(table, old);
+    unsigned to = best == NQPTP_NO_CLOCK ? from : hysteresis_of(table, best);
+
     nqptp_hysteresis_note(&client->hysteresis, WEIGHT_MASTER, now_ns);
-    if (best != NQPTP_NO_CLOCK)
-        nqptp_hysteresis_note(&client->unrest[unrest_of(table, best)], WEIGHT_ADDRESS, now_ns);
-    if (old != NQPTP_NO_CLOCK &&
-        (best == NQPTP_NO_CLOCK || unrest_of(table, old) != unrest_of(table, best)))
-        nqptp_hysteresis_note(&client->unrest[unrest_of(table, old)], WEIGHT_ADDRESS, now_ns);
+    nqptp_hysteresis_note(&of_address[to], WEIGHT_ADDRESS, now_ns);
+    if (old != NQPTP_NO_CLOCK && from != to)
+        nqptp_hysteresis_note(&of_address[from], WEIGHT_ADDRESS, now_ns);
 }
 
 /*

@@ -13,9 +13,9 @@
 #define NQPTP_CLIENTS_MAX 64
 #define NQPTP_PEERS_MAX 256
 #define NQPTP_HASHES 512  /* Of addresses: twice as many as a full list has. */
-#define NQPTP_UNRESTS 32  /* Of addresses by hash: those of one hash share one hysteresis. */
 #define NQPTP_NAME_MAX 62 /* The bytes of an object's name after the slash. */
 #define NQPTP_NAME_SIZE (1 + NQPTP_NAME_MAX + 1)
+#define NQPTP_ADDRESS_HYSTERESES 32 /* Addresses of one hash share one. */
 
 /* An entry of a client's list. */
 struct nqptp_peer {
@@ -67,8 +67,9 @@ struct nqptp_client {
     uint32_t qualified; /* Bit i: the clock in row i qualified, and has been alive since. */
     int master;         /* The row of its master, or NQPTP_NO_CLOCK. */
     int published;      /* The row of the master that was published last, or NQPTP_NO_CLOCK. */
-    struct nqptp_hysteresis hysteresis;            /* Of all changes of its master. */
-    struct nqptp_hysteresis unrest[NQPTP_UNRESTS]; /* Of those to or from an address, by hash. */
+    struct nqptp_hysteresis hysteresis; /* Of all changes of its master. */
+    /* Of the changes to or from an address, by the hash of the address. */
+    struct nqptp_hysteresis address_hysteresis[NQPTP_ADDRESS_HYSTERESES];
     struct nqptp_reading inherited; /* What an earlier process published; start 0: nothing. */
 };
 
@@ -78,16 +79,14 @@ struct nqptp_clients {
     struct nqptp_client list[NQPTP_CLIENTS_MAX];
 };
 
-/* Rows of the clock table that matter to any client. In each mask bit i is row i. */
-struct nqptp_rows {
-    uint32_t listed;    /* A client lists the clock. */
-    uint32_t qualified; /* The clock is qualified for a client. */
-    uint32_t masters;   /* The clock is the master of a client. */
-    uint32_t playing;   /* The clock is the master of a client that plays. */
-    uint32_t stand_ins; /* The clock is the master of a client that has a list without it. */
-};
+/* Returns the rows of the clocks that a client lists: bit i is row i. */
+uint32_t nqptp_clients_listed(const struct nqptp_clients *clients);
 
-struct nqptp_rows nqptp_clients_rows(const struct nqptp_clients *clients);
+/* Returns the rows of the clocks that are the master of a client. */
+uint32_t nqptp_clients_masters(const struct nqptp_clients *clients);
+
+/* Whether a client lists the clock in row i, or follows it as a stand-in. */
+bool nqptp_clients_need_clock(const struct nqptp_clients *clients, int i);
 
 /* Returns the number of the client with that name, or -1. */
 int nqptp_clients_find(const struct nqptp_clients *clients, const char *name);

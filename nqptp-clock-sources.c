@@ -86,19 +86,23 @@ static bool goes_before(const struct nqptp_clock_table *table, uint32_t listed, 
     return table->clocks[a].heard_at_ns < table->clocks[b].heard_at_ns;
 }
 
-/* Notes in each row at the address how many there are. */
-static void count_rows_at(struct nqptp_clock_table *table, const struct nqptp_address *address) {
+uint32_t nqptp_clock_rows_at(const struct nqptp_clock_table *table,
+                             const struct nqptp_address *address) {
     uint32_t rows = 0;
-    unsigned count = 0;
 
     for (int i = 0; i < table->clocks_top; i++)
-        if (table->clocks[i].in_use && nqptp_address_equal(&table->clocks[i].address, address)) {
+        if (table->clocks[i].in_use && nqptp_address_equal(&table->clocks[i].address, address))
             rows |= nqptp_clock_bit(i);
-            count++;
-        }
+    return rows;
+}
+
+/* Notes in each row at the address how many there are. */
+static void count_rows_at(struct nqptp_clock_table *table, const struct nqptp_address *address) {
+    uint32_t rows = nqptp_clock_rows_at(table, address);
+
     for (int i = 0; i < table->clocks_top; i++)
         if (rows & nqptp_clock_bit(i))
-            table->clocks[i].address_rows = count;
+            table->clocks[i].address_rows = (unsigned)__builtin_popcount(rows);
 }
 
 /*
@@ -121,14 +125,6 @@ static int crowded_row(const struct nqptp_clock_table *table, uint32_t mask) {
     return found;
 }
 
-/* Whether a clock at the address has a row. */
-static bool has_row_at(const struct nqptp_clock_table *table, const struct nqptp_address *address) {
-    for (int i = 0; i < table->clocks_top; i++)
-        if (table->clocks[i].in_use && nqptp_address_equal(&table->clocks[i].address, address))
-            return true;
-    return false;
-}
-
 int nqptp_clock_row_for(const struct nqptp_clock_table *table, uint32_t listed, uint32_t pinned,
                         const struct nqptp_address *newcomer, bool newcomer_is_listed,
                         uint64_t now_ns) {
@@ -148,7 +144,7 @@ int nqptp_clock_row_for(const struct nqptp_clock_table *table, uint32_t listed, 
     if (newcomer_is_listed ? idle || !victim_is_listed : idle && !victim_is_listed)
         return victim;
     victim = crowded_row(table, ~pinned & (newcomer_is_listed ? UINT32_MAX : ~listed));
-    return victim == NQPTP_NO_CLOCK || has_row_at(table, newcomer) ? NQPTP_NO_CLOCK : victim;
+    return nqptp_clock_rows_at(table, newcomer) ? NQPTP_NO_CLOCK : victim;
 }
 
 void nqptp_clock_create(struct nqptp_clock_table *table, int i, uint64_t clock_identity,
@@ -244,6 +240,15 @@ bool nqptp_clock_is_alive(const struct nqptp_clock *clock, uint64_t now_ns) {
     return now_ns < clock->alive_until_ns;
 }
 
+uint32_t nqptp_clock_rows_alive(const struct nqptp_clock_table *table, uint64_t now_ns) {
+    uint32_t rows = 0;
+
+    for (int i = 0; i < table->clocks_top; i++)
+        if (table->clocks[i].in_use && nqptp_clock_is_alive(&table->clocks[i], now_ns))
+            rows |= nqptp_clock_bit(i);
+    return rows;
+}
+
 bool nqptp_clock_is_asleep(const struct nqptp_clock *clock) {
     return clock->repeated_times >= ASLEEP_REPEATS;
 }
@@ -329,11 +334,11 @@ static bool estimate(struct nqptp_clock *clock, const struct nqptp_sample *sampl
 /* Gives the estimator the sample that was withheld, if any: the next one is not of a backlog. */
 static bool release_withheld(struct nqptp_clock *clock, uint64_t now_ns) {
     const struct nqptp_sample *sample = &clock->withheld;
+    bool withheld = withholds(clock);
 
     clock->withholds = false;
     return withheld &&
            estimate(clock, sample, sample->origin_ns + (uint64_t)sample->correction_ns, now_ns);
-    bool withheld = withholds(clock);
 }
 
 bool nqptp_clock_sample(struct nqptp_clock *clock, const struct nqptp_sample *sample,
@@ -415,14 +420,6 @@ int nqptp_clock_compare(const struct nqptp_clock *a, const struct nqptp_clock *b
 }
 
 /* --- deadlines ---------------------------------------------------------------------------- */
-
-unsigned nqptp_clock_count_alive(const struct nqptp_clock_table *table, uint64_t now_ns) {
-    unsigned count = 0;
-
-    for (int i = 0; i < table->clocks_top; i++)
-        count += table->clocks[i].in_use && nqptp_clock_is_alive(&table->clocks[i], now_ns);
-    return count;
-}
 
 uint64_t nqptp_clock_deadline(const struct nqptp_clock *clock) {
     uint64_t deadline_ns =

@@ -133,6 +133,10 @@ bool nqptp_hysteresis_holds(const struct nqptp_hysteresis *hysteresis, uint64_t 
 int nqptp_clock_find(const struct nqptp_clock_table *table, uint64_t clock_identity,
                      const struct nqptp_address *address);
 
+/* Returns the rows of the clocks at the address: bit i is row i. */
+uint32_t nqptp_clock_rows_at(const struct nqptp_clock_table *table,
+                             const struct nqptp_address *address);
+
 /*
  * Finds the row that a newcomer at that address may have: a free one, else that of the clock idle
  * longest among those that may go. Bit i of `listed` says that a client lists the clock in row i,
@@ -178,6 +182,9 @@ bool nqptp_clock_judge_rate(struct nqptp_clock *clock);
 /* Whether it gave a sample within max(3 s, 8 Sync intervals), at most 10 s. */
 bool nqptp_clock_is_alive(const struct nqptp_clock *clock, uint64_t now_ns);
 
+/* Returns the rows of the clocks that are alive. */
+uint32_t nqptp_clock_rows_alive(const struct nqptp_clock_table *table, uint64_t now_ns);
+
 /* Whether its messages come but repeat one time. */
 bool nqptp_clock_is_asleep(const struct nqptp_clock *clock);
 
@@ -188,9 +195,6 @@ bool nqptp_clock_is_asleep(const struct nqptp_clock *clock);
  */
 int nqptp_clock_compare(const struct nqptp_clock *a, const struct nqptp_clock *b,
                         struct nqptp_difference *difference);
-
-/* How many clocks are alive. */
-unsigned nqptp_clock_count_alive(const struct nqptp_clock_table *table, uint64_t now_ns);
 
 /* When the next thing happens to the clock if no message comes, or NQPTP_NO_DEADLINE. */
 uint64_t nqptp_clock_deadline(const struct nqptp_clock *clock);

@@ -51,19 +51,11 @@ int nqptp_engine_add_client(struct nqptp_engine *engine, const char *name,
 
 /* Whether any client lists the clock in row i. */
 static bool is_listed(const struct nqptp_engine *engine, int i) {
-    return nqptp_clients_rows(&engine->clients).listed >> i & 1;
-}
-
-/* Announces that a listed clock sent count for qualification only while it is listed. */
-static void forget_unlisted(struct nqptp_engine *engine) {
-    for (int i = 0; i < engine->table.clocks_top; i++)
-        if (!is_listed(engine, i))
-            engine->table.clocks[i].listed_announces = 0;
+    return nqptp_clients_listed(&engine->clients) >> i & 1;
 }
 
 void nqptp_engine_remove_client(struct nqptp_engine *engine, int c) {
     nqptp_clients_remove(&engine->clients, c);
-    forget_unlisted(engine);
 }
 
 void nqptp_engine_set_own_addresses(struct nqptp_engine *engine,
@@ -132,25 +124,30 @@ static void tell_losses(struct nqptp_engine *engine, uint64_t now_ns,
 static void select_masters(struct nqptp_engine *engine, uint64_t now_ns,
                            struct nqptp_effects *effects) {
     struct nqptp_client *clients = engine->clients.list;
-    struct nqptp_rows before = nqptp_clients_rows(&engine->clients);
+    uint32_t listed = nqptp_clients_listed(&engine->clients), before = 0, qualified = 0;
     int old[NQPTP_CLIENTS_MAX] = {0};
 
     tell_losses(engine, now_ns, effects);
     for (int c = 0; c < engine->clients.top; c++) {
         old[c] = clients[c].master;
-        clients[c].reserved = before.listed & ~clients[c].listed;
+        clients[c].reserved = listed & ~clients[c].listed;
+        before |= clients[c].qualified;
         nqptp_client_select(&engine->table, &clients[c], now_ns);
+        qualified |= clients[c].qualified;
     }
-    struct nqptp_rows rows = nqptp_clients_rows(&engine->clients);
-    uint32_t new = rows.qualified & ~before.qualified;
-    for (int i = 0; i < NQPTP_CLOCKS_MAX && new; i++)
-        if (new >> i & 1)
-            nqptp_effects_tell(
-                effects, nqptp_event_of_clock(NQPTP_EVENT_QUALIFIED, &engine->table.clocks[i]));
-    for (int c = 0; c < engine->clients.top; c++)
+    for (int i = 0; i < engine->table.clocks_top; i++) {
+        struct nqptp_clock *clock = &engine->table.clocks[i];
+        clock->kept = false;
+        if (!(listed >> i & 1))
+            clock->listed_announces = 0; /* only those count that it sends while it is listed */
+        if ((qualified & ~before) >> i & 1)
+            nqptp_effects_tell(effects, nqptp_event_of_clock(NQPTP_EVENT_QUALIFIED, clock));
+    }
+    for (int c = 0; c < engine->clients.top; c++) {
         tell_choice(engine, c, old[c], now_ns, effects);
-    for (int i = 0; i < engine->table.clocks_top; i++)
-        engine->table.clocks[i].kept = rows.playing >> i & 1;
+        if (clients[c].master != NQPTP_NO_CLOCK && nqptp_client_plays(&clients[c]))
+            engine->table.clocks[clients[c].master].kept = true;
+    }
     nqptp_asking_plan_neighbours(&engine->asking, &engine->clients, &engine->table, now_ns);
 }
 
@@ -184,8 +181,8 @@ static int row_of(struct nqptp_engine *engine, const struct nqptp_packet *packet
     int i = nqptp_clock_find(&engine->table, identity, &packet->source);
     if (i != NQPTP_NO_CLOCK)
         return i;
-    struct nqptp_rows rows = nqptp_clients_rows(&engine->clients);
-    i = nqptp_clock_row_for(&engine->table, rows.listed, rows.masters, &packet->source,
+    i = nqptp_clock_row_for(&engine->table, nqptp_clients_listed(&engine->clients),
+                            nqptp_clients_masters(&engine->clients), &packet->source,
                             nqptp_clients_list_address(&engine->clients, &packet->source), now_ns);
     if (i == NQPTP_NO_CLOCK) {
         nqptp_effects_tell(effects, (struct nqptp_event){.kind = NQPTP_EVENT_REFUSED,
@@ -248,7 +245,7 @@ static void use_sample(struct nqptp_engine *engine, int i, const struct nqptp_sa
             nqptp_wake_up_if_stopped(clock, &engine->self, now_ns, effects);
     } else {
         publish_clock(engine, i, effects);
-        if (sampled_at_ns > 0 && (nqptp_clients_rows(&engine->clients).masters >> i & 1))
+        if (sampled_at_ns > 0 && (nqptp_clients_masters(&engine->clients) >> i & 1))
             tell_sample(clock, &old, now_ns - sampled_at_ns, was_lost, effects);
     }
     select_masters(engine, now_ns, effects);
@@ -281,8 +278,7 @@ static enum nqptp_drop handle_sync(struct nqptp_engine *engine, const struct nqp
     enum nqptp_pairing_result result =
         nqptp_pairing_sync(&clock->pairing, message, packet->receive_time_ns, now_ns, &samples);
     enum nqptp_drop drop = use_samples(engine, i, packet, result, &samples, now_ns, effects);
-    struct nqptp_rows rows = nqptp_clients_rows(&engine->clients);
-    if (drop == NQPTP_DROP_NONE && ((rows.listed | rows.stand_ins) >> i & 1))
+    if (drop == NQPTP_DROP_NONE && nqptp_clients_need_clock(&engine->clients, i))
         nqptp_effects_send_delay_req(effects, &engine->self, clock, message->sequence_id);
     return drop;
 }
@@ -316,9 +312,9 @@ static enum nqptp_drop handle_announce(struct nqptp_engine *engine,
         return NQPTP_DROP_DUPLICATE;
     note_arrival(clock, packet, now_ns);
     clock->announce_id = message->sequence_id;
-    nqptp_clients_add_clock(&engine->clients, &engine->table, i);
     nqptp_clock_announce(clock, &message->announce, message->source.port_number,
                          message->log_message_interval, now_ns);
+    nqptp_clients_add_clock(&engine->clients, &engine->table, i);
     nqptp_wake_up_if_silent(clock, &engine->self, is_listed(engine, i), now_ns, effects);
     select_masters(engine, now_ns, effects);
     return NQPTP_DROP_NONE;
@@ -422,7 +418,6 @@ static void command_timing_peers(struct nqptp_engine *engine, const struct nqptp
         nqptp_asking_begin(&engine->asking, &engine->clients, now_ns);
         nqptp_effects_tell(effects, nqptp_event_of_client(NQPTP_EVENT_LIST, c));
     }
-    forget_unlisted(engine);
     client->first_wins = command->name[0] != '\0';
     if (command->count == 0 && !followed_none)
         nqptp_effects_publish(effects, c); /* the object may hold an earlier process's record */
@@ -522,7 +517,7 @@ uint64_t nqptp_engine_deadline(const struct nqptp_engine *engine) {
 uint64_t nqptp_engine_rest_until_ns(const struct nqptp_engine *engine, uint64_t now_ns) {
     uint64_t until_ns = now_ns + REST_NS;
 
-    if (nqptp_clock_count_alive(&engine->table, now_ns) <= REST_CLOCKS)
+    if (__builtin_popcount(nqptp_clock_rows_alive(&engine->table, now_ns)) <= REST_CLOCKS)
         return 0;
     for (int c = 0; c < engine->clients.top; c++) {
         uint64_t due_ns = nqptp_client_awaits_at_ns(&engine->table, &engine->clients.list[c]);

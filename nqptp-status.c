@@ -146,15 +146,14 @@ static void json_samples(struct nqptp_text *text, const struct nqptp_clock *cloc
 
 static void json_clock(struct nqptp_text *text, const struct nqptp_status *status, int i) {
     const struct nqptp_clock *clock = &status->engine->table.clocks[i];
-    struct nqptp_rows rows = nqptp_clients_rows(&status->engine->clients);
     char address[INET6_ADDRSTRLEN];
 
     member(text, NULL, "{");
     member(text, "clock_identity", "\"%016" PRIx64 "\"", clock->clock_identity);
     member(text, "address", "\"%s\"", nqptp_address_format(&clock->address, address));
     member_text(text, "interface", status->interfaces[i]);
-    member_flag(text, "master", rows.masters >> i & 1);
-    member_flag(text, "listed", rows.listed >> i & 1);
+    member_flag(text, "master", nqptp_clients_masters(&status->engine->clients) >> i & 1);
+    member_flag(text, "listed", nqptp_clients_listed(&status->engine->clients) >> i & 1);
     member_flag(text, "qualified", qualifies(status, i));
     member_flag(text, "alive", nqptp_clock_is_alive(clock, status->now_ns));
     member_flag(text, "asleep", nqptp_clock_is_asleep(clock));
@@ -302,7 +301,7 @@ static void add_drops(struct nqptp_text *text, const struct nqptp_engine *engine
 static void add_row(struct nqptp_text *text, const struct nqptp_status *status, int i, int width) {
     const struct nqptp_clock *clock = &status->engine->table.clocks[i];
     const struct nqptp_announce *announce = &clock->announce;
-    struct nqptp_rows rows = nqptp_clients_rows(&status->engine->clients);
+    const struct nqptp_clients *clients = &status->engine->clients;
     struct nqptp_quality quality;
     char address[INET6_ADDRSTRLEN], error[CELL_SIZE] = "-", sync[CELL_SIZE] = "-";
 
@@ -311,7 +310,8 @@ static void add_row(struct nqptp_text *text, const struct nqptp_status *status, 
     if (sync_interval_s(clock) > 0)
         brief(sync_interval_s(clock), sync);
     nqptp_text_add(text, "%c%c%c%c%c %016" PRIx64 " %-*s %5.1fs %5s %5s %6" PRIu64,
-                   rows.masters >> i & 1 ? '*' : '.', rows.listed >> i & 1 ? 'L' : '.',
+                   nqptp_clients_masters(clients) >> i & 1 ? '*' : '.',
+                   nqptp_clients_listed(clients) >> i & 1 ? 'L' : '.',
                    qualifies(status, i) ? 'Q' : '.',
                    nqptp_clock_is_alive(clock, status->now_ns) ? 'A' : '.',
                    nqptp_clock_is_asleep(clock) ? 'Z' : '.', clock->clock_identity, width,

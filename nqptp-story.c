@@ -148,7 +148,7 @@ static void add_clock_details(struct nqptp_text *line, const struct nqptp_engine
         add_rate(line, event->odd_rate_ppm);
     if (event->moved_ns >= STEP_SHOWN_NS || event->moved_ns <= -STEP_SHOWN_NS)
         nqptp_text_add(line, ", its time moved by %+.3f s", (double)event->moved_ns / 1e9);
-    if (is_lost && i != NQPTP_NO_CLOCK && (nqptp_clients_rows(&engine->clients).masters >> i & 1))
+    if (is_lost && i != NQPTP_NO_CLOCK && (nqptp_clients_masters(&engine->clients) >> i & 1))
         nqptp_text_add(line, "; its last values stay");
 }
 

@@ -13,8 +13,8 @@
 #include "../lib/engine-commands.h"
 
 #define REST_MOST_NS UINT64_C(1000000000) /* no packet waits longer to be read */
-#define UNREST_SOME 48                    /* the weight of a few changes of master */
-#define UNREST_NS UINT64_C(5000000000)    /* how long the next change waits after too many */
+#define CHANGES_SOME 48                   /* the weight of a few changes of master */
+#define CHANGES_NS UINT64_C(5000000000)   /* how long the next change waits after too many */
 #define STEPS_REMOVED_LIMIT 255           /* 9.3.2.5 d */
 
 /* --- the rules for masters ------------------------------------------------------------------- */
@@ -113,7 +113,7 @@ static inline bool is_rival(const struct nqptp_client *client, const struct nqpt
 }
 
 static inline bool is_restless(const struct nqptp_hysteresis *hysteresis, uint64_t now_ns) {
-    return hysteresis->weight > UNREST_SOME && now_ns - hysteresis->changed_at_ns < UNREST_NS;
+    return hysteresis->weight > CHANGES_SOME && now_ns - hysteresis->changed_at_ns < CHANGES_NS;
 }
 
 static inline void require_master(const struct nqptp_engine *engine,
@@ -124,8 +124,8 @@ static inline void require_master(const struct nqptp_engine *engine,
     REQUIRE(m == NQPTP_NO_CLOCK || may_follow(engine, client, m, now_ns));
     if (is_restless(&client->hysteresis, now_ns))
         return;
-    for (unsigned i = 0; i < NQPTP_UNRESTS; i++)
-        if (is_restless(&client->unrest[i], now_ns))
+    for (unsigned i = 0; i < NQPTP_ADDRESS_HYSTERESES; i++)
+        if (is_restless(&client->address_hysteresis[i], now_ns))
             return;
     for (int i = 0; i < NQPTP_CLOCKS_MAX; i++) {
         if (i == m || !is_rival(client, &clocks[i], i, now_ns))

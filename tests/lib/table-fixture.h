@@ -32,8 +32,8 @@ static inline struct nqptp_address host(uint8_t number) {
 
 static inline int add(struct table_fixture *b, uint64_t clock_identity, uint8_t number) {
     struct nqptp_address address = host(number);
-    int i = nqptp_clock_row_for(&b->table, nqptp_clients_rows(&b->clients).listed,
-                                nqptp_clients_rows(&b->clients).masters, &address,
+    int i = nqptp_clock_row_for(&b->table, nqptp_clients_listed(&b->clients),
+                                nqptp_clients_masters(&b->clients), &address,
                                 nqptp_clients_list_address(&b->clients, &address), b->now_ns);
     if (i != NQPTP_NO_CLOCK) {
         nqptp_clock_create(&b->table, i, clock_identity, &address, b->now_ns);

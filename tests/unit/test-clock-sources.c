@@ -142,9 +142,8 @@ static struct table_fixture bench_full(void) {
 
 static int room_at(const struct table_fixture *b, uint8_t number, bool listed) {
     struct nqptp_address newcomer = host(number);
-    return nqptp_clock_row_for(&b->table, nqptp_clients_rows(&b->clients).listed,
-                               nqptp_clients_rows(&b->clients).masters, &newcomer, listed,
-                               b->now_ns);
+    return nqptp_clock_row_for(&b->table, nqptp_clients_listed(&b->clients),
+                               nqptp_clients_masters(&b->clients), &newcomer, listed, b->now_ns);
 }
 
 static int room(const struct table_fixture *b, bool listed) {

@@ -278,7 +278,7 @@ static void test_many_identities(void) {
 }
 
 /* A sender that changes all the time delays no other sender. */
-static void test_unrest_is_of_one_address(void) {
+static void test_hysteresis_is_of_one_address(void) {
     struct world w = world_begin();
     struct sender calm = sender(9, "192.0.2.9", 1);
 
@@ -528,7 +528,7 @@ int main(void) {
         test_names,
         test_names_do_not_fill_the_table,
         test_many_identities,
-        test_unrest_is_of_one_address,
+        test_hysteresis_is_of_one_address,
         test_times,
         test_random_times,
         test_jumps_that_last,
