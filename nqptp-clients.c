@@ -198,15 +198,14 @@ bool nqptp_clients_list_address(const struct nqptp_clients *clients,
 }
 
 bool nqptp_client_plays(const struct nqptp_client *client) {
-    return !client->unused && (client->says_begin ? client->activity == NQPTP_PLAYING
-                                                  : client->has_list && client->peer_count > 0);
+    return !client->unused && (client->activity == NQPTP_PLAYING ||
+                               (client->activity == NQPTP_UNSAID && client->peer_count > 0));
 }
 
 bool nqptp_clients_ended(const struct nqptp_clients *clients, int i) {
     for (int c = 0; c < clients->top; c++) {
         const struct nqptp_client *client = &clients->list[c];
-        if (client->master == i && !client->unused &&
-            !(client->says_begin && client->activity == NQPTP_STOPPED))
+        if (client->master == i && !client->unused && client->activity != NQPTP_STOPPED)
             return false;
     }
     return true;

@@ -46,7 +46,12 @@ struct nqptp_reason {
 };
 
 /* What a player said last about its playing. */
-enum nqptp_activity { NQPTP_STOPPED, NQPTP_PLAYING, NQPTP_PAUSED };
+enum nqptp_activity {
+    NQPTP_UNSAID, /* It sent none of B, P and E yet. Shairport Sync before 4.2 never does. */
+    NQPTP_STOPPED,
+    NQPTP_PLAYING,
+    NQPTP_PAUSED,
+};
 
 /* What one client asked for, and the master that it has. */
 struct nqptp_client {
@@ -54,9 +59,8 @@ struct nqptp_client {
     char shown[NQPTP_NAME_SIZE]; /* The name for people, by nqptp_text_show(). */
     bool first_wins; /* Its list is ordered: the first address wins while it is alive. */
     enum nqptp_activity activity;
-    bool says_begin; /* It has sent B, so it plays only from a B on. */
-    bool unused;     /* No process has had its object open for long, nor did it send a command. */
-    bool has_list;   /* It has sent a list; until then it follows any clock. */
+    bool unused;   /* No process has had its object open for long, nor did it send a command. */
+    bool has_list; /* It has sent a list; until then it follows any clock. */
     unsigned heard_count; /* The number of listed addresses where a clock was ever heard. */
     unsigned peer_count;
     struct nqptp_peer peers[NQPTP_PEERS_MAX];
@@ -129,8 +133,8 @@ bool nqptp_clients_list_address(const struct nqptp_clients *clients,
                                 const struct nqptp_address *address);
 
 /*
- * Whether the client plays: from its B until its E or P, or, if it never sends B, while it has a
- * list; in either case not while its object is unused.
+ * Whether the client plays: from its B until its E or P, or, if it never sent one of these, while
+ * it has a list; in either case not while its object is unused.
  */
 bool nqptp_client_plays(const struct nqptp_client *client);
 

@@ -427,7 +427,6 @@ static void command_timing_peers(struct nqptp_engine *engine, const struct nqptp
 static void command_begin(struct nqptp_engine *engine, struct nqptp_client *client,
                           uint64_t now_ns) {
     client->activity = NQPTP_PLAYING;
-    client->says_begin = true;
     nqptp_asking_begin(&engine->asking, &engine->clients, now_ns);
     if (client->master == NQPTP_NO_CLOCK)
         return;

@@ -20,8 +20,10 @@
 
 #define CELL_SIZE 48
 
-static const char *const activity_names[] = {
-    [NQPTP_STOPPED] = "stopped", [NQPTP_PLAYING] = "playing", [NQPTP_PAUSED] = "paused"};
+static const char *const activity_names[] = {[NQPTP_UNSAID] = "stopped",
+                                             [NQPTP_STOPPED] = "stopped",
+                                             [NQPTP_PLAYING] = "playing",
+                                             [NQPTP_PAUSED] = "paused"};
 
 static double seconds_since(uint64_t then_ns, uint64_t now_ns) {
     return (double)(now_ns - then_ns) / 1e9;

@@ -406,6 +406,8 @@ static void tell_neighbours(struct run *run, struct fuzz_input *input) {
 
 /* The next engine gets the commands of the client and the texts that its object kept. */
 static void ask_again(const struct nqptp_client *client, int c, uint64_t now_ns) {
+    static const char letters[] = {
+        [NQPTP_STOPPED] = 'E', [NQPTP_PLAYING] = 'B', [NQPTP_PAUSED] = 'P'};
     const struct nqptp_shm_record none = {0};
     struct nqptp_command again = {.letter = 'T', .count = client->peer_count};
     struct nqptp_effects effects;
@@ -418,9 +420,9 @@ static void ask_again(const struct nqptp_client *client, int c, uint64_t now_ns)
         again.addresses[i] = client->peers[i].address;
     if (client->has_list)
         nqptp_engine_command(&next_engine, &again, now_ns, &effects);
-    again.letter = client->activity == NQPTP_PLAYING ? 'B' : 'P';
+    again.letter = letters[client->activity];
     snprintf(again.name, sizeof again.name, "%s", client->name);
-    if (client->activity != NQPTP_STOPPED)
+    if (client->activity != NQPTP_UNSAID)
         nqptp_engine_command(&next_engine, &again, now_ns, &effects);
 }
 

@@ -177,7 +177,8 @@ static void test_activity(void) {
     struct world w = world_begin();
 
     command(&w, "/x T 192.0.2.1");
-    CHECK_EQ_U64(client(&w, "/x")->activity, NQPTP_STOPPED, "a new client does not play");
+    CHECK_EQ_U64(client(&w, "/x")->activity, NQPTP_UNSAID,
+                 "a new client has said nothing of its playing");
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         command(&w, rows[i].text);
         CHECK(!w.answer.refusal && w.command.asked == NQPTP_SHM_ASKED_PLAY && w.answer.client == 1,
@@ -186,7 +187,7 @@ static void test_activity(void) {
                      "the client's activity is that of the last B, P or E");
         CHECK(!w.effects.publish && !w.added, "B, P and E publish nothing and add no client");
     }
-    CHECK_EQ_U64(client(&w, "/nqptp")->activity, NQPTP_STOPPED,
+    CHECK_EQ_U64(client(&w, "/nqptp")->activity, NQPTP_UNSAID,
                  "B, P and E of /x leave the activity of /nqptp");
     command(&w, "/nqptp B");
     CHECK(!w.answer.refusal, "/nqptp B before any T is understood");
@@ -773,6 +774,26 @@ static void test_silent_addresses_are_asked(void) {
                  "after E and the deletion of the record there is no deadline");
 }
 
+/* A daemon that was restarted while the player paused obeys the T and the P that are kept. */
+static void test_pause_without_begin(void) {
+    static const char *const last[] = {"/x P", "/x E"};
+
+    for (int n = 0; n < 2; n++) {
+        struct sender s = sender(1, "192.0.2.1", 100);
+        struct world w = world_begin();
+        command(&w, "/x T 192.0.2.1");
+        command(&w, last[n]);
+        CHECK_EQ_U64(asked_in(&w, "192.0.2.1", 10 * S), 0,
+                     "%s without a B before: the silent sender is not asked", last[n]);
+        play(&w, &s, S);
+        pass(&w, 121 * S);
+        CHECK(!knows(&w, &s), "%s without a B before: a silent clock is deleted", last[n]);
+        command(&w, "/x B");
+        CHECK_EQ_U64(asked_in(&w, "192.0.2.1", 0), 1,
+                     "%s without a B before: at B the silent sender is asked", last[n]);
+    }
+}
+
 /* Gives each client a list of 256 addresses of its own, from which nothing comes. */
 static void fill_all_lists(struct world *w) {
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
@@ -1337,6 +1358,7 @@ int main(void) {
         test_wake_up_priority2,
         test_when_to_wake_up,
         test_silent_addresses_are_asked,
+        test_pause_without_begin,
         test_requests_are_spread,
         test_way_of_asking,
         test_unused_client_stops,
