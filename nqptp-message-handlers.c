@@ -102,7 +102,8 @@ static void tell_choice(struct nqptp_engine *engine, int c, int old, uint64_t no
 
 /*
  * Notes which clocks give no samples any more. A loss is told if a client that has not ended
- * follows the clock, and before any client chooses another one.
+ * follows the clock, and before any client chooses another one. A client that needs the clock lets
+ * it be asked soon. No loss of another clock does so: a host could make us send more requests.
  */
 static void tell_losses(struct nqptp_engine *engine, uint64_t now_ns,
                         struct nqptp_effects *effects) {
@@ -111,7 +112,8 @@ static void tell_losses(struct nqptp_engine *engine, uint64_t now_ns,
         if (clock->alive_until_ns == 0 || clock->alive_until_ns > now_ns)
             continue;
         clock->alive_until_ns = 0;
-        nqptp_asking_begin(&engine->asking, &engine->clients, now_ns);
+        if (nqptp_clients_need_clock(&engine->clients, i))
+            nqptp_asking_begin(&engine->asking, &engine->clients, now_ns);
         struct nqptp_event event = nqptp_event_of_clock(
             nqptp_clock_is_asleep(clock) ? NQPTP_EVENT_STOPPED : NQPTP_EVENT_SILENT, clock);
         event.silent_ns = now_ns - clock->sampled_at_ns;

@@ -794,6 +794,24 @@ static void test_pause_without_begin(void) {
     }
 }
 
+/* Clocks of another host fall silent, one each 250 ms. */
+static void test_unlisted_losses_hasten_nothing(void) {
+    struct world w = world_begin();
+    unsigned asked = 0;
+
+    command(&w, "/x T 192.0.2.1");
+    for (unsigned n = 0; n < 100; n++) {
+        struct sender s = sender(100 + n % 16, "192.0.2.66", 100);
+        s.sequence_id = (uint16_t)(1 + n);
+        (void)send_announce(&w, &s);
+        (void)send_pair(&w, &s);
+        asked += asked_in(&w, "192.0.2.1", 249 * MS);
+    }
+    CHECK_EQ_U64(asked, 13,
+                 "a silent listed address is asked every 2 s for 25 s, though unlisted clocks are "
+                 "lost all the time");
+}
+
 /* Gives each client a list of 256 addresses of its own, from which nothing comes. */
 static void fill_all_lists(struct world *w) {
     for (int c = 0; c < NQPTP_CLIENTS_MAX; c++) {
@@ -1358,6 +1376,7 @@ int main(void) {
         test_wake_up_priority2,
         test_when_to_wake_up,
         test_silent_addresses_are_asked,
+        test_unlisted_losses_hasten_nothing,
         test_pause_without_begin,
         test_requests_are_spread,
         test_way_of_asking,
