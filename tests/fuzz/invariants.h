@@ -276,7 +276,7 @@ static inline void require_effects(const struct nqptp_engine *engine,
     REQUIRE(effects->event_count <= NQPTP_EVENTS_MAX);
     for (unsigned i = 0; i < effects->event_count; i++) {
         const struct nqptp_event *event = &effects->events[i];
-        REQUIRE(event->kind <= NQPTP_EVENT_GRANDMASTER);
+        REQUIRE(event->kind < NQPTP_EVENT_KINDS);
         REQUIRE(event->client >= -1 && event->client < NQPTP_CLIENTS_MAX);
         REQUIRE((event->client >= 0) ==
                 (event->kind >= NQPTP_EVENT_LIST && event->kind <= NQPTP_EVENT_NO_MASTER));
