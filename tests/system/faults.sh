@@ -137,9 +137,9 @@ start_fails() { # CALL ERROR COMPLAINT OPTION...
 
 for call in epoll_create1 signalfd4 timerfd_create; do
     what='cannot set up the event loop'
-    test $call != epoll_create1 || what='cannot open UDP port 319'
-    start_fails $call EMFILE "$what: Too many open files" "$@"
-    start_fails $call ENOMEM "$what: Cannot allocate memory" "$@"
+    test "$call" != epoll_create1 || what='cannot open UDP port 319'
+    start_fails "$call" EMFILE "$what: Too many open files" "$@"
+    start_fails "$call" ENOMEM "$what: Cannot allocate memory" "$@"
 done
 
 # As the service manager's SocketBindDeny= does it.

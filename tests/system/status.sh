@@ -302,7 +302,7 @@ if is_root; then
     ask
     says 'wrong checksums: a hint of their own' '^Hint: .*kernel dropped [1-4] UDP datagrams'
     stop_daemon
-    start_daemon
+    start_daemon --user=root # or its limits may not be set
     prlimit --pid "$daemon" --nofile=3 # It can open no file, so not the kernel's counts either.
     ask
     says 'wrong checksums before the start, and no file can be opened: no hint of them' \
