@@ -7,7 +7,6 @@
  */
 #include "nqptp-commands.h"
 #include "nqptp-message-handlers.h"
-#include "nqptp-text.h"
 
 #include "../lib/random.h"
 #include "../lib/tap.h"
@@ -316,53 +315,6 @@ static void test_many_clients(void) {
     CHECK_EQ_I64(w.engine.clients.top, 1, "all others are removed: only client 0 is left");
     command(&w, "T");
     CHECK(!w.answer.refusal, "all others are removed: client 0 can be told");
-}
-
-/* Names as they are shown: a client may choose any bytes but control characters. */
-static void test_shown_names(void) {
-    static const struct {
-        const char *name, *shown;
-    } names[] = {
-        {"/K\xC3\xBC"
-         "che",
-         "/K\xC3\xBC"
-         "che"},
-        {"/\xE5\xAF\x9D\xE5\xAE\xA4", "/\xE5\xAF\x9D\xE5\xAE\xA4"},
-        {"/\xF0\x9F\x8E\xB5", "/\xF0\x9F\x8E\xB5"},
-        {"/cut\xE5\xAF", "/cut??"},
-        {"/\xC0\xAF", "/??"},
-        {"/\xC2\x9B", "/??"},
-        {"/\xED\xA0\x80", "/???"},
-        {"/\xEF\xBB\xBF"
-         "x",
-         "/???x"},
-        {"/\xF8\xFF\x80", "/???"},
-        {"/a\"b\\", "/a\"b\\"},
-    };
-    char shown[NQPTP_NAME_SIZE];
-
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        CHECK_EQ_STR(nqptp_text_show(names[i].name, "", shown, sizeof shown), names[i].shown,
-                     "name %zu is shown as printable UTF-8", i);
-}
-
-static void check_quoted(const char *text, size_t size, const char *expected, const char *name) {
-    char shown[80];
-
-    CHECK_EQ_STR(nqptp_text_show(text, NQPTP_SHELL_ACTIVE, shown, size), expected, "%s", name);
-}
-
-/* Names as they are shown between double quotes, where a user may paste them. */
-static void test_quoted_names(void) {
-    check_quoted("ptp4l", 80, "ptp4l", "quoting: a plain name is unchanged");
-    check_quoted("", 80, "", "quoting: an empty name stays empty");
-    check_quoted("a\033[2Jb\nc\x7f\xff\xc3\xa4", 80, "a?[2Jb?c??\xc3\xa4",
-                 "quoting: control characters and bytes that are no UTF-8 become ?");
-    check_quoted("$(x)`y`'", 80, "?(x)?y??", "quoting: what a shell would read becomes ?");
-    check_quoted("a\"b\\", 80, "a?b?", "quoting: a quote and a backslash become ?");
-    check_quoted("12345678", 4, "123", "quoting: a long name is cut");
-    check_quoted("12345678", 1, "", "quoting: the smallest buffer holds the empty text");
-    check_quoted("\xc3\xa4", 2, "?", "quoting: a character that would be cut becomes ?");
 }
 
 /* --- a master for each client ---------------------------------------------------------------- */
@@ -1363,8 +1315,6 @@ int main(void) {
         test_bad_input,
         test_names,
         test_many_clients,
-        test_shown_names,
-        test_quoted_names,
         test_published_again,
         test_masters_of_their_own,
         test_first_address_wins,
