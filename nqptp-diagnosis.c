@@ -6,9 +6,9 @@
  * prints the answer as printable UTF-8, because any program may have sent it.
  *
  * Without an answer it prints facts, each on a line, then commands that come next. The facts are
- * those that the kernel vouches for: the holder of each port, the state of the loopback interface,
- * this user's capability, /dev/shm, and the object's owner, mode and size. A process chooses its
- * name and command line, so these decide nothing.
+ * those that the kernel vouches for: the holder of each port, this user's capability, /dev/shm, and
+ * the object's owner, mode and size. A process chooses its name and command line, so these decide
+ * nothing.
  *
  * It never opens the object, because a running daemon would take that for a player. It opens no
  * port of the daemon's, runs no program, and changes nothing.
@@ -24,13 +24,11 @@
 
 #include <errno.h>
 #include <linux/capability.h>
-#include <net/if.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -90,11 +88,12 @@ static bool print_answer(uint16_t control_port, bool json) {
 
 /* --- the report ------------------------------------------------------------------------------ */
 
+/* What the facts mean for the next steps. */
 struct report {
-    bool hidden;            /* Another process has a port, but this user cannot see which. */
-    bool held;              /* A port is held. */
-    struct nqptp_text next; /* The commands that come next, a line each. */
-    char buffer[1024];      /* The buffer of `next`. */
+    bool hidden;    /* Another process has a port, but this user cannot see which. */
+    bool held;      /* A port is held. */
+    unsigned count; /* The number of `holders`. */
+    int holders[3]; /* The processes that hold a port each and are not the service. */
 };
 
 __attribute__((format(printf, 2, 3))) static void say(const char *title, const char *format, ...) {
@@ -107,41 +106,16 @@ __attribute__((format(printf, 2, 3))) static void say(const char *title, const c
     fputc('\n', stderr);
 }
 
-/* Adds a command to the next steps, unless it is there. One process may hold several ports. */
-__attribute__((format(printf, 2, 3))) static void advise(struct report *report, const char *format,
-                                                         ...) {
-    size_t before = report->next.used;
-    const char *command = report->buffer + before;
-    va_list arguments;
-
-    nqptp_text_add(&report->next, "  ");
-    va_start(arguments, format);
-    nqptp_text_add_arguments(&report->next, format, arguments);
-    va_end(arguments);
-    nqptp_text_add(&report->next, "\n");
-    if (strstr(report->buffer, command) != command)
-        report->next.used = before;
-}
-
-static bool has_systemd(void) {
-    return access("/run/systemd/system", F_OK) == 0;
-}
-
 /* --- ports ------------------------------------------------------------------------------------ */
 
 /* Of the control port only the loopback addresses count. */
-static bool find_holder(uint16_t port, bool control, struct nqptp_holder *holder) {
-    return control ? nqptp_port_find_holder(port, &nqptp_loopback[0], holder) ||
-                         nqptp_port_find_holder(port, &nqptp_loopback[1], holder)
-                   : nqptp_port_find_holder(port, NULL, holder);
-}
-
 static void check_port(struct report *report, uint16_t port, bool control) {
     struct nqptp_holder holder;
     char title[16], text[160];
 
     snprintf(title, sizeof title, "port %u", port);
-    if (!find_holder(port, control, &holder)) {
+    if (!nqptp_port_find_holder(port, control ? &nqptp_loopback[0] : NULL, &holder) &&
+        !(control && nqptp_port_find_holder(port, &nqptp_loopback[1], &holder))) {
         say(title, "free");
         return;
     }
@@ -149,21 +123,9 @@ static void check_port(struct report *report, uint16_t port, bool control) {
         control ? ", which does not answer as this nqptp does" : "");
     report->held = true;
     report->hidden |= holder.pid == 0;
-    if (holder.pid > 0 && !holder.service)
-        advise(report, has_systemd() ? "systemctl status %d" : "kill %d", holder.pid);
-}
-
-/* Commands reach a daemon by loopback only. */
-static void check_loopback(struct report *report) {
-    struct ifreq request = {.ifr_name = "lo"};
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-    if (fd >= 0 && ioctl(fd, SIOCGIFFLAGS, &request) == 0 && !(request.ifr_flags & IFF_UP)) {
-        say("loopback", "is down, and a daemon can be asked by loopback only");
-        advise(report, "ip link set lo up");
-    }
-    if (fd >= 0)
-        close(fd);
+    bool known = report->count > 0 && report->holders[report->count - 1] == holder.pid;
+    if (holder.pid > 0 && !holder.service && !known)
+        report->holders[report->count++] = holder.pid;
 }
 
 /* --- this user, and the object ---------------------------------------------------------------- */
@@ -193,33 +155,33 @@ static void check_object(const struct report *report) {
 
 /* --- all together ----------------------------------------------------------------------------- */
 
-static void print_next(struct report *report) {
-    if (report->hidden && geteuid() != 0)
-        advise(report, "%s --status", program_invocation_name);
-    if (report->hidden && geteuid() == 0)
+static void print_next(const struct report *report) {
+    bool is_root = geteuid() == 0, has_systemd = access("/run/systemd/system", F_OK) == 0;
+
+    if (report->hidden && is_root)
         say("outside", "the process that holds a port is not in this container; "
                        "on its host, run: ss -ulpn");
-    if (has_systemd()) {
-        advise(report, "systemctl status nqptp");
-        advise(report, "journalctl -u nqptp -n 20");
-        advise(report, "systemctl restart nqptp");
-    } else if (!report->held) {
-        advise(report, "%s -v", program_invocation_name);
-    }
-    advise(report, "shairport-sync -V");
-    fprintf(stderr, "Next%s:\n", geteuid() != 0 ? ", as root" : "");
-    fwrite(report->buffer, 1, report->next.used, stderr);
+    fprintf(stderr, "Next%s:\n", is_root ? "" : ", as root");
+    for (unsigned i = 0; i < report->count; i++)
+        fprintf(stderr, has_systemd ? "  systemctl status %d\n" : "  ps %d\n", report->holders[i]);
+    if (report->hidden && !is_root)
+        fprintf(stderr, "  %s --status\n", program_invocation_name);
+    if (has_systemd)
+        fputs("  systemctl status nqptp\n  journalctl -u nqptp -n 20\n"
+              "  systemctl restart nqptp\n",
+              stderr);
+    else if (!report->held)
+        fprintf(stderr, "  %s -v\n", program_invocation_name);
+    fputs("  shairport-sync -V\n", stderr);
 }
 
 static void print_facts(const struct nqptp_options *options) {
     struct report report = {0};
 
-    report.next = (struct nqptp_text){report.buffer, sizeof report.buffer, 0};
     nqptp_log(LOG_ERR,
               "no answer from UDP port %u of this machine: nqptp is not running, or has another "
               "--control-port=",
               options->control_port);
-    check_loopback(&report);
     check_port(&report, options->event_port, false);
     check_port(&report, options->general_port, false);
     check_port(&report, options->control_port, true);

@@ -127,8 +127,9 @@ if has setpriv && is_root; then
 fi
 rm -r /run/systemd
 ask
-check 'without systemd: how to end the program that has the port' \
-    grep -qx "  kill $here" "$tmp/stderr"
+check 'without systemd: how to see what the program is that has the port' \
+    grep -qx "  ps $here" "$tmp/stderr"
+check_not 'without systemd: nothing is killed' grep -e kill "$tmp/stderr"
 stop_here
 if has ptp4l; then
     ptp4l -4 -S -i here >"$tmp/here" 2>&1 &
@@ -273,11 +274,6 @@ else
     skip 'without IPv4 the daemon is asked at ::1' 'no IPv6 here'
     stop_daemon
 fi
-ip link set lo down
-ask
-fails 'without loopback'
-check 'without loopback: how to bring it up' grep -qx '  ip link set lo up' "$tmp/stderr"
-ip link set lo up
 ip addr add 127.0.0.1/8 dev lo 2>/dev/null
 ip addr add 10.77.0.1/24 dev here 2>/dev/null
 
