@@ -52,9 +52,9 @@ static struct census count_clocks(const struct nqptp_status *status,
     return census;
 }
 
-static const char unused[] =
-    "no player has the object open; start Shairport Sync, built for AirPlay 2; if it is older than "
-    "4.3, its user must be in group nqptp";
+static const char unused[] = "no player has the object open: start Shairport Sync "
+                             "(\"shairport-sync -V\" must say AirPlay2); "
+                             "if it is older than 4.3, its user must be in group nqptp";
 
 /* Returns why a client has no master that gives its time. */
 static const char *trouble_with(const struct census *clocks, bool plays) {
@@ -63,18 +63,19 @@ static const char *trouble_with(const struct census *clocks, bool plays) {
                "again: " CHECK_SENDER;
     if (clocks->heard == 0 && clocks->others > 0)
         return "the addresses listed are silent, but other clocks are heard: the sender may reach "
-               "this machine from another address (guest network, VPN, NAT)";
+               "this machine from another address (guest network, VPN, NAT); connect both to the "
+               "same network";
     if (clocks->heard == 0)
         return "the addresses listed are silent: " CHECK_SENDER;
     if (clocks->asleep == clocks->heard)
         return "the clock has stopped, so its sender is asleep: play something, or wake it up";
     if (clocks->alive > 0)
-        return "a clock gives its time, but does not qualify as master: it has not announced "
-               "itself, so it may be no AirPlay sender";
+        return "a clock gives its time, but does not qualify as master: it sends no valid "
+               "Announce, so it may be no AirPlay sender";
     if (clocks->syncs_only == clocks->heard)
         return "only Syncs of the clock arrive: check that no firewall drops UDP port 320";
     if (clocks->sampled == 0)
-        return "a clock is heard, but gives no time: its sender is not playing to this machine";
+        return "a clock is heard, but gives no time: its sender may not be playing to this machine";
     return "the clock has fallen silent: check that its sender is on, and plays to this machine";
 }
 
@@ -128,11 +129,10 @@ static bool is_nowhere(const struct nqptp_status *status) {
 /* Adds what keeps all clients from the time, if anything does. */
 static void add_common_trouble(struct nqptp_text *text, const struct nqptp_status *status) {
     const struct nqptp_engine *engine = status->engine;
-    uint64_t used = engine->drops[NQPTP_DROP_NONE];
     bool no_player = status->objects[0].use == NQPTP_USE_NONE && engine->clients.top == 1;
 
-    if (engine->packets == 0 && is_nowhere(status))
-        nqptp_text_add(text, "%s is not there: check the spelling; \"ip address\" lists what is",
+    if (is_nowhere(status))
+        nqptp_text_add(text, "%s is not there, so nothing arrives; \"ip address\" lists what is",
                        status->places[0].name);
     else if (status->unsent.error < 0)
         nqptp_text_add(text, "messages to senders cannot leave this machine: %s%s",
@@ -152,17 +152,19 @@ static void add_common_trouble(struct nqptp_text *text, const struct nqptp_statu
                                  : "pick this machine as the AirPlay output, and check that no "
                                    "firewall blocks them");
     else if (nqptp_clocks_in_use(&engine->table) == 0)
-        nqptp_text_add(text, "%s",
-                       used == 0
-                           ? "no packet could be used: what sends them is no AirPlay sender"
-                           : "no clock was heard for two minutes: nothing plays to this machine");
+        nqptp_text_add(text,
+                       "%s, so no sender plays to this machine: pick it as the AirPlay output",
+                       engine->drops[NQPTP_DROP_NONE] == 0 ? "no packet could be used"
+                                                           : "no clock was heard for two minutes");
 }
 
+/* Where all players have objects of their own names, /nqptp has none and needs no hint. */
 bool nqptp_hint(const struct nqptp_status *status, char hint[NQPTP_HINT_MAX]) {
     struct nqptp_text text = {.at = hint, .size = NQPTP_HINT_MAX};
+    int top = status->engine->clients.top;
 
     add_common_trouble(&text, status);
-    for (int c = 0; c < status->engine->clients.top && text.used == 0; c++)
+    for (int c = top > 1 && status->objects[0].use == NQPTP_USE_NONE; c < top && !text.used; c++)
         add_client_trouble(&text, status, c);
     return text.used > 0;
 }

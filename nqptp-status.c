@@ -233,35 +233,27 @@ static const char *brief(double s, char text[CELL_SIZE]) {
     return text;
 }
 
-static void add_offset(struct nqptp_text *text, const struct nqptp_clock *clock) {
-    struct nqptp_quality quality;
-    char error[CELL_SIZE], noise[CELL_SIZE];
-
-    if (!nqptp_estimator_quality(&clock->estimator, &quality))
-        return;
-    nqptp_text_add(text, "Offset:   %+.6f s, error %s\n",
-                   (double)(int64_t)clock->reading.offset_ns / 1e9,
-                   brief(quality.error_us / 1e6, error));
-    nqptp_text_add(text, "Rate:     %+.3f ppm, noise %s\n", quality.rate_ppm,
-                   brief(quality.noise_us / 1e6, noise));
-}
-
 static void add_master(struct nqptp_text *text, const struct nqptp_status *status, int i) {
     const struct nqptp_clock *clock = &status->engine->table.clocks[i];
-    char address[INET6_ADDRSTRLEN], age[CELL_SIZE], series[CELL_SIZE];
+    char address[INET6_ADDRSTRLEN], cell[CELL_SIZE], series[CELL_SIZE];
     bool named = status->interfaces[i][0] != '\0';
+    struct nqptp_quality quality;
 
     nqptp_text_add(text, "\nMaster:   %016" PRIx64 " at %s%s%s\n", clock->clock_identity,
                    nqptp_address_format(&clock->address, address), named ? " on " : "",
                    status->interfaces[i]);
-    if (clock->reading.grandmaster_identity != clock->clock_identity)
-        nqptp_text_add(text, "Grandm.:  %016" PRIx64 "\n", clock->reading.grandmaster_identity);
     nqptp_text_add(text, "Sample:   %s ago, in an unbroken series for %s\n",
-                   brief(seconds_since(clock->sampled_at_ns, status->now_ns), age),
+                   brief(seconds_since(clock->sampled_at_ns, status->now_ns), cell),
                    brief(seconds_since(clock->reading.start_time_ns, status->now_ns), series));
-    add_offset(text, clock);
     nqptp_text_add(text, "Asked:    %" PRIu64 " times, %" PRIu64 " answers\n", clock->requests,
                    clock->answers);
+    if (!nqptp_estimator_quality(&clock->estimator, &quality))
+        return;
+    nqptp_text_add(text, "Offset:   %+.6f s, error %s\n",
+                   (double)(int64_t)clock->reading.offset_ns / 1e9,
+                   brief(quality.error_us / 1e6, cell));
+    nqptp_text_add(text, "Rate:     %+.3f ppm, noise %s\n", quality.rate_ppm,
+                   brief(quality.noise_us / 1e6, cell));
 }
 
 static void add_client(struct nqptp_text *text, const struct nqptp_status *status, int c) {

@@ -43,12 +43,10 @@ static void add_difference(struct nqptp_text *line, const struct nqptp_differenc
     enum nqptp_rung rung = difference->rung;
 
     nqptp_text_add(line, ", by %s", names[rung]);
-    if (rung == NQPTP_RUNG_ADDRESS)
-        nqptp_text_add(line, ", because all else is equal");
-    else if (rung == NQPTP_RUNG_GRANDMASTER_IDENTITY || rung == NQPTP_RUNG_CLOCK_IDENTITY)
+    if (rung == NQPTP_RUNG_GRANDMASTER_IDENTITY || rung == NQPTP_RUNG_CLOCK_IDENTITY)
         nqptp_text_add(line, ": %016" PRIx64 " before %016" PRIx64, difference->mine,
                        difference->theirs);
-    else
+    else if (rung != NQPTP_RUNG_ADDRESS) /* All else is equal. */
         nqptp_text_add(line, ": %" PRIu64 " before %" PRIu64, difference->mine, difference->theirs);
 }
 
@@ -101,7 +99,7 @@ static const struct {
     [NQPTP_EVENT_MASTER] = {"master is now ", "", false},
     [NQPTP_EVENT_NO_MASTER] = {"there is no master any more", "", false},
     [NQPTP_EVENT_SILENT] = {"master ", " is lost: no usable sample for", false},
-    [NQPTP_EVENT_STOPPED] = {"master ", " is lost: its time stands still for", false},
+    [NQPTP_EVENT_STOPPED] = {"master ", " is lost: its time has not moved for", false},
     [NQPTP_EVENT_RESUMED] = {"master ", " is back after", false},
     [NQPTP_EVENT_STEPPED] = {"master ", " has stepped", false},
     [NQPTP_EVENT_GRANDMASTER] = {"master ", " has another grandmaster, ", false},
@@ -130,7 +128,7 @@ static void add_client_details(struct nqptp_text *line, const struct nqptp_clien
     else if (event->kind == NQPTP_EVENT_MASTER)
         add_reason(line, &event->reason);
     else if (event->reason.won == NQPTP_WON_SILENT)
-        nqptp_text_add(line, ": the last one has been silent for %" PRIu64 " s",
+        nqptp_text_add(line, ": the last one has been silent for %" PRIu64 " s or longer",
                        NQPTP_CLOCK_LIFETIME_NS / NQPTP_S);
 }
 
@@ -149,7 +147,7 @@ static void add_clock_details(struct nqptp_text *line, const struct nqptp_engine
     if (event->moved_ns >= STEP_SHOWN_NS || event->moved_ns <= -STEP_SHOWN_NS)
         nqptp_text_add(line, ", its time moved by %+.3f s", (double)event->moved_ns / 1e9);
     if (is_lost && i != NQPTP_NO_CLOCK && (nqptp_clients_masters(&engine->clients) >> i & 1))
-        nqptp_text_add(line, "; its last values stay");
+        nqptp_text_add(line, "; players go on by its last values");
 }
 
 const char *nqptp_story_event(const struct nqptp_engine *engine, const struct nqptp_event *event,

@@ -35,7 +35,7 @@ tells 'the log has the master that takes its place' \
     'master is now 000000000000000b at 10\.77\.0\.3, because the one before is silent$'
 kill -STOP "$second"
 tells 'the log has the last master that falls silent, and that its values stay' \
-    'master 000000000000000b .* is lost: no usable sample for 3\.[0-9] s; its last values stay$'
+    'master 000000000000000b .* is lost: no usable sample for 3\.[0-9] s; players go on by its last values$'
 kill -CONT "$second"
 tells 'the log has a master that is back' 'master 000000000000000b .* is back after [0-9.]* s'
 control '/nqptp T'

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves that no number of events, commands or clocks makes the log grow beyond its limit.
+/*
+ * Proves that no number of events, commands or clocks makes the log grow beyond its limit, and what
+ * the log says of each message with -vv and -vvv.
  */
 #include "nqptp-journal.h"
 
@@ -108,6 +110,30 @@ static void test_verbose(void) {
     log_end(&log);
 }
 
+static void test_messages(void) {
+    const struct nqptp_address address = at("192.0.2.1");
+    const uint8_t junk[4] = {0x1B, 0, 2, 0xFF};
+    struct log log = log_begin(1);
+    char last[1024] = "";
+
+    nqptp_journal_message("from", &address, apple_sync, sizeof apple_sync, NQPTP_DROP_NONE);
+    CHECK_EQ_U64(lines(&log, last), 0, "messages: with -v they have no line");
+    nqptp_log_open(2);
+    nqptp_journal_message("from", &address, apple_sync, sizeof apple_sync, NQPTP_DROP_NONE);
+    CHECK_EQ_U64(lines(&log, last), 1, "messages: with -vv each is a line");
+    CHECK(strncmp(last, "nqptp: from 192.0.2.1: Sync 98698aaf9c950008-", 45) == 0 &&
+              !strstr(last, "dropped"),
+          "messages: the line of a Sync has its sender and its fields");
+    nqptp_journal_message("from", &address, apple_sync, sizeof apple_sync, NQPTP_DROP_LATE);
+    CHECK_EQ_U64(lines(&log, last), 1, "messages: with -vv one that is dropped is a line");
+    CHECK(strstr(last, "; dropped: late\n"), "messages: its line ends with the reason");
+    nqptp_log_open(3);
+    nqptp_journal_message("to", &address, junk, sizeof junk, NQPTP_DROP_SHORT);
+    CHECK_EQ_U64(lines(&log, last), 2, "messages: with -vvv each is two lines");
+    CHECK_EQ_STR(last, "nqptp: 4 bytes: 1b0002ff\n", "messages: the second one has the bytes");
+    log_end(&log);
+}
+
 static void test_look(void) {
     struct world w = world_begin();
     struct sender s = sender(10, "192.0.2.1", 248);
@@ -137,14 +163,13 @@ static void test_look(void) {
     w.engine.table.clocks[0].estimator.slope_ppm += 0.2;
     CHECK(nqptp_journal_look(&journal, &w.engine, 5014 * S, text),
           "state: another rate of the master is news");
+    CHECK_EQ_U64(nqptp_journal_due_ns(&journal, &w.engine), NQPTP_NO_DEADLINE,
+                 "state: not looked at again while no packet comes");
 }
 
 int main(void) {
     static void (*const tests[])(void) = {
-        test_warning,
-        test_events,
-        test_verbose,
-        test_look,
+        test_warning, test_events, test_verbose, test_messages, test_look,
     };
     TAP_RUN(tests);
     return tap_done();

@@ -59,6 +59,22 @@ static bool has_row(const char *text, const char *first, const char *second, con
     return rows == 1;
 }
 
+struct row {
+    const char *first, *second, *third, *name;
+};
+
+/* Checks that exactly one line has the three texts of each row. */
+static void check_rows(const char *text, const char *subject, const struct row *rows,
+                       size_t count) {
+    for (size_t i = 0; i < count; i++)
+        CHECK(has_row(text, rows[i].first, rows[i].second, rows[i].third), "%s: the text has %s",
+              subject, rows[i].name);
+}
+
+#define CHECK_ROWS(text, subject, ...)                                                             \
+    check_rows(text, subject, (const struct row[]){__VA_ARGS__},                                   \
+               sizeof((const struct row[]){__VA_ARGS__}) / sizeof(struct row))
+
 /* The length of the longest line. */
 static size_t widest(const char *text) {
     size_t width = 0;
@@ -161,17 +177,13 @@ static void test_nothing(void) {
     size_t length = write_text(&w, text);
 
     CHECK_EQ_U64(length, strlen(text), "a new engine: the length of the text is returned");
-    CHECK(has_row(text, "Version:", "1.2.3", "up 10s"),
-          "a new engine: the text has the version and the time since the start");
-    CHECK(has_row(text, "Object:", "/nqptp, layout 10, in use", "player stopped"),
-          "a new engine: the text has the object");
-    CHECK(has_row(text, "Master:", "none", ""), "a new engine: the text has no master");
-    CHECK(has_row(text, "List:", "never", ""), "a new engine: the text has no list");
-    CHECK(has_row(text, "Clocks:", " 0 of 32", ""), "a new engine: the text has no clock");
-    CHECK(has_row(text, "Packets:", " 0 used", " 0 dropped"),
-          "a new engine: the text has no packet");
-    CHECK(has_row(text, "Hint:", "nothing was heard", "319 and 320"),
-          "a new engine: the hint says that nothing was heard");
+    CHECK_ROWS(text, "a new engine",
+               {"Version:", "1.2.3", "up 10s", "the version and the time since the start"},
+               {"Object:", "/nqptp, layout 10, in use", "player stopped", "the object"},
+               {"Master:", "none", "", "no master"}, {"List:", "never", "", "no list"},
+               {"Clocks:", " 0 of 32", "", "no clock"},
+               {"Packets:", " 0 used", " 0 dropped", "no packet"},
+               {"Hint:", "nothing was heard", "319 and 320", "a hint that nothing was heard"});
     CHECK(length > 0 && text[length - 1] == '\n', "a new engine: the text ends with a line end");
     length = write_json(&w, text);
     CHECK_EQ_U64(length, strlen(text), "a new engine: the length of the JSON is returned");
@@ -193,22 +205,17 @@ static void test_master(void) {
     (void)send_sync(&w, &s, (uint16_t)(s.sequence_id - 1)); /* a repetition */
     w.now_ns += 2500 * MS;
     (void)write_text(&w, text);
-    CHECK(has_row(text, "Master:", "98698aaf9c950008 at 192.0.2.1", "on eth0"),
-          "a master: the text has identity, address and interface");
-    CHECK(!strstr(text, "Grandm.:"),
-          "a master that is its own grandmaster: the text has no grandmaster");
-    CHECK(has_row(text, "Sample:", " 2.6s ago", " for 13s"),
-          "a master: the text has the ages of its last and first samples");
-    CHECK(has_row(text, "Offset:", "-7463494420.5", " s, error "),
-          "a master: the text has the offset with its sign");
-    CHECK(has_row(text, "Rate:", " ppm", "noise "), "a master: the text has rate and noise");
-    CHECK(has_row(text, "Clock identity", "Address", "GM"), "a master: the table has a heading");
-    CHECK(has_row(text, "*.QA. 98698aaf9c950008 192.0.2.1", " 2.6s", "us 125ms"),
-          "a master: its row has the error and the interval");
-    CHECK(has_row(text, "98698aaf9c950008 192.0.2.1", " 173 ", " 100/248 self"),
-          "a master: its row has packets, priorities and grandmaster");
-    CHECK(has_row(text, "Packets:", " 173 used", " 1 dropped"),
-          "a master: the text has the counts of packets used and dropped");
+    CHECK_ROWS(
+        text, "a master",
+        {"Master:", "98698aaf9c950008 at 192.0.2.1", "on eth0", "identity, address and interface"},
+        {"Sample:", " 2.6s ago", " for 13s", "the ages of its last and first samples"},
+        {"Offset:", "-7463494420.5", " s, error ", "the offset with its sign"},
+        {"Rate:", " ppm", "noise ", "rate and noise"},
+        {"Clock identity", "Address", "GM", "a table with a heading"},
+        {"*.QA. 98698aaf9c950008 192.0.2.1", " 2.6s", "us 125ms", "a row with error and interval"},
+        {"98698aaf9c950008 192.0.2.1", " 173 ", " 100/248 self",
+         "a row with packets, priorities and grandmaster"},
+        {"Packets:", " 173 used", " 1 dropped", "the counts of packets used and dropped"});
     CHECK(has_row(text, "Dropped:", "duplicate=1", "") && !strstr(text, "late="),
           "a master: the text has the reasons of the drops, and no others");
     CHECK(!strstr(text, "Hint:"), "a master: there is no hint");
@@ -250,10 +257,83 @@ static void test_numbers(void) {
     (void)send_announce(&w, &s);
     (void)send_pair(&w, &s);
     (void)write_text(&w, text);
-    CHECK(has_row(text, "Grandm.:", "0000000000000abc", ""),
-          "a master behind a grandmaster: the text names the grandmaster");
     CHECK(has_row(text, "*.QA. 000000000000000a", "0000000000000abc", ""),
           "a master behind a grandmaster: its row names the grandmaster");
+}
+
+/* Durations in the unit that needs the fewest digits. */
+static void test_durations(void) {
+    static const struct {
+        uint64_t ns;
+        const char *shown;
+    } durations[] = {
+        {86400 * S, "1.0d"}, {86399 * S, "24h"},  {3600 * S, "1.0h"}, {3599 * S, "60min"},
+        {60 * S, "1.0min"},  {59900 * MS, "60s"}, {9950 * MS, "10s"}, {9940 * MS, "9.9s"},
+        {S, "1.0s"},         {999 * MS, "999ms"}, {MS, "1.0ms"},      {999 * US, "999us"},
+        {US, "1.0us"},       {0, "0.0us"},
+    };
+    struct world w = world_begin();
+    struct nqptp_status status = status_of(&w);
+    char text[NQPTP_STATUS_MAX], expected[64];
+
+    for (size_t i = 0; i < sizeof durations / sizeof *durations; i++) {
+        status.now_ns = status.started_ns + durations[i].ns;
+        (void)nqptp_status_text(&status, text, sizeof text);
+        (void)snprintf(expected, sizeof expected, "Version:  1.2.3, up %s\n", durations[i].shown);
+        CHECK(strncmp(text, expected, strlen(expected)) == 0, "%" PRIu64 " us are shown as %s",
+              durations[i].ns / US, durations[i].shown);
+    }
+}
+
+/* Returns the number that the member has, or -1e99 if there is no such member. */
+static double number_of(const char *json, const char *name) {
+    char member[64];
+
+    (void)snprintf(member, sizeof member, "\"%s\":", name);
+    const char *at = strstr(json, member);
+    return at ? strtod(at + strlen(member), NULL) : -1e99;
+}
+
+static void test_json_of_a_clock(void) {
+    struct sender s = sender(0xA, "192.0.2.1", 100), other = sender(0xB, "192.0.2.2", 200);
+    struct world w = world_begin();
+    char text[NQPTP_STATUS_MAX], expected[96];
+
+    (void)send_announce(&w, &other);
+    (void)write_json(&w, text);
+    CHECK(!strstr(text, "\"sample_age_s\"") && !strstr(text, "\"rate_ppm\"") &&
+              !strstr(text, "\"sync_interval_s\"") && !strstr(text, "\"answer_s\""),
+          "a clock that only announced itself: members of samples are left out");
+    play(&w, &s, 125 * S);
+    struct nqptp_clock *clock = &w.engine.table.clocks[1];
+    clock->answers = 3;
+    clock->answered_ns = w.now_ns - 1500 * MS;
+    w.now_ns += 250 * MS;
+    (void)write_json(&w, text);
+    CHECK(is_json(text) && strstr(text, "\"master\":0}]"),
+          "a master behind an empty row: its index counts clocks, not rows");
+    CHECK(strstr(text, "\"clock_class\":248,\"clock_accuracy\":33,"
+                       "\"offset_scaled_log_variance\":17258,"),
+          "a clock: it has what it announced");
+    CHECK(strstr(text, "\"answers_received\":3,\"answer_s\":1.750,"),
+          "a clock that answered: it has the number of answers and the age of the last");
+    double age = number_of(text, "sample_age_s"), series = number_of(text, "series_s");
+    CHECK(age > 0.2 && age < 0.5, "a clock: the age of its last sample is %f s", age);
+    CHECK(series > 124 && series < 126, "a clock: the age of its series is %f s", series);
+    (void)snprintf(expected, sizeof expected, "\"local_time_ns\":\"%" PRIu64 "\",",
+                   clock->reading.local_time_ns);
+    CHECK(strstr(text, expected), "a clock: the time of its last sample is a string");
+    CHECK(number_of(text, "rate_ppm") > -1 && number_of(text, "rate_ppm") < 1 &&
+              number_of(text, "noise_us") >= 0 && number_of(text, "error_us") >= 0,
+          "a clock: it has rate, noise and error");
+    clock->estimator.slope_ppm = 12.5;
+    clock->estimator.noise_us = 30;
+    (void)write_json(&w, text);
+    CHECK(strstr(text, "\"rate_ppm\":12.5000,\"noise_us\":30.0,\"error_us\":"),
+          "a clock: rate and noise are those of its estimator");
+    (void)write_text(&w, text);
+    CHECK(has_row(text, "Rate:", "+12.500 ppm, noise 30us", ""),
+          "a clock: the text has the same rate and noise");
 }
 
 static void test_marks(void) {
@@ -291,6 +371,10 @@ static void test_marks(void) {
     (void)write_json(&w, text);
     CHECK(is_json(text) && strstr(text, "\"list_length\":0,\"list\":[]"),
           "the JSON has an empty list");
+    command(&w, "T ::1 ::2 ::3 ::4 ::5 ::6 ::7 ::8 ::9");
+    (void)write_json(&w, text);
+    CHECK(strstr(text, "\"list_length\":9,\"list\":[\"::1\",") && strstr(text, "\"::8\"],"),
+          "the JSON has the length and the first eight of a list of nine");
 }
 
 static void test_clients(void) {
@@ -310,6 +394,10 @@ static void test_clients(void) {
     CHECK(strstr(text, "Object:   /kitchen, layout 10, in use, player playing\n"
                        "List:     1 address: 192.0.2.2\nMaster:   0000000000000002") != NULL,
           "two clients: the text has object, list, master and activity of /kitchen");
+    command(&w, "/kitchen P");
+    (void)write_text(&w, text);
+    CHECK(has_row(text, "Object:   /kitchen, layout 10, in use, player paused", "", ""),
+          "two clients: the text has the other activity of /kitchen");
     CHECK(has_row(text, "*LQA. 0000000000000001 192.0.2.1", "", "") &&
               has_row(text, "*LQA. 0000000000000002 192.0.2.2", "", ""),
           "two clients: the rows of both masters have their marks");
@@ -347,6 +435,11 @@ static void test_answers_that_cannot_leave(void) {
     (void)nqptp_status_json(&status, text, sizeof text);
     CHECK(is_json(text) && strstr(text, "\"replies_unsent\":7"),
           "answers that a firewall blocks are counted in the JSON");
+    status.unsent.error = -ENETUNREACH;
+    (void)nqptp_status_text(&status, text, sizeof text);
+    CHECK(has_row(text, "Hint:", "cannot leave this machine: Network is unreachable", "") &&
+              !strstr(text, "firewall"),
+          "answers that cannot leave for another reason: no firewall is named");
     status.unsent.error = 0;
     (void)nqptp_status_text(&status, text, sizeof text);
     CHECK(!strstr(text, "Hint:"), "answers that leave again: there is no hint");
@@ -460,8 +553,10 @@ static void test_places_that_are_not_there(void) {
           "nothing heard, no place is there: the hint names the first");
     CHECK(strstr(hint_of_places(false, true, 0, text), "nothing was heard on UDP ports"),
           "nothing heard, one place is there: the hint is of the ports");
-    CHECK(strstr(hint_of_places(false, false, 1, text), "no packet could be used"),
-          "something was heard, no place is there: the hint is of the packets");
+    CHECK(strstr(hint_of_places(false, false, 1, text), absent),
+          "a packet was heard, no place is there any more: the hint names the first");
+    CHECK(strstr(hint_of_places(false, true, 1, text), "no packet could be used"),
+          "a packet was heard, one place is there: the hint is of the packets");
 }
 
 /* A firewall lets one port through only. */
@@ -487,7 +582,6 @@ static void test_deaf_port(void) {
 
 /* The places of -i, and whether each exists. */
 static void test_places(void) {
-    struct sender s = sender(0xA, "192.0.2.1", 100);
     struct world w = world_begin();
     struct nqptp_status status = status_of(&w);
     char text[NQPTP_STATUS_MAX];
@@ -513,10 +607,6 @@ static void test_places(void) {
     CHECK(is_json(text) && strstr(text, "{\"name\":\"wlan7\",\"there\":false},"
                                         "{\"name\":\"192.0.2.7\",\"there\":true}"),
           "with -i the JSON has each place, and whether it is there");
-    (void)send_announce(&w, &s);
-    status.places[1].there = false;
-    (void)nqptp_status_text(&status, text, sizeof text);
-    CHECK(!strstr(text, "was it meant"), "after a packet was heard: no hint about the places");
 }
 
 static void test_asleep(void) {
@@ -541,6 +631,31 @@ static void test_asleep(void) {
     check_hint(&w, NULL, "a clock that goes on: no hint");
 }
 
+/* Players with objects of their own names: /nqptp has no player. */
+static void test_only_named_players(void) {
+    struct sender s = sender(0xA, "192.0.2.1", 100);
+    struct world w = world_of(&s);
+    char text[NQPTP_STATUS_MAX];
+
+    command(&w, "/kitchen T 192.0.2.1");
+    play(&w, &s, S);
+    struct nqptp_status status = status_of(&w);
+    status.objects[0].use = NQPTP_USE_NONE;
+    status.objects[1].use = NQPTP_USE_UNKNOWN;
+    (void)nqptp_status_text(&status, text, sizeof text);
+    CHECK(!strstr(text, "Hint:"), "a named player with a master, none at /nqptp: no hint");
+    pass(&w, 20 * S);
+    status.now_ns = w.now_ns;
+    (void)nqptp_status_text(&status, text, sizeof text);
+    CHECK(has_row(text, "Hint:", "/kitchen: the clock has fallen silent", ""),
+          "a named player whose sender is silent, none at /nqptp: the hint is of the named one");
+    command(&w, "/nqptp T 192.0.2.7");
+    status.objects[0].use = NQPTP_USE_OPEN;
+    (void)nqptp_status_text(&status, text, sizeof text);
+    CHECK(has_row(text, "Hint:", "/nqptp: the addresses listed are silent", ""),
+          "two players of silent senders: the hint is of /nqptp");
+}
+
 static void test_use(void) {
     struct sender s = sender(0xA, "192.0.2.1", 100);
     struct world w = world_of(&s);
@@ -561,6 +676,18 @@ static void test_use(void) {
     (void)nqptp_status_text(&status, text, sizeof text);
     CHECK(has_row(text, "Hint:", "in group nqptp", ""),
           "a client without the object open: the hint names the group");
+    (void)nqptp_status_json(&status, text, sizeof text);
+    CHECK(strstr(text, "\"in_use\":false"), "a client without the object open: the JSON says so");
+    other = world_begin();
+    status = status_of(&other);
+    status.objects[0].use = NQPTP_USE_NONE;
+    (void)nqptp_status_text(&status, text, sizeof text);
+    CHECK(has_row(text, "Hint:", "nothing was heard", "no player has the object open"),
+          "nothing heard and no player: the hint says both");
+    command(&other, "/kitchen T");
+    (void)nqptp_status_text(&status, text, sizeof text);
+    CHECK(has_row(text, "Hint:", "nothing was heard", "pick this machine"),
+          "nothing heard, no player at /nqptp, a named one: the hint is to play");
     status = status_of(&w);
     status.objects[0].use = NQPTP_USE_UNKNOWN;
     (void)nqptp_status_text(&status, text, sizeof text);
@@ -738,6 +865,12 @@ static void test_hostile_names(void) {
                                         "che\""),
           "a name of UTF-8 is unchanged in the JSON");
     w = world_begin();
+    command(&w, "/x,\xC2\xA0layout\xC2\xA0"
+                "4 T");
+    (void)write_text(&w, text);
+    CHECK(has_row(text, "Object:   /x,??layout??4, layout 10", "", ""),
+          "a name with blanks of Unicode is one word in the text");
+    w = world_begin();
     command(&w, "/\033[31m T");
     CHECK(w.answer.refusal, "a name with a control character is refused");
 }
@@ -777,6 +910,8 @@ int main(void) {
         test_nothing,
         test_master,
         test_numbers,
+        test_durations,
+        test_json_of_a_clock,
         test_marks,
         test_clients,
         test_hints,
@@ -788,6 +923,7 @@ int main(void) {
         test_deaf_port,
         test_places,
         test_asleep,
+        test_only_named_players,
         test_use,
         test_full_table,
         test_room,
