@@ -42,10 +42,11 @@ enter() { # [SECONDS]
         done
         NQPTP_TEST_INSIDE=root
         test "$(id -u)" = 0 || NQPTP_TEST_INSIDE=user
-        export NQPTP_TEST_INSIDE
-        set -- "${1:-90}" "-$(test $NQPTP_TEST_INSIDE = root || echo r)nmp"
+        NQPTP_TEST_SECONDS=$((3 * ${1:-90}))
+        export NQPTP_TEST_INSIDE NQPTP_TEST_SECONDS
+        set -- "$NQPTP_TEST_SECONDS" "-$(test $NQPTP_TEST_INSIDE = root || echo r)nmp"
         why=$(unshare "$2" --mount-proc --fork true 2>&1) || skip_all "no private namespaces: $why"
-        exec timeout -s KILL $((3 * $1)) unshare "$2" --mount-proc --fork --kill-child sh "$0"
+        exec timeout -s KILL "$1" unshare "$2" --mount-proc --fork --kill-child sh "$0"
     fi
     mount -t tmpfs -o mode=1777 tmpfs /dev/shm || skip_all 'cannot mount a private /dev/shm'
     tmp=$(mktemp -d /dev/shm/test-XXXXXX) # vanishes with the mount
@@ -56,6 +57,42 @@ enter() { # [SECONDS]
 
 is_root() {
     test "$NQPTP_TEST_INSIDE" = root
+}
+
+# Runs these commands at the same time: functions of the test, with arguments. Each runs in a copy of
+# the test that has namespaces of its own, so with another network and another /dev/shm. Shows their
+# checks in this order. A test calls this once, right before `done_testing`. What stands before the
+# call runs in each copy as well. A machine with one processor runs one copy after the other.
+in_parallel() { # COMMAND...
+    if test "${NQPTP_TEST_PART:-}" != ''; then
+        $NQPTP_TEST_PART
+        done_testing
+        exit
+    fi
+    copies=''
+    for command; do
+        NQPTP_TEST_PART=$command timeout -s KILL $((NQPTP_TEST_SECONDS - 5)) unshare -nmp \
+            --mount-proc --fork --kill-child sh "$0" >"$tmp/$command.tap" &
+        copies="$copies $!"
+        test -e /sys/devices/system/cpu/cpu1 || wait $!
+    done
+    for copy in $copies; do
+        wait "$copy"
+    done
+    for command; do
+        add_results "$command"
+    done
+}
+
+# Shows the checks of a copy, with their numbers in the whole test.
+add_results() { # COMMAND
+    count=$(grep -cE '^(not )?ok ' "$tmp/$1.tap")
+    awk -v n=$tests '/^(not )?ok / { sub(/[0-9]+/, ++n) } !/^1\.\.[0-9]+$/' "$tmp/$1.tap"
+    tests=$((tests + count))
+    failures=$((failures + $(grep -c '^not ok ' "$tmp/$1.tap")))
+    if test "$count" = 0 || ! grep -qx "1\.\.$count" "$tmp/$1.tap"; then
+        not_ok "'$1' makes its checks and comes to its end in time"
+    fi
 }
 
 make_network() {
