@@ -51,49 +51,59 @@ end() {
     stop_daemon
 }
 
-begin 'the link is down'
-ip link set here down
-sleep $away # the outage
-ip link set here up
-goes_on
-end
+link_is_down() {
+    begin 'the link is down'
+    ip link set here down
+    sleep $away # the outage
+    ip link set here up
+    goes_on
+    end
+}
 
-begin 'a pause'
-control '/nqptp P'
-sleep $away # the outage
-control '/nqptp B'
-goes_on
-end
+pause() {
+    begin 'a pause'
+    control '/nqptp P'
+    sleep $away # the outage
+    control '/nqptp B'
+    goes_on
+    end
+}
 
-for signal in KILL TERM USR1; do
-    begin "the daemon ends by SIG$signal and is away"
-    stop_daemon $signal
+daemon_is_away() { # SIGNAL
+    begin "the daemon ends by SIG$1 and is away"
+    stop_daemon "$1"
     sleep $away # the outage
     start_daemon
     goes_on
     end
-done
+}
 
 # The player follows the sender to an address that is not listed, and back.
-begin 'the sender gets another address' --may-return
-kill "$last_sender"
-start_sender --from 10.77.0.3 --to 10.77.0.1 --offset 5000
-check "$part: the sample grows old" eventually 5 has_old_sample 10.77.0.2
-check "$part: the clock is followed there" eventually 6 has_fresh_sample 10.77.0.3
-stop_senders
-serve
-goes_on
-end
+sender_moves() {
+    begin 'the sender gets another address' --may-return
+    kill "$last_sender"
+    start_sender --from 10.77.0.3 --to 10.77.0.1 --offset 5000
+    check "$part: the sample grows old" eventually 5 has_old_sample 10.77.0.2
+    check "$part: the clock is followed there" eventually 6 has_fresh_sample 10.77.0.3
+    stop_senders
+    serve
+    goes_on
+    end
+}
 
-begin 'this host gets another address'
-kill "$last_sender"
-ip addr del 10.77.0.1/24 dev here
-ip addr add 10.77.0.9/24 dev here
-start_sender --low-ports --serve-muted 2 --verbose --from 10.77.0.2 --to 10.77.0.9 --offset 5000
-check "$part: the sender gets its Delay_Reqs from there" eventually 5 \
-    grep -q '^Delay_Req from 10\.77\.0\.9 ' "$tmp/sender"
-sleep $away # longer than the sender serves a receiver that it does not hear
-goes_on
-end
+host_moves() {
+    begin 'this host gets another address'
+    kill "$last_sender"
+    ip addr del 10.77.0.1/24 dev here
+    ip addr add 10.77.0.9/24 dev here
+    start_sender --low-ports --serve-muted 2 --verbose --from 10.77.0.2 --to 10.77.0.9 --offset 5000
+    check "$part: the sender gets its Delay_Reqs from there" eventually 5 \
+        grep -q '^Delay_Req from 10\.77\.0\.9 ' "$tmp/sender"
+    sleep $away # longer than the sender serves a receiver that it does not hear
+    goes_on
+    end
+}
 
+in_parallel link_is_down pause 'daemon_is_away KILL' 'daemon_is_away TERM' \
+    'daemon_is_away USR1' sender_moves host_moves
 done_testing
