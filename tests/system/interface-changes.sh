@@ -6,7 +6,7 @@
 
 # shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
-enter 200
+enter 120
 # shellcheck source=tests/lib/second-network.sh
 . "$top/tests/lib/second-network.sh"
 
@@ -80,14 +80,22 @@ returning() { # NAME TO LEAVE RETURN DAEMON-OPTION...
     stop_daemon
 }
 
-returning '-i IPv4, the address' 10.77.0.1 remove_ipv4 add_ipv4 -i 10.77.0.1
-returning '-i IPv6, the address' fd77::1 remove_ipv6 add_ipv6 -i fd77::1
-returning '-i NAME, the address' 10.77.0.1 remove_ipv4 add_ipv4 -i here
-returning '-i IPv4, down and up' 10.77.0.1 link_down link_up -i 10.77.0.1
-returning '-i link-local, down and up' fe80::1%there link_down link_up -i fe80::1%here
-returning '-i NAME, down and up' 10.77.0.1 link_down link_up -i here
-returning 'everywhere, the address' 10.77.0.1 remove_ipv4 add_ipv4
-returning 'everywhere, down and up' fd77::1 link_down link_up
+addresses_return() {
+    returning '-i IPv4, the address' 10.77.0.1 remove_ipv4 add_ipv4 -i 10.77.0.1
+    returning '-i IPv6, the address' fd77::1 remove_ipv6 add_ipv6 -i fd77::1
+    returning '-i NAME, the address' 10.77.0.1 remove_ipv4 add_ipv4 -i here
+}
+
+links_return() {
+    returning '-i IPv4, down and up' 10.77.0.1 link_down link_up -i 10.77.0.1
+    returning '-i link-local, down and up' fe80::1%there link_down link_up -i fe80::1%here
+    returning '-i NAME, down and up' 10.77.0.1 link_down link_up -i here
+}
+
+return_without_i() {
+    returning 'everywhere, the address' 10.77.0.1 remove_ipv4 add_ipv4
+    returning 'everywhere, down and up' fd77::1 link_down link_up
+}
 
 # A sender knows the number of its interface, so it ends with the interface and another one starts.
 reborn() { # NAME TO DAEMON-OPTION...
@@ -116,33 +124,43 @@ source_for() { # DESTINATION
     esac
 }
 
-reborn 'everywhere, multicast' 224.0.1.129
-reborn 'everywhere, multicast of IPv6' ff0e::181
-reborn '-i IPv4, the interface' 10.77.0.1 -i 10.77.0.1
-reborn '-i IPv6, the interface' fd77::1 -i fd77::1
-reborn '-i link-local, the interface' fe80::1%there -i fe80::1%here
-reborn '-i NAME, the interface' 10.77.0.1 -i here --user=root
-reborn '-i NAME, the interface, multicast' 224.0.1.129 -i here
-reborn '-i NAME, the interface, multicast of IPv6' ff0e::181 -i here
+interfaces_return_without_i() {
+    reborn 'everywhere, multicast' 224.0.1.129
+    reborn 'everywhere, multicast of IPv6' ff0e::181
+}
+
+interfaces_of_addresses_return() {
+    reborn '-i IPv4, the interface' 10.77.0.1 -i 10.77.0.1
+    reborn '-i IPv6, the interface' fd77::1 -i fd77::1
+    reborn '-i link-local, the interface' fe80::1%there -i fe80::1%here
+}
+
+interfaces_by_name_return() {
+    reborn '-i NAME, the interface' 10.77.0.1 -i here --user=root
+    reborn '-i NAME, the interface, multicast' 224.0.1.129 -i here
+    reborn '-i NAME, the interface, multicast of IPv6' ff0e::181 -i here
+}
 
 # --- what is not there yet ---
 
-start_daemon -i 10.77.0.50 -i later
-check 'the log tells of an address that is not there yet' grep -q '10\.77\.0\.50 is not there yet' "$tmp/log"
-check 'the log tells of an interface that is not there yet' grep -q 'later is not there yet' "$tmp/log"
-start_sender --to 10.77.0.50
-ip addr add 10.77.0.50/24 dev here
-check 'a clock is heard when the address of -i comes later' eventually 15 follows $identity
-stop_senders
-ip link add name later type veth peer name late netns "$there"
-ip addr add 10.79.0.1/24 dev later
-in_there ip addr add 10.79.0.2/24 dev late
-ip link set later up
-in_there ip link set late up
-start_sender --to 10.79.0.1 --identity $other
-check 'a clock is heard when the interface of -i comes later' eventually 20 follows $other
-check 'the daemon is alive' alive
-stop_senders
-stop_daemon
+comes_later() {
+    start_daemon -i 10.77.0.50 -i later
+    check 'the log tells of an address that is not there yet' grep -q '10\.77\.0\.50 is not there yet' "$tmp/log"
+    check 'the log tells of an interface that is not there yet' grep -q 'later is not there yet' "$tmp/log"
+    start_sender --to 10.77.0.50
+    ip addr add 10.77.0.50/24 dev here
+    check 'a clock is heard when the address of -i comes later' eventually 15 follows $identity
+    stop_senders
+    ip link add name later type veth peer name late netns "$there"
+    ip addr add 10.79.0.1/24 dev later
+    in_there ip addr add 10.79.0.2/24 dev late
+    ip link set later up
+    in_there ip link set late up
+    start_sender --to 10.79.0.1 --identity $other
+    check 'a clock is heard when the interface of -i comes later' eventually 20 follows $other
+    check 'the daemon is alive' alive
+}
 
+in_parallel addresses_return links_return return_without_i interfaces_return_without_i \
+    interfaces_of_addresses_return interfaces_by_name_return comes_later
 done_testing
