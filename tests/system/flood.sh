@@ -42,9 +42,9 @@ is_master() {
 }
 
 flood_with() { # KIND
-    in_there "$flood" 10.77.0.1 4 "$1" >"$tmp/sent" &
+    in_there "$flood" 10.77.0.1 3 "$1" >"$tmp/sent" &
     flooding=$!
-    sleep 1 # the middle of a flood of 4 s
+    sleep 0.5 # the check below takes 1 s, in the middle of a flood of 3 s
     check "$1: the offset of the listed master is right in the middle of the flood" error_below 100000
     wait $flooding
     check "$1: more than 20000 packets were sent" test "$(cat "$tmp/sent")" -gt 20000
@@ -74,12 +74,11 @@ start_sender --low-ports --to 10.77.0.1 --offset "$offset"
 check 'the listed clock finds room in a full table' eventually 10 is_master
 check 'the listed clock is followed in the flood' error_below 100000
 memory=$(memory)
-flood_with junk
 before=$(processor_ms) dropped=$(dropped_by_kernel)
-in_there "$flood" 10.77.0.1 2 junk >/dev/null
+flood_with junk
 spent=$(($(processor_ms) - before)) dropped=$(($(dropped_by_kernel) - dropped))
 check 'junk is dropped by the kernel, for next to no time of ours' \
-    test "$dropped" -gt 10000 -a "$spent" -lt 200
+    test "$dropped" -gt 10000 -a "$spent" -lt 300
 flood_with sync
 flood_with announce
 flood_with delay-resp
