@@ -30,6 +30,8 @@ traced() {
     grep -q '^TracerPid:.*[1-9]' "/proc/$daemon/status"
 }
 
+strace -o /dev/null true 2>/dev/null || skip_all 'strace may not trace here'
+
 # Lets a call of a running daemon fail from now on, and then runs a command that causes the call.
 fails() { # CALL COMMAND...
     calls=$1 call=${1#\?}
@@ -39,8 +41,7 @@ fails() { # CALL COMMAND...
     strace -qq -p "$daemon" -e "trace=$calls" -e "inject=$calls:error=EIO" -o "$tmp/calls" \
         2>"$tmp/strace" &
     strace=$!
-    eventually 5 traced ||
-        skip_all 'strace may not trace here'
+    eventually 5 traced || not_ok "$call: strace traces the daemon"
     "$@"
     check "$call: the call fails" eventually 5 has_failed
     before=$(failed) began=$("$reader" --now)
@@ -66,46 +67,53 @@ ask() {
     "$reader" --command '?' 2>/dev/null # there is no answer
 }
 
-fails recvmmsg ask
-fails recvfrom ip addr add 10.77.0.9/24 dev here
-fails read signal
-fails '?epoll_wait,epoll_pwait' ask # not every processor has both
+add_address() {
+    ip addr add 10.77.0.9/24 dev here
+}
 
 # getifaddrs() uses recvmsg(). The daemon tries it again each 10 s.
-warning='cannot read the list of interfaces'
-fails recvmsg ip addr add 10.77.0.10/24 dev here
+interfaces_fail() {
+    warning='cannot read the list of interfaces'
+    fails recvmsg add_address
+}
 
 # --- another process makes the object meanwhile ---
 
-is_root || set -- --user=root --group=root
-strace -f -o "$tmp/calls" -e trace=linkat -e inject=linkat:error=EEXIST:when=1 "$nqptp" "$@" \
-    2>"$tmp/log" &
-strace=$!
-check 'linkat() finds a file: the daemon tries again and starts' eventually 10 answers
-check 'linkat() finds a file: that happened' grep -q INJECTED "$tmp/calls"
-daemon=$(awk '{ print $1; exit }' "$tmp/calls")
-kill "$daemon"
-wait $strace
-daemon=''
+object_appears() {
+    is_root || set -- --user=root --group=root
+    strace -f -o "$tmp/calls" -e trace=linkat -e inject=linkat:error=EEXIST:when=1 "$nqptp" "$@" \
+        2>"$tmp/log" &
+    strace=$!
+    check 'linkat() finds a file: the daemon tries again and starts' eventually 10 answers
+    check 'linkat() finds a file: that happened' grep -q INJECTED "$tmp/calls"
+    daemon=$(awk '{ print $1; exit }' "$tmp/calls")
+    kill "$daemon"
+    wait $strace
+    daemon=''
+}
 
 # --- no lease for lack of memory ---
 
-strace -qq -f -o "$tmp/calls" -e trace=fcntl -e inject=fcntl:error=ENOMEM "$nqptp" "$@" \
-    2>"$tmp/log" &
-strace=$!
-check 'no memory for a lease: the daemon serves' eventually 10 answers
-daemon=$(awk '{ print $1; exit }' "$tmp/calls")
 leases() {
     grep -c 'F_SETLEASE.*INJECTED' "$tmp/calls"
 }
-before=$(leases)
-sleep $seconds # the calls of this time are counted
-tries=$(($(leases) - before))
-check "no memory for a lease: the daemon tries again, but not often: $tries times in $seconds s" \
-    test $tries -ge 1 -a $tries -le $((seconds * 10))
-kill "$daemon"
-wait $strace
-daemon=''
+
+no_memory_for_a_lease() {
+    is_root || set -- --user=root --group=root
+    strace -qq -f -o "$tmp/calls" -e trace=fcntl -e inject=fcntl:error=ENOMEM "$nqptp" "$@" \
+        2>"$tmp/log" &
+    strace=$!
+    check 'no memory for a lease: the daemon serves' eventually 10 answers
+    daemon=$(awk '{ print $1; exit }' "$tmp/calls")
+    before=$(leases)
+    sleep $seconds # the calls of this time are counted
+    tries=$(($(leases) - before))
+    check "no memory for a lease: the daemon tries again, but not often: $tries times in $seconds s" \
+        test $tries -ge 1 -a $tries -le $((seconds * 10))
+    kill "$daemon"
+    wait $strace
+    daemon=''
+}
 
 # --- no more descriptors at the start ---
 
@@ -119,8 +127,11 @@ wrong() {
         esac
     done
 }
-is_root || set -- --user=root --group=root
-is 'too few descriptors: the daemon gives that reason' "$(wrong "$@")" ''
+
+no_descriptors() {
+    is_root || set -- --user=root --group=root
+    is 'too few descriptors: the daemon gives that reason' "$(wrong "$@")" ''
+}
 
 # --- calls that fail at the start ---
 
@@ -135,20 +146,23 @@ start_fails() { # CALL ERROR COMPLAINT OPTION...
         "nqptp: error: $complaint"
 }
 
-for call in epoll_create1 signalfd4 timerfd_create; do
-    what='cannot set up the event loop'
-    test "$call" != epoll_create1 || what='cannot open UDP port 319'
-    start_fails "$call" EMFILE "$what: Too many open files" "$@"
-    start_fails "$call" ENOMEM "$what: Cannot allocate memory" "$@"
-done
+calls_fail_at_the_start() {
+    is_root || set -- --user=root --group=root
+    for call in epoll_create1 signalfd4 timerfd_create; do
+        what='cannot set up the event loop'
+        test "$call" != epoll_create1 || what='cannot open UDP port 319'
+        start_fails "$call" EMFILE "$what: Too many open files" "$@"
+        start_fails "$call" ENOMEM "$what: Cannot allocate memory" "$@"
+    done
 
-# As the service manager's SocketBindDeny= does it.
-status=0
-timeout 10 strace -qq -e trace=bind -e inject=bind:error=EPERM -o "$tmp/calls" "$nqptp" "$@" \
-    2>"$tmp/log" || status=$?
-is 'bind() is forbidden: exit status' "$status" 4
-check 'bind() is forbidden: the daemon names the setting of the unit' \
-    grep -q 'UDP port 319 is forbidden.* SocketBindAllow=udp:319 ' "$tmp/log"
+    # As the service manager's SocketBindDeny= does it.
+    status=0
+    timeout 10 strace -qq -e trace=bind -e inject=bind:error=EPERM -o "$tmp/calls" "$nqptp" "$@" \
+        2>"$tmp/log" || status=$?
+    is 'bind() is forbidden: exit status' "$status" 4
+    check 'bind() is forbidden: the daemon names the setting of the unit' \
+        grep -q 'UDP port 319 is forbidden.* SocketBindAllow=udp:319 ' "$tmp/log"
+}
 
 # Lets each file that is opened, and all after it, fail. The service is not started again after
 # status 2, so a passing lack of something must not look like a wrong option.
@@ -163,9 +177,16 @@ wrongly_refused() { # ERROR
         fi
     done
 }
-for error in EMFILE ENFILE ENOMEM; do
-    is "files cannot be opened ($error): no user or group is said to be missing" \
-        "$(wrongly_refused $error)" ''
-done
 
+files_cannot_be_opened() {
+    for error in EMFILE ENFILE ENOMEM; do
+        is "files cannot be opened ($error): no user or group is said to be missing" \
+            "$(wrongly_refused $error)" ''
+    done
+}
+
+# The last of the calls has two names, because not every processor has both.
+in_parallel 'fails recvmmsg ask' 'fails recvfrom add_address' 'fails read signal' \
+    'fails ?epoll_wait,epoll_pwait ask' interfaces_fail object_appears no_memory_for_a_lease \
+    no_descriptors calls_fail_at_the_start files_cannot_be_opened
 done_testing
