@@ -36,29 +36,27 @@ check_family() { # LISTED OTHER SERVED
         "$player" --play "$1" --wait 10 --watch 8 --ids "$identity" --fresh 3 --raw-truth 5000 \
             --within 20000000
     check "T $1: the log says why" grep -q "$2, another address of the host of $1" "$tmp/log"
-    stop_senders
-    stop_daemon
 }
-
-check_family fd77::2 10.77.0.2 10.77.0.1
-check_family 10.77.0.2 fd77::2 fd77::1
 
 # --- a third host, under the identity of the sender ---
 
-start_daemon -v
-control '/nqptp T fd77::2'
-control '/nqptp B'
-nsenter -t "$third" -n "$sender" --to 10.77.0.1 --from 10.77.0.9 --offset 7000000000000 \
-    --priority1 1 >"$tmp/sender" 2>&1 &
-senders=$!
-check 'a third host is heard' eventually 5 has_clock 10.77.0.9 false
-eventually 5 sh -c 'ip neigh | grep -q "^10.77.0.9 .*02:77:00:00:00:09"' ||
-    not_ok 'the kernel knows the third host'
-uses_more 51 # three Announces are among them
-check 'a third host is not followed' has_clock 10.77.0.9 false
-start_sender --to 10.77.0.1 --from 10.77.0.2 --offset 5000
-check 'beside a third host the same host is followed' eventually 6 has_clock 10.77.0.2 true
-start_sender --to fd77::1 --from fd77::2 --offset 5000
-check 'when the listed address sends, it becomes master' eventually 6 has_clock fd77::2 true
+third_host() {
+    start_daemon -v
+    control '/nqptp T fd77::2'
+    control '/nqptp B'
+    nsenter -t "$third" -n "$sender" --to 10.77.0.1 --from 10.77.0.9 --offset 7000000000000 \
+        --priority1 1 >"$tmp/sender" 2>&1 &
+    senders=$!
+    check 'a third host is heard' eventually 5 has_clock 10.77.0.9 false
+    eventually 5 sh -c 'ip neigh | grep -q "^10.77.0.9 .*02:77:00:00:00:09"' ||
+        not_ok 'the kernel knows the third host'
+    uses_more 51 # three Announces are among them
+    check 'a third host is not followed' has_clock 10.77.0.9 false
+    start_sender --to 10.77.0.1 --from 10.77.0.2 --offset 5000
+    check 'beside a third host the same host is followed' eventually 6 has_clock 10.77.0.2 true
+    start_sender --to fd77::1 --from fd77::2 --offset 5000
+    check 'when the listed address sends, it becomes master' eventually 6 has_clock fd77::2 true
+}
 
+in_parallel 'check_family fd77::2 10.77.0.2 10.77.0.1' 'check_family 10.77.0.2 fd77::2 fd77::1' third_host
 done_testing
