@@ -77,13 +77,6 @@ first_looks_are() { # NAME FOUND GENERATION OPTION...
     end_busy
 }
 
-first_looks_are "$starts players of today find 10" ' 10' 5
-first_looks_are "$starts players of 4.1 find 8" ' 8' 4.1 --play 10.77.0.2
-first_looks_are "$starts players of 4.2 find 8, and 9 when they play" ' 8 9' 4.2 --play 10.77.0.2
-first_looks_are "$starts players of 2021 find 4" ' 4' 2021 --play 10.77.0.2
-first_looks_are "$starts readers that send nothing find 4" ' 4' 2021
-is 'players that speak IPv6 too' "$(first_looks 5 5 --to ::1)" '5*0: 10'
-
 # A player can open what a killed daemon left before the next daemon has adopted it. The daemon has
 # to adopt it soon after it opens its port: on an idle machine most players that start as soon as
 # they can send a command are served. On a busy machine the kernel may run the player first, so there
@@ -110,87 +103,99 @@ looks_at_left_over() { # GENERATION OPTION...
     test "$served" -eq 4
 }
 
-check 'four players of 5 are served as the daemon starts again' looks_at_left_over 5
-check 'four players of 4.1 are served as the daemon starts again' looks_at_left_over 4.1 --play 10.77.0.2
+new_daemon() {
+    first_looks_are "$starts players of today find 10" ' 10' 5
+    first_looks_are "$starts players of 4.1 find 8" ' 8' 4.1 --play 10.77.0.2
+    first_looks_are "$starts players of 4.2 find 8, and 9 when they play" ' 8 9' 4.2 --play 10.77.0.2
+    first_looks_are "$starts players of 2021 find 4" ' 4' 2021 --play 10.77.0.2
+    first_looks_are "$starts readers that send nothing find 4" ' 4' 2021
+    is 'players that speak IPv6 too' "$(first_looks 5 5 --to ::1)" '5*0: 10'
+    check 'four players of 5 are served as the daemon starts again' looks_at_left_over 5
+    check 'four players of 4.1 are served as the daemon starts again' looks_at_left_over 4.1 --play 10.77.0.2
 
-# A player that starts before there is a daemon waits for it, if it is of 4.1 or 4.2.
-start_too_early play 4.2 --play 10.77.0.2
-start_daemon
-status=0
-wait $waiting || status=$?
-is 'players of 4.2 that came before the daemon' "$status:$(cat "$tmp/player")" '0:version 8
+    # A player that starts before there is a daemon waits for it, if it is of 4.1 or 4.2.
+    start_too_early play 4.2 --play 10.77.0.2
+    start_daemon
+    status=0
+    wait $waiting || status=$?
+    is 'players of 4.2 that came before the daemon' "$status:$(cat "$tmp/player")" '0:version 8
 version 9'
-stop_daemon
+}
 
 # --- one after the other ---
 
-start_daemon
-check 'an object that no process has open has a lease' leased
-found=''
-for _ in $(seq 50); do # the command is sent a moment earlier than by the player, see below
-    control T
-    leased || found="$found unleased"
-    play 2021 || found="$found 2021:$?"
-    control '/nqptp T'
-    leased || found="$found unleased"
-    play 5 || found="$found 5:$?"
-done
-is '100 openings by 2021 and 5 in turn find their layouts' "$found" ''
-found=''
-for _ in $(seq 100); do
-    play 5 || found="$found $?"
-done
-is '100 openings by players of 5 find layout 10' "$found" ''
-for generation in 4.1 4.2 4.1 5 2021 4.2 2021 5; do
-    control "$(test $generation = 2021 || echo '/nqptp ')T"
-    check "after other generations a player of $generation finds its layout" play $generation --play 10.77.0.2
-done
-check 'the daemon is alive' alive
-stop_daemon
+one_after_the_other() {
+    start_daemon
+    check 'an object that no process has open has a lease' leased
+    found=''
+    for _ in $(seq 50); do # the command is sent a moment earlier than by the player, see below
+        control T
+        leased || found="$found unleased"
+        play 2021 || found="$found 2021:$?"
+        control '/nqptp T'
+        leased || found="$found unleased"
+        play 5 || found="$found 5:$?"
+    done
+    is '100 openings by 2021 and 5 in turn find their layouts' "$found" ''
+    found=''
+    for _ in $(seq 100); do
+        play 5 || found="$found $?"
+    done
+    is '100 openings by players of 5 find layout 10' "$found" ''
+    for generation in 4.1 4.2 4.1 5 2021 4.2 2021 5; do
+        control "$(test $generation = 2021 || echo '/nqptp ')T"
+        check "after other generations a player of $generation finds its layout" play $generation --play 10.77.0.2
+    done
+    check 'the daemon is alive' alive
+}
 
 # --- at the same time ---
 
-start_sender --to 10.77.0.1 --offset 1
-start_daemon
-control 'T 10.77.0.2'
-"$reader" --hold 1000 --expect-id "$identity" >"$tmp/mapped" 2>&1 &
-mapped=$!
-check 'a player of 2021 has the object mapped' eventually 5 grep -q mapped "$tmp/mapped"
-result=0
-play 5 || result=$?
-case $result:$(cat "$tmp/player") in
-3:player:\ version\ [012]) ok 'a player of today finds another version while one of 2021 has the object mapped' ;;
-*) not_ok "a player of today finds another version while one of 2021 has the object mapped, not $result" ;;
-esac
-check 'the log says that a client wants another layout' grep -q 'another layout' "$tmp/log"
-control '/nqptp T 10.77.0.2'
 obeyed() {
     answers && grep -q "^Master: *$identity" "$tmp/status"
 }
-check 'the list of a player with another layout is obeyed' eventually 5 obeyed
-kill $mapped
-check 'a player with another layout does not disturb the first' wait $mapped
-control '/nqptp T'
-check 'when the player of 2021 has gone a player of 5 finds layout 10' play 5
-stop_daemon
 
-start_daemon
-: >"$tmp/first"
-"$player" --play 10.77.0.2 --wait 10 --watch 1000 --ids "$identity" >"$tmp/first" 2>&1 &
-watching=$!
-eventually 5 grep -q version "$tmp/first"
-result=0
-"$player" --generation 2021 --play 10.77.0.2 >"$tmp/second" 2>&1 || result=$?
-check 'while a player of 5 plays a player of 2021 reads no layout 4' test $result -ge 3 -a $result -le 4
-status=0
-kill $watching
-wait $watching || status=$?
-is 'a player of 2021 beside it: the player of 5 plays on' "$status" 0
-sed 's/^/# /' "$tmp/first"
-check 'the daemon is alive' alive
-control 'T 10.77.0.2'
-check 'when the player of 5 has gone a player of 2021 finds layout 4' play 2021
-stop_daemon
-stop_senders
+beside_a_player_of_2021() {
+    start_sender --to 10.77.0.1 --offset 1
+    start_daemon
+    control 'T 10.77.0.2'
+    "$reader" --hold 1000 --expect-id "$identity" >"$tmp/mapped" 2>&1 &
+    mapped=$!
+    check 'a player of 2021 has the object mapped' eventually 5 grep -q mapped "$tmp/mapped"
+    result=0
+    play 5 || result=$?
+    case $result:$(cat "$tmp/player") in
+    3:player:\ version\ [012]) ok 'a player of today finds another version while one of 2021 has the object mapped' ;;
+    *) not_ok "a player of today finds another version while one of 2021 has the object mapped, not $result" ;;
+    esac
+    check 'the log says that a client wants another layout' grep -q 'another layout' "$tmp/log"
+    control '/nqptp T 10.77.0.2'
+    check 'the list of a player with another layout is obeyed' eventually 5 obeyed
+    kill $mapped
+    check 'a player with another layout does not disturb the first' wait $mapped
+    control '/nqptp T'
+    check 'when the player of 2021 has gone a player of 5 finds layout 10' play 5
+}
 
+beside_a_player_of_5() {
+    start_sender --to 10.77.0.1 --offset 1
+    start_daemon
+    : >"$tmp/first"
+    "$player" --play 10.77.0.2 --wait 10 --watch 1000 --ids "$identity" >"$tmp/first" 2>&1 &
+    watching=$!
+    eventually 5 grep -q version "$tmp/first"
+    result=0
+    "$player" --generation 2021 --play 10.77.0.2 >"$tmp/second" 2>&1 || result=$?
+    check 'while a player of 5 plays a player of 2021 reads no layout 4' test $result -ge 3 -a $result -le 4
+    status=0
+    kill $watching
+    wait $watching || status=$?
+    is 'a player of 2021 beside it: the player of 5 plays on' "$status" 0
+    sed 's/^/# /' "$tmp/first"
+    check 'the daemon is alive' alive
+    control 'T 10.77.0.2'
+    check 'when the player of 5 has gone a player of 2021 finds layout 4' play 2021
+}
+
+in_parallel new_daemon one_after_the_other beside_a_player_of_2021 beside_a_player_of_5
 done_testing
