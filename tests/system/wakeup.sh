@@ -61,66 +61,76 @@ wakes() { # NAME MASTER SERVED
     stop_daemon
 }
 
-wakes IPv4 10.77.0.2 10.77.0.1
-if test "$ipv6" = yes; then
-    wakes IPv6 fd77::2 fd77::1
-    wakes 'IPv6, link-local' fe80::2%there fe80::1%there
-else
-    skip 'IPv6: two Announces are sent, byte for byte' 'no IPv6 here'
-fi
+wakes_twice() {
+    wakes IPv4 10.77.0.2 10.77.0.1
+    if test "$ipv6" = yes; then
+        wakes IPv6 fd77::2 fd77::1
+        wakes 'IPv6, link-local' fe80::2%there fe80::1%there
+    else
+        skip 'IPv6: two Announces are sent, byte for byte' 'no IPv6 here'
+    fi
+}
 
 # --- a clock that announces itself and no more ---
 
-start_daemon
-control '/nqptp T 10.77.0.2'
-start_sender --low-ports --verbose-general --from 10.77.0.2 --to 10.77.0.1 --no-sync \
-    --announce-rate 2 --priority1 2
-check 'a clock that gives no time is woken up again' eventually 5 has_announces 4
-uses_more 3 # Announces
-is 'the third Announce of a clock wakes it up, no later one does, and priority1 2 gets other Announces' "$(heard)" \
-    "$(announces 10.77.0.1 248 248 3 248 248 248 3 248)"
-check_gaps
-# The first pair at the first Announce, the second at the third, which is 1 s later.
-apart=$(awk '{ for (i = 1; i < NF; i++) if ($i == "at") time[NR] = $(i + 1) + 0 }
-    END { printf "%d\n", (time[3] - time[1]) / 1e6 }' "$tmp/sender")
-echo "# $apart ms apart"
-check 'the two Announces that wake a clock up are a second apart' test "$apart" -ge 900 -a "$apart" -lt 2000
-stop_senders
+gives_no_time() {
+    start_daemon
+    control '/nqptp T 10.77.0.2'
+    start_sender --low-ports --verbose-general --from 10.77.0.2 --to 10.77.0.1 --no-sync \
+        --announce-rate 2 --priority1 2
+    check 'a clock that gives no time is woken up again' eventually 5 has_announces 4
+    uses_more 3 # Announces
+    is 'the third Announce of a clock wakes it up, no later one does, and priority1 2 gets other Announces' "$(heard)" \
+        "$(announces 10.77.0.1 248 248 3 248 248 248 3 248)"
+    check_gaps
+    # The first pair at the first Announce, the second at the third, which is 1 s later.
+    apart=$(awk '{ for (i = 1; i < NF; i++) if ($i == "at") time[NR] = $(i + 1) + 0 }
+        END { printf "%d\n", (time[3] - time[1]) / 1e6 }' "$tmp/sender")
+    echo "# $apart ms apart"
+    check 'the two Announces that wake a clock up are a second apart' test "$apart" -ge 900 -a "$apart" -lt 2000
+    stop_senders
+}
 
 # --- while one clock is being woken up, the others are heard ---
 
-control 'T 10.77.0.2 10.77.0.3'
-start_sender --to 10.77.0.1 --from 10.77.0.3 --identity 0a --offset 4000 --rate 64
-check 'a clock that gives its time is master beside a sleeping clock' "$reader" --wait-master 10 --expect-id 0a
-"$player" --generation 2021 --interval 0.005 --watch 3 --ids 0a >"$tmp/player" 2>&1 &
-watching=$!
-start_sender --low-ports --verbose-general --from 10.77.0.2 --to 10.77.0.1 --no-sync \
-    --announce-rate 2 --identity 0b
-check 'a sleeping clock beside a master is woken up' eventually 5 has_announces 2
-check 'a sleeping clock is woken up: the master is followed without a break' measure --expect-id 0a --raw-truth 4000 \
-    --within 100000
-sed 's/^/# /' "$tmp/said"
-check 'a sleeping clock is woken up: a player of the master reads no other time' wait $watching
-stop_senders
+beside_a_master() {
+    start_daemon
+    control 'T 10.77.0.2 10.77.0.3'
+    start_sender --to 10.77.0.1 --from 10.77.0.3 --identity 0a --offset 4000 --rate 64
+    check 'a clock that gives its time is master beside a sleeping clock' "$reader" --wait-master 10 --expect-id 0a
+    "$player" --generation 2021 --interval 0.005 --watch 3 --ids 0a >"$tmp/player" 2>&1 &
+    watching=$!
+    start_sender --low-ports --verbose-general --from 10.77.0.2 --to 10.77.0.1 --no-sync \
+        --announce-rate 2 --identity 0b
+    check 'a sleeping clock beside a master is woken up' eventually 5 has_announces 2
+    check 'a sleeping clock is woken up: the master is followed without a break' measure --expect-id 0a --raw-truth 4000 \
+        --within 100000
+    sed 's/^/# /' "$tmp/said"
+    check 'a sleeping clock is woken up: a player of the master reads no other time' wait $watching
+}
 
 # --- not listed ---
 
-for list in 'T' 'T 10.77.0.99' '/other T 10.77.0.3'; do
-    control 'T'
-    control "$list"
-    start_sender --low-ports --verbose-general --from 10.77.0.2 --to 10.77.0.1 --no-sync \
-        --announce-rate 4 --identity 0c
-    uses_more 5 # Announces
+not_listed() {
+    start_daemon
+    for list in 'T' 'T 10.77.0.99' '/other T 10.77.0.3'; do
+        control 'T'
+        control "$list"
+        start_sender --low-ports --verbose-general --from 10.77.0.2 --to 10.77.0.1 --no-sync \
+            --announce-rate 4 --identity 0c
+        uses_more 5 # Announces
+        stop_senders
+        is "no clock is woken up by: $list" "$(heard)" ''
+    done
+    check 'the daemon is alive' alive
+    stop_daemon
+    start_daemon
+    start_sender --low-ports --verbose-general --from 10.77.0.2 --to 10.77.0.1 --announce-rate 4
+    check 'no clock is woken up without a list' "$reader" --wait-master 10 --settle 1 \
+        --expect-id "$identity" --count 1
     stop_senders
-    is "no clock is woken up by: $list" "$(heard)" ''
-done
-check 'the daemon is alive' alive
-stop_daemon
-start_daemon
-start_sender --low-ports --verbose-general --from 10.77.0.2 --to 10.77.0.1 --announce-rate 4
-check 'no clock is woken up without a list' "$reader" --wait-master 10 --settle 1 \
-    --expect-id "$identity" --count 1
-stop_senders
-is 'without a list nothing was sent to a clock' "$(heard)" ''
+    is 'without a list nothing was sent to a clock' "$(heard)" ''
+}
 
+in_parallel wakes_twice gives_no_time beside_a_master not_listed
 done_testing
