@@ -9,7 +9,7 @@
 
 # shellcheck source=tests/lib/netns.sh disable=SC2119
 . "${srcdir:-.}/tests/lib/netns.sh"
-mute=3 play=10
+mute=2 play=6
 test "${NQPTP_TEST_LONG:-}" = '' || mute=15 play=60
 enter $((60 + play + 2 * mute))
 
