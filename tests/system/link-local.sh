@@ -51,26 +51,29 @@ has_row() { # LINK MASTER
 
 # --- T fe80::2: the first link where the address sends wins while it sends there ---
 
-start_daemon -v
-start_player fe80::2 7
-start_honest
-check 'fe80::2: the honest sender is followed' eventually 10 has_row here true
-start_impostor --sequence 60 # the honest sender has sent fewer than 30 Syncs
-check 'fe80::2: an impostor on another link is heard' eventually 5 has_row side false
-end_player 'fe80::2, an impostor on another link'
-stop_senders
-stop_daemon
+without_a_link() {
+    start_daemon -v
+    start_player fe80::2 7
+    start_honest
+    check 'fe80::2: the honest sender is followed' eventually 10 has_row here true
+    start_impostor --sequence 60 # the honest sender has sent fewer than 30 Syncs
+    check 'fe80::2: an impostor on another link is heard' eventually 5 has_row side false
+    end_player 'fe80::2, an impostor on another link'
+}
 
 # --- T fe80::2%here: that link, also if the other one was heard first ---
 
-start_daemon -v
-start_player fe80::2%here 5
-start_impostor
-check 'fe80::2%here: an impostor on another link is heard' eventually 5 has_row side false
-uses_more 34 # two Announces are among them
-check 'fe80::2%here: an impostor alone is not followed' has_row side false
-start_honest
-check 'fe80::2%here: the honest sender is followed' eventually 10 has_row here true
-end_player 'fe80::2%here, an impostor on another link'
+with_a_link() {
+    start_daemon -v
+    start_player fe80::2%here 5
+    start_impostor
+    check 'fe80::2%here: an impostor on another link is heard' eventually 5 has_row side false
+    uses_more 34 # two Announces are among them
+    check 'fe80::2%here: an impostor alone is not followed' has_row side false
+    start_honest
+    check 'fe80::2%here: the honest sender is followed' eventually 10 has_row here true
+    end_player 'fe80::2%here, an impostor on another link'
+}
 
+in_parallel without_a_link with_a_link
 done_testing
