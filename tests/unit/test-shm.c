@@ -14,6 +14,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <linux/fs.h>
 #include <poll.h>
 #include <signal.h>
@@ -296,6 +297,32 @@ static void test_claimed(const char *name) {
     shm = open_object(name);
     CHECK_EQ_U64(inode_of(name), status.st_ino, "claim: the daemon adopts the empty object");
     nqptp_shm_stop(&shm, false);
+}
+
+/* A directory has the name. Removes what a claim leaves of it, and returns how many that are. */
+static size_t left_by_claim(const char *name, const char *file) {
+    char path[128], inside[192];
+    glob_t hidden = {0};
+
+    snprintf(path, sizeof path, "/dev/shm%s", name);
+    snprintf(inside, sizeof inside, "%s/%s", path, file ? file : "");
+    CHECK(mkdir(path, 0700) == 0 && (!file || mkdir(inside, 0700) == 0), "claim: a directory");
+    CHECK_EQ_I64(nqptp_shm_claim(name, getuid(), getgid()), 1, "claim: the directory makes room");
+    shm_unlink(name);
+    glob("/dev/shm/.nqptp.*", 0, NULL, &hidden);
+    for (size_t i = 0; i < hidden.gl_pathc; i++) {
+        snprintf(inside, sizeof inside, "%s/%s", hidden.gl_pathv[i], file ? file : "");
+        CHECK(rmdir(inside) == 0 && rmdir(hidden.gl_pathv[i]) == 0, "claim: all is still there");
+    }
+    size_t count = hidden.gl_pathc;
+    globfree(&hidden);
+    return count;
+}
+
+static void test_claimed_directory(const char *name) {
+    CHECK_EQ_U64(left_by_claim(name, NULL), 0, "claim: an empty directory is removed");
+    CHECK_EQ_U64(left_by_claim(name, "precious"), 1,
+                 "claim: a directory that is not empty stays under a hidden name");
 }
 
 /* --- stopped and started --------------------------------------------------------------------- */
@@ -1611,6 +1638,7 @@ static void test_stops(const char *name) {
     test_put_aside(name);
     test_put_aside_over(name);
     test_put_aside_among_many(name);
+    test_claimed_directory(name);
 }
 
 static void test_clients_in_trouble(const char *name) {
