@@ -3,9 +3,8 @@
  * Texts that outlive the process. This module has no state but what is in the file.
  *
  * Each text has its own place in the file: a length, a checksum over length and bytes, and the
- * bytes. To replace a text, the daemon first writes the length 0, then the checksum and the bytes,
- * and last the length. A process that is killed meanwhile leaves no text instead of a mixture of
- * two.
+ * bytes. A process that is killed while it replaces a text leaves a mixture of two, which does not
+ * agree with its checksum and so counts as no text.
  *
  * A text is written by pwrite(2), never by a mapping: a client may cut the file short at any
  * moment, and then a store to a mapping would end the process. A text that is read is never
@@ -19,7 +18,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-static const struct place {
+static const struct {
     off_t at;
     size_t size; /* The length of the longest text there. */
 } places[NQPTP_KEPT_COUNT] = {
@@ -43,30 +42,20 @@ static uint32_t checksum_of(const char *text, uint32_t length) {
     return sum;
 }
 
-static int write_all(int fd, const void *bytes, size_t count, off_t at) {
-    ssize_t written = pwrite(fd, bytes, count, at);
-    return written < 0 ? -errno : (size_t)written < count ? -EIO : 0;
-}
-
 int nqptp_kept_write(int fd, enum nqptp_kept which, const char *text, size_t length) {
-    const struct place *place = &places[which];
-    const uint32_t none = 0;
+    const size_t size = offsetof(struct stored, text) + length;
     struct stored stored;
     char before[NQPTP_KEPT_MAX];
 
-    if (length > place->size)
+    if (length > places[which].size)
         return -ENOSPC;
     if (nqptp_kept_read(fd, which, before) == length && memcmp(before, text, length) == 0)
         return 0;
     stored.length = (uint32_t)length;
     stored.checksum = checksum_of(text, stored.length);
     memcpy(stored.text, text, length);
-    const size_t behind_length = offsetof(struct stored, checksum);
-    int result = write_all(fd, &none, sizeof none, place->at);
-    if (result == 0)
-        result = write_all(fd, &stored.checksum, sizeof stored.checksum + length,
-                           place->at + (off_t)behind_length);
-    return result == 0 ? write_all(fd, &stored.length, sizeof stored.length, place->at) : result;
+    ssize_t written = pwrite(fd, &stored, size, places[which].at);
+    return written < 0 ? -errno : (size_t)written < size ? -EIO : 0;
 }
 
 size_t nqptp_kept_read(int fd, enum nqptp_kept which, char text[NQPTP_KEPT_MAX]) {

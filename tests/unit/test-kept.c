@@ -21,11 +21,14 @@
 /* The number of bytes that may be written before the process dies; -1: any number. */
 static long budget = -1;
 
+static unsigned writes; /* How often the daemon wrote. */
+
 /* Replaces the function of the C library in this program. */
 ssize_t pwrite(int fd, const void *bytes, size_t count, off_t at) {
     bool dies = budget >= 0 && (size_t)budget < count;
     size_t written = dies ? (size_t)budget : count;
 
+    writes++;
     if (lseek(fd, at, SEEK_SET) < 0 || write(fd, bytes, written) != (ssize_t)written)
         return -1;
     if (dies)
@@ -72,8 +75,15 @@ static void test_read_back(void) {
     CHECK(holds(fd, NQPTP_KEPT_ACTIVITY, "/one B"), "the activity is read back");
     CHECK_EQ_I64(nqptp_kept_write(fd, NQPTP_KEPT_LIST, longest, NQPTP_KEPT_MAX + 1), -ENOSPC,
                  "a longer text is refused");
+    CHECK_EQ_I64(nqptp_kept_write(fd, NQPTP_KEPT_ACTIVITY, longest, 129), -ENOSPC,
+                 "a longer activity is refused");
+    CHECK_EQ_I64(nqptp_kept_write(fd, NQPTP_KEPT_ACTIVITY, longest, 128), 0,
+                 "the longest activity is kept");
     CHECK_EQ_I64(keep(fd, NQPTP_KEPT_LIST, "/one T"), 0, "a shorter list replaces the longest one");
     CHECK(holds(fd, NQPTP_KEPT_LIST, "/one T"), "the shorter list is read back");
+    unsigned before = writes;
+    CHECK_EQ_I64(keep(fd, NQPTP_KEPT_LIST, "/one T"), 0, "the same list is kept");
+    CHECK_EQ_U64(writes, before, "the same list is not written again");
     CHECK_EQ_I64(keep(fd, NQPTP_KEPT_LIST, ""), 0, "an empty text replaces a list");
     CHECK(holds(fd, NQPTP_KEPT_LIST, ""), "the empty text is read back");
     close(fd);
