@@ -124,6 +124,27 @@ static void test_signs_of_use(void) {
     nqptp_objects_stop(&objects, &engine.clients);
 }
 
+/* A client chose the name of a named object, and the file may be another program's. */
+static void test_other_layout(void) {
+    begin_with(NQPTP_SHM_LAYOUT_10);
+    command("/kitchen T 192.0.2.1");
+    nqptp_shm_close(&objects.list[find("/kitchen")].shm);
+    nqptp_shm_close(&objects.list[0].shm);
+    uint16_t version = 11;
+    int fd = shm_open("/nqptp", O_RDWR, 0), named = shm_open("/kitchen", O_RDWR, 0);
+    CHECK(pwrite(fd, &version, sizeof version, 0) == sizeof version &&
+              pwrite(named, &version, sizeof version, 0) == sizeof version,
+          "two objects get a layout that no version had");
+    close(fd);
+    close(named);
+    begin_with(NQPTP_SHM_LAYOUT_10);
+    CHECK_EQ_U64(objects.list[0].shm.map->v10.version, 10, "/nqptp gets its layout again");
+    command("/kitchen T 192.0.2.1");
+    CHECK(find("/kitchen") < 0, "a named object of another layout is refused");
+    nqptp_objects_stop(&objects, &engine.clients);
+    shm_unlink("/kitchen");
+}
+
 static void test_record_of_a_player(void) {
     struct nqptp_shm_record record = {.grandmaster_identity = 7, .start_time_ns = now_ns};
     struct shm_structure_10 *map;
@@ -183,6 +204,25 @@ static void test_room(void) {
               look_at_ns > now_ns && objects.list[moved].look_at_ns == look_at_ns,
           "the last client gets the free number, with all that is known of its object");
     close(fd);
+    nqptp_objects_stop(&objects, &engine.clients);
+}
+
+static void test_room_of_the_last_client(void) {
+    char text[64];
+
+    begin();
+    for (int n = 1; n < NQPTP_CLIENTS_MAX; n++) {
+        snprintf(text, sizeof text, "/client%d T", n);
+        command(text);
+        snprintf(text, sizeof text, "/client%d B", n);
+        if (n < NQPTP_CLIENTS_MAX - 1)
+            command(text);
+    }
+    command("/new T");
+    CHECK(find("/new") == NQPTP_CLIENTS_MAX - 1 && find("/client63") < 0,
+          "all clients but the last one play: the last one makes room");
+    CHECK_EQ_STR(objects.list[NQPTP_CLIENTS_MAX - 1].shm.name, "/new",
+                 "the new client has the object of the last number");
     nqptp_objects_stop(&objects, &engine.clients);
 }
 
@@ -263,8 +303,14 @@ static void test_kept_of_all(void) {
 
 int main(void) {
     static void (*const tests[])(void) = {
-        test_removed_at_an_opening, test_unused, test_signs_of_use,
-        test_record_of_a_player,    test_room,   test_kept,
+        test_removed_at_an_opening,
+        test_unused,
+        test_signs_of_use,
+        test_other_layout,
+        test_room_of_the_last_client,
+        test_record_of_a_player,
+        test_room,
+        test_kept,
         test_kept_of_all,
     };
     sigset_t set;
