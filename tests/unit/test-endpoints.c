@@ -33,6 +33,7 @@ static void test_what_is_taken(void) {
         {"fd77::1", true, ""},
         {"::1", true, ""},
         {"fe80::1%eth0", true, "eth0"},
+        {"fe80::1%123456789012345", true, "123456789012345"},
         {"eth0.100", false, "eth0.100"},
         {"123456789012345", false, "123456789012345"},
         {"100", false, "100"},
@@ -326,6 +327,7 @@ static void test_requests(const uint16_t ports[2]) {
                          "a request for the interface of -i leaves by it");
         CHECK_EQ_STR(sent_from(&endpoints, receiver, "::", loopback + 1000, text), "",
                      "a request for another interface does not leave");
+        CHECK_EQ_U64(endpoints.unsent.count, 0, "a request for another interface is not tried");
     }
     close_all(&endpoints);
     close(receiver);

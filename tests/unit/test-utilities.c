@@ -82,6 +82,26 @@ static void test_clock_pair(void) {
 
 /* --- datagrams ------------------------------------------------------------------------------- */
 
+static void test_socket_addresses(void) {
+    struct nqptp_address address = {0};
+    struct sockaddr_in ipv4;
+    struct sockaddr_in6 ipv6;
+
+    nqptp_address_parse("192.0.2.1", strlen("192.0.2.1"), &address);
+    struct sockaddr_storage name = nqptp_socket_address(&address, 319);
+    memcpy(&ipv4, &name, sizeof ipv4);
+    CHECK(ipv4.sin_family == AF_INET && ntohs(ipv4.sin_port) == 319 &&
+              ntohl(ipv4.sin_addr.s_addr) == 0xC0000201,
+          "an IPv4 address and a port become those of a socket");
+    nqptp_address_parse("fe80::1", strlen("fe80::1"), &address);
+    address.scope_id = 3;
+    name = nqptp_socket_address(&address, 320);
+    memcpy(&ipv6, &name, sizeof ipv6);
+    CHECK(ipv6.sin6_family == AF_INET6 && ntohs(ipv6.sin6_port) == 320 && ipv6.sin6_scope_id == 3 &&
+              IN6_ARE_ADDR_EQUAL(&ipv6.sin6_addr, &address.ip),
+          "an IPv6 address, its interface and a port become those of a socket");
+}
+
 /* The port is at the same place in the names of both families. */
 static uint16_t port_of(int fd) {
     struct sockaddr_in6 name = {0};
@@ -327,6 +347,13 @@ static void check_datagrams(const char *loopback) {
     CHECK(batch->packets[0].length == NQPTP_DELAY_REQ_LENGTH &&
               memcmp(batch->packets[0].data, reply.data, NQPTP_DELAY_REQ_LENGTH) == 0,
           "a reply arrives whole");
+    if (!strchr(loopback, ':')) {
+        nqptp_address_parse("127.0.0.5", strlen("127.0.0.5"), &reply.local);
+        nqptp_socket_send(receiver, &reply, port_of(sender));
+        CHECK_EQ_I64(receive(sender, batch), 1, "a reply of another address is sent");
+        CHECK_EQ_STR(nqptp_address_format(&batch->packets[0].source, text), "127.0.0.5",
+                     "a reply leaves from the address that it names");
+    }
 
     test_guard(receiver, sender, loopback, batch);
     CHECK_EQ_I64(nqptp_socket_open(&everywhere, NULL, port_of(receiver), NQPTP_SOCKET_ALONE),
@@ -339,6 +366,19 @@ static void check_datagrams(const char *loopback) {
 static void test_datagrams(void) {
     check_datagrams("127.0.0.1");
     check_datagrams("::1");
+}
+
+static void test_interfaces_by_number(void) {
+    struct nqptp_interfaces *interfaces = calloc(1, sizeof *interfaces);
+
+    CHECK(!nqptp_interfaces_has(interfaces, 0), "a list without interfaces has none");
+    interfaces->count = 2;
+    interfaces->indices[0] = 3;
+    interfaces->indices[1] = 7;
+    CHECK(nqptp_interfaces_has(interfaces, 3) && nqptp_interfaces_has(interfaces, 7),
+          "a list of two interfaces has both");
+    CHECK(!nqptp_interfaces_has(interfaces, 5), "a list of two interfaces has no third one");
+    free(interfaces);
 }
 
 static void test_interfaces(void) {
@@ -450,8 +490,15 @@ static void test_log_to_a_terminal(void) {
 
 int main(void) {
     static void (*const tests[])(void) = {
-        test_receive_time, test_clock_pair, test_set_while_packets_wait, test_datagrams,
-        test_interfaces,   test_log,        test_log_to_a_terminal,
+        test_receive_time,
+        test_clock_pair,
+        test_set_while_packets_wait,
+        test_socket_addresses,
+        test_datagrams,
+        test_interfaces,
+        test_log,
+        test_log_to_a_terminal,
+        test_interfaces_by_number,
     };
     TAP_RUN(tests);
     return tap_done();
