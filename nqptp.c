@@ -286,18 +286,15 @@ static void on_signals(struct nqptp *nqptp) {
         on_opening(nqptp);
 }
 
+/* Reads all that tells of changes first, so that a later change is told again. */
 static void follow_interfaces(struct nqptp *nqptp) {
+    nqptp_faults_note(&nqptp->faults, nqptp_interfaces_drain(nqptp->fds[INTERFACES]));
     nqptp_endpoints_follow(&nqptp->endpoints);
     nqptp_engine_set_own_addresses(&nqptp->engine, nqptp->endpoints.own,
                                    nqptp->endpoints.own_count);
     nqptp->retry_at_ns = nqptp_endpoints_must_retry(&nqptp->endpoints)
                              ? nqptp_clock_now_ns() + RETRY_NS
                              : NQPTP_NO_DEADLINE;
-}
-
-static void on_interfaces(struct nqptp *nqptp) {
-    nqptp_faults_note(&nqptp->faults, nqptp_interfaces_drain(nqptp->fds[INTERFACES]));
-    follow_interfaces(nqptp);
 }
 
 /* Sets a timer that does not expire, but that the kernel cancels when CLOCK_REALTIME is set. */
@@ -430,7 +427,7 @@ static void dispatch(struct nqptp *nqptp, enum source source) {
     else if (source == CLOCK_SET)
         on_clock_set(nqptp);
     else if (source == INTERFACES)
-        on_interfaces(nqptp);
+        follow_interfaces(nqptp);
     else
         take_commands(nqptp, source);
 }
