@@ -71,6 +71,15 @@ if is_root; then
     has_none 'started as root'
     check 'started as root: no program that the daemon executed would gain a privilege' gains_nothing
     works 'started as root'
+
+    group=$(getent group nqptp | cut -d : -f 3)
+    start_daemon --user=nobody
+    is 'started as root: without a group nqptp the object is of the group of its user' \
+        "$(stat -c %g /dev/shm/nqptp)" "${group:-$(id -g nobody)}"
+    is 'started as root: the daemon has the group of its object' \
+        "$(awk '$1 == "Gid:" { print $2, $3, $4 }' "/proc/$daemon/status")" \
+        "$(stat -c '%g %g %g' /dev/shm/nqptp)"
+    stop_daemon
 else
     skip 'with the capability of the unit: the daemon keeps that capability' 'it takes root to give one'
 fi
