@@ -458,6 +458,25 @@ static void test_player_of_a_silent_sender(void) {
                "a player of a silent sender: the hint says so");
 }
 
+/* The sender repeats one time. An unlisted clock that is heard as well changes nothing. */
+static void test_player_of_a_clock_that_stopped(void) {
+    struct sender s = sender(1, "192.0.2.1", 100), other = sender(2, "192.0.2.2", 200);
+    struct world w = world_of(&s);
+
+    command(&w, "/nqptp T 192.0.2.1");
+    command(&w, "/nqptp B");
+    for (int i = 0; i < 40; i++) {
+        (void)send_sync(&w, &s, s.sequence_id);
+        (void)send_follow_up(&w, &s, s.sequence_id++, 5000 * S);
+        pass(&w, 125 * MS);
+        if (i == 7)
+            check_hint(&w, "the clock has stopped", "a clock that stopped a second ago: a hint");
+    }
+    (void)send_announce(&w, &other);
+    check_hint(&w, "the clock has stopped",
+               "a clock that stopped 5 s ago, beside another: the same hint");
+}
+
 /* Plays for `ns` with a clock of that rate. */
 static void play_at_rate(struct world *w, struct sender *s, uint64_t ns, double ppm) {
     for (uint64_t passed_ns = 0; passed_ns < ns; passed_ns += S) {
@@ -918,6 +937,7 @@ int main(void) {
         test_odd_rate,
         test_answers_that_cannot_leave,
         test_player_of_a_silent_sender,
+        test_player_of_a_clock_that_stopped,
         test_wrong_checksums,
         test_places_that_are_not_there,
         test_deaf_port,

@@ -335,6 +335,10 @@ static void test_summary(void) {
     command(&w, "/x E");
     pass(&w, 200 * S);
     check_stands(&w, "listening, nothing heard now");
+    w = world_begin();
+    (void)send_announce(&w, &s);
+    pass(&w, 121 * S);
+    check_stands(&w, "listening, nothing heard now");
 }
 
 /* Plays for `seconds` at that rate. Returns how often an event told of the rate, and its last line.

@@ -36,6 +36,11 @@ static void test_cut(void) {
     memset(buffer, 'x', sizeof buffer);
     nqptp_text_add(&text, "%s", "12345678");
     CHECK_EQ_STR(buffer, "123", "a long text is cut");
+    text.used = 1;
+    nqptp_text_add(&text, "%s", "abc");
+    CHECK_EQ_STR(buffer, "1ab", "a text without place for its NUL is cut");
+    CHECK_EQ_U64(text.used, 3,
+                 "a text without place for its NUL: its length is less than the size");
     CHECK(buffer[4] == 'x', "a long text: nothing is written beyond the size");
 }
 
@@ -112,6 +117,8 @@ static void test_what_does_not_show(void) {
         CHECK(is_shown(hidden[i].first - 1) && !is_shown(hidden[i].first) &&
                   !is_shown(hidden[i].last) && is_shown(hidden[i].last + 1),
               "not shown: %s; shown: the characters around", hidden[i].name);
+    CHECK(is_shown(0x7FF) && is_shown(0x800) && is_shown(0xFFFD) && is_shown(0x10000),
+          "the first and last characters of two, three and four bytes show");
     CHECK(!is_shown(0x1F) && is_shown(' '), "of ASCII the characters from the space on show");
     CHECK(is_shown(0xDFFFF) && !is_shown(0xE0000) && !is_shown(0xE0041) && !is_shown(0x10FFFF),
           "the planes from that of the tags on do not show");
