@@ -145,7 +145,8 @@ int nqptp_shm_put_aside(const char *name) {
 /*
  * Renames the file back, and returns whether it did. If another user has taken the name meanwhile,
  * the file stays aside until a start after "nqptp --claim". The empty object that "--claim" made is
- * replaced. Any other object of ours is newer than the file, and then the file is removed.
+ * replaced. So is an object that is older than the file: it was put aside too, and was brought back
+ * a moment ago. The file is removed if the object is newer.
  */
 static bool bring_back(const char *aside, const char *path) {
     struct stat kept, named;
@@ -156,7 +157,7 @@ static bool bring_back(const char *aside, const char *path) {
         return true;
     if (errno != EEXIST || lstat(path, &named) < 0 || !nqptp_shm_is_ours(&named))
         return false;
-    if (named.st_size == 0)
+    if (named.st_size == 0 || named.st_mtim.tv_sec < kept.st_mtim.tv_sec)
         return rename(aside, path) == 0;
     unlink(aside);
     return false;

@@ -446,6 +446,35 @@ static void test_put_aside_over(const char *name) {
 }
 
 /*
+ * Two files of one name are put aside: another user had the name at the start between the two
+ * stops. The newer one is brought back, in whatever order the start finds them.
+ */
+static void check_put_aside_twice(const char *name, unsigned older) {
+    const struct timespec long_ago[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
+    char aside[320], first[330];
+    ino_t inodes[2];
+
+    inodes[0] = put_aside(name);
+    CHECK(is_aside(name, aside), "put aside twice: the first file");
+    snprintf(first, sizeof first, "%s-first", aside);
+    CHECK(rename(aside, first) == 0, "put aside twice: the first file is not found meanwhile");
+    inodes[1] = put_aside(name);
+    char second[320];
+    CHECK(is_aside(name, second) && utimensat(0, older ? second : first, long_ago, 0) == 0 &&
+              rename(first, aside) == 0,
+          "put aside twice: file %u is the older one", older);
+    CHECK(brought_back(name) && inode_of(name) == inodes[!older],
+          "put aside twice: the newer file is brought back");
+    CHECK(!is_aside(name, aside), "put aside twice: the older file is removed");
+    shm_unlink(name);
+}
+
+static void test_put_aside_twice(const char *name) {
+    check_put_aside_twice(name, 0);
+    check_put_aside_twice(name, 1);
+}
+
+/*
  * Another user makes many files whose names look like those of files that are put aside. The start
  * takes no memory for them, which the service manager limits.
  */
@@ -1637,6 +1666,7 @@ static void test_stops(const char *name) {
     test_stopped_in_use(name, false);
     test_put_aside(name);
     test_put_aside_over(name);
+    test_put_aside_twice(name);
     test_put_aside_among_many(name);
     test_claimed_directory(name);
 }
