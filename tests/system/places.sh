@@ -54,6 +54,11 @@ unshare -m "$tmp/no-proc" "$nqptp" "$@" 2>"$tmp/log" &
 daemon=$!
 check 'without /proc: the daemon starts' eventually 10 answers
 check_not 'without /proc: inotify works' grep inotify "$tmp/log"
+status=0
+unshare -m "$tmp/no-proc" timeout 10 "$nqptp" "$@" 2>"$tmp/second" || status=$?
+is 'without /proc: a second daemon ends with exit status 3' "$status" 3
+check 'without /proc: a second daemon says that it cannot see the first' \
+    grep -q 'port 319 is in use: the process that holds it is not visible from here;' "$tmp/second"
 serves 'without /proc'
 
 # The file system of /dev/shm lacks O_TMPFILE: strace makes each open of the directory fail.
@@ -98,6 +103,7 @@ if unshare -Ur sh -c 'echo 0 >/proc/sys/user/max_inotify_instances' 2>/dev/null;
     daemon=$!
     check 'without inotify: the daemon starts' eventually 10 answers
     check 'without inotify: a player of 5 finds its layout' "$player"
+    eventually 5 grep -q inotify "$tmp/log" # The player goes on before the daemon logs it.
     is 'without inotify: the log says so once' "$(grep -c inotify "$tmp/log")" 1
     stop_daemon
 else
