@@ -286,6 +286,8 @@ static void start(struct player *p) {
         send_command(p, "B", NULL);
     if (o->play && o->generation == G_4_2)
         expect_9(p);
+    if (o->watch > 0)
+        signal(SIGTERM, on_end);
     fflush(stdout);
 }
 
@@ -383,14 +385,14 @@ static void wait_for_clock(const struct player *p) {
     }
 }
 
-/* SIGTERM ends it early, after one more look and with the same verdict. */
+/* SIGTERM ends it early, after one more look and with the same verdict, even if the signal came
+ * while the player waited for a clock. */
 static enum exit_status watch(const struct player *p) {
     int64_t end = now_ns(CLOCK_MONOTONIC) + (int64_t)(p->options.watch * 1e9);
     struct summary s = {.least_error_ns = INT64_MAX, .most_error_ns = INT64_MIN};
     const char *why = NULL;
     bool last = false;
 
-    signal(SIGTERM, on_end);
     do {
         struct look look;
         last = told_to_end || now_ns(CLOCK_MONOTONIC) >= end;
