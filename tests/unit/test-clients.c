@@ -13,6 +13,8 @@
 #include "../lib/ptp-messages.h"
 #include "../lib/engine-fixture.h"
 
+#include <net/if.h>
+
 /* --- a player's view of its record ------------------------------------------------------------ */
 
 #define SETTLING_NS (5 * S)        /* Until then it may rise: all first samples may be late. */
@@ -836,6 +838,39 @@ static void test_way_of_asking(void) {
           "when that address is not ours any more the kernel finds the way");
 }
 
+/* Returns the interface by which the address is asked in the next 3 s, or -1 if it is not asked. */
+static int interface_of_asking(struct world *w, const struct nqptp_address *address) {
+    uint64_t end_ns = w->now_ns + 3 * S;
+
+    for (uint64_t due_ns; (due_ns = nqptp_engine_deadline(&w->engine)) <= end_ns;) {
+        w->now_ns = due_ns > w->now_ns ? due_ns : w->now_ns;
+        expire(w, w->now_ns);
+        for (unsigned i = 0; i < w->effects.reply_count; i++)
+            if (!w->effects.replies[i].general &&
+                same_address(&w->effects.replies[i].destination, address))
+                return (int)w->effects.replies[i].interface;
+    }
+    w->now_ns = end_ns;
+    return -1;
+}
+
+static void test_asking_of_a_link_local_address(void) {
+    struct sender s = sender(1, "fe80::1", 100);
+    struct world w = world_begin();
+
+    command(&w, "T fe80::1");
+    CHECK_EQ_I64(interface_of_asking(&w, &s.address), -1,
+                 "a link-local address without scope is not asked before a clock is heard there");
+    s.address.scope_id = 9;
+    (void)send_announce(&w, &s);
+    CHECK_EQ_I64(interface_of_asking(&w, &s.address), 9,
+                 "a link-local address without scope is asked on the link where a clock is heard");
+    command(&w, "T fe80::2%lo");
+    s.address = at("fe80::2");
+    CHECK_EQ_I64(interface_of_asking(&w, &s.address), (int)if_nametoindex("lo"),
+                 "a link-local address with a scope is asked on that link");
+}
+
 static void test_unused_client_stops(void) {
     struct sender s = sender(1, "192.0.2.1", 100);
     struct world w = world_begin();
@@ -1330,6 +1365,7 @@ int main(void) {
         test_pause_without_begin,
         test_requests_are_spread,
         test_way_of_asking,
+        test_asking_of_a_link_local_address,
         test_unused_client_stops,
         test_silence_after_the_end_is_not_told,
         test_loss_is_told_before_the_change,

@@ -128,6 +128,25 @@ static void test_what_ends_a_restless_mastership(void) {
     CHECK_EQ_I64(master(&b), old, "after many changes a silent master is replaced without delay");
 }
 
+/* The change from an address counts for that address as the change to it does. */
+static void test_changes_from_an_address_count(void) {
+    struct table_fixture b = table_begin();
+
+    list_hosts(&b, 2, (const uint8_t[]){1, 2});
+    int better = add_ready(&b, 1, 1, 50), worse = add_ready(&b, 2, 2, 100);
+    CHECK_EQ_I64(master(&b), better, "two listed clocks: the better one is master");
+    wait_with(&b, 3 * S + 1, only(worse));
+    CHECK_EQ_I64(master(&b), worse, "the better clock is silent for 3 s: the other one is master");
+    wait_with(&b, S, only(better) | only(worse));
+    CHECK_EQ_I64(
+        master(&b), worse,
+        "a change to the better clock and one from it, and it is back 1 s later: it waits");
+    for (int n = 0; n < 4; n++)
+        wait_with(&b, S, only(better) | only(worse));
+    CHECK_EQ_I64(master(&b), better,
+                 "the better clock is back, and 5 s passed without a change: it is master");
+}
+
 static void test_steps_removed(void) {
     struct table_fixture b = table_begin();
     int far = add(&b, 1, 1), near = add(&b, 2, 2);
@@ -597,6 +616,7 @@ int main(void) {
         test_one_announce_when_master_is_dead,
         test_listed_clock_needs_one_announce,
         test_what_ends_a_restless_mastership,
+        test_changes_from_an_address_count,
         test_steps_removed,
         test_missing_announces_do_not_unqualify,
         test_qualified_stays_qualified,
