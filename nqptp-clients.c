@@ -40,7 +40,7 @@
 
 /* --- lists ----------------------------------------------------------------------------------- */
 
-/* Without the scope, so that addresses that are equal have the same. */
+/* Returns the hash of an address without its scope: addresses that are equal have one hash. */
 static unsigned hash_of(const struct nqptp_address *address) {
     uint64_t halves[2];
 
@@ -92,7 +92,10 @@ static bool link_is_alive(const struct nqptp_clock_table *table, const struct nq
     return false;
 }
 
-/* Returns the list entry of the clock in row i, or NULL. Notes whether the client lists that. */
+/*
+ * Returns the list entry with the address of the clock in row i, or NULL. If there is one, notes
+ * that the client lists the row. For a link-local entry without scope, decides which link wins.
+ */
 static struct nqptp_peer *bind_row(const struct nqptp_clock_table *table,
                                    struct nqptp_client *client, int i) {
     const struct nqptp_clock *clock = &table->clocks[i];

@@ -21,7 +21,7 @@
 /* A clock is deleted when nothing was accepted from it for this time. */
 #define NQPTP_CLOCK_LIFETIME_NS UINT64_C(120000000000)
 
-/* What a clock's samples came to: the values that are published when it is the master. */
+/* The clock's time by its samples: the values that are published when it is the master. */
 struct nqptp_reading {
     uint64_t grandmaster_identity; /* The grandmaster of the samples; 0: it announced none yet. */
     uint64_t local_time_ns;        /* The receive time of the last sample; 0: there was none yet. */

@@ -102,8 +102,8 @@ static void tell_choice(struct nqptp_engine *engine, int c, int old, uint64_t no
 
 /*
  * Notes which clocks give no samples any more. A loss is told if a client that has not ended
- * follows the clock, and before any client chooses another one. A client that needs the clock lets
- * it be asked soon. No loss of another clock does so: a host could make us send more requests.
+ * follows the clock, and before any client chooses another one. If a client needs the clock, a
+ * round of asking begins. For other clocks none begins, or any host could cause more requests.
  */
 static void tell_losses(struct nqptp_engine *engine, uint64_t now_ns,
                         struct nqptp_effects *effects) {

@@ -810,6 +810,20 @@ static void test_requests_are_spread(void) {
           "the last address of the last list is asked, though commands come all the time");
 }
 
+/* The last client gets the number of the one that is removed, which the round has passed. */
+static void test_client_removed_during_a_round(void) {
+    struct world w = world_begin();
+
+    fill_all_lists(&w);
+    CHECK_EQ_U64(asked_in(&w, "10.0.1.255", 50 * MS), 1,
+                 "50 ms of the longest round: the second client's list was asked");
+    nqptp_engine_remove_client(&w.engine, 1);
+    command(&w, "/new T");
+    CHECK_EQ_U64(
+        asked_in(&w, "10.0.63.0", 1500 * MS), 1,
+        "a client that moves to a place that the round has passed is asked right after it");
+}
+
 /* A Delay_Req goes by the local address that the clock used, if we still have that. */
 static void test_way_of_asking(void) {
     struct sender s = sender(1, "192.0.2.1", 100);
@@ -1364,6 +1378,7 @@ int main(void) {
         test_unlisted_losses_hasten_nothing,
         test_pause_without_begin,
         test_requests_are_spread,
+        test_client_removed_during_a_round,
         test_way_of_asking,
         test_asking_of_a_link_local_address,
         test_unused_client_stops,
