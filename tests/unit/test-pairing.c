@@ -340,8 +340,12 @@ static void restart_after(uint16_t count, int64_t time_moves_ns) {
     s.sequence_id = 0;
     s.offset_ns += (uint64_t)time_moves_ns;
     for (int n = 0; n < 3; n++) {
-        uint64_t local_ns = receive_time(&w);
-        CHECK_EQ_U64(send_pair(&w, &s), NQPTP_DROP_NONE,
+        uint64_t local_ns = receive_time(&w), origin_ns = time_of(&w, &s);
+        enum nqptp_drop fate = send_sync(&w, &s, s.sequence_id);
+        CHECK(n == 0 || fate == NQPTP_DROP_NONE, "restart after %u Syncs: Sync %d is used at once",
+              count, n);
+        w.now_ns += MS;
+        CHECK_EQ_U64(send_follow_up(&w, &s, s.sequence_id++, origin_ns), NQPTP_DROP_NONE,
                      "restart after %u Syncs: Follow_Up %d is used at once", count, n);
         CHECK(published(&w, &s, local_ns) || (time_moves_ns != 0 && n < 2),
               "restart: the sample is published, of a clock whose time jumped the third one");
@@ -514,6 +518,27 @@ static void test_repetition_of_one_of_two_ports(void) {
     CHECK(send_follow_up(&w, &s, 103, origin_ns) != NQPTP_DROP_NONE,
           "a repeated Follow_Up of one of two ports is dropped");
     CHECK(!w.effects.publish, "a repeated pair of one of two ports gives no second sample");
+}
+
+static void test_restart_of_one_of_two_ports(void) {
+    struct sender s = usual_sender();
+    struct world w = world_of(&s);
+    struct sender twin = s;
+
+    twin.port_number++;
+    for (int n = 0; n < 4; n++) {
+        (void)send_pair(&w, &s);
+        pass(&w, 124 * MS);
+    }
+    uint64_t local_ns = receive_time(&w), origin_ns = time_of(&w, &twin);
+    (void)send_sync(&w, &twin, 500);
+    w.now_ns += MS;
+    s.sequence_id = 3;
+    CHECK_EQ_U64(send_pair(&w, &s), NQPTP_DROP_NONE,
+                 "one of two ports begins its sequenceIds again: its Follow_Up is used");
+    (void)send_follow_up(&w, &twin, 500, origin_ns);
+    CHECK(published(&w, &twin, local_ns),
+          "one of two ports begins again: the Sync of the other one still pairs");
 }
 
 static void test_pairs_by_address(void) {
@@ -802,6 +827,7 @@ int main(void) {
         test_many_under_way,
         test_pairs_by_port,
         test_repetition_of_one_of_two_ports,
+        test_restart_of_one_of_two_ports,
         test_pairs_by_address,
         test_pairs_by_sequence_id,
         test_one_step,
