@@ -275,8 +275,8 @@ static void note_jump(struct nqptp_clock *clock, bool new_series, uint64_t now_n
 static bool is_repeat(const struct nqptp_clock *clock, const struct nqptp_sample *sample,
                       uint64_t master_ns) {
     int64_t moved_ns = (int64_t)(master_ns - clock->last_master_ns);
-    return clock->sampled_at_ns > 0 && !sample->replaces_guess &&
-           sample->origin_ns == clock->last_origin_ns && moved_ns < JUMP_NS && moved_ns > -JUMP_NS;
+    return !sample->replaces_guess && sample->origin_ns == clock->last_origin_ns &&
+           moved_ns < JUMP_NS && moved_ns > -JUMP_NS;
 }
 
 /*
@@ -290,9 +290,8 @@ static bool is_of_backlog(const struct nqptp_clock *clock, const struct nqptp_sa
     int64_t master_moved_ns = (int64_t)(master_ns - clock->last_master_ns);
     int64_t local_moved_ns = (int64_t)(sample->local_ns - clock->last_local_ns);
 
-    return clock->sampled_at_ns > 0 && !nqptp_estimator_is_empty(&clock->estimator) &&
-           !sample->replaces_guess && above_ns > JUMP_NS && master_moved_ns > JUMP_NS &&
-           local_moved_ns < master_moved_ns / 2;
+    return !nqptp_estimator_is_empty(&clock->estimator) && !sample->replaces_guess &&
+           above_ns > JUMP_NS && master_moved_ns > JUMP_NS && local_moved_ns < master_moved_ns / 2;
 }
 
 /* Whether a sample waits for the next one. A reset of the estimator makes it worth nothing. */
