@@ -89,6 +89,21 @@ static void test_read_back(void) {
     close(fd);
 }
 
+/* Another version of the daemon must find what this one kept, so neither place nor form changes. */
+static void test_places(void) {
+    static const uint32_t head[] = {1, UINT32_C(3490449840)}; /* Length and checksum. */
+    static const off_t places[] = {
+        [NQPTP_KEPT_LIST] = 4096, [NQPTP_KEPT_NAMES] = 8448, [NQPTP_KEPT_ACTIVITY] = 12800};
+    int fd = new_file();
+
+    for (enum nqptp_kept which = 0; which < NQPTP_KEPT_COUNT; which++) {
+        (void)!pwrite(fd, head, sizeof head, places[which]);
+        (void)!pwrite(fd, "T", 1, places[which] + (off_t)sizeof head);
+        CHECK(holds(fd, which, "T"), "text %u is found where an earlier version put it", which);
+    }
+    close(fd);
+}
+
 /* The writer is killed after `bytes` bytes of a new text. Returns whether all was written. */
 static bool killed_after(long bytes, unsigned *wrong) {
     static const char old[] = "/one T 192.0.2.1", new[] = "/one T 2001:db8::1 192.0.2.2";
@@ -169,10 +184,7 @@ static void test_cut_short(void) {
 
 int main(void) {
     static void (*const tests[])(void) = {
-        test_read_back,
-        test_killed_at_each_byte,
-        test_scribbled_over,
-        test_cut_short,
+        test_read_back, test_places, test_killed_at_each_byte, test_scribbled_over, test_cut_short,
     };
     TAP_RUN(tests);
     return tap_done();
