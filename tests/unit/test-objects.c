@@ -124,6 +124,26 @@ static void test_signs_of_use(void) {
     nqptp_objects_stop(&objects, &engine.clients);
 }
 
+static void test_status(void) {
+    static struct nqptp_status status;
+    enum nqptp_lease_state *state = &objects.list[0].shm.lease.state;
+
+    begin();
+    command("/kitchen T");
+    nqptp_objects_status(&objects, &status);
+    CHECK(status.objects[0].layout == 10 && status.objects[1].layout == 10 &&
+              status.objects[2].layout == 0,
+          "the status has the layout of each object");
+    CHECK(status.objects[0].use == NQPTP_USE_UNKNOWN, "without a lease the use is unknown");
+    *state = NQPTP_LEASE_HELD;
+    nqptp_objects_status(&objects, &status);
+    CHECK(status.objects[0].use == NQPTP_USE_NONE, "the lease is held: no process has it open");
+    *state = NQPTP_LEASE_REFUSED;
+    nqptp_objects_status(&objects, &status);
+    CHECK(status.objects[0].use == NQPTP_USE_OPEN, "the lease is not held: it counts as open");
+    nqptp_objects_stop(&objects, &engine.clients);
+}
+
 /* A client chose the name of a named object, and the file may be another program's. */
 static void test_other_layout(void) {
     begin_with(NQPTP_SHM_LAYOUT_10);
@@ -306,6 +326,7 @@ int main(void) {
         test_removed_at_an_opening,
         test_unused,
         test_signs_of_use,
+        test_status,
         test_other_layout,
         test_room_of_the_last_client,
         test_record_of_a_player,

@@ -151,6 +151,27 @@ static void test_new_object(const char *name) {
     munmap(map, sizeof *map);
 }
 
+/* Only root may give a file to a group that it is no member of. */
+static void test_group(const char *name) {
+    gid_t group = getegid() == 65534 ? 1 : 65534;
+    struct nqptp_shm shm;
+    struct stat status = {0};
+
+    CHECK_EQ_I64(nqptp_shm_open(&shm, name, 4, group, START_NS), 0, "an object for a group opens");
+    fstat(shm.fd, &status);
+    if (getuid() == 0)
+        CHECK(status.st_gid == group && status.st_uid == 0 && !shm.group_refused,
+              "an object of layout 4 gets the group, and keeps its user");
+    else
+        CHECK(shm.group_refused, "an object of layout 4 does not get a group of others");
+    nqptp_shm_stop(&shm, false);
+    CHECK_EQ_I64(nqptp_shm_open(&shm, name, 10, group, START_NS), 0,
+                 "an object of layout 10 opens");
+    fstat(shm.fd, &status);
+    CHECK(status.st_gid == getegid() && !shm.group_refused, "an object of layout 10 has no group");
+    nqptp_shm_stop(&shm, false);
+}
+
 static ino_t inode_of(const char *name) {
     struct stat status = {0};
     int fd = shm_open(name, O_RDONLY, 0);
@@ -1692,6 +1713,7 @@ int main(void) {
     };
     static void (*const tests[])(const char *name) = {
         test_new_object,
+        test_group,
         test_adoption,
         test_adopted_sizes,
         test_in_the_way,
