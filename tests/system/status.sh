@@ -246,6 +246,9 @@ coloured() { # VARIABLE=VALUE...
 }
 if has script; then
     check "on a terminal the master's row is green" coloured A=b
+    check 'on a terminal the hint is yellow' grep -q "$(printf '\033\\[33mHint:')" "$tmp/typed"
+    check_not 'on a terminal the version has no colour' \
+        grep -q "$(printf '\033\\[[0-9;]*mVersion:')" "$tmp/typed"
     check_not 'with NO_COLOR there is no colour' coloured NO_COLOR=1
     check_not 'on a dumb terminal there is no colour' coloured TERM=dumb
 else

@@ -290,8 +290,8 @@ static double number_of(const char *json, const char *name) {
     char member[64];
 
     (void)snprintf(member, sizeof member, "\"%s\":", name);
-    const char *at = strstr(json, member);
-    return at ? strtod(at + strlen(member), NULL) : -1e99;
+    const char *found = strstr(json, member);
+    return found ? strtod(found + strlen(member), NULL) : -1e99;
 }
 
 static void test_json_of_a_clock(void) {
