@@ -523,6 +523,14 @@ static void test_one_repeated_time(void) {
     CHECK_EQ_U64(run.restarts, 0, "one repeated time begins no series");
 }
 
+static void test_two_repeated_times(void) {
+    struct run run = run_stopped(2 * SYNC_INTERVAL);
+
+    CHECK_EQ_U64(run.silences, 2, "two repeated times are not used");
+    (void)run_on(&run, SYNC_INTERVAL);
+    CHECK_EQ_U64(run.restarts, 1, "the next sample after two repeated times begins a series");
+}
+
 static void test_repeated_times_apart(void) {
     struct run run = run_settled();
 
@@ -714,6 +722,7 @@ int main(void) {
         test_swap,
         test_stopped_clock,
         test_one_repeated_time,
+        test_two_repeated_times,
         test_repeated_times_apart,
         test_short_gap,
         test_gap_of_a_skewed_clock,
