@@ -182,7 +182,9 @@ checks() {
     status=$?
     sed -n 's/^tests.*# SKIP/# &/p' "$work/check"
     sed -n '/^FAIL\|^ERROR\|once more/s/^/# /p' "$work/check"
-    grep -E '^# (PASS|FAIL|ERROR|SKIP): ' "$work/check" | tail -n 4 # those of the whole run
+    for result in PASS FAIL ERROR SKIP; do
+        printf '# %s: %s\n' $result "$(cat "$clone"/tests/*/*.trs | grep -c "^:test-result: $result")"
+    done
     [ $status -eq 0 ] || tail -n 40 "$work/check" | sed 's/^/# /'
     return $status
 }
@@ -212,6 +214,12 @@ commands() { # USER TIMES
             not_ok "./bootstrap check, time $time"
         fi
     done
+    mkdir -m 755 /tmp/decoy /tmp/decoy/nqptp
+    check "./bootstrap builds its own clone, where CDPATH names another" \
+        as_user 'cd .. && CDPATH=/tmp/decoy nqptp/bootstrap'
+    touch "$clone/configure.ac"
+    check "root's ./bootstrap configures again after a change" sh -c "cd '$clone' && umask 077 && ./bootstrap"
+    check "the user builds after root" as_user ./bootstrap
     packages >"$work/after"
     check "bootstrap removes no package" sh -c "! comm -23 $work/before $work/after | grep ."
     check "every file in the clone is the user's" \
