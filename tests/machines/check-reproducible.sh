@@ -3,8 +3,8 @@
 #
 # Proves of the tarball what distributions rely on: it builds without autoconf, automake and a
 # network, and no rule asks for them; two builds that differ in all that must not matter install
-# the same bytes; with DESTDIR only the files listed here are installed; and a user who packs it again
-# gets the same tarball.
+# the same bytes; with DESTDIR only the files listed here are installed; a user who packs it again
+# gets the same tarball; and a build that is configured again is what configure says.
 #
 # usage: check-reproducible.sh TARBALL
 
@@ -54,6 +54,12 @@ files_of() { # ROOT
     (cd "$1" && find . -type f -printf '%m %p\n' | sort -k 2)
 }
 
+# The unit and the daemon must agree on whether the daemon reports to systemd.
+configured_again() {
+    (cd "$work/here" && ./configure -q --prefix=/usr --without-systemd && make -s &&
+        grep -x Type=exec nqptp.service && ! readelf -d nqptp | grep libsystemd)
+}
+
 pack_again() {
     (umask 077 && cd "$work/a/much/longer/way" && make -s dist && cmp ./nqptp-*.tar.gz "$tarball")
 }
@@ -78,6 +84,7 @@ check 'both builds install the listed files only' diff "$work/expected" "$work/f
 files_of "$work/root-there" >"$work/files"
 check 'the files are installed with the listed modes' diff "$work/expected" "$work/files"
 check 'a tarball that is packed again is the same' pack_again
+check 'configured again without libsystemd, unit and daemon are without it' configured_again
 check 'the build asks for no autotools' test ! -e "$work/called"
 
 done_testing
