@@ -9,6 +9,7 @@
 # There is no unit if the second one is empty.
 
 set -u
+unset CDPATH
 bin=$1
 units=$2
 here=$(cd "$(dirname "$0")" && pwd)
@@ -61,21 +62,24 @@ step() { # COMMAND WHY
 }
 
 start() {
-    if [ -n "$units" ] && systemctl is-active --quiet nqptp 2>/dev/null; then
-        step 'systemctl restart nqptp' 'The older nqptp still runs. Music goes on over the restart.'
-    elif [ -n "$units" ]; then
-        step 'systemctl enable --now nqptp' 'Starts nqptp now and at every boot.'
-    elif command -v rc-update >/dev/null; then
-        step "install -m 755 '$here/nqptp.openrc' /etc/init.d/nqptp && rc-update add nqptp && rc-service nqptp start" \
+    if [ -d /run/openrc ]; then
+        step "sed 's|/usr/bin/nqptp|$bin/nqptp|' '$here/nqptp.openrc' >/etc/init.d/nqptp && chmod 755 /etc/init.d/nqptp && rc-update add nqptp && rc-service nqptp restart" \
             'Starts nqptp now and at every boot.'
-    else
+    elif [ -z "$units" ] || ! command -v systemctl >/dev/null; then
         step "'$bin/nqptp'" 'Starts nqptp. Do so before Shairport Sync starts, at every boot.'
+    elif ! systemctl is-active --quiet nqptp 2>/dev/null; then
+        step 'systemctl enable --now nqptp' 'Starts nqptp now and at every boot.'
+    elif "$bin/nqptp" --status >/dev/null 2>&1; then
+        step 'systemctl restart nqptp' 'The older nqptp still runs. Music goes on over the restart.'
+    else # The reference does not hand its shared memory to the next process.
+        step 'systemctl restart nqptp && systemctl restart shairport-sync' \
+            'Another nqptp still runs. When it ends, a player that runs loses its shared memory: restart the player too.'
     fi
 }
 
 let_players_in() {
-    step 'usermod -aG nqptp shairport-sync && systemctl restart shairport-sync' \
-        'Only for Shairport Sync 4.2 or older: its user must be in the group.'
+    step 'usermod -aG nqptp shairport-sync' \
+        'Only for Shairport Sync 4.2 or older: its user must be in the group. Then restart Shairport Sync.'
 }
 
 open_firewall() {
@@ -90,7 +94,7 @@ open_firewall() {
 }
 
 PATH=$PATH:/usr/sbin:/sbin
-[ ! -d /run/systemd/system ] || systemctl daemon-reload 2>/dev/null
+[ ! -d /run/systemd/system ] || systemctl --no-ask-password daemon-reload 2>/dev/null
 [ -z "$units" ] || tell_units
 tell_binaries
 echo 'nqptp is installed. What comes next, as root:'

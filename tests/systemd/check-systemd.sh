@@ -57,6 +57,7 @@ busy_port_is_waited_for
 left_over_of_root
 upgrade_keeps_playing
 replaces_the_reference
+replaces_a_dynamic_user
 uninstall_leaves_nothing "$work/files-before"
 
 # --- without libsystemd and pkg-config -------------------------------------------------------------

@@ -29,7 +29,7 @@ upgrade_keeps_playing() {
         shell 'make -s clean && make -s -j2 all tests/tools/player tests/tools/ptp-sender tests/tools/shm-reader && make install >/run/install'
     check_not "make install over an older version replaces the unit" shell 'grep edited /usr/local/lib/systemd/system/nqptp.service'
     check "make install says that the old daemon still runs and how to change that" \
-        shell 'grep "systemctl restart nqptp" /run/install; test "$(pidof nqptp)" = "$(cat /run/pid)"'
+        shell 'grep -x "  systemctl restart nqptp" /run/install && test "$(pidof nqptp)" = "$(cat /run/pid)"'
     inside systemctl restart nqptp
     check "after the restart that make install names the new daemon runs" \
         shell '! strings "/proc/$(pidof nqptp)/exe" | grep -x 0\\.0\\.1; is_another_than "$(cat /run/pid)"'
@@ -38,13 +38,13 @@ upgrade_keeps_playing() {
 }
 
 # Makes the files of a reference that was built from source: binary, unit and user.
-reference_in() { # UNIT-DIRECTORY
+reference_in() { # UNIT-DIRECTORY [SETTING]
     shell "
         systemctl disable --now nqptp; rm -f /usr/local/lib/systemd/system/nqptp.service
         printf '%s\\n' '#!/bin/sh' 'echo Version: 1.2.5' 'exec sleep 1000' >/usr/local/bin/nqptp
         chmod 755 /usr/local/bin/nqptp
         mkdir -p $1
-        printf '%s\\n' '[Service]' 'ExecStart=/usr/local/bin/nqptp' 'User=nqptp' '[Install]' \\
+        printf '%s\\n' '[Service]' 'ExecStart=/usr/local/bin/nqptp' 'User=nqptp' '${2:-}' '[Install]' \\
             'WantedBy=multi-user.target' >$1/nqptp.service
         systemctl daemon-reload; systemctl enable --now nqptp" >/dev/null 2>&1
 }
@@ -55,6 +55,8 @@ replaces_the_reference() {
     check "make install over the reference" shell 'make install >/run/install'
     check "make install over the reference replaces its binary" shell 'nqptp -V | grep "Interface Version: 4"'
     check_not "make install names no unit, because ours takes precedence" shell 'grep "takes precedence" /run/install'
+    check "make install says that a player must be restarted after the reference" \
+        shell 'grep -x "  systemctl restart nqptp && systemctl restart shairport-sync" /run/install'
     inside systemctl restart nqptp
     check "after a restart the installed daemon runs" shell 'eventually 5 answers'
     shell 'rm /lib/systemd/system/nqptp.service'
@@ -74,6 +76,17 @@ replaces_the_reference() {
         shell 'grep "takes precedence over .*: apt-get remove another-nqptp$" /run/install'
     shell 'dpkg -P another-nqptp; rm /etc/systemd/system/nqptp.service; systemctl daemon-reload; systemctl restart nqptp'
     check "after the steps that make install names the installed daemon runs" shell 'eventually 5 answers'
+}
+
+# As Debian's package of the reference does it. libnss-systemd shows the user while the service runs.
+replaces_a_dynamic_user() {
+    shell 'systemctl stop nqptp; userdel nqptp; groupdel nqptp' >/dev/null 2>&1
+    reference_in /etc/systemd/system DynamicUser=yes
+    shell 'make install >/run/install; rm /etc/systemd/system/nqptp.service; systemctl daemon-reload'
+    check "make install makes the user, though a service has a dynamic user of that name" \
+        shell 'grep ^nqptp: /etc/passwd && grep ^nqptp: /etc/group'
+    inside systemctl restart nqptp
+    check "the installed daemon runs after a service with a dynamic user" shell 'eventually 5 answers'
 }
 
 uninstall_leaves_nothing() { # FILES-BEFORE
