@@ -8,6 +8,7 @@
 # usage: build-deb.sh TARBALL VERSION EPOCH [HOST]
 
 set -eu
+unset CDPATH
 tarball=$1
 version=$2
 epoch=$3
@@ -48,7 +49,7 @@ cd "$directory"
 tar -xf "nqptp_$version.orig.tar.gz"
 cp -R "$here/debian" "nqptp-$version/debian"
 cd "nqptp-$version"
-chmod u+w -R debian
+chmod -R u+w debian
 sed -e "s/@VERSION@/$version/" -e "s/@DATE@/$(LC_ALL=C date -u -R -d "@$epoch")/" \
     debian/changelog.in >debian/changelog
 rm debian/changelog.in
