@@ -50,18 +50,12 @@ static bool has_master(const struct nqptp_shm_record *record) {
     return !IN6_IS_ADDR_UNSPECIFIED(&record->address.ip);
 }
 
-/* Writes the master's address into zeros, if there is a master. Layout 10 has no address. */
-static void write_ip(const struct nqptp_shm_record *record, char ip[64]) {
-    if (has_master(record))
-        nqptp_address_format(&record->address, ip);
-}
-
 static void write_4(union nqptp_shm_image *image, const struct nqptp_shm_record *record) {
     struct shm_structure *v4 = &image->v4;
 
     v4->master_clock_id = record->clock_identity;
-    write_ip(record, v4->master_clock_ip);
     if (has_master(record)) {
+        nqptp_address_format(&record->address, v4->master_clock_ip);
         v4->local_time = record->local_time_ns + record->realtime_minus_raw_ns;
         v4->local_to_master_time_offset = record->offset_ns - record->realtime_minus_raw_ns;
     }
@@ -71,7 +65,8 @@ static void write_8_or_9(union nqptp_shm_image *image, const struct nqptp_shm_re
     struct shm_structure_9 *v9 = &image->v9;
 
     v9->master_clock_id = record->grandmaster_identity;
-    write_ip(record, v9->master_clock_ip);
+    if (has_master(record))
+        nqptp_address_format(&record->address, v9->master_clock_ip);
     v9->local_time = record->local_time_ns;
     v9->local_to_master_time_offset = record->offset_ns;
     v9->master_clock_start_time = record->start_time_ns;
@@ -87,19 +82,15 @@ static void write_10(union nqptp_shm_image *image, const struct nqptp_shm_record
 }
 
 static void read_8_or_9(const union nqptp_shm_image *image, struct nqptp_shm_record *record) {
-    *record = (struct nqptp_shm_record){
-        .grandmaster_identity = image->v9.master_clock_id,
-        .offset_ns = image->v9.local_to_master_time_offset,
-        .start_time_ns = image->v9.master_clock_start_time,
-    };
+    record->grandmaster_identity = image->v9.master_clock_id;
+    record->offset_ns = image->v9.local_to_master_time_offset;
+    record->start_time_ns = image->v9.master_clock_start_time;
 }
 
 static void read_10(const union nqptp_shm_image *image, struct nqptp_shm_record *record) {
-    *record = (struct nqptp_shm_record){
-        .grandmaster_identity = image->v10.main.master_clock_id,
-        .offset_ns = image->v10.main.local_to_master_time_offset,
-        .start_time_ns = image->v10.main.master_clock_start_time,
-    };
+    record->grandmaster_identity = image->v10.main.master_clock_id;
+    record->offset_ns = image->v10.main.local_to_master_time_offset;
+    record->start_time_ns = image->v10.main.master_clock_start_time;
 }
 
 /* --- the table -------------------------------------------------------------------------------- */

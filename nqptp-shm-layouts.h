@@ -62,7 +62,7 @@ struct nqptp_shm_layout {
     /* Writes the record into an image of zeros, all but mutex and version. */
     void (*write)(union nqptp_shm_image *image, const struct nqptp_shm_record *record);
 
-    /* Reads grandmaster, offset and start time back. NULL: the layout has no start time. */
+    /* Reads grandmaster, offset and start time into a record of zeros. NULL: it has none. */
     void (*read)(const union nqptp_shm_image *image, struct nqptp_shm_record *record);
 };
 
