@@ -75,9 +75,9 @@ void nqptp_shm_describe(const char *name, char *text, size_t size) {
                  (unsigned)(status.st_mode & 07777));
 }
 
-/* Calls renameat2(2), which musl lacks. */
+/* Calls renameat2(2), which musl lacks. Returns 0 or -errno. */
 static int rename_at(const char *from, const char *to, unsigned flags) {
-    return (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, flags);
+    return syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, flags) < 0 ? -errno : 0;
 }
 
 /* --- making ----------------------------------------------------------------------------------- */
@@ -111,12 +111,11 @@ int nqptp_shm_make_file(char hidden[NQPTP_SHM_PATH_SIZE]) {
     return fd < 0 ? make_hidden(hidden) : fd;
 }
 
-int nqptp_shm_name_file(int fd, const char *hidden, const char *name) {
-    char path[NQPTP_SHM_PATH_SIZE], unnamed[64];
+int nqptp_shm_name_file(int fd, const char *hidden, const char *path) {
+    char unnamed[64];
 
-    nqptp_shm_path(name, path);
     if (*hidden)
-        return rename_at(hidden, path, RENAME_NOREPLACE) < 0 ? -errno : 0;
+        return rename_at(hidden, path, RENAME_NOREPLACE);
     snprintf(unnamed, sizeof unnamed, "/proc/self/fd/%d", fd);
     return linkat(AT_FDCWD, unnamed, AT_FDCWD, path, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
 }
@@ -137,9 +136,7 @@ int nqptp_shm_put_aside(const char *name) {
     int result = hidden_path(name + 1, KEPT_SUFFIX, aside);
 
     nqptp_shm_path(name, path);
-    if (result == 0 && rename_at(path, aside, RENAME_NOREPLACE) < 0)
-        result = -errno;
-    return result;
+    return result < 0 ? result : rename_at(path, aside, RENAME_NOREPLACE);
 }
 
 /*
@@ -153,10 +150,9 @@ static bool bring_back(const char *aside, const char *path) {
 
     if (lstat(aside, &kept) < 0 || !nqptp_shm_is_ours(&kept))
         return false;
-    if (rename_at(aside, path, RENAME_NOREPLACE) == 0)
-        return true;
-    if (errno != EEXIST || lstat(path, &named) < 0 || !nqptp_shm_is_ours(&named))
-        return false;
+    int result = rename_at(aside, path, RENAME_NOREPLACE);
+    if (result != -EEXIST || lstat(path, &named) < 0 || !nqptp_shm_is_ours(&named))
+        return result == 0;
     if (named.st_size == 0 || named.st_mtim.tv_sec < kept.st_mtim.tv_sec)
         return rename(aside, path) == 0;
     unlink(aside);
@@ -205,11 +201,10 @@ int nqptp_shm_claim(const char *name, uid_t user, gid_t group) {
     int fd = make_hidden(hidden);
     if (fd < 0)
         return fd;
-    int result =
-        fchown(fd, user, group) < 0 || rename_at(hidden, path, RENAME_EXCHANGE) < 0 ? -errno : 1;
+    int result = fchown(fd, user, group) < 0 ? -errno : rename_at(hidden, path, RENAME_EXCHANGE);
     close(fd);
     /* After the exchange the hidden name is that of the other file, otherwise of ours. */
     if (unlink(hidden) < 0)
         rmdir(hidden);
-    return result == -ENOENT ? 0 : result;
+    return result == -ENOENT ? 0 : result < 0 ? result : 1;
 }

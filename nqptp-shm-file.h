@@ -26,8 +26,8 @@ void nqptp_shm_path(const char *name, char path[NQPTP_SHM_PATH_SIZE]);
  */
 int nqptp_shm_make_file(char hidden[NQPTP_SHM_PATH_SIZE]);
 
-/* Gives that file the name, if no file has it. Returns 0 or -errno. */
-int nqptp_shm_name_file(int fd, const char *hidden, const char *name);
+/* Gives that file this path, if there is no file. Returns 0 or -errno. */
+int nqptp_shm_name_file(int fd, const char *hidden, const char *path);
 
 /*
  * Returns whether a daemon holds a lease on the file of that object. If another daemon tries to

@@ -240,7 +240,7 @@ static int create(struct nqptp_shm *shm, const char *path, uint64_t now_ns) {
     lock_against_daemons(shm);
     int result = complete(shm, path, now_ns);
     if (result == 0)
-        result = nqptp_shm_name_file(shm->fd, hidden, shm->name);
+        result = nqptp_shm_name_file(shm->fd, hidden, path);
     if (result < 0 && *hidden)
         unlink(hidden);
     return result;
