@@ -425,6 +425,9 @@ static void test_address_length_counts(void) {
                  "two words are not one address");
     CHECK_EQ_I64(nqptp_address_parse("192.0.2.7\0junk", 14, &address), -EINVAL,
                  "all characters count, those after a NUL too");
+    CHECK_EQ_I64(nqptp_address_parse("fe80::1%lo fe80::2", 10, &address), 0,
+                 "the first of two words, with a scope, is read");
+    CHECK_EQ_U64(address.scope_id, 1, "the scope ends where the first of two words does");
 }
 
 static struct nqptp_address address_of(const char *text) {
@@ -468,6 +471,15 @@ static void test_address_scope(void) {
     CHECK_EQ_U64(address_of("fe80::1%no-such").scope_id, 0,
                  "an unknown interface name gives no scope");
     CHECK_EQ_U64(address_of("2001:db8::1%lo").scope_id, 0, "an address of no link has no scope");
+}
+
+static void test_loopback_addresses(void) {
+    static const char *const texts[] = {"127.0.0.1", "::1"};
+
+    for (int n = 0; n < 2; n++) {
+        struct nqptp_address read = address_of(texts[n]);
+        CHECK(nqptp_address_equal(&read, &nqptp_loopback[n]), "%s is a loopback address", texts[n]);
+    }
 }
 
 static void test_address_family(void) {
@@ -583,6 +595,7 @@ int main(void) {
         test_address_length_counts,
         test_address_equality,
         test_address_scope,
+        test_loopback_addresses,
         test_address_family,
     };
     TAP_RUN(tests);
