@@ -47,6 +47,10 @@ user_of_daemon() {
     awk '$1 == "Uid:" { print $2, $3, $4 }' "/proc/$daemon/status"
 }
 
+group_of_daemon() {
+    awk '$1 == "Gid:" { print $2, $3, $4 }' "/proc/$daemon/status"
+}
+
 cp "$nqptp" "$tmp" # where every user may run it
 chmod 755 "$tmp/nqptp"
 
@@ -72,13 +76,19 @@ if is_root; then
     check 'started as root: no program that the daemon executed would gain a privilege' gains_nothing
     works 'started as root'
 
-    group=$(getent group nqptp | cut -d : -f 3)
-    start_daemon --user=nobody
-    is 'started as root: without a group nqptp the object is of the group of its user' \
-        "$(stat -c %g /dev/shm/nqptp)" "${group:-$(id -g nobody)}"
-    is 'started as root: the daemon has the group of its object' \
-        "$(awk '$1 == "Gid:" { print $2, $3, $4 }' "/proc/$daemon/status")" \
-        "$(stat -c '%g %g %g' /dev/shm/nqptp)"
+    for file in passwd group; do
+        grep -v '^nqptp:' "/etc/$file" >"$tmp/$file"
+        mount --bind "$tmp/$file" "/etc/$file"
+    done
+    start_daemon
+    uid=$(id -u nobody) gid=$(id -g nobody)
+    is 'no user nqptp: the daemon becomes nobody' "$(user_of_daemon)" "$uid $uid $uid"
+    is 'no group nqptp: the daemon has the group of its user' "$(group_of_daemon)" "$gid $gid $gid"
+    is 'no group nqptp: the object has the group of its user' "$(stat -c %g /dev/shm/nqptp)" "$gid"
+    check 'no user nqptp: the log says that the daemon becomes nobody' \
+        grep -q 'no user nqptp, so the daemon becomes nobody; as root, run: useradd' "$tmp/log"
+    check 'no group nqptp: the log says that players need it' \
+        grep -q 'no group nqptp: players that need it' "$tmp/log"
     stop_daemon
 else
     skip 'with the capability of the unit: the daemon keeps that capability' 'it takes root to give one'
