@@ -88,6 +88,14 @@ is 'the flood does not make the memory of the daemon grow' "$(memory)" "$memory"
 echo "# $dropped dropped, $spent ms spent"
 lines=$(wc -l <"$tmp/log")
 check 'after the flood the log has few lines' test "$lines" -lt 20
+
+# The filter goes 10 s after the last batch that was full.
+all_pass() {
+    dropped=$(dropped_by_kernel)
+    in_there "$flood" 10.77.0.1 1 delay-resp 64 >/dev/null
+    test "$(dropped_by_kernel)" = "$dropped"
+}
+check 'soon after the flood the kernel filters nothing' eventually 20 all_pass
 check 'the daemon is alive' alive
 
 done_testing
