@@ -12,20 +12,20 @@
 
 #define NQPTP_CLIENTS_MAX 64
 #define NQPTP_PEERS_MAX 256
-#define NQPTP_HASHES 512  /* Of addresses: twice as many as a full list has. */
+#define NQPTP_HASHES 512  /* There are twice as many hashes as entries of a full list. */
 #define NQPTP_NAME_MAX 62 /* The bytes of an object's name after the slash. */
 #define NQPTP_NAME_SIZE (1 + NQPTP_NAME_MAX + 1)
-#define NQPTP_ADDRESS_HYSTERESES 32 /* Addresses of one hash share one. */
+#define NQPTP_ADDRESS_HYSTERESES 32 /* Addresses with one hash share a hysteresis. */
 
 /* An entry of a client's list. */
 struct nqptp_peer {
     struct nqptp_address address;
-    uint32_t link;           /* Of a link-local one without scope: the link that won; 0: none. */
+    uint32_t link;           /* The link that won, if it is link-local without scope; or 0. */
     uint64_t clock_identity; /* The clock that announced itself there last, or was heard last. */
     bool identified;         /* A clock was heard there, so that clock_identity is valid. */
     bool announced;          /* That clock has announced itself there. */
     uint32_t same_host;      /* Bit i: the clock in row i is at another address of that host. */
-    uint16_t next;           /* Of those with the same hash: 1 + its number, 0 if it is the last. */
+    uint16_t next;           /* 1 + the number of the next entry with the same hash, or 0. */
 };
 
 /* Why a client's master is the one it is. */
@@ -64,15 +64,15 @@ struct nqptp_client {
     unsigned heard_count; /* The number of listed addresses where a clock was ever heard. */
     unsigned peer_count;
     struct nqptp_peer peers[NQPTP_PEERS_MAX];
-    uint16_t first[NQPTP_HASHES]; /* Of the peers of one hash: 1 + its number, 0 if none. */
+    uint16_t first[NQPTP_HASHES]; /* For each hash: 1 + the number of an entry with it, or 0. */
     uint32_t listed;              /* Bit i: the list has the address of the clock in row i. */
     uint32_t same_host; /* Bit i: the clock in row i is at another address of a listed host. */
     uint32_t reserved;  /* Bit i: other clients list the clock in row i, and this one does not. */
     uint32_t qualified; /* Bit i: the clock in row i qualified, and has been alive since. */
     int master;         /* The row of its master, or NQPTP_NO_CLOCK. */
     int published;      /* The row of the master that was published last, or NQPTP_NO_CLOCK. */
-    struct nqptp_hysteresis hysteresis; /* Of all changes of its master. */
-    /* Of the changes to or from an address, by the hash of the address. */
+    struct nqptp_hysteresis hysteresis; /* It counts all changes of the master. */
+    /* One for each hash. It counts the changes to or from the addresses with that hash. */
     struct nqptp_hysteresis address_hysteresis[NQPTP_ADDRESS_HYSTERESES];
     struct nqptp_reading inherited; /* What an earlier process published; start 0: nothing. */
 };
