@@ -227,6 +227,15 @@ static void test_other_hosts(void) {
                  "other host: after E the table is not read");
 }
 
+static void test_empty_list(void) {
+    struct sender s = sender(1, "192.0.2.2", 100);
+    struct world w = world_with("");
+
+    play(&w, &s, 2 * S);
+    CHECK_EQ_U64(nqptp_engine_neighbours_due_ns(&w.engine), NQPTP_NO_DEADLINE,
+                 "a client that plays with an empty list: the table is not read");
+}
+
 static void test_listed_by_another(void) {
     struct sender s = sender(1, "192.0.2.2", 100);
     struct world w = world_with("2001:db8::2");
@@ -280,6 +289,7 @@ int main(void) {
         test_full,
         test_same_host,
         test_other_hosts,
+        test_empty_list,
         test_listed_by_another,
         test_row_of_a_stand_in,
         test_silent_stand_in_is_asked,
