@@ -77,6 +77,28 @@ interfaces_fail() {
     fails recvmsg add_address
 }
 
+in_group() {
+    ip maddress show dev late | grep -q '224\.0\.1\.129'
+}
+
+# An interface comes while the list cannot be read. The kernel does not tell of it again.
+interface_comes_unread() {
+    warning='cannot read the list of interfaces'
+    start_daemon
+    strace -qq -p "$daemon" -e trace=recvmsg -e inject=recvmsg:error=EIO -o "$tmp/calls" \
+        2>"$tmp/strace" &
+    strace=$!
+    eventually 5 traced || not_ok 'unread interface: strace traces the daemon'
+    ip link add late type veth peer name late2
+    ip link set late up
+    check 'unread interface: a warning' eventually 5 warned
+    check_not 'unread interface: its groups are not joined' in_group
+    kill $strace
+    wait $strace 2>/dev/null
+    check 'unread interface: once the list can be read its groups are joined' eventually 15 in_group
+    stop_daemon
+}
+
 # --- another process makes the object meanwhile ---
 
 object_appears() {
@@ -187,6 +209,6 @@ files_cannot_be_opened() {
 
 # The last of the calls has two names, because not every processor has both.
 in_parallel 'fails recvmmsg ask' 'fails recvfrom add_address' 'fails read signal' \
-    'fails ?epoll_wait,epoll_pwait ask' interfaces_fail object_appears no_memory_for_a_lease \
-    no_descriptors calls_fail_at_the_start files_cannot_be_opened
+    'fails ?epoll_wait,epoll_pwait ask' interfaces_fail interface_comes_unread object_appears \
+    no_memory_for_a_lease no_descriptors calls_fail_at_the_start files_cannot_be_opened
 done_testing
