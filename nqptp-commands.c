@@ -41,7 +41,6 @@ static const char *read_client(const char **text, struct nqptp_command *command)
     const char *name = *text;
     size_t length = strcspn(name, " ");
 
-    command->name[0] = '\0';
     if (*name != '/')
         return NULL;
     *text += length + strspn(name + length, " ");
@@ -92,6 +91,7 @@ const char *nqptp_command_parse(const char *data, size_t length, struct nqptp_co
     char copy[NQPTP_COMMAND_MAX + 1];
     const char *text = copy;
 
+    command->name[0] = '\0';
     command->count = 0;
     command->asked = NQPTP_SHM_ASKED_NOTHING;
     const char *refusal = read_text(data, length, copy);

@@ -21,7 +21,7 @@ struct nqptp_command {
 /*
  * Reads `T` or `/name T`, followed by addresses with a space before each; `/name B`, `/name P`,
  * `/name E`; `?`, `? json`. One NUL, one LF or one CR LF at the end is allowed. Returns NULL, or
- * why the datagram is no command, in constant words. *command is undefined then.
+ * why the datagram is no command, in constant words. Then only the name in *command is defined.
  */
 const char *nqptp_command_parse(const char *data, size_t length, struct nqptp_command *command);
 

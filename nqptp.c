@@ -120,8 +120,6 @@ static struct nqptp_answer handle_command(struct nqptp *nqptp, const char *text,
     struct nqptp_effects effects;
     struct nqptp_answer answer = {nqptp_command_parse(text, length, command), -1};
 
-    if (answer.refusal)
-        command->name[0] = '\0'; /* The parser may have stopped before the name. */
     if (answer.refusal ||
         !nqptp_objects_has_client(&nqptp->objects, &nqptp->engine, command, now_ns))
         return answer;

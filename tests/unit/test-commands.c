@@ -307,6 +307,27 @@ static void test_reasons(void) {
                  "a NUL alone is refused like an empty command");
 }
 
+/* The log names the client of a refused command. */
+static void test_name_of_a_refused_command(void) {
+    static const struct {
+        const char *text, *name;
+    } refused[] = {
+        {"/kitchen T 192.0.2.x", "/kitchen"},
+        {"/kitchen Q", "/kitchen"},
+        {"T x", ""},
+        {"/a/b T", ""},
+        {"/\x01 T", ""},
+        {"", ""},
+    };
+
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        struct nqptp_command parsed = {.name = "/before"};
+        CHECK(nqptp_command_parse(refused[i].text, strlen(refused[i].text), &parsed) != NULL,
+              "'%s' is refused", refused[i].text[1] == 1 ? "a control character" : refused[i].text);
+        CHECK_EQ_STR(parsed.name, refused[i].name, "refused command %zu: the name is its own", i);
+    }
+}
+
 /* Makes a text of letters that commands have, and of some random octets. */
 static size_t random_command(struct prng *prng, char *text, size_t size) {
     static const char alphabet[] = "TTT?  ..::%0123456789abcdef";
@@ -359,6 +380,7 @@ int main(void) {
         test_bad_addresses,
         test_bad_octets,
         test_reasons,
+        test_name_of_a_refused_command,
         test_junk,
     };
     TAP_RUN(tests);
