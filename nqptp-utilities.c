@@ -453,12 +453,10 @@ int nqptp_interfaces_watch(void) {
         .nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR,
     };
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_ROUTE);
-    if (fd >= 0 && bind(fd, (struct sockaddr *)&groups, sizeof groups) == 0)
-        return fd;
-    int error = errno;
-    if (fd >= 0)
+    int result = fd < 0 || bind(fd, (struct sockaddr *)&groups, sizeof groups) < 0 ? -errno : fd;
+    if (result < 0 && fd >= 0)
         close(fd);
-    return -error;
+    return result;
 }
 
 int nqptp_interfaces_drain(int fd) {
