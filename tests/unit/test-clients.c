@@ -728,6 +728,16 @@ static void test_silent_addresses_are_asked(void) {
                  "after E and the deletion of the record there is no deadline");
 }
 
+static void test_address_of_two_clients_is_asked_once(void) {
+    struct world w = world_begin();
+
+    command(&w, "/x T 192.0.2.1");
+    command(&w, "/y T 192.0.2.2 192.0.2.1");
+    (void)asked_in(&w, "192.0.2.1", 3 * S);
+    CHECK_EQ_U64(asked_in(&w, "192.0.2.1", 10 * S), 5,
+                 "a silent address that two clients list is asked once in 2 s");
+}
+
 /* A daemon that was restarted while the player paused obeys the T and the P that are kept. */
 static void test_pause_without_begin(void) {
     static const char *const last[] = {"/x P", "/x E"};
@@ -1376,6 +1386,7 @@ int main(void) {
         test_when_to_wake_up,
         test_silent_addresses_are_asked,
         test_unlisted_losses_hasten_nothing,
+        test_address_of_two_clients_is_asked_once,
         test_pause_without_begin,
         test_requests_are_spread,
         test_client_removed_during_a_round,

@@ -213,6 +213,28 @@ static struct table_fixture crowded(unsigned count) {
     return b;
 }
 
+/* Rows are not in the order of their age: row 3 was given to another clock. */
+static void test_which_row_of_a_crowded_address(void) {
+    struct table_fixture b = table_begin();
+
+    for (uint8_t n = 0; n < NQPTP_CLOCKS_MAX; n++)
+        (void)add(&b, n + 1u, n == 3 || n == 19 ? 200 : n + 1);
+    b.now_ns += S;
+    delete (&b, 3);
+    (void)add(&b, 99, 200);
+    struct nqptp_address newcomer = host(201);
+    CHECK_EQ_I64(nqptp_clock_row_for(&b.table, 0, 0, &newcomer, false, b.now_ns), 3,
+                 "a full table: a newcomer takes the newest row of the address with two rows");
+    for (int i = 5; i < 8; i++)
+        delete (&b, i);
+    b.now_ns -= S / 2;
+    for (uint8_t n = 0; n < 3; n++)
+        (void)add(&b, 100u + n, 202);
+    CHECK_EQ_I64(
+        nqptp_clock_row_for(&b.table, 0, 0, &newcomer, false, b.now_ns + S / 2), 5,
+        "a full table: a newcomer takes a row of the address with most rows, though older");
+}
+
 static void test_one_address_cannot_fill_the_table(void) {
     struct table_fixture b = table_begin();
     unsigned made = 0;
@@ -565,6 +587,7 @@ int main(void) {
         test_newcomer_among_busy_clocks,
         test_master_is_never_evicted,
         test_listed_are_not_evicted_for_unlisted,
+        test_which_row_of_a_crowded_address,
         test_one_address_cannot_fill_the_table,
         test_each_rung,
         test_equal_clocks,
