@@ -23,6 +23,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -495,9 +496,19 @@ static void test_put_aside_twice(const char *name) {
     check_put_aside_twice(name, 1);
 }
 
+/* No kernel gives this error, only the emulators of other processors. */
+static bool is_emulated(void) {
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), unused = 0;
+    bool emulated = setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof unused) < 0 &&
+                    errno == ENOPROTOOPT;
+
+    close(fd);
+    return emulated;
+}
+
 /*
  * Another user makes many files whose names look like those of files that are put aside. The start
- * takes no memory for them, which the service manager limits.
+ * takes no memory for them, which the service manager limits. An emulator takes memory for itself.
  */
 static void test_put_aside_among_many(const char *name) {
     enum { FILES = 50000 };
@@ -515,7 +526,8 @@ static void test_put_aside_among_many(const char *name) {
         getrusage(RUSAGE_SELF, &before);
         bool back = brought_back(name);
         getrusage(RUSAGE_SELF, &after);
-        _exit(!back ? 1 : after.ru_maxrss - before.ru_maxrss > 2000 ? 2 : 0);
+        bool grown = after.ru_maxrss - before.ru_maxrss > 2000 && !is_emulated();
+        _exit(!back ? 1 : grown ? 2 : 0);
     }
     CHECK_EQ_I64(ended(child), 0,
                  "among many files the one that was put aside is brought back, in 2 MB at most");
