@@ -310,21 +310,21 @@ static void test_reasons(void) {
 /* The log names the client of a refused command. */
 static void test_name_of_a_refused_command(void) {
     static const struct {
-        const char *text, *name;
+        const char *what, *text, *name;
     } refused[] = {
-        {"/kitchen T 192.0.2.x", "/kitchen"},
-        {"/kitchen Q", "/kitchen"},
-        {"T x", ""},
-        {"/a/b T", ""},
-        {"/\x01 T", ""},
-        {"", ""},
+        {"a bad address", "/kitchen T 192.0.2.x", "/kitchen"},
+        {"an unknown letter", "/kitchen Q", "/kitchen"},
+        {"a command without a name", "T x", ""},
+        {"a bad name", "/a/b T", ""},
+        {"a control character", "/\x01 T", ""},
+        {"an empty command", "", ""},
     };
 
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         struct nqptp_command parsed = {.name = "/before"};
         CHECK(nqptp_command_parse(refused[i].text, strlen(refused[i].text), &parsed) != NULL,
-              "'%s' is refused", refused[i].text[1] == 1 ? "a control character" : refused[i].text);
-        CHECK_EQ_STR(parsed.name, refused[i].name, "refused command %zu: the name is its own", i);
+              "%s is refused", refused[i].what);
+        CHECK_EQ_STR(parsed.name, refused[i].name, "%s: the name is its own", refused[i].what);
     }
 }
 
