@@ -625,7 +625,8 @@ static void run_masters(struct sender *s, uint64_t end_ns) {
 
     for (unsigned i = 0; i < s->stream_count; i++) {
         uint64_t stagger_ns = interval_ns(s->options.rate) * i / s->stream_count;
-        s->streams[i].sequence_id = (uint16_t)(nrand48(s->random) + s->options.sequence);
+        s->streams[i].sequence_id =
+            (uint16_t)((unsigned long)nrand48(s->random) + s->options.sequence);
         s->streams[i].announce_id = (uint16_t)nrand48(s->random);
         if (!s->options.no_sync)
             enqueue(s, (struct event){
