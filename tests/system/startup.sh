@@ -186,7 +186,9 @@ beside_a_player_of_5() {
     eventually 5 grep -q version "$tmp/first"
     result=0
     "$player" --generation 2021 --play 10.77.0.2 >"$tmp/second" 2>&1 || result=$?
-    check 'while a player of 5 plays a player of 2021 reads no layout 4' test $result -ge 3 -a $result -le 4
+    # What it locks is no mutex: it hangs, or the C library refuses or ends it.
+    echo "# the player of 2021 ended with status $result"
+    check 'while a player of 5 plays a player of 2021 reads no layout 4' test $result -ge 3
     status=0
     kill $watching
     wait $watching || status=$?
