@@ -144,7 +144,8 @@ int nqptp_clock_row_for(const struct nqptp_clock_table *table, uint32_t listed, 
     if (newcomer_is_listed ? idle || !victim_is_listed : idle && !victim_is_listed)
         return victim;
     victim = crowded_row(table, ~pinned & (newcomer_is_listed ? UINT32_MAX : ~listed));
-    return nqptp_clock_rows_at(table, newcomer) ? NQPTP_NO_CLOCK : victim;
+    return victim == NQPTP_NO_CLOCK || nqptp_clock_rows_at(table, newcomer) ? NQPTP_NO_CLOCK
+                                                                            : victim;
 }
 
 void nqptp_clock_create(struct nqptp_clock_table *table, int i, uint64_t clock_identity,
