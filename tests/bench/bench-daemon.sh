@@ -48,7 +48,7 @@ skip_all() { # WHY
 need awk mawk
 need tee coreutils
 need setpriv util-linux
-enter 4000
+enter 3000
 
 watcher=$build/tests/bench/bench-reader
 flood=$build/tests/tools/flood
